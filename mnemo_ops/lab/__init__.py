@@ -1,0 +1,1 @@
+"""Disposable real Debian servers on this machine, for the demo and the tests (container tier)."""
