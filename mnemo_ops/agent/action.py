@@ -1,0 +1,57 @@
+"""Action: a deed of a flow (dump, load, copy, stop, fence): not a state, but with a state's manners."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Generator, Mapping, Type
+
+if TYPE_CHECKING:
+    from mnemo_ops.agent.machine import Machine
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a deed is: ``done`` of ``total`` (bytes, unless ``note`` says otherwise); ``total`` 0 when unknown."""
+
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+
+Report = Dict[str, Any]
+Deed = Generator[Progress, None, Report]
+
+# kind -> module below agent/actions
+KINDS: Dict[str, str] = {}
+
+
+class Action:
+    """A frozen dataclass per kind.
+
+    ``ready`` is the read-only preflight and may be called at any time; ``run`` does the deed, yields :class:`Progress`
+    and returns its report (bytes, sha256, counts). Running it again after it was cut must be safe.
+    """
+
+    kind: ClassVar[str]
+
+    def ready(self, machine: Machine) -> Report:
+        """Facts the deed depends on. :raises Refused: it cannot succeed; says why and what to do (3)."""
+        return {}
+
+    def run(self, machine: Machine) -> Deed:
+        raise NotImplementedError
+
+
+def action_class(kind: str) -> Type[Action]:
+    """The class of a kind of :data:`KINDS`; raises :class:`KeyError` for any other name."""
+    module = importlib.import_module("mnemo_ops.agent.actions." + KINDS[kind])
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Action) and value.__dict__.get("kind") == kind:
+            return value
+    raise KeyError(kind)
+
+
+def build(kind: str, args: Mapping[str, Any]) -> Action:
+    """The action a request of the wire names."""
+    return action_class(kind)(**args)

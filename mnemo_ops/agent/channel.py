@@ -1,0 +1,97 @@
+"""The agent's end of the channel: a reader that is never busy, a writer two threads share, files on request."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from typing import IO, Any, Dict, Mapping, Optional
+
+from mnemo_ops.agent import wire
+from mnemo_ops.agent.machine import CHUNK
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError
+
+
+class Channel:
+    """Messages in and out.
+
+    A thread reads, so that a controller that went away is noticed while a task runs; :attr:`heard` is when it was last
+    heard (``time.monotonic``).
+    """
+
+    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
+        self._source = source
+        self._sink = sink
+        self._write_lock = threading.Lock()
+        self._requests: queue.Queue[Optional[Dict[str, Any]]] = queue.Queue()
+        self._blobs: queue.Queue[Optional[MnemoError]] = queue.Queue()
+        self._wanted: Dict[str, IO[bytes]] = {}
+        self.heard = time.monotonic()
+        self.closed = threading.Event()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """:raises ChannelLost: nobody reads any more (4)."""
+        try:
+            with self._write_lock:
+                wire.send(self._sink, message)
+        except (OSError, ValueError):
+            self.closed.set()
+            raise ChannelLost("the controller went away") from None
+
+    def next_request(self, timeout: float) -> Optional[Dict[str, Any]]:
+        """The next request; ``None`` at the end of the channel. :raises queue.Empty: none within ``timeout`` seconds."""
+        return self._requests.get(timeout=timeout)
+
+    def fetch(self, sha256: str, into: IO[bytes]) -> None:
+        """Ask the controller for a file by its sha256 and write it into ``into``.
+
+        :raises Broken: the controller has no such file, or what came is not it (6). :raises ChannelLost: (4).
+        """
+        self._wanted[sha256] = into
+        self.send({"need": sha256})
+        error = self._blobs.get()
+        if error is not None:
+            raise error
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = wire.receive(self._source)
+                if message is None:
+                    break
+                self.heard = time.monotonic()
+                if "blob" in message:
+                    self._blobs.put(self._take(message))
+                elif message.get("op") != "ping":
+                    self._requests.put(message)
+        except (ChannelLost, OSError, ValueError):
+            pass  # a broken channel ends the agent just as a closed one does
+        self.closed.set()
+        self._blobs.put(ChannelLost("the controller went away in the middle of a file"))
+        self._requests.put(None)
+
+    def _take(self, message: Mapping[str, Any]) -> Optional[MnemoError]:
+        sha256 = str(message["blob"])
+        into = self._wanted.pop(sha256)
+        if "error" in message:
+            return Broken(str(message["error"]))
+        left = int(message["size"])
+        digest = hashlib.sha256()
+        problem: Optional[MnemoError] = None
+        while left:
+            chunk = self._source.read(min(left, CHUNK))
+            if not chunk:
+                raise ChannelLost("the channel broke in the middle of a file")
+            left -= len(chunk)
+            digest.update(chunk)
+            self.heard = time.monotonic()
+            try:
+                if problem is None:
+                    into.write(chunk)
+            except OSError as error:  # disk full: take the rest off the channel, then say so
+                problem = Broken(f"a file could not be written: {error.strerror}")
+        if problem is None and digest.hexdigest() != sha256:
+            problem = Broken(f"what arrived for {sha256[:12]} has another checksum; the file changed while it was read")
+        return problem

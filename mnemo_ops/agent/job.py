@@ -1,0 +1,127 @@
+"""Jobs: long deeds that outlive the connection, as transient systemd units with a state file.
+
+The agent starts a job, follows its state file and, after a reconnect, finds it again by its name.
+A directory per job below ``state_dir/jobs``: ``request.json`` (0600, removed as soon as the job has read it: it may hold
+secrets) and ``state.json`` (written by rename; the last one holds the report or the error).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Callable, Dict, Generator, Mapping, Optional
+
+from mnemo_ops.agent import action as actions
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Broken, MnemoError, from_json
+
+STARTING = 20.0  # seconds a unit may take to write its first state
+PULSE = 5.0  # a living job writes its state at least this often (seconds)
+
+
+def directory(machine: Machine, name: str) -> str:
+    return f"{machine.state_dir}/jobs/{name}"
+
+
+def unit(name: str) -> str:
+    return "mnemo-job-" + name
+
+
+def start(machine: Machine, name: str, request: Mapping[str, Any], bundle: bytes, digest: str) -> None:
+    """Start the job unless it already runs or has ended well: starting twice is re-attaching."""
+    state = read_state(machine, name)
+    if state is not None and ("report" in state or is_alive(machine, name)):
+        return
+    where = directory(machine, name)
+    machine.remove(where)
+    machine.mkdir(machine.state_dir, 0o700)
+    machine.mkdir(where, 0o700)
+    program = f"{machine.state_dir}/agent-{digest[:12]}.zip"
+    if machine.sha256(program) != digest:
+        machine.write(program, bundle, 0o600)
+    machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
+    # the argument vector names files only: `ps` and the unit's journal show no value
+    argv = [machine.python, "-c", _STAGE, program, where]
+    machine.run(
+        ["systemd-run", "--quiet", "--collect", "--unit", unit(name), "--property", "KillMode=control-group"]
+        + ["--property", "OOMPolicy=stop", "--service-type", "exec", "--", *argv]
+    )
+
+
+_STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_job; run_job(sys.argv[2])"
+
+
+def follow(machine: Machine, name: str, stop: Callable[[], bool]) -> Generator[Dict[str, Any], None, Dict[str, Any]]:
+    """Yield the job's progress until it ends; return its report.
+
+    :param stop: true when nobody listens any more: the job goes on, the following ends.
+    :raises Broken: the job died without a word (killed, or the host was rebooted) (6); its own error otherwise.
+    """
+    shown: Any = None
+    began = time.monotonic()
+    while not stop():
+        state = read_state(machine, name)
+        if state is not None and "report" in state:
+            report: Dict[str, Any] = state["report"]
+            return report
+        if state is not None and "error" in state:
+            raise from_json(state["error"])
+        if state is not None and state.get("progress") != shown:
+            shown = state["progress"]
+            yield shown
+        if not is_alive(machine, name) and (state is not None or time.monotonic() - began > STARTING):
+            final = read_state(machine, name)  # it may have ended between the two looks
+            if final is None or not ("report" in final or "error" in final):
+                raise Broken(f"the job {name} died before it ended (killed, or the host was rebooted)")
+        time.sleep(0.2)
+    return {}
+
+
+def is_alive(machine: Machine, name: str) -> bool:
+    done = machine.ask(["systemctl", "is-active", "--quiet", unit(name)], check=False)
+    if done.rc == 0:
+        return True
+    shown = machine.ask(["systemctl", "show", "--property=ActiveState", "--value", unit(name)], check=False)
+    return shown.out.strip() in ("activating", "reloading", "deactivating")
+
+
+def stop(machine: Machine, name: str) -> None:
+    """End a job and forget it; nothing when there is none."""
+    if is_alive(machine, name):
+        machine.run(["systemctl", "stop", unit(name)], check=False)
+    machine.remove(directory(machine, name))
+
+
+def read_state(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
+    text = machine.read_text(directory(machine, name) + "/state.json")
+    return None if text is None else dict(json.loads(text))
+
+
+def run(machine: Machine, where: str) -> None:
+    """The job itself: read the request, do the deed, leave the report or the error."""
+    text = machine.read_text(where + "/request.json")
+    if text is None:
+        raise MnemoError(f"{where} holds no request")
+    machine.remove(where + "/request.json")
+    request = json.loads(text)
+
+    def leave(state: Mapping[str, Any]) -> None:
+        machine.write(where + "/state.json", json.dumps(state).encode(), 0o600)
+
+    leave({"progress": {"done": 0, "total": 0, "note": "starting"}})
+    try:
+        deed = actions.build(request["kind"], request["args"]).run(machine)
+        last = 0.0
+        while True:
+            try:
+                progress = next(deed)
+            except StopIteration as end:
+                leave({"report": end.value or {}})
+                return
+            if time.monotonic() - last >= 0.2:
+                last = time.monotonic()
+                leave({"progress": {"done": progress.done, "total": progress.total, "note": progress.note}})
+    except MnemoError as error:
+        leave({"error": error.to_json()})
+    except Exception as error:  # a bug must reach the operator, too
+        leave({"error": MnemoError(f"{type(error).__name__}: {error}").to_json()})

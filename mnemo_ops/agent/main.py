@@ -1,0 +1,181 @@
+"""The agent's process: hello (facts), host lock, request loop, heartbeat.
+
+Starts from memory (see :mod:`mnemo_ops.bundle`), speaks on what was stdin and stdout, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from mnemo_ops.agent import action as actions
+from mnemo_ops.agent import job
+from mnemo_ops.agent.channel import Channel
+from mnemo_ops.agent.converge import Task, converge
+from mnemo_ops.agent.facts import gather
+from mnemo_ops.agent.hold import HostLock, PendingHandlers
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import ChannelLost, MnemoError
+
+BEAT = 1.0  # seconds between signs of life while a request runs
+DEAF = 60.0  # seconds without a word from the controller after which the agent ends (and its lock with it)
+
+
+class Agent:
+    """Serves one controller on one host, one request at a time."""
+
+    def __init__(self, channel: Channel, bundle: Callable[[], bytes], digest: str) -> None:
+        self._channel = channel
+        self._bundle = bundle
+        self._digest = digest
+        self._lock: Optional[HostLock] = None
+        self._deaf = DEAF
+        self._busy = ""  # what the heartbeat names
+        self._since = time.monotonic()
+        self._machine = Machine(fetch=channel.fetch)
+        self._ended = threading.Event()
+
+    def serve(self) -> None:
+        """Answer requests until the controller says bye, hangs up or falls silent."""
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        try:
+            while True:
+                try:
+                    request = self._channel.next_request(timeout=1.0)
+                except queue.Empty:
+                    if time.monotonic() - self._channel.heard > self._deaf:
+                        return
+                    continue
+                if request is None or request.get("op") == "bye":
+                    return
+                self._answer(request)
+        except ChannelLost:
+            return
+        finally:
+            self._ended.set()
+
+    def _answer(self, request: Mapping[str, Any]) -> None:
+        seq = request.get("seq", 0)
+        operations: Dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+            "hello": self._hello,
+            "converge": self._converge,
+            "act": self._act,
+            "ready": self._ready,
+        }
+        self._busy, self._since = str(request.get("op")), time.monotonic()
+        try:
+            answer = operations[str(request.get("op"))](request)
+            self._channel.send({**answer, "done": seq})
+        except ChannelLost:
+            raise
+        except MnemoError as error:
+            self._channel.send({"error": error.to_json(), "seq": seq})
+        except Exception as error:  # a bug must reach the operator, with its place
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{os.path.basename(place.filename)}:{place.lineno}"
+            bug = MnemoError(f"{type(error).__name__}: {error}", where=where)
+            self._channel.send({"error": bug.to_json(), "seq": seq})
+        finally:
+            self._busy = ""
+
+    def _hello(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._deaf = float(request.get("deaf", DEAF))
+        if request.get("lock"):
+            lock = HostLock(self._machine)
+            lock.take(request["lock"], float(request.get("patience", 5.0)))
+            self._lock = lock
+        return {"facts": gather(self._machine), "pending_handlers": PendingHandlers(self._machine).names()}
+
+    def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tasks in order, then those of the given handlers that are pending."""
+        check = bool(request.get("check"))
+        machine = Machine(fetch=self._channel.fetch, read_only=check)
+        self._machine = machine
+        pending = PendingHandlers(machine)
+        pending.add(request.get("notified", ()))
+        failed = self._run(_tasks(request["tasks"]), machine, check, pending)
+        if failed:
+            return {"failed": True}
+        for name, task in zip(request.get("handler_names", ()), _tasks(request.get("handlers", ()))):
+            if name in pending.names():
+                if self._run([task], machine, check, pending):
+                    return {"failed": True}
+                pending.remove(name)
+        return {"failed": False, "pending_handlers": pending.names()}
+
+    def _run(self, tasks: Sequence[Task], machine: Machine, check: bool, pending: PendingHandlers) -> bool:
+        failed = False
+        for event in converge(tasks, machine, check, pending, self._began):
+            self._channel.send(event.to_json())
+            ignored = any(task.id == event.id and task.ignore_errors for task in tasks)
+            failed = failed or (event.status == "failed" and not ignored)
+        return failed
+
+    def _began(self, task: Task) -> None:
+        self._busy, self._since = task.id, time.monotonic()
+        self._machine.note = ""
+
+    def _act(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Do a deed here, or (with ``job``) as a unit of its own that outlives this connection."""
+        if request.get("job"):
+            name = str(request["job"])
+            work = {"kind": request["kind"], "args": request["args"]}
+            job.start(self._machine, name, work, self._bundle(), self._digest)
+            following = job.follow(self._machine, name, self._channel.closed.is_set)
+            while True:
+                try:
+                    self._channel.send(Event(name, "progress", after=next(following)).to_json())
+                except StopIteration as end:
+                    return {"report": end.value}
+        deed = actions.build(request["kind"], request["args"]).run(self._machine)
+        while True:
+            try:
+                step = next(deed)
+            except StopIteration as end:
+                return {"report": end.value or {}}
+            shown = {"done": step.done, "total": step.total, "note": step.note}
+            self._channel.send(Event(request["kind"], "progress", after=shown).to_json())
+
+    def _ready(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        machine = Machine(read_only=True)
+        return {"report": actions.build(request["kind"], request["args"]).ready(machine)}
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            if self._busy:
+                seconds = round(time.monotonic() - self._since, 1)
+                try:
+                    self._channel.send({"beat": seconds, "task": self._busy, "note": self._machine.note})
+                except ChannelLost:
+                    return
+
+
+def _tasks(rows: Sequence[Mapping[str, Any]]) -> List[Task]:
+    return [Task(**{**row, "notify": tuple(row.get("notify", ()))}) for row in rows]
+
+
+def main(bundle_fd: int, digest: str) -> None:
+    """Entry point of the shipped agent: move stdout aside so that a stray print cannot break the wire."""
+    source = os.fdopen(os.dup(0), "rb")
+    sink = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+
+    def bundle() -> bytes:
+        return os.pread(bundle_fd, os.fstat(bundle_fd).st_size, 0)
+
+    Agent(Channel(source, sink), bundle, digest).serve()
+    sys.stdout.flush()
+    os._exit(0)  # the reader thread may sit in a read that never returns
+
+
+def run_job(where: str) -> None:
+    """Entry point of a job's unit."""
+    job.run(Machine(), where)

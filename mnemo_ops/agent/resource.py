@@ -1,0 +1,68 @@
+"""Resource: one thing on a host that can be declared, observed and put right."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Type
+
+from mnemo_ops.agent.state import Change, State
+
+if TYPE_CHECKING:
+    from mnemo_ops.agent.machine import Machine
+
+# kind -> module below agent/resources; Ansible's names, one kind per file. A host imports only what its tasks name.
+KINDS: Dict[str, str] = {
+    "apt": "apt",
+    "command": "command",
+    "copy": "copy",
+    "docker_compose_v2": "docker_compose_v2",
+    "docker_engine": "docker_engine",
+    "docker_image": "docker_image",
+    "docker_network": "docker_network",
+    "docker_volume": "docker_volume",
+    "file": "file",
+    "group": "group",
+    "systemd": "systemd",
+    "user": "user",
+}
+
+
+class Resource:
+    """A frozen dataclass per kind; its fields are the schema and the documentation.
+
+    ``desired`` is pure, ``observe`` never writes, ``apply`` changes only what differs. A missing tool means the thing is
+    absent; a tool that does not answer raises :class:`~mnemo_ops.errors.Broken`; what cannot be known before an earlier
+    step was applied raises :class:`~mnemo_ops.errors.NotYet`.
+    """
+
+    kind: ClassVar[str]
+
+    def desired(self) -> State:
+        """What should be: ``None`` for "must not exist". Only the keys given here are compared."""
+        raise NotImplementedError
+
+    def observe(self, machine: Machine) -> State:
+        """What is: ``None`` for "does not exist". May hold more keys than ``desired`` (they reach ``register``)."""
+        raise NotImplementedError
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        """Change what ``change`` names and nothing else.
+
+        :returns: ``None``: the loop observes again to see whether it worked. A deed (a command, a restart) returns the
+            record of what it did instead, compared with ``desired`` in the same way: looking again would do it twice.
+        """
+        raise NotImplementedError
+
+
+def resource_class(kind: str) -> Type[Resource]:
+    """The class of a kind of :data:`KINDS`; raises :class:`KeyError` for any other name."""
+    module = importlib.import_module("mnemo_ops.agent.resources." + KINDS[kind])
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Resource) and value.__dict__.get("kind") == kind:
+            return value
+    raise KeyError(kind)
+
+
+def build(kind: str, args: Mapping[str, Any]) -> Resource:
+    """The resource a task of the wire names."""
+    return resource_class(kind)(**args)

@@ -1,0 +1,76 @@
+"""Requests and events as JSON lines; both ends import it.
+
+One line is one JSON object. Controller to agent: requests ``{"op": "hello"|"converge"|"act"|"bye", "seq": n, ...}``, and
+after the agent's ``{"need": SHA256}`` a line ``{"blob": SHA256, "size": N}`` followed by exactly N raw bytes (or
+``{"blob": SHA256, "error": TEXT}``). Agent to controller: events, beats ``{"beat": seconds, "task": id, "note": text}``,
+and one ``{"done": seq}`` or ``{"error": {...}, "seq": n}`` per request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import IO, Any, Dict, Mapping, Optional
+
+from mnemo_ops.agent.state import State
+from mnemo_ops.errors import ChannelLost, MnemoError
+
+LINE_LIMIT = 64 << 20  # bytes; a longer line is a broken peer, not a message
+
+
+@dataclass(frozen=True)
+class Event:
+    """What became of a task, or how far an action is.
+
+    :param status: ok, changed, failed, skipped, unknown, or progress.
+    :param before: state before, reduced to what differs; ``None`` when absent.
+    :param after: state after (or wanted, in a check); the whole state when the task registers.
+    :param why: the reason of a failure, a skip or an unknown.
+    :param seconds: wall time on the host.
+    :param error: the error object of a failure.
+    """
+
+    id: str
+    status: str
+    before: State = None
+    after: State = None
+    why: str = ""
+    seconds: float = 0.0
+    error: Optional[Dict[str, Any]] = None
+
+    @classmethod
+    def failure(cls, id: str, error: MnemoError) -> Event:
+        return cls(id, "failed", why=str(error), error=error.to_json())
+
+    def timed(self, seconds: float) -> Event:
+        return replace(self, seconds=round(seconds, 4))
+
+    def to_json(self) -> Dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
+    """Write one message and flush it."""
+    stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Optional[Dict[str, Any]]:
+    """The next message; ``None`` at a clean end. :raises ChannelLost: half a line, or not JSON (4)."""
+    line = stream.readline(LINE_LIMIT)
+    if not line:
+        return None
+    if not line.endswith(b"\n"):
+        raise ChannelLost("the channel broke in the middle of a message")
+    try:
+        message = json.loads(line)
+    except ValueError:
+        raise ChannelLost(f"the other side sent something that is not a message: {line[:80]!r}") from None
+    if not isinstance(message, dict):
+        raise ChannelLost(f"the other side sent something that is not a message: {line[:80]!r}")
+    return message
