@@ -94,3 +94,12 @@ class Task:
     no_log: bool = False
     ignore_errors: bool = False
     files: Mapping[str, Union[Path, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one request asks of a host: tasks in order, then the handlers (by name) that are pending by then."""
+
+    tasks: tuple[Task, ...]
+    handlers: tuple[tuple[str, Task], ...] = ()
+    check: bool = False
