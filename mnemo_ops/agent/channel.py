@@ -41,7 +41,7 @@ class Channel:
             raise ChannelLost("the controller went away") from None
 
     def next_request(self, timeout: float) -> Optional[Dict[str, Any]]:
-        """The next request; ``None`` at the end of the channel. :raises queue.Empty: none within ``timeout`` seconds."""
+        """The next request; ``None`` at the end of the channel. :raises queue.Empty: none in ``timeout`` s."""
         return self._requests.get(timeout=timeout)
 
     def fetch(self, sha256: str, into: IO[bytes]) -> None:

@@ -11,7 +11,14 @@ from typing import Any, Dict
 from mnemo_ops.agent.machine import Machine
 
 FAMILIES = {"debian": "Debian", "ubuntu": "Debian", "rhel": "RedHat", "fedora": "RedHat", "centos": "RedHat"}
-NAMES = {"debian": "Debian", "ubuntu": "Ubuntu", "fedora": "Fedora", "rhel": "RedHat", "rocky": "Rocky", "almalinux": "AlmaLinux"}
+NAMES = {
+    "debian": "Debian",
+    "ubuntu": "Ubuntu",
+    "fedora": "Fedora",
+    "rhel": "RedHat",
+    "rocky": "Rocky",
+    "almalinux": "AlmaLinux",
+}
 
 
 def gather(machine: Machine) -> Dict[str, Any]:
@@ -30,7 +37,9 @@ def gather(machine: Machine) -> Dict[str, Any]:
         "distribution_major_version": version.split(".")[0],
         "distribution_release": release.get("VERSION_CODENAME", ""),
         "os_family": next((FAMILIES[name] for name in like if name in FAMILIES), system.capitalize()),
-        "pkg_mgr": next((name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if machine.which(tool)), "unknown"),
+        "pkg_mgr": next(
+            (name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if machine.which(tool)), "unknown"
+        ),
         "service_mgr": "systemd" if machine.stat("/run/systemd/system") else "unknown",
         "architecture": machine.architecture,
         "kernel": kernel,
@@ -79,5 +88,3 @@ def _default_ipv4(machine: Machine) -> Dict[str, str]:
 
 def _dotted(little_endian_hex: str) -> str:
     return str(ipaddress.IPv4Address(struct.pack("<I", int(little_endian_hex, 16))))
-
-

@@ -47,8 +47,12 @@ class HostLock:
     def _refusal(self, path: str) -> Locked:
         with contextlib.suppress(ValueError):
             card = json.loads(self._machine.read_text(path + ".owner") or "{}")
-            who = f"{card.get('owner', 'somebody')} runs `{card.get('command', '?')}` here since {card.get('since', '?')}"
-            return Locked(f"the host is locked: {who}", hint="wait for it to end; the lock ends with that run by itself")
+            who = (
+                f"{card.get('owner', 'somebody')} runs `{card.get('command', '?')}` here since {card.get('since', '?')}"
+            )
+            return Locked(
+                f"the host is locked: {who}", hint="wait for it to end; the lock ends with that run by itself"
+            )
         return Locked("the host is locked by another run", hint="wait for it to end")
 
 

@@ -1,8 +1,8 @@
 """Jobs: long deeds that outlive the connection, as transient systemd units with a state file.
 
 The agent starts a job, follows its state file and, after a reconnect, finds it again by its name.
-A directory per job below ``state_dir/jobs``: ``request.json`` (0600, removed as soon as the job has read it: it may hold
-secrets) and ``state.json`` (written by rename; the last one holds the report or the error).
+A directory per job below ``state_dir/jobs``: ``request.json`` (0600, removed as soon as the job has read it: it may
+hold secrets) and ``state.json`` (written by rename; the last one holds the report or the error).
 """
 
 from __future__ import annotations
@@ -42,10 +42,7 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], bundle: bytes
     machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
     # the argument vector names files only: `ps` and the unit's journal show no value
     argv = [machine.python, "-c", _STAGE, program, where]
-    machine.run(
-        ["systemd-run", "--quiet", "--collect", "--unit", unit(name), "--property", "KillMode=control-group"]
-        + ["--property", "OOMPolicy=stop", "--service-type", "exec", "--", *argv]
-    )
+    machine.run(["systemd-run", "--quiet", "--collect", "--unit", unit(name), "--service-type", "exec", "--", *argv])
 
 
 _STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_job; run_job(sys.argv[2])"

@@ -158,7 +158,8 @@ class Machine:
         """The content, at most ``limit`` bytes; ``None`` when the file does not exist."""
         try:
             with open(self.path(path), "rb") as file:
-                return file.read(limit)
+                # small reads: /proc answers ENOMEM to a large one
+                return b"".join(iter(lambda: file.read(min(65536, limit)), b""))[:limit]
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -167,7 +168,7 @@ class Machine:
         return None if data is None else data.decode("utf-8", "replace")
 
     def sha256(self, path: str, tick: Callable[[int], None] = lambda count: None) -> Optional[str]:
-        """Hex digest of a file's content, read in chunks (``tick`` gets their sizes); ``None`` when it does not exist."""
+        """Hex digest of a file's content, in chunks (``tick`` gets their sizes); ``None`` without a file."""
         digest = hashlib.sha256()
         try:
             with open(self.path(path), "rb") as file:
@@ -479,7 +480,9 @@ class Machine:
             errors.seek(0)
             said = errors.read().decode("utf-8", "replace").strip()
         if process.returncode != 0:
-            raise CommandFailed(f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}")
+            raise CommandFailed(
+                f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
+            )
         return said
 
     def wait_until(self, what: str, true: Callable[[], bool], deadline: float, pause: float = 0.2) -> None:

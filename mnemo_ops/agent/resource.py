@@ -30,9 +30,9 @@ KINDS: Dict[str, str] = {
 class Resource:
     """A frozen dataclass per kind; its fields are the schema and the documentation.
 
-    ``desired`` is pure, ``observe`` never writes, ``apply`` changes only what differs. A missing tool means the thing is
-    absent; a tool that does not answer raises :class:`~mnemo_ops.errors.Broken`; what cannot be known before an earlier
-    step was applied raises :class:`~mnemo_ops.errors.NotYet`.
+    ``desired`` is pure, ``observe`` never writes, ``apply`` changes only what differs. A missing tool means the thing
+    is absent; a tool that does not answer raises :class:`~mnemo_ops.errors.Broken`; what cannot be known before an
+    earlier step was applied raises :class:`~mnemo_ops.errors.NotYet`.
     """
 
     kind: ClassVar[str]

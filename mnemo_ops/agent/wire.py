@@ -1,9 +1,9 @@
 """Requests and events as JSON lines; both ends import it.
 
-One line is one JSON object. Controller to agent: requests ``{"op": "hello"|"converge"|"act"|"bye", "seq": n, ...}``, and
-after the agent's ``{"need": SHA256}`` a line ``{"blob": SHA256, "size": N}`` followed by exactly N raw bytes (or
-``{"blob": SHA256, "error": TEXT}``). Agent to controller: events, beats ``{"beat": seconds, "task": id, "note": text}``,
-and one ``{"done": seq}`` or ``{"error": {...}, "seq": n}`` per request.
+One line is one JSON object. Controller to agent: requests ``{"op": "hello"|"converge"|"act"|"bye", "seq": n, ...}``,
+and after the agent's ``{"need": SHA256}`` a line ``{"blob": SHA256, "size": N}`` followed by exactly N raw bytes (or
+``{"blob": SHA256, "error": TEXT}``). Agent to controller: events, beats
+``{"beat": seconds, "task": id, "note": text}``, and one ``{"done": seq}`` or ``{"error": {...}, "seq": n}`` a request.
 """
 
 from __future__ import annotations

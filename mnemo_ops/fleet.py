@@ -1,0 +1,85 @@
+"""Fleet: many sessions side by side; hosts run in parallel, the tasks of a host in sequence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Optional, TypeVar
+
+from mnemo_ops.errors import Interrupted, MnemoError
+from mnemo_ops.model import Host
+from mnemo_ops.report import Report
+from mnemo_ops.session import AgentSession, Lock, connect
+
+PARALLEL = 50  # hosts at a time
+
+T = TypeVar("T")
+
+
+class Fleet:
+    """Sessions by host, opened when first needed, closed together."""
+
+    def __init__(self, report: Report, lock: Optional[Lock]) -> None:
+        self._report = report
+        self._lock = lock
+        self._sessions: dict[tuple[str, bool], AgentSession] = {}
+        self._guard = threading.Lock()
+
+    def session(self, host: Host, become: bool = True) -> AgentSession:
+        """The session to a host as root (``become``) or as the login user; errors as :func:`~session.connect`."""
+        with self._guard:
+            found = self._sessions.get((host.name, become))
+        if found is None:
+            found = connect(host, become=become, lock=self._lock)
+            with self._guard:
+                self._sessions[host.name, become] = found
+        return found
+
+    def each(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T]:
+        """``work`` on every host in parallel; one host's failure does not stop the others.
+
+        :returns: results by host name. :raises MnemoError: the first failure in inventory order, after all have ended.
+        """
+        with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
+            futures = {host.name: pool.submit(work, host) for host in hosts}
+            try:
+                _wait(list(futures.values()))
+            except KeyboardInterrupt:
+                self.close()  # ends every channel; each agent stops after the write it is in
+                raise Interrupted(
+                    "interrupted", hint="run the same command again: what is done is recognised"
+                ) from None
+        failures = [(name, future.exception()) for name, future in futures.items() if future.exception()]
+        for name, error in failures[1:]:
+            self._report.say(f"  failed   {name:12} {error}")
+        if failures:
+            name, error = failures[0]
+            if isinstance(error, MnemoError):
+                error.where = error.where or name
+            assert error is not None
+            raise error
+        return {name: future.result() for name, future in futures.items()}
+
+    def close(self) -> None:
+        with self._guard:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            session.close()
+
+
+def _wait(futures: Sequence[Future[T]]) -> None:
+    left = set(futures)
+    while left:  # in small steps, so that Ctrl-C is heard
+        left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED).not_done
+
+
+@contextmanager
+def fleet(report: Report, lock: Optional[Lock] = None) -> Iterator[Fleet]:
+    """A fleet whose sessions are closed on every exit."""
+    opened = Fleet(report, lock)
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -1,0 +1,254 @@
+"""Report: events in; lines, bars, one JSON document and the exit code out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Optional
+
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import DriftFound, MnemoError
+from mnemo_ops.model import Task
+from mnemo_ops.secret import Mask
+
+QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
+STATUSES = ("ok", "changed", "failed", "skipped", "unknown")
+
+
+@dataclass
+class Tally:
+    """What became of the tasks of one host."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unknown: int = 0
+
+    def add(self, status: str) -> None:
+        setattr(self, status, getattr(self, status) + 1)
+
+    def line(self) -> str:
+        shown = [name for name in STATUSES if getattr(self, name) or name in ("ok", "changed", "failed")]
+        return " ".join(f"{name}={getattr(self, name)}" for name in shown)
+
+
+@dataclass
+class Style:
+    """How to print. ``json``: one document on stdout, everything else on stderr."""
+
+    json: bool = False
+    verbose: bool = False
+    diff: bool = False
+    check: bool = False
+    exit_drift: bool = False
+
+
+class Report:
+    """Thread-safe; one per command. ``extra`` is merged into the JSON document."""
+
+    def __init__(self, command: str, style: Style, out: IO[str] = sys.stdout, err: IO[str] = sys.stderr) -> None:
+        self.command = command
+        self.style = style
+        self.mask = Mask()
+        self.extra: dict[str, Any] = {}
+        self.summary: list[str] = []
+        self.error: Optional[MnemoError] = None
+        self._out, self._err = out, err
+        self._hosts: dict[str, Tally] = {}
+        self._tasks: list[dict[str, Any]] = []
+        self._lock = threading.RLock()
+        self._started = time.time()
+        self._spoke: dict[str, float] = {}
+        self._bars: dict[str, Any] = {}
+        self._live: Any = None
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """One line."""
+        with self._lock:
+            stream = self._err if self.style.json else self._out
+            if self._live is not None:
+                self._live.console.print(self.mask.hide(text), markup=False, highlight=False)
+            else:
+                print(self.mask.hide(text), file=stream, flush=True)
+
+    def step(self, text: str) -> None:
+        """The next sentence of a flow's runbook."""
+        seconds = time.time() - self._started
+        self.say(f"[{seconds:6.1f} s] {text}")
+
+    def host(self, name: str) -> Tally:
+        with self._lock:
+            return self._hosts.setdefault(name, Tally())
+
+    def task(self, host: str, task: Task, event: Event) -> None:
+        """A task came to its end on a host."""
+        with self._lock:
+            self._clear(host)
+            self._spoke[host] = time.monotonic()
+            status = "ok" if event.status == "failed" and task.ignore_errors else event.status
+            self.host(host).add(status)
+            if event.status in ("changed", "failed", "unknown") or self.style.verbose:
+                self._print_task(host, task, event)
+            if event.status in ("changed", "failed", "unknown"):
+                row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": event.why}
+                shown = {} if task.no_log else {"before": event.before, "after": event.after}
+                self._tasks.append({**row, **shown, "seconds": event.seconds})
+
+    def _print_task(self, host: str, task: Task, event: Event) -> None:
+        took = f"  {event.seconds:.1f} s" if event.seconds >= 1 else ""
+        why = f": {event.why}" if event.why and not task.no_log else ""
+        self.say(f"  {event.status:8} {host:12} {task.name}{why}  ({task.where}){took}")
+        if self.style.diff and not task.no_log and event.status in ("changed", "failed"):
+            for line in _diff(event.before, event.after):
+                self.say("      " + line)
+
+    def progress(self, host: str, event: Event) -> None:
+        """How far something is: a bar on a terminal, a line every few seconds elsewhere."""
+        after = event.after or {}
+        done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
+        with self._lock:
+            if self._terminal():
+                self._bar(host, done, total, note or event.id)
+                return
+            now = time.monotonic()
+            if now - self._spoke.setdefault(host, now) < QUIET:
+                return
+            self._spoke[host] = now
+            amount = f" {_size(done)}" + (f" of {_size(total)}" if total else "") if done else ""
+            elapsed = f" {after['elapsed']:.0f} s" if "elapsed" in after else ""
+            self.say(f"  ...      {host:12} {self._names(event.id)}{elapsed} {note}{amount}".rstrip())
+
+    titles: Mapping[str, str] = {}
+
+    def _names(self, id: str) -> str:
+        return self.titles.get(id, id)
+
+    def _terminal(self) -> bool:
+        import os
+
+        return self._err.isatty() and "NO_COLOR" not in os.environ
+
+    def _bar(self, host: str, done: int, total: int, text: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TransferSpeedColumn,
+        )
+
+        if self._live is None:
+            columns = (
+                TextColumn("  {task.fields[host]:12} {task.description}"),
+                BarColumn(bar_width=24),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeElapsedColumn(),
+            )
+            self._live = Progress(*columns, console=Console(file=self._err), transient=True)
+            self._live.start()
+        if host not in self._bars:
+            self._bars[host] = self._live.add_task(text, host=host, total=None)
+        self._live.update(self._bars[host], description=self.mask.hide(text)[:48], completed=done, total=total or None)
+
+    def _clear(self, host: str) -> None:
+        if self._live is not None and host in self._bars:
+            self._live.remove_task(self._bars.pop(host))
+            if not self._bars:
+                self._live.stop()
+                self._live = None
+
+    # -- how it ends ---------------------------------------------------------------------------------------------
+
+    def finish(self, error: Optional[MnemoError] = None) -> int:
+        """Print the recap (or the document) and return the exit code."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if (
+            error is None
+            and self.style.exit_drift
+            and self.style.check
+            and any(t.changed for t in self._hosts.values())
+        ):
+            error = DriftFound("the hosts differ from what is declared", hint="run it without --check")
+        self.error = error
+        if self.style.json:
+            text = json.dumps(self.document(), indent=2, default=str)
+            print(self.mask.hide(text), file=self._out, flush=True)
+        else:
+            self._recap()
+        if error is not None:
+            self._complain(error)
+        return error.exit_code if error is not None else 0
+
+    def _recap(self) -> None:
+        for line in self.summary:
+            self.say(line)
+        if self._hosts:
+            self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
+
+    def _complain(self, error: MnemoError) -> None:
+        print(self.mask.hide(f"ERROR {error}"), file=self._err)
+        if error.hint:
+            print(self.mask.hide(f"  -> {error.hint}"), file=self._err)
+
+    def document(self) -> dict[str, Any]:
+        """The ``--json`` document of cli.md."""
+        code = self.error.exit_code if self.error else 0
+        changed = any(tally.changed for tally in self._hosts.values()) or bool(self.extra.get("changed"))
+        outcome = "refused" if code in (2, 3, 5) else "failed" if code else "changed" if changed else "ok"
+        document: dict[str, Any] = {
+            "command": self.command,
+            "outcome": outcome,
+            "exit_code": code,
+            "check": self.style.check,
+            "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
+            "seconds": round(time.time() - self._started, 3),
+            "hosts": {name: vars(tally) for name, tally in self._hosts.items()},
+            "tasks": self._tasks,
+            **{key: value for key, value in self.extra.items() if key != "changed"},
+        }
+        if self.error is not None:
+            document["error"] = self.error.to_json()
+        return document
+
+
+def _diff(before: Any, after: Any) -> list[str]:
+    """Unified for texts, ``key: old -> new`` for the rest."""
+    if before is None or after is None:
+        return [f"{'- exists' if after is None else '+ ' + _short(after)}"]
+    lines: list[str] = []
+    for key in after:
+        old, new = before.get(key), after[key]
+        if isinstance(old, str) and isinstance(new, str) and ("\n" in old or "\n" in new):
+            rows = difflib.unified_diff(
+                old.splitlines(), new.splitlines(), f"before {key}", f"after {key}", lineterm=""
+            )
+            lines.extend(rows)
+        elif old != new:
+            lines.append(f"{key}: {_short(old)} -> {_short(new)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
