@@ -7,7 +7,7 @@ from pathlib import Path
 from mnemo_ops.lab.image import Recipe
 
 _PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "ca-certificates",
-             "iproute2", "iptables", "procps", "kmod")  # fmt: skip
+             "iproute2", "iptables", "procps", "kmod", "e2fsprogs")  # fmt: skip
 
 _COMMANDS = (
     "useradd --create-home --shell /bin/bash ops",

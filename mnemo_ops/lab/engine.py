@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mnemo_ops.errors import Refused, StepFailed
@@ -29,14 +29,24 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive ``flock`` on `path` (a directory, or a file that is created), waiting for it."""
+def locked(path: Path, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a ``flock`` on `path` (a directory, or a file that is created), waiting for it.
+
+    :raises BlockingIOError: with ``LOCK_NB`` in `operation`, somebody else holds it.
+    """
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, operation)
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Meanwhile no :func:`stop_engine_if_ours` of any process stops the engine."""
+    with locked(cache_dir() / "engine.use", fcntl.LOCK_SH):
+        yield
 
 
 def command(
@@ -113,15 +123,9 @@ def install(package: str, report: Report) -> None:
 
 
 def stop_engine_if_ours(report: Report) -> None:
-    """Stop the ``dockerd`` that :func:`ensure_engine` started by hand, when no container runs on it."""
-    with locked(cache_dir() / "engine.lock"):
-        pid = _own_pid()
-        if pid is None or docker("ps", "--quiet").strip():
-            return
-        report("stopping the Docker engine that the lab started")
-        os.kill(pid, signal.SIGTERM)
-        if not _wait(lambda: _own_pid() is None, seconds=60):
-            raise StepFailed(f"dockerd (pid {pid}) does not stop", hint=f"tail {_log()}")
+    """Stop the ``dockerd`` that was started by hand here, when no container runs on it and nobody uses it."""
+    with suppress(BlockingIOError), locked(cache_dir() / "engine.use", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        _stop(report)
 
 
 def _refuse_remote() -> None:
@@ -147,6 +151,17 @@ def _start(report: Report) -> None:
     if not _wait(answers, seconds=60):
         tail = _log().read_text(errors="replace")[-2000:]
         raise StepFailed(f"dockerd does not come up: {tail}", hint=f"less {_log()}")
+
+
+def _stop(report: Report) -> None:
+    with locked(cache_dir() / "engine.lock"):
+        pid = _own_pid()
+        if pid is None or docker("ps", "--quiet").strip():
+            return
+        report("stopping the Docker engine that the lab started")
+        os.kill(pid, signal.SIGTERM)
+        if not _wait(lambda: _own_pid() is None, seconds=60):
+            raise StepFailed(f"dockerd (pid {pid}) does not stop", hint=f"tail {_log()}")
 
 
 def _pidfile() -> Path:

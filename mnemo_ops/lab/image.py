@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnemo_ops.lab.engine import Report, cache_dir, command, docker, install, locked
+from mnemo_ops.lab.engine import Report, cache_dir, command, docker, install, kept, locked
 
 # documentation is left out and dpkg does not sync: a server installs Docker in half the time
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
@@ -62,7 +62,7 @@ def ensure_images(recipe: Recipe, report: Report) -> dict[str, str]:
     references = {name: f"mnemo-lab/{name}:{recipe.digest()[:12]}" for name in recipe.images}
     if set(references.values()) <= _present():
         return references
-    with locked(cache_dir() / f"rootfs-{recipe.root_digest()}.lock"):
+    with kept(), locked(cache_dir() / f"rootfs-{recipe.root_digest()}.lock"):
         present = _present()
         base = f"mnemo-lab/{recipe.name}-root:{recipe.root_digest()[:12]}"
         if base not in present:
@@ -88,7 +88,7 @@ def archive(references: Sequence[str], report: Report) -> Path:
         report(f"saving {len(references)} images to {path.name}")
         docker("save", "--output", str(partial), *references, timeout=600)
 
-    with locked(path.with_suffix(".lock")):
+    with kept(), locked(path.with_suffix(".lock")):
         _once(path, save)
     return path
 

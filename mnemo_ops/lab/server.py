@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from pathlib import Path
 from mnemo_ops.errors import Refused, StepFailed, UsageError
 from mnemo_ops.lab.debian import RECIPES
 from mnemo_ops.lab.directory import PORT, USER, LabDirectory, check_names, remove
-from mnemo_ops.lab.engine import Report, answers, docker, ensure_engine, locked, stop_engine_if_ours
+from mnemo_ops.lab.engine import Report, answers, docker, ensure_engine, kept, locked, stop_engine_if_ours
 from mnemo_ops.lab.image import ensure_images
 from mnemo_ops.lab.network import ensure_network, free_addresses
 
@@ -76,23 +76,14 @@ def up(root: Path, names: Sequence[str], report: Report, image: str = "debian13"
     check_names(names)
     if image not in RECIPES:
         raise UsageError(f"no server image `{image}`", hint=f"one of {', '.join(RECIPES)}")
-    ensure_engine(report)
-    reference = ensure_images(RECIPES[image], report)[image]
     lab = LabDirectory(root)
-    with locked(root):
-        public_key = lab.public_key()
-        known = _containers(lab)
-        for name in names:
-            if name in known and known[name].image != image:
-                raise Refused(f"server {name} exists with image {known[name].image}", hint="invoke lab.down")
-        _create(lab, [name for name in names if name not in known], image, reference)
-        boot = partial(_boot, lab, public_key, report)
-        servers = _containers(lab)
-        wanted = [server for server in servers.values() if server.name in names or server.state == "running"]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            keys = dict(pool.map(boot, wanted))
-        lab.write_known_hosts(keys)
-        lab.write_inventory({name: server.address for name, server in servers.items()})
+    with kept():
+        ensure_engine(report)
+        reference = ensure_images(RECIPES[image], report)[image]
+        with locked(root):
+            _refuse_other_image(_containers(lab), names, image)
+            _create(lab, names, image, reference)
+            _boot_all(lab, names, report)
     return status(root)
 
 
@@ -168,10 +159,19 @@ def connect(root: Path, name: str) -> None:
     docker("network", "connect", "--ip", _find(lab, name).address, lab.network, lab.container(name))
 
 
+def _refuse_other_image(known: Mapping[str, _Container], names: Sequence[str], image: str) -> None:
+    for name in known.keys() & set(names):
+        if known[name].image != image:
+            raise Refused(f"server {name} exists with image {known[name].image}, not {image}", hint="invoke lab.down")
+
+
 def _create(lab: LabDirectory, names: Sequence[str], image: str, reference: str) -> None:
+    """Make the containers that are missing; they do not run yet."""
     subnet = ensure_network(lab.network, lab.label)
-    addresses = free_addresses(subnet, {server.address for server in _containers(lab).values()})
-    for name, address in zip(names, addresses, strict=False):
+    known = _containers(lab)
+    addresses = free_addresses(subnet, {server.address for server in known.values()})
+    missing = [name for name in names if name not in known]
+    for name, address in zip(missing, addresses, strict=False):
         lab.data_root(name).mkdir(parents=True, exist_ok=True)
         labels = (lab.label, f"mnemo.name={name}", f"mnemo.address={address}", f"mnemo.image={image}")
         docker(
@@ -179,6 +179,17 @@ def _create(lab: LabDirectory, names: Sequence[str], image: str, reference: str)
             "--network", lab.network, "--ip", address, *_RIGHTS,
             "--mount", f"type=bind,source={lab.data_root(name)},target=/var/lib/docker", reference,
         )  # fmt: skip
+
+
+def _boot_all(lab: LabDirectory, names: Sequence[str], report: Report) -> None:
+    """Start the servers `names` side by side; write down who is where and with which keys."""
+    servers = _containers(lab)
+    wanted = [server for server in servers.values() if server.name in names or server.state == "running"]
+    boot = partial(_boot, lab, lab.public_key(), report)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        keys = dict(pool.map(boot, wanted))
+    lab.write_known_hosts(keys)
+    lab.write_inventory({name: server.address for name, server in servers.items()})
 
 
 def _boot(lab: LabDirectory, public_key: str, report: Report, server: _Container) -> tuple[str, list[str]]:
