@@ -8,10 +8,12 @@ hold secrets) and ``state.json`` (written by rename; the last one holds the repo
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any, Callable, Dict, Generator, Mapping, Optional
 
 from mnemo_ops.agent import action as actions
+from mnemo_ops.agent import lease
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, MnemoError, from_json
 
@@ -27,7 +29,7 @@ def unit(name: str) -> str:
     return "mnemo-job-" + name
 
 
-def start(machine: Machine, name: str, request: Mapping[str, Any], bundle: bytes, digest: str) -> None:
+def start(machine: Machine, name: str, request: Mapping[str, Any]) -> None:
     """Start the job unless it already runs or has ended well: starting twice is re-attaching."""
     state = read_state(machine, name)
     if state is not None and ("report" in state or is_alive(machine, name)):
@@ -36,9 +38,7 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], bundle: bytes
     machine.remove(where)
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(where, 0o700)
-    program = f"{machine.state_dir}/agent-{digest[:12]}.zip"
-    if machine.sha256(program) != digest:
-        machine.write(program, bundle, 0o600)
+    program = machine.keep_program()
     machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
     # the argument vector names files only: `ps` and the unit's journal show no value
     argv = [machine.python, "-c", _STAGE, program, where]
@@ -106,6 +106,8 @@ def run(machine: Machine, where: str) -> None:
         machine.write(where + "/state.json", json.dumps(state).encode(), 0o600)
 
     leave({"progress": {"done": 0, "total": 0, "note": "starting"}})
+    ended = threading.Event()
+    threading.Thread(target=_renew, args=(machine, ended), daemon=True).start()
     try:
         deed = actions.build(request["kind"], request["args"]).run(machine)
         last = 0.0
@@ -122,3 +124,10 @@ def run(machine: Machine, where: str) -> None:
         leave({"error": error.to_json()})
     except Exception as error:  # a bug must reach the operator, too
         leave({"error": MnemoError(f"{type(error).__name__}: {error}").to_json()})
+    finally:
+        ended.set()
+
+
+def _renew(machine: Machine, ended: threading.Event) -> None:
+    while not ended.wait(5.0):
+        lease.renew_held(machine)

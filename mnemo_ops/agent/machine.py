@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mnemo_ops.errors import Broken, CommandFailed, MnemoError, NotYet
 
@@ -76,6 +76,8 @@ class Machine:
         self.search_path = search_path
         self.read_only = read_only
         self.fetch = fetch
+        self.leases: Set[str] = set()  # leases this process renews while it lives
+        self.program: Callable[[], bytes] = bytes  # the agent's own zip
         self.note = ""  # what is being done right now; the heartbeat carries it to the operator
         self._cache: Dict[str, Any] = {}
 
@@ -133,6 +135,15 @@ class Machine:
     def state_dir(self) -> str:
         """Where mnemo_ops keeps what must survive a reboot: 0700, one per user."""
         return "/var/lib/mnemo_ops" if self.is_root else os.path.expanduser("~/.local/state/mnemo_ops")
+
+    def keep_program(self) -> str:
+        """Path of the agent's own zip on disk, for units that must run when nobody is connected."""
+        data = self.program()
+        path = f"{self.state_dir}/agent-{hashlib.sha256(data).hexdigest()[:12]}.zip"
+        if self.stat(path) is None:
+            self.mkdir(self.state_dir, 0o700)
+            self.write(path, data, 0o600)
+        return path
 
     # -- reading files -------------------------------------------------------------------------------------------
 

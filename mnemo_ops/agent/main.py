@@ -14,7 +14,7 @@ import traceback
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import action as actions
-from mnemo_ops.agent import job
+from mnemo_ops.agent import job, lease
 from mnemo_ops.agent.channel import Channel
 from mnemo_ops.agent.converge import Task, converge
 from mnemo_ops.agent.facts import gather
@@ -24,21 +24,23 @@ from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import ChannelLost, MnemoError
 
 BEAT = 1.0  # seconds between signs of life while a request runs
+RENEWAL = 5.0  # seconds between renewals of the leases this agent holds
+LISTENING = 25.0  # seconds since the controller's last word during which its leases are still renewed
 DEAF = 60.0  # seconds without a word from the controller after which the agent ends (and its lock with it)
 
 
 class Agent:
     """Serves one controller on one host, one request at a time."""
 
-    def __init__(self, channel: Channel, bundle: Callable[[], bytes], digest: str) -> None:
+    def __init__(self, channel: Channel, bundle: Callable[[], bytes]) -> None:
         self._channel = channel
-        self._bundle = bundle
-        self._digest = digest
         self._lock: Optional[HostLock] = None
         self._deaf = DEAF
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = Machine(fetch=channel.fetch)
+        self._machine.program = bundle
+        self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
 
     def serve(self) -> None:
@@ -90,13 +92,14 @@ class Agent:
             lock = HostLock(self._machine)
             lock.take(request["lock"], float(request.get("patience", 5.0)))
             self._lock = lock
+            lease.adopt(self._machine, str(request["lock"].get("run", "")))
         return {"facts": gather(self._machine), "pending_handlers": PendingHandlers(self._machine).names()}
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Tasks in order, then those of the given handlers that are pending."""
         check = bool(request.get("check"))
         machine = Machine(fetch=self._channel.fetch, read_only=check)
-        self._machine = machine
+        self._noting = machine
         pending = PendingHandlers(machine)
         pending.add(request.get("notified", ()))
         failed = self._run(_tasks(request["tasks"]), machine, check, pending)
@@ -119,20 +122,21 @@ class Agent:
 
     def _began(self, task: Task) -> None:
         self._busy, self._since = task.id, time.monotonic()
-        self._machine.note = ""
+        self._noting.note = ""
 
     def _act(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do a deed here, or (with ``job``) as a unit of its own that outlives this connection."""
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
-            job.start(self._machine, name, work, self._bundle(), self._digest)
+            job.start(self._machine, name, work)
             following = job.follow(self._machine, name, self._channel.closed.is_set)
             while True:
                 try:
                     self._channel.send(Event(name, "progress", after=next(following)).to_json())
                 except StopIteration as end:
                     return {"report": end.value}
+        self._noting = self._machine
         deed = actions.build(request["kind"], request["args"]).run(self._machine)
         while True:
             try:
@@ -147,11 +151,15 @@ class Agent:
         return {"report": actions.build(request["kind"], request["args"]).ready(machine)}
 
     def _beat(self) -> None:
+        renewed = time.monotonic()
         while not self._ended.wait(BEAT):
+            if time.monotonic() - renewed > RENEWAL and time.monotonic() - self._channel.heard < LISTENING:
+                renewed = time.monotonic()
+                lease.renew_held(self._machine)
             if self._busy:
                 seconds = round(time.monotonic() - self._since, 1)
                 try:
-                    self._channel.send({"beat": seconds, "task": self._busy, "note": self._machine.note})
+                    self._channel.send({"beat": seconds, "task": self._busy, "note": self._noting.note})
                 except ChannelLost:
                     return
 
@@ -160,7 +168,7 @@ def _tasks(rows: Sequence[Mapping[str, Any]]) -> List[Task]:
     return [Task(**{**row, "notify": tuple(row.get("notify", ()))}) for row in rows]
 
 
-def main(bundle_fd: int, digest: str) -> None:
+def main(bundle_fd: int) -> None:
     """Entry point of the shipped agent: move stdout aside so that a stray print cannot break the wire."""
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
@@ -171,7 +179,7 @@ def main(bundle_fd: int, digest: str) -> None:
     def bundle() -> bytes:
         return os.pread(bundle_fd, os.fstat(bundle_fd).st_size, 0)
 
-    Agent(Channel(source, sink), bundle, digest).serve()
+    Agent(Channel(source, sink), bundle).serve()
     sys.stdout.flush()
     os._exit(0)  # the reader thread may sit in a read that never returns
 
@@ -179,3 +187,9 @@ def main(bundle_fd: int, digest: str) -> None:
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
     job.run(Machine(), where)
+
+
+def run_watchdog() -> None:
+    """Entry point of the lease timer's unit."""
+    for name in lease.expire(Machine()):
+        print(f"lease {name} expired: what it covered was undone")

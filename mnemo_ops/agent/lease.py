@@ -1,0 +1,179 @@
+"""Leases: what must be undone by itself when nobody renews it.
+
+Whoever changes something for a while (a fence, a key, stopped services) first writes a lease: a deadline and the deeds
+that undo the change. The holder renews it while it lives. A systemd timer of the host runs what has expired, also after
+a reboot, and removes itself with the last lease. So a killed controller leaves nothing behind and an old host serves
+again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from mnemo_ops.agent import action as actions
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import MnemoError, Refused
+
+SECONDS = 45.0  # an unrenewed lease ends after this long
+UNIT = "mnemo-lease"
+UNITS = "/etc/systemd/system"
+
+SERVICE = """[Unit]
+Description=mnemo_ops: undo what an interrupted run left
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart={python} -c "{stage}" {program}
+"""
+TIMER = """[Unit]
+Description=mnemo_ops: look for leases that nobody renewed
+
+[Timer]
+OnActiveSec=5
+OnBootSec=20
+OnUnitInactiveSec=5
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+"""
+_STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_watchdog; run_watchdog()"
+
+
+def _directory(machine: Machine) -> str:
+    return machine.state_dir + "/leases"
+
+
+def _path(machine: Machine, name: str) -> str:
+    return f"{_directory(machine)}/{name}.json"
+
+
+@contextmanager
+def _exclusive(machine: Machine) -> Iterator[None]:
+    """One at a time: a renewal, the watchdog, a release."""
+    machine.mkdir(machine.state_dir, 0o700)
+    machine.mkdir(_directory(machine), 0o700)
+    path = machine.state_dir + "/leases.lock"
+    if machine.stat(path) is None:
+        machine.write(path, b"", 0o600)
+    with machine.open(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]]) -> None:
+    """Write the lease, before the change it covers; this process renews it from now on (:func:`renew_held`).
+
+    :param name: of the lease; holding it again replaces its undo list.
+    :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
+    """
+    with _exclusive(machine):
+        lease = {"run": run, "deadline": machine.now() + SECONDS, "undo": list(undo)}
+        machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+        _install(machine)
+    machine.leases.add(name)
+
+
+def adopt(machine: Machine, run: str) -> None:
+    """Renew the leases of this run from now on: the connection broke and came back."""
+    for name, lease in _all(machine).items():
+        if run and lease["run"] == run:
+            machine.leases.add(name)
+
+
+def renew_held(machine: Machine) -> None:
+    """Push the deadline of every lease this process holds."""
+    if not machine.leases:
+        return
+    with _exclusive(machine):
+        for name in sorted(machine.leases):
+            lease = _read(machine, name)
+            if lease is None:
+                machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
+                continue
+            lease["deadline"] = machine.now() + SECONDS
+            machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+
+
+def release(machine: Machine, name: str) -> None:
+    """End a lease without undoing anything: the change stays. :raises Refused: it expired and was undone (3)."""
+    with _exclusive(machine):
+        if _read(machine, name) is None:
+            raise Refused(f"the lease {name} had expired: what it covered was undone on this host")
+        machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+
+
+def undo(machine: Machine, name: str) -> bool:
+    """Run a lease's undo list now and end it; false when there is none."""
+    with _exclusive(machine):
+        return _undo(machine, name)
+
+
+def _undo(machine: Machine, name: str) -> bool:
+    lease = _read(machine, name)
+    if lease is None:
+        return False
+    for deed in lease["undo"]:
+        for _ in actions.build(deed["kind"], deed["args"]).run(machine):
+            pass
+    machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+    return True
+
+
+def expire(machine: Machine) -> List[str]:
+    """What the timer does: undo what nobody renewed; remove the timer when no lease is left. Names of the undone."""
+    undone: List[str] = []
+    with _exclusive(machine):
+        for name, lease in _all(machine).items():
+            if lease["deadline"] < machine.now():
+                try:
+                    _undo(machine, name)
+                    undone.append(name)
+                except MnemoError as error:  # try again at the next tick; the journal of the unit says why
+                    print(f"lease {name} could not be undone yet: {error}")
+        if not _all(machine):
+            _uninstall(machine)
+    return undone
+
+
+def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
+    """Leases that exist, by name."""
+    return _all(machine)
+
+
+def _read(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
+    text = machine.read_text(_path(machine, name))
+    return None if text is None else dict(json.loads(text))
+
+
+def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
+    found = {
+        file[:-5]: _read(machine, file[:-5]) for file in machine.names(_directory(machine)) if file.endswith(".json")
+    }
+    return {name: lease for name, lease in found.items() if lease is not None}
+
+
+def _install(machine: Machine) -> None:
+    program = machine.keep_program()
+    service = SERVICE.format(python=machine.python, stage=_STAGE, program=program).encode()
+    changed = machine.read(f"{UNITS}/{UNIT}.service") != service
+    if changed:
+        machine.write(f"{UNITS}/{UNIT}.service", service, 0o644)
+        machine.write(f"{UNITS}/{UNIT}.timer", TIMER.encode(), 0o644)
+        machine.run(["systemctl", "daemon-reload"])
+    if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
+        machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])
+
+
+def _uninstall(machine: Machine) -> None:
+    machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
+    machine.remove(f"{UNITS}/{UNIT}.service")
+    machine.remove(f"{UNITS}/{UNIT}.timer")
+    machine.run(["systemctl", "--no-block", "stop", f"{UNIT}.timer"], check=False)
+    machine.run(["systemctl", "daemon-reload"], check=False)

@@ -1,0 +1,110 @@
+"""A compose project as Docker sees it: its containers, in JSON, stopped and started in a given order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Broken
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+
+
+@dataclass(frozen=True)
+class Container:
+    """``state``: created, running, exited, ...; ``health``: starting, healthy, unhealthy or empty without a check."""
+
+    id: str
+    name: str
+    service: str
+    state: str
+    health: str
+    restart: str
+    image: str
+    image_id: str
+    env: Mapping[str, str]
+    mounts: Tuple[Mapping[str, Any], ...]
+    addresses: Tuple[str, ...]
+    exit_code: int
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "restarting", "paused")
+
+
+def containers(machine: Machine, project: str) -> Dict[str, Container]:
+    """The project's containers by service, stopped ones included; empty without Docker. :raises Broken: (6)."""
+    if machine.which("docker") is None:
+        return {}
+    listed = machine.ask(["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={PROJECT}={project}"])
+    ids = listed.out.split()
+    rows = json.loads(machine.ask(["docker", "inspect", "--type", "container", *ids]).out) if ids else []
+    found = [_container(row) for row in rows]
+    return {container.service: container for container in sorted(found, key=lambda each: each.service)}
+
+
+def _container(row: Mapping[str, Any]) -> Container:
+    pairs = (text.split("=", 1) for text in row["Config"].get("Env") or [] if "=" in text)
+    networks = row.get("NetworkSettings", {}).get("Networks") or {}
+    return Container(
+        id=row["Id"],
+        name=row["Name"].lstrip("/"),
+        service=row["Config"]["Labels"].get(SERVICE, row["Name"].lstrip("/")),
+        state=row["State"]["Status"],
+        health=(row["State"].get("Health") or {}).get("Status", ""),
+        restart=row["HostConfig"]["RestartPolicy"].get("Name") or "no",
+        image=row["Config"]["Image"],
+        image_id=row["Image"],
+        env=dict(pairs),
+        mounts=tuple(row.get("Mounts") or []),
+        addresses=tuple(net["IPAddress"] for net in networks.values() if net.get("IPAddress")),
+        exit_code=int(row["State"].get("ExitCode", 0)),
+    )
+
+
+def ordered(found: Mapping[str, Container], order: Sequence[str]) -> List[Container]:
+    """The containers named in ``order``, in that order; names without a container are left out."""
+    return [found[service] for service in order if service in found]
+
+
+def stop(machine: Machine, chosen: Iterable[Container], grace: int) -> List[str]:
+    """Stop running containers one after the other; the names of those that were running.
+
+    :param grace: seconds between SIGTERM and SIGKILL.
+    """
+    names = [container.name for container in chosen if container.running]
+    for name in names:
+        machine.note = f"stopping {name}"
+        machine.run(["docker", "stop", "--time", str(grace), name], timeout=grace + 60)
+    return names
+
+
+def start(machine: Machine, names: Sequence[str], patience: float) -> None:
+    """Start containers by name, in order, and wait until each that has a health check is healthy.
+
+    :param patience: seconds for all of them together. :raises Broken: one did not become healthy (6).
+    """
+    for name in names:
+        machine.note = f"starting {name}"
+        machine.run(["docker", "start", name])
+    machine.wait_until("containers are healthy: " + ", ".join(names), lambda: not sick(machine, names), patience)
+
+
+def sick(machine: Machine, names: Sequence[str]) -> List[str]:
+    """Those of the containers that do not run or are not healthy (yet)."""
+    if not names:
+        return []
+    rows = json.loads(machine.ask(["docker", "inspect", "--type", "container", *names]).out)
+    found = [_container(row) for row in rows]
+    return [each.name for each in found if not each.running or each.health not in ("", "healthy")]
+
+
+def one(found: Mapping[str, Container], service: str) -> Container:
+    """The container of a service. :raises Broken: there is none, or it does not run (6)."""
+    container = found.get(service)
+    if container is None or not container.running:
+        raise Broken(f"the service {service} does not run", hint="docker compose ps -a shows the stack")
+    return container
