@@ -193,6 +193,23 @@ class Machine:
     def readlink(self, path: str) -> str:
         return os.readlink(self.path(path))
 
+    def realpath(self, path: str) -> str:
+        """``path`` with every link on the way followed, as the host names it."""
+        if self.root == "/":
+            return os.path.realpath(path)
+        return "/" + os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
+
+    def locked_by(self, path: str) -> Optional[int]:
+        """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 for one that cannot be seen; ``None``: free."""
+        layout = "hhqqi4x"  # struct flock of 64-bit Linux
+        try:
+            with open(self.path(path), "rb") as file:
+                asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        except FileNotFoundError:
+            return None
+        return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
+
     def names(self, path: str) -> List[str]:
         """Sorted names in a directory; empty when it does not exist."""
         try:
