@@ -1,0 +1,22 @@
+"""The nearest valid name: half of every good error message."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name most like ``word``; empty when none is near."""
+    names = {name.lower(): name for name in sorted(known)}
+    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return names[found[0]] if found else ""
+
+
+def suggest(word: str, known: Iterable[str], few: int = 12) -> str:
+    """A hint: the nearest name, else all of them when they are few, else nothing."""
+    names = sorted(known)
+    found = nearest(word, names)
+    if found:
+        return f"did you mean '{found}'?"
+    return f"valid names: {', '.join(names)}" if 0 < len(names) <= few else ""
