@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -119,6 +120,10 @@ class Machine:
         return sys.executable
 
     @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    @property
     def architecture(self) -> str:
         return os.uname().machine
 
@@ -216,6 +221,11 @@ class Machine:
             return sorted(os.listdir(self.path(path)))
         except FileNotFoundError:
             return []
+
+    def glob(self, pattern: str) -> List[str]:
+        """Sorted paths that match; a path without wildcards matches itself when it exists."""
+        cut = 0 if self.root == "/" else len(self.root.rstrip("/"))
+        return sorted(found[cut:] for found in glob.glob(self.path(pattern)))
 
     def walk(self, path: str) -> Iterator[str]:
         """Every path below ``path`` (not itself), directories before their content, sorted; links are not followed."""
