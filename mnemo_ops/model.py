@@ -32,7 +32,7 @@ class Host:
     python: str = "python3"
     local: bool = False
     groups: tuple[str, ...] = ()
-    vars: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold passwords
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Entry:
     :param args: raw arguments; strings may hold Jinja.
     :param when: Jinja expressions, all of which must be true.
     :param loop: a list or a Jinja expression; ``None`` when the task does not loop.
+    :param flatten: lists inside the loop's list are loops too (``with_items``).
     :param files: directories in which its ``src`` is looked up, nearest first.
     :param vars: variables of its role (defaults below the inventory, vars above the play).
     """
@@ -52,6 +53,7 @@ class Entry:
     where: Where
     when: tuple[str, ...] = ()
     loop: Any = None
+    flatten: bool = False
     loop_var: str = "item"
     notify: tuple[str, ...] = ()
     register: str = ""

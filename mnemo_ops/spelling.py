@@ -6,10 +6,10 @@ import difflib
 from typing import Iterable
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name most like ``word``; empty when none is near."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name most like ``word``; empty when none reaches ``cutoff`` (0: anything, 1: the same)."""
     names = {name.lower(): name for name in sorted(known)}
-    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=cutoff)
     return names[found[0]] if found else ""
 
 

@@ -1,0 +1,138 @@
+"""How to reach a host: Ansible's connection variables. What we do not have is refused, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from mnemo_ops.errors import InventoryError
+from mnemo_ops.secret import Secret
+from mnemo_ops.spelling import nearest
+from mnemo_ops.yaml_lines import shape
+
+# Ansible's older names
+_ALIASES = {
+    "ansible_ssh_host": "ansible_host",
+    "ansible_ssh_port": "ansible_port",
+    "ansible_ssh_user": "ansible_user",
+    "ansible_ssh_pass": "ansible_password",
+    "ansible_ssh_password": "ansible_password",
+    "ansible_private_key_file": "ansible_ssh_private_key_file",
+    "ansible_become_pass": "ansible_become_password",
+    "ansible_sudo_pass": "ansible_become_password",
+}
+_KNOWN = (
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_password",
+    "ansible_ssh_private_key_file",
+    "ansible_become_password",
+    "ansible_python_interpreter",
+    "ansible_connection",
+    "mnemo_known_hosts_file",
+)
+# Ansible's, with the only value that says what we do anyway
+_FIXED = {
+    "ansible_become_method": ("sudo",),
+    "ansible_become_user": ("root",),
+    "ansible_become_exe": ("sudo",),
+    "ansible_shell_type": ("sh",),
+    "ansible_pipelining": (True,),
+    "ansible_ssh_pipelining": (True,),
+}
+_LATER = (
+    "ansible_become",
+    "ansible_become_flags",
+    "ansible_group_priority",
+    "ansible_host_key_checking",
+    "ansible_remote_tmp",
+    "ansible_scp_extra_args",
+    "ansible_sftp_extra_args",
+    "ansible_shell_executable",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_executable",
+    "ansible_ssh_extra_args",
+    "ansible_ssh_host_key_checking",
+    "ansible_ssh_retries",
+    "ansible_ssh_timeout",
+    "ansible_timeout",
+)
+_CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
+
+
+class _Variables:
+    """Connection variables of one host, rendered when they are templates."""
+
+    def __init__(self, host: str, values: Mapping[str, Any], origin: Mapping[str, str]) -> None:
+        self._values, self._origin, self._host = values, origin, host
+
+    def fail(self, name: str, message: str, hint: str = "") -> InventoryError:
+        return InventoryError(message, where=self._origin.get(name, self._host), hint=hint)
+
+    def text(self, name: str) -> Optional[str]:
+        names = [name, *(old for old, new in _ALIASES.items() if new == name)]
+        given = next((one for one in names if self._values.get(one) is not None), "")
+        if not given:
+            return None
+        value = self._values[given]
+        if isinstance(value, str) and "{" in value:
+            from mnemo_ops.template import Scope, render  # most inventories need no Jinja
+
+            value = render(value, Scope().plus(self._values), self._origin.get(given, self._host))
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self.fail(given, f"'{given}' of host {self._host} should be a text, not {shape(value)}")
+        return str(value)
+
+    def path(self, name: str, home: Path) -> Optional[str]:
+        text = self.text(name)
+        return None if text is None else str((home / Path(text).expanduser()).absolute())
+
+    def secret(self, name: str) -> Optional[Secret]:
+        text = self.text(name)
+        return None if text is None else Secret(text)
+
+    def port(self) -> int:
+        text = self.text("ansible_port") or "22"
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            raise self.fail("ansible_port", f"'ansible_port' of host {self._host} is {text!r}, not a port number")
+        return int(text)
+
+    def python(self) -> str:
+        text = self.text("ansible_python_interpreter") or "auto"
+        return "python3" if text.startswith("auto") else text
+
+    def refuse_others(self) -> None:
+        for name, value in self._values.items():
+            if name in _LATER or (name in _FIXED and value not in _FIXED[name]):
+                raise self.fail(name, f"'{name}: {value}' is not supported yet")
+            misspelt = name.startswith(("ansible_", "mnemo_")) and name not in (*_KNOWN, *_ALIASES, *_FIXED)
+            near = nearest(name, _KNOWN, cutoff=0.9) if misspelt else ""
+            if near:
+                raise self.fail(name, f"unknown connection variable '{name}'", f"did you mean '{near}'?")
+
+
+def connection(host: str, values: Mapping[str, Any], origin: Mapping[str, str], home: Path) -> dict[str, Any]:
+    """The fields of :class:`~mnemo_ops.model.Host` that say how to reach it.
+
+    :param origin: variable -> ``file:line``. :param home: what relative paths start from.
+    :raises InventoryError: a value is wrong or not supported (2).
+    """
+    known = _Variables(host, values, origin)
+    known.refuse_others()
+    kind = known.text("ansible_connection") or "ssh"
+    if kind not in _CONNECTIONS:
+        raise known.fail("ansible_connection", f"'ansible_connection: {kind}' is not supported yet", "use ssh or local")
+    return {
+        "address": known.text("ansible_host") or host,
+        "port": known.port(),
+        "user": known.text("ansible_user"),
+        "key_file": known.path("ansible_ssh_private_key_file", home),
+        "password": known.secret("ansible_password"),
+        "become_password": known.secret("ansible_become_password"),
+        "known_hosts": known.path("mnemo_known_hosts_file", home),
+        "python": known.python(),
+        "local": kind == "local",
+    }

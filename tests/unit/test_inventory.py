@@ -1,0 +1,180 @@
+"""Inventories: what Ansible means by them, and errors that say where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnemo_ops import inventory
+from mnemo_ops.errors import InventoryError, UsageError
+
+HOSTS = """\
+all:
+  vars:
+    site: lab
+    level: all
+  hosts:
+    old:
+      ansible_host: 10.0.0.1
+      ansible_port: 2222
+      ansible_user: "{{ admin }}"
+      ansible_password: hunter22
+      ansible_ssh_private_key_file: keys/old
+  children:
+    servers:
+      vars: {admin: root, level: servers, mnemo_known_hosts_file: known_hosts}
+      hosts:
+        old:
+        new: {level: new}
+    clients:
+      hosts:
+        web[01:02]: {ansible_connection: local}
+      children:
+        edge:
+          hosts: edge1
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def names(found: inventory.Inventory, pattern: str, limit: str = "") -> list[str]:
+    return [host.name for host in found.select(pattern, limit)]
+
+
+def test_a_host_knows_how_to_reach_it(write: Any, tmp_path: Path) -> None:
+    old = inventory.load(write("hosts.yml", HOSTS)).hosts["old"]
+    assert (old.address, old.port, old.user, old.local) == ("10.0.0.1", 2222, "root", False)
+    assert old.key_file == str(tmp_path / "keys/old")
+    assert old.known_hosts == str(tmp_path / "known_hosts")
+    assert old.password is not None
+    assert old.password.reveal() == "hunter22" and "hunter22" not in repr(old.password)
+
+
+def test_ranges_and_local_connections(write: Any) -> None:
+    found = inventory.load(write("hosts.yml", HOSTS))
+    assert found.groups["clients"] == ["web01", "web02", "edge1"]
+    assert found.hosts["web02"].local and not found.hosts["edge1"].local
+
+
+def test_variables_win_in_ansibles_order(write: Any) -> None:
+    path = write("hosts.yml", HOSTS)
+    write("group_vars/all.yml", "level: group_vars/all\nfrom_all: 1\n")
+    write("group_vars/servers/main.yaml", "level: group_vars/servers\n")
+    write("host_vars/new.yml", "name: from host_vars\n")
+    found = inventory.load(path)
+    assert found.hosts["edge1"].vars["level"] == "group_vars/all"
+    assert found.hosts["old"].vars["level"] == "group_vars/servers"
+    assert found.hosts["new"].vars["level"] == "new"
+    assert found.hosts["new"].vars["name"] == "from host_vars"
+
+
+def test_magic_variables(write: Any) -> None:
+    old = inventory.load(write("hosts.yml", HOSTS)).hosts["old"]
+    assert old.vars["inventory_hostname"] == "old"
+    assert old.vars["group_names"] == ["servers"]
+    assert old.vars["groups"]["servers"] == ["old", "new"]
+
+
+def test_group_vars_beside_the_playbook(write: Any, tmp_path: Path) -> None:
+    path = write("inventories/hosts.yml", HOSTS)
+    write("playbooks/group_vars/all.yml", "beside: playbook\n")
+    assert inventory.load(path, tmp_path / "playbooks").hosts["old"].vars["beside"] == "playbook"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit", "expected"),
+    [
+        ("all", "", ["old", "web01", "web02", "edge1", "new"]),
+        ("servers:clients:!edge", "", ["old", "web01", "web02", "new"]),
+        ("old,new", "", ["old", "new"]),
+        ("all:&clients", "", ["web01", "web02", "edge1"]),
+        ("web*", "", ["web01", "web02"]),
+        ("all", "servers", ["old", "new"]),
+        ("servers", "new", ["new"]),
+        ("clients", "old", []),
+        ("!servers", "", ["web01", "web02", "edge1"]),
+    ],
+)
+def test_patterns(write: Any, pattern: str, limit: str, expected: list[str]) -> None:
+    assert sorted(names(inventory.load(write("hosts.yml", HOSTS)), pattern, limit)) == sorted(expected)
+
+
+def test_localhost_needs_no_entry(write: Any) -> None:
+    (host,) = inventory.load(write("hosts.yml", HOSTS)).select("localhost")
+    assert host.local and host.vars["inventory_hostname"] == "localhost"
+
+
+def test_ini(write: Any) -> None:
+    text = """\
+alone ansible_host=10.0.0.9
+[servers]
+old ansible_port=2222 note='two words'   # the old one
+new
+[servers:vars]
+flag=True
+text=a = b
+[everything:children]
+servers
+"""
+    found = inventory.load(write("hosts.ini", text))
+    assert names(found, "everything") == ["old", "new"]
+    assert names(found, "ungrouped") == ["alone"]
+    old = found.hosts["old"]
+    assert (old.port, old.vars["note"], old.vars["flag"], old.vars["text"]) == (2222, "two words", True, "a = b")
+
+
+def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
+    write("inv/a.yml", "all: {hosts: {one: }}\n")
+    write("inv/b.ini", "[pair]\none\ntwo\n")
+    write("inv/group_vars/pair.yml", "x: 1\n")
+    found = inventory.load(tmp_path / "inv")
+    assert names(found, "pair") == ["one", "two"]
+    assert found.hosts["two"].vars["x"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message", "hint"),
+    [
+        ("all:\n  hosts:\n    a: [\n", "hosts.yml:4:1", "not valid YAML", ""),
+        ("all:\n  hots:\n    a:\n", "hosts.yml:2", "unknown key 'hots'", "did you mean 'hosts'?"),
+        ("all:\n  hosts:\n    a:\n    a:\n", "hosts.yml:4:5", "duplicate key 'a'; it is already on line 3", ""),
+        ("all:\n  hosts: [a]\n", "hosts.yml:2", "'hosts' should be a mapping, not a list", ""),
+        ("all:\n  hosts:\n    a: {ansible_port: ssh}\n", "hosts.yml:3", "not a port number", ""),
+        ("all:\n  hosts:\n    a:\n      ansible_hots: b\n", "hosts.yml:4", "'ansible_hots'", "did you mean 'ansible_host'?"),
+        ("all:\n  hosts:\n    a: {ansible_ssh_common_args: -J x}\n", "hosts.yml:3", "not supported yet", ""),
+        ("all:\n  hosts:\n    a: {ansible_connection: docker}\n", "hosts.yml:3", "not supported yet", "use ssh or local"),
+        ("all:\n  hosts:\n    a: {ansible_host: '{{ addres }}', address: b}\n", "hosts.yml:3", "'addres' is undefined", "did you mean 'address'?"),
+        ("all:\n  children:\n    x: {children: {y: {children: {x: }}}}\n", "hosts.yml", "contains itself", ""),
+        ("- a\n", "hosts.yml:1", "a mapping of groups", "begin with all:"),
+    ],
+)  # fmt: skip
+def test_errors_say_where(write: Any, text: str, where: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        inventory.load(write("hosts.yml", text))
+    assert (caught.value.where, caught.value.hint, caught.value.exit_code) == (where, hint, 2)
+    assert message in caught.value.message
+
+
+def test_an_unknown_host_is_named_with_the_nearest_one(write: Any) -> None:
+    with pytest.raises(InventoryError) as caught:
+        inventory.load(write("hosts.yml", HOSTS)).select("servrs", where="playbooks/x.yml:1")
+    assert str(caught.value) == "playbooks/x.yml:1: no host or group 'servrs' in hosts.yml"
+    assert caught.value.hint == "did you mean 'servers'?"
+
+
+def test_a_missing_inventory(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="does not exist"):
+        inventory.load(tmp_path / "nowhere.yml")
