@@ -1,6 +1,10 @@
 """The lab's servers: containers that boot systemd and sshd as Debian servers do, with a data root for their own Docker.
 
-Measured on 2 cores: see `up`. Nothing here trusts the network: a server's host keys are read through its container.
+Nothing here trusts the network: a server's host keys are read through its container. Measured on 2 cores: two servers
+boot side by side in 2.4 s, `up` of a running lab 0.4 s, Docker installed over SSH 20 s, reboot with Docker 3-5 s, `down` 3 s.
+
+Unlike a real server: kernel, clock and loop devices are this machine's, and a nested container on Docker's default
+bridge finds no DNS (on a network of its own, as Compose makes, it does).
 """
 
 from __future__ import annotations
@@ -252,7 +256,7 @@ def _remove_files(lab: LabDirectory) -> None:
     data = list(lab.path.glob("*/docker"))
     if data and os.geteuid() != 0:  # the servers' files belong to root: remove them as the servers' root
         reference = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "mnemo-lab/debian*").split()[0]
-        inside = [f"/lab/{path.relative_to(lab.path)}" for path in data]
+        inside = [f"/lab/{path.parent.name}" for path in data]
         docker("run", "--rm", "--volume", f"{lab.path}:/lab", reference, "rm", "-rf", *inside, timeout=300)
     remove(lab.generated())
     if lab.path.is_dir() and not any(lab.path.iterdir()):
