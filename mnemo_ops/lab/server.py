@@ -1,7 +1,7 @@
 """The lab's servers: containers that boot systemd and sshd as Debian servers do, with a data root for their own Docker.
 
 Nothing here trusts the network: a server's host keys are read through its container. Measured on 2 cores: two servers
-boot side by side in 2.4 s, `up` of a running lab 0.4 s, Docker installed over SSH 20 s, reboot with Docker 3-5 s, `down` 3 s.
+boot side by side in 2.4 s, `up` of a running lab 0.4 s, Docker over SSH 20 s, reboot with it 3-5 s, `down` 3 s.
 
 Unlike a real server: kernel, clock and loop devices are this machine's, and a nested container on Docker's default
 bridge finds no DNS (on a network of its own, as Compose makes, it does).
