@@ -26,9 +26,7 @@ class HostLock:
         """
         path = self._machine.state_dir + "/lock"
         self._machine.mkdir(self._machine.state_dir, 0o700)
-        if self._machine.stat(path) is None:
-            self._machine.write(path, b"{}", 0o600)
-        file = self._machine.open(path)
+        file = self._machine.open_lock(path)
         end = time.monotonic() + patience
         while True:
             try:

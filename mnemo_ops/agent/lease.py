@@ -58,9 +58,7 @@ def _exclusive(machine: Machine) -> Iterator[None]:
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(_directory(machine), 0o700)
     path = machine.state_dir + "/leases.lock"
-    if machine.stat(path) is None:
-        machine.write(path, b"", 0o600)
-    with machine.open(path) as file:
+    with machine.open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -67,13 +67,21 @@ class Machine:
     :param root: directory every path is looked up under; ``/`` on a real host.
     :param search_path: ``PATH`` for programs.
     :param read_only: any write raises :class:`MnemoError`: check mode is held to its promise.
+    :param state_dir: instead of the usual :attr:`state_dir`.
     :param fetch: writes the file with the given sha256 into an open file; asks the controller for it.
     """
 
     def __init__(
-        self, root: str = "/", *, search_path: str = SEARCH_PATH, read_only: bool = False, fetch: Fetch = _no_fetch
+        self,
+        root: str = "/",
+        *,
+        search_path: str = SEARCH_PATH,
+        read_only: bool = False,
+        state_dir: str = "",
+        fetch: Fetch = _no_fetch,
     ) -> None:
         self.root = root
+        self._state_dir = state_dir
         self.search_path = search_path
         self.read_only = read_only
         self.fetch = fetch
@@ -92,9 +100,11 @@ class Machine:
 
     def once(self, key: str, read: Callable[[], Any]) -> Any:
         """``read()`` once per batch, again after the next write."""
-        if key not in self._cache:
-            self._cache[key] = read()
-        return self._cache[key]
+        try:
+            return self._cache[key]
+        except KeyError:  # looked up once: another thread's write may empty the cache at any time
+            value = self._cache[key] = read()
+            return value
 
     def path(self, path: str) -> str:
         """Where ``path`` of the host lies for this process."""
@@ -139,6 +149,8 @@ class Machine:
     @property
     def state_dir(self) -> str:
         """Where mnemo_ops keeps what must survive a reboot: 0700, one per user."""
+        if self._state_dir:
+            return self._state_dir
         return "/var/lib/mnemo_ops" if self.is_root else os.path.expanduser("~/.local/state/mnemo_ops")
 
     def keep_program(self) -> str:
@@ -344,6 +356,11 @@ class Machine:
                 raise
         finally:
             os.close(handle)
+
+    def open_lock(self, path: str) -> IO[bytes]:
+        """A file for ``flock``; made (0600) when missing, never replaced: a new one would be a second lock."""
+        self.writing()
+        return os.fdopen(os.open(self.path(path), os.O_RDONLY | os.O_CREAT, 0o600), "rb")
 
     def mkdir(self, path: str, mode: int = 0o755, parents: bool = True) -> None:
         """Make a directory (and its parents, 0755); nothing when it exists."""
