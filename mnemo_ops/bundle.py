@@ -12,9 +12,13 @@ BUDGET = 64 * 1024  # bytes
 _ROOT = Path(__file__).parent
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# Reads exactly N bytes of stdin into an anonymous file, puts it on the import path, and hands over.
+# Skips a password sudo did not ask for, reads exactly N bytes of stdin into an anonymous file, puts it on the import
+# path, and hands over.
 _STAGE = (
-    "import os,sys;n={size};f=os.memfd_create('mnemo');\n"
+    "import os,sys;n={size};f=os.memfd_create('mnemo');c=b'-'\n"
+    "while c!=b'\\0':\n"
+    " c=os.read(0,1)\n"
+    " if not c:sys.exit(3)\n"
     "while n:\n"
     " b=os.read(0,min(n,65536))\n"
     " if not b:sys.exit(3)\n"
@@ -36,10 +40,16 @@ def bundle() -> bytes:
     return out.getvalue()
 
 
+def shipment() -> bytes:
+    """The first bytes on the agent's stdin: a mark no password holds, and the blob."""
+    return b"\0" + bundle()
+
+
 def command(python: str = "python3") -> list[str]:
-    """The argument vector that starts the agent; the blob must be the first bytes on its stdin."""
+    """The argument vector that starts the agent; :func:`shipment` must follow on its stdin."""
     stage = _STAGE.format(size=len(bundle()))
-    return [python, "-c", stage]
+    # isolated: nothing of the login directory or the environment is imported; file names are UTF-8 whatever the locale
+    return [python, "-IS", "-X", "utf8", "-c", stage]
 
 
 def command_line(python: str, become: bool, ask_password: bool = False) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Optional, TypeVar
 
+from mnemo_ops.channel import AGAIN
 from mnemo_ops.errors import Interrupted, MnemoError
 from mnemo_ops.model import Host
 from mnemo_ops.report import Report
@@ -26,15 +27,19 @@ class Fleet:
         self._lock = lock
         self._sessions: dict[tuple[str, bool], AgentSession] = {}
         self._guard = threading.Lock()
+        self._interrupted = False
 
     def session(self, host: Host, become: bool = True) -> AgentSession:
         """The session to a host as root (``become``) or as the login user; errors as :func:`~session.connect`."""
         with self._guard:
             found = self._sessions.get((host.name, become))
-        if found is None:
+        if found is None or not found.alive:
             found = connect(host, become=become, lock=self._lock)
             with self._guard:
                 self._sessions[host.name, become] = found
+            if self._interrupted:
+                found.close()
+                raise _interruption()
         return found
 
     def each(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T]:
@@ -42,15 +47,18 @@ class Fleet:
 
         :returns: results by host name. :raises MnemoError: the first failure in inventory order, after all have ended.
         """
-        with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
-            futures = {host.name: pool.submit(work, host) for host in hosts}
-            try:
-                _wait(list(futures.values()))
-            except KeyboardInterrupt:
-                self.close()  # ends every channel; each agent stops after the write it is in
-                raise Interrupted(
-                    "interrupted", hint="run the same command again: what is done is recognised"
-                ) from None
+        try:
+            with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
+                futures = {host.name: pool.submit(work, host) for host in hosts}
+                try:
+                    _wait(list(futures.values()))
+                except KeyboardInterrupt:
+                    self._interrupted = True  # until all have ended: whoever cleans up after us may connect again
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    self.close()  # ends every channel; each agent stops after the task it is in
+                    raise _interruption() from None
+        finally:
+            self._interrupted = False
         failures = [(name, future.exception()) for name, future in futures.items() if future.exception()]
         for name, error in failures[1:]:
             self._report.say(f"  failed   {name:12} {error}")
@@ -67,6 +75,10 @@ class Fleet:
             sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             session.close()
+
+
+def _interruption() -> Interrupted:
+    return Interrupted("interrupted", hint=AGAIN)
 
 
 def _wait(futures: Sequence[Future[T]]) -> None:

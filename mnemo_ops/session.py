@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Optional, Protocol, Union
+from typing import Any, Optional, Protocol
 
 from mnemo_ops import bundle
-from mnemo_ops.agent import wire
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.channel import Blob, Channel, Pipe
 from mnemo_ops.errors import ChannelLost, MnemoError, Unreachable, from_json
+from mnemo_ops.local import LocalPipe
 from mnemo_ops.model import Batch, Host, Task
 
-CHUNK = 256 * 1024  # bytes of a file sent at a time
-PING = 10.0  # seconds between the controller's signs of life
 RECONNECT = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds of backoff when the channel of a job breaks
 
 Watch = Callable[[Event], None]
-Blob = Union[Path, bytes]
+Exchange = Generator[Event, None, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,20 +61,11 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-class Pipe(Protocol):
-    """Two byte streams to a process on the host."""
-
-    source: IO[bytes]
-
-    def write(self, data: bytes) -> None: ...
-
-    def why_it_ended(self) -> MnemoError: ...
-
-    def close(self) -> None: ...
-
-
 class AgentSession:
-    """:class:`Session` over a :class:`Pipe`. Use :func:`connect`."""
+    """:class:`Session` over a :class:`~mnemo_ops.channel.Pipe`; one request at a time. Use :func:`connect`.
+
+    A request whose events are not read to their end hangs up: the host stops after the task it is in.
+    """
 
     def __init__(self, host: Host, reach: Callable[[], Pipe], lock: Optional[Lock]) -> None:
         self.host = host
@@ -86,45 +74,46 @@ class AgentSession:
         self._reach = reach
         self._lock = lock
         self._seq = 0
-        self._running = ""
-        self._sending = threading.Lock()
-        self._closed = threading.Event()
+        self._asking = False
+        self._over = threading.Event()  # closed for good
         self._open(patience=3.0)
 
     # -- the life of the channel ---------------------------------------------------------------------------------
 
     def _open(self, patience: float) -> None:
-        self._pipe = self._reach()
+        lock = asdict(self._lock) if self._lock else None
+        self._channel = Channel(self._reach(), self.host.name)
         try:
-            with self._sending:
-                self._pipe.write(bundle.bundle())
-            lock = asdict(self._lock) if self._lock else None
-            hello = self._request({"op": "hello", "lock": lock, "patience": patience})
-        except ChannelLost:
-            error = self._pipe.why_it_ended()
-            self._pipe.close()
-            raise error from None
+            self._channel.start(bundle.shipment(), {"op": "hello", "lock": lock, "patience": patience})
+            hello = _finish(self._answer({}, ("hello",)))
+            if self._over.is_set():  # closed while it opened
+                raise self._channel.lost()
         except BaseException:
-            self._pipe.close()
+            self._channel.close()
             raise
         self.facts = hello["facts"]
         self.pending_handlers = hello["pending_handlers"]
-        self._closed = threading.Event()
-        threading.Thread(target=self._ping, args=(self._closed,), name=f"ping {self.host.name}", daemon=True).start()
 
-    def _ping(self, closed: threading.Event) -> None:
-        while not closed.wait(PING):
-            with contextlib.suppress(OSError), self._sending:
-                self._pipe.write(b'{"op":"ping"}\n')
+    def _reopen(self, pauses: Iterator[float], watch: Watch) -> None:
+        """A new channel to the same host, with backoff; the job there goes on meanwhile."""
+        lost = self._channel.lost()
+        for pause in pauses:
+            watch(Event(self.host.name, "progress", after={"note": "the connection broke; reconnecting"}))
+            if self._over.wait(pause):
+                break
+            with contextlib.suppress(Unreachable):
+                return self._open(patience=90.0)
+        raise lost
+
+    @property
+    def alive(self) -> bool:
+        """False once the channel broke or was closed."""
+        return not self._channel.closed
 
     def close(self) -> None:
-        """Say bye and hang up; the agent and its lock end with it. Safe to call twice."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        with contextlib.suppress(OSError, MnemoError), self._sending:
-            self._pipe.write(b'{"op":"bye"}\n')
-        self._pipe.close()
+        """Hang up; the agent and its lock end with the channel. From any thread, also in a request, or twice."""
+        self._over.set()
+        self._channel.close()
 
     def __enter__(self) -> AgentSession:
         return self
@@ -145,113 +134,97 @@ class AgentSession:
         files: dict[str, Blob] = {}
         for task in [*batch.tasks, *(task for _, task in batch.handlers)]:
             files.update(task.files)
-        answer = yield from self._exchange(request, files)
+        answer = yield from self._exchange(request, files, [task.id for task in batch.tasks])
         self.pending_handlers = answer.get("pending_handlers", self.pending_handlers)
 
     def act(self, action: Action, *, job: str = "", watch: Watch = lambda event: None) -> Report:
         request = {"op": "act", "kind": action.kind, "args": asdict(action), "job": job}  # type: ignore[call-overload]
         pauses = iter(RECONNECT if job else ())
+
+        def seen(event: Event) -> None:  # it moves again: the next break gets all the patience
+            nonlocal pauses
+            pauses = iter(RECONNECT if job else ())
+            watch(event)
+
         while True:
             try:
-                return self._request(request, watch)["report"] or {}
+                return self._request(request, seen)
             except ChannelLost:
                 self._reopen(pauses, watch)
-
-    def _reopen(self, pauses: Iterator[float], watch: Watch) -> None:
-        """A new channel to the same host, with backoff; the job there goes on meanwhile."""
-        self._closed.set()
-        self._pipe.close()
-        for pause in pauses:
-            watch(Event(self.host.name, "progress", after={"note": "the connection broke; reconnecting"}))
-            time.sleep(pause)
-            with contextlib.suppress(Unreachable):
-                return self._open(patience=90.0)
-        raise ChannelLost(f"the connection to {self.host.name} broke", hint="run the same command again")
+                request["attach"] = True
 
     def ready(self, action: Action) -> Report:
-        request = {"op": "ready", "kind": action.kind, "args": asdict(action)}  # type: ignore[call-overload]
-        report: Report = self._request(request)["report"]
+        return self._request({"op": "ready", "kind": action.kind, "args": asdict(action)})  # type: ignore[call-overload]
+
+    def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Report:
+        report: Report = _finish(self._exchange(request, {}, (request["kind"],)), watch)["report"]
         return report
 
-    def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Mapping[str, Any]:
-        exchange = self._exchange(request, {})
-        while True:
-            try:
-                watch(next(exchange))
-            except StopIteration as end:
-                answer: Mapping[str, Any] = end.value
-                return answer
+    def _exchange(self, request: Mapping[str, Any], files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
+        """Send a request; yield what happens; the value is the agent's answer.
 
-    def _exchange(
-        self, request: Mapping[str, Any], files: Mapping[str, Blob]
-    ) -> Generator[Event, None, Mapping[str, Any]]:
-        """Send a request; yield what happens; the value is the agent's answer."""
+        :param order: ids of what will run, in order, for the message when the channel breaks.
+        """
+        if self._asking:
+            raise MnemoError(f"{self.host.name} is still answering an earlier request: this is a bug")
+        self._asking = True
         self._seq += 1
-        self._send({**request, "seq": self._seq})
+        try:
+            self._channel.send({**request, "seq": self._seq})
+            return (yield from self._answer(files, order))
+        except BaseException as error:  # GeneratorExit too: the rest of the answer is still to come
+            if isinstance(error, ChannelLost) or not isinstance(error, MnemoError):
+                self._channel.close()
+            raise
+        finally:
+            self._asking = False
+
+    def _answer(self, files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
+        following = dict(zip(order, [*order[1:], ""], strict=True))
+        channel = self._channel
+        channel.running = order[0] if order else ""
         while True:
-            message = self._receive()
+            message = channel.receive()
             if "need" in message:
                 yield from self._offer(str(message["need"]), files)
             elif "beat" in message:
-                self._running = str(message["task"])
+                channel.running = str(message["task"])
                 shown = {"note": message.get("note", ""), "elapsed": message["beat"]}
-                yield Event(self._running, "progress", after=shown)
+                yield Event(channel.running, "progress", after=shown)
             elif "error" in message and "seq" in message:
                 error = from_json(message["error"])
                 error.where = error.where or self.host.name
                 raise error
             elif "done" in message:
+                channel.running = ""
                 return message
             else:
-                yield Event.from_json(message)
+                event = Event.from_json(message)
+                if event.status != "progress":
+                    channel.running = following.get(event.id, "")
+                yield event
 
     def _offer(self, sha256: str, files: Mapping[str, Blob]) -> Iterator[Event]:
-        """Send a file the host asked for, in bounded memory."""
         blob = files.get(sha256)
         if blob is None:
-            return self._send({"blob": sha256, "error": f"the controller has no file with sha256 {sha256}"})
-        if isinstance(blob, bytes):
-            with self._sending:
-                self._write({"blob": sha256, "size": len(blob)})
-                return self._pipe.write(blob)
-        size = blob.stat().st_size
-        sent, shown = 0, time.monotonic()
-        with blob.open("rb") as file, self._sending:
-            self._write({"blob": sha256, "size": size})
-            while sent < size:
-                chunk = file.read(min(CHUNK, size - sent))
-                if not chunk:  # it shrank; the rest as zeros, the checksum will tell
-                    chunk = bytes(min(CHUNK, size - sent))
-                self._pipe.write(chunk)
-                sent += len(chunk)
-                if time.monotonic() - shown > 0.25:
-                    shown = time.monotonic()
-                    yield Event(self._running, "progress", after={"done": sent, "total": size, "note": blob.name})
+            why = f"the controller has no file with sha256 {sha256}"
+            return self._channel.send({"blob": sha256, "error": why})
+        note, shown = blob.name if isinstance(blob, Path) else "", time.monotonic()
+        for sent, size in self._channel.offer(sha256, blob):
+            if time.monotonic() - shown > 0.25:
+                shown = time.monotonic()
+                yield Event(self._channel.running, "progress", after={"done": sent, "total": size, "note": note})
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        with self._sending:
-            self._write(message)
 
-    def _write(self, message: Mapping[str, Any]) -> None:
+def _finish(exchange: Exchange, watch: Watch = lambda event: None) -> Mapping[str, Any]:
+    """Show the events; return the answer."""
+    while True:
         try:
-            self._pipe.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-        except OSError:
-            raise ChannelLost(self._lost()) from None
-
-    def _receive(self) -> dict[str, Any]:
-        try:
-            message = wire.receive(self._pipe.source)
-        except (OSError, EOFError):
-            message = None
-        except ChannelLost:
-            raise ChannelLost(self._lost()) from None
-        if message is None:
-            raise ChannelLost(self._lost(), hint="run the same command again: what is done is recognised")
-        return message
-
-    def _lost(self) -> str:
-        what = f" while {self._running} was running" if self._running else ""
-        return f"the connection to {self.host.name} broke{what}"
+            event = next(exchange)
+        except StopIteration as end:
+            answer: Mapping[str, Any] = end.value
+            return answer
+        watch(event)
 
 
 def _row(task: Task) -> dict[str, Any]:
@@ -263,41 +236,6 @@ def _row(task: Task) -> dict[str, Any]:
         "register": bool(task.register),
         "ignore_errors": task.ignore_errors,
     }
-
-
-class LocalPipe:
-    """The agent as a child of this process: tests, and ``ansible_connection: local``."""
-
-    def __init__(self, argv: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert self._process.stdout is not None and self._process.stdin is not None
-        self.source: IO[bytes] = self._process.stdout
-
-    def write(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(data)
-        self._process.stdin.flush()
-
-    def why_it_ended(self) -> MnemoError:
-        assert self._process.stderr is not None
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        said = self._process.stderr.read().decode("utf-8", "replace").strip()
-        return Unreachable(f"the agent ended with {self._process.wait(10)}: {said[-500:] or 'no output'}")
-
-    def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                if stream is not None:
-                    stream.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def connect(host: Host, *, become: bool, lock: Optional[Lock] = None) -> AgentSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import shlex
 import socket
 from pathlib import Path
@@ -27,7 +28,6 @@ from mnemo_ops.model import Host
 CONNECT_TIMEOUT = 10  # seconds
 KEEPALIVE = 15  # seconds
 SILENCE = 45.0  # seconds without a byte from a busy agent (it beats every second) before the channel counts as lost
-NO_PYTHON = 127  # the shell's answer to a program that does not exist
 
 
 def fingerprint(key: Any) -> str:
@@ -37,7 +37,7 @@ def fingerprint(key: Any) -> str:
 
 
 class SshPipe:
-    """:class:`~mnemo_ops.session.Pipe` over one SSH channel."""
+    """:class:`~mnemo_ops.channel.Pipe` over one SSH channel."""
 
     def __init__(self, host: Host, become: bool) -> None:
         self._host = host
@@ -55,7 +55,7 @@ class SshPipe:
         except (paramiko.SSHException, OSError) as error:
             self._connection.close()
             raise Unreachable(f"{_target(host)} accepted the connection but no channel: {error}") from None
-        self.source: IO[bytes] = self._channel.makefile("rb", 65536)
+        self.source: IO[bytes] = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:
         self._channel.sendall(data)
@@ -63,9 +63,10 @@ class SshPipe:
     def why_it_ended(self) -> MnemoError:
         """Why there was no hello: sudo, python3, or something else; asked of the host, not guessed from its words."""
         host = self._host
-        if self._become and host.become_password is None and self._exit_code("sudo -n true") != 0:
+        if self._become and not self._may_sudo():
+            how = "without a password" if host.become_password is None else "with the password we have"
             return SudoRefused(
-                f"{host.user or 'the user'} on {host.name} may not use sudo without a password",
+                f"{host.user or 'the user'} on {host.name} may not use sudo {how}",
                 hint="give the user NOPASSWD in sudoers, or set ansible_become_password for the host",
             )
         if self._exit_code(f"command -v {shlex.quote(host.python)}") != 0:
@@ -79,11 +80,19 @@ class SshPipe:
             said = self._channel.makefile_stderr("rb").read(4000).decode("utf-8", "replace").strip()
         return Unreachable(f"the agent on {host.name} did not start: {said[-800:] or 'it said nothing'}")
 
-    def _exit_code(self, line: str) -> int:
+    def _may_sudo(self) -> bool:
+        password = self._host.become_password
+        if password is None:
+            return self._exit_code("sudo -n true") == 0
+        return self._exit_code("sudo -k -S -p '' true", password.reveal().encode() + b"\n") == 0
+
+    def _exit_code(self, line: str, data: bytes = b"") -> int:
         try:
             channel = self._connection.transport.open_session(timeout=CONNECT_TIMEOUT)
             channel.settimeout(CONNECT_TIMEOUT)
             channel.exec_command(line)
+            channel.sendall(data)
+            channel.shutdown_write()
             code: int = channel.recv_exit_status()
             channel.close()
         except (paramiko.SSHException, OSError):
@@ -95,6 +104,21 @@ class SshPipe:
             self._channel.close()
         with contextlib.suppress(Exception):
             self._connection.close()
+
+
+class _Incoming(io.RawIOBase):
+    """A channel's stdout, for :class:`io.BufferedReader`: paramiko's own reader copies a long line again and again."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._channel.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _target(host: Host) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import queue
 import threading
@@ -11,6 +12,8 @@ from typing import IO, Any, Dict, Mapping, Optional
 from mnemo_ops.agent import wire
 from mnemo_ops.agent.machine import CHUNK
 from mnemo_ops.errors import Broken, ChannelLost, MnemoError
+
+DEAF = 60.0  # seconds without a word from the controller after which it counts as gone
 
 
 class Channel:
@@ -28,8 +31,14 @@ class Channel:
         self._blobs: queue.Queue[Optional[MnemoError]] = queue.Queue()
         self._wanted: Dict[str, IO[bytes]] = {}
         self.heard = time.monotonic()
+        self.deaf = DEAF
         self.closed = threading.Event()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
+
+    @property
+    def gone(self) -> bool:
+        """The controller hung up or fell silent: end, and the lock with it."""
+        return self.closed.is_set() or time.monotonic() - self.heard > self.deaf
 
     def send(self, message: Mapping[str, Any]) -> None:
         """:raises ChannelLost: nobody reads any more (4)."""
@@ -51,9 +60,13 @@ class Channel:
         """
         self._wanted[sha256] = into
         self.send({"need": sha256})
-        error = self._blobs.get()
-        if error is not None:
-            raise error
+        while not self.gone:
+            with contextlib.suppress(queue.Empty):
+                error = self._blobs.get(timeout=1.0)
+                if error is not None:
+                    raise error
+                return
+        raise ChannelLost("the controller went away in the middle of a file")
 
     def _listen(self) -> None:
         try:
@@ -68,9 +81,10 @@ class Channel:
                     self._requests.put(message)
         except (ChannelLost, OSError, ValueError):
             pass  # a broken channel ends the agent just as a closed one does
-        self.closed.set()
-        self._blobs.put(ChannelLost("the controller went away in the middle of a file"))
-        self._requests.put(None)
+        finally:
+            self.closed.set()
+            self._blobs.put(ChannelLost("the controller went away in the middle of a file"))
+            self._requests.put(None)
 
     def _take(self, message: Mapping[str, Any]) -> Optional[MnemoError]:
         sha256 = str(message["blob"])
@@ -90,8 +104,8 @@ class Channel:
             try:
                 if problem is None:
                     into.write(chunk)
-            except OSError as error:  # disk full: take the rest off the channel, then say so
-                problem = Broken(f"a file could not be written: {error.strerror}")
+            except (OSError, ValueError) as error:  # disk full: take the rest off the channel, then say so
+                problem = Broken(f"a file could not be written: {getattr(error, 'strerror', error)}")
         if problem is None and digest.hexdigest() != sha256:
             problem = Broken(f"what arrived for {sha256[:12]} has another checksum; the file changed while it was read")
         return problem

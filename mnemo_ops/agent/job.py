@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Generator, Mapping, Optional
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent import lease
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import Broken, MnemoError, from_json
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError, from_json
 
 STARTING = 20.0  # seconds a unit may take to write its first state
 PULSE = 5.0  # a living job writes its state at least this often (seconds)
@@ -29,10 +29,13 @@ def unit(name: str) -> str:
     return "mnemo-job-" + name
 
 
-def start(machine: Machine, name: str, request: Mapping[str, Any]) -> None:
-    """Start the job unless it already runs or has ended well: starting twice is re-attaching."""
+def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool = False) -> None:
+    """Start the job unless it already runs or has ended well: starting twice is re-attaching.
+
+    :param attach: after a reconnect: one that ended badly meanwhile is not started again either.
+    """
     state = read_state(machine, name)
-    if state is not None and ("report" in state or is_alive(machine, name)):
+    if state is not None and ("report" in state or (attach and "error" in state) or is_alive(machine, name)):
         return
     where = directory(machine, name)
     machine.remove(where)
@@ -41,7 +44,7 @@ def start(machine: Machine, name: str, request: Mapping[str, Any]) -> None:
     program = machine.keep_program()
     machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
     # the argument vector names files only: `ps` and the unit's journal show no value
-    argv = [machine.python, "-c", _STAGE, program, where]
+    argv = [machine.python, "-I", "-c", _STAGE, program, where]
     machine.run(["systemd-run", "--quiet", "--collect", "--unit", unit(name), "--service-type", "exec", "--", *argv])
 
 
@@ -52,6 +55,7 @@ def follow(machine: Machine, name: str, stop: Callable[[], bool]) -> Generator[D
     """Yield the job's progress until it ends; return its report.
 
     :param stop: true when nobody listens any more: the job goes on, the following ends.
+    :raises ChannelLost: ``stop`` became true (4).
     :raises Broken: the job died without a word (killed, or the host was rebooted) (6); its own error otherwise.
     """
     shown: Any = None
@@ -71,7 +75,7 @@ def follow(machine: Machine, name: str, stop: Callable[[], bool]) -> Generator[D
             if final is None or not ("report" in final or "error" in final):
                 raise Broken(f"the job {name} died before it ended (killed, or the host was rebooted)")
         time.sleep(0.2)
-    return {}
+    raise ChannelLost("the controller went away")
 
 
 def is_alive(machine: Machine, name: str) -> bool:

@@ -5,9 +5,9 @@ Starts from memory (see :mod:`mnemo_ops.bundle`), speaks on what was stdin and s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -15,18 +15,17 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent import job, lease
-from mnemo_ops.agent.channel import Channel
+from mnemo_ops.agent.channel import DEAF, Channel
 from mnemo_ops.agent.converge import Task, converge
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.hold import HostLock, PendingHandlers
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.agent.wire import GREETING, Event
 from mnemo_ops.errors import ChannelLost, MnemoError
 
 BEAT = 1.0  # seconds between signs of life while a request runs
 RENEWAL = 5.0  # seconds between renewals of the leases this agent holds
 LISTENING = 25.0  # seconds since the controller's last word during which its leases are still renewed
-DEAF = 60.0  # seconds without a word from the controller after which the agent ends (and its lock with it)
 
 
 class Agent:
@@ -35,26 +34,23 @@ class Agent:
     def __init__(self, channel: Channel, bundle: Callable[[], bytes]) -> None:
         self._channel = channel
         self._lock: Optional[HostLock] = None
-        self._deaf = DEAF
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
-        self._machine = Machine(fetch=channel.fetch)
+        self._machine = _machine(fetch=channel.fetch)
         self._machine.program = bundle
         self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
 
     def serve(self) -> None:
-        """Answer requests until the controller says bye, hangs up or falls silent."""
+        """Answer requests until the controller hangs up or falls silent."""
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
         try:
-            while True:
+            while not self._channel.gone:
                 try:
                     request = self._channel.next_request(timeout=1.0)
                 except queue.Empty:
-                    if time.monotonic() - self._channel.heard > self._deaf:
-                        return
                     continue
-                if request is None or request.get("op") == "bye":
+                if request is None:
                     return
                 self._answer(request)
         except ChannelLost:
@@ -87,7 +83,7 @@ class Agent:
             self._busy = ""
 
     def _hello(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        self._deaf = float(request.get("deaf", DEAF))
+        self._channel.deaf = float(request.get("deaf", DEAF))
         if request.get("lock"):
             lock = HostLock(self._machine)
             lock.take(request["lock"], float(request.get("patience", 5.0)))
@@ -98,7 +94,7 @@ class Agent:
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Tasks in order, then those of the given handlers that are pending."""
         check = bool(request.get("check"))
-        machine = Machine(fetch=self._channel.fetch, read_only=check)
+        machine = _machine(fetch=self._channel.fetch, read_only=check)
         self._noting = machine
         pending = PendingHandlers(machine)
         pending.add(request.get("notified", ()))
@@ -121,6 +117,8 @@ class Agent:
         return failed
 
     def _began(self, task: Task) -> None:
+        if self._channel.gone:  # nobody would hear of it: stop between two tasks, not within one
+            raise ChannelLost("the controller went away")
         self._busy, self._since = task.id, time.monotonic()
         self._noting.note = ""
 
@@ -129,8 +127,8 @@ class Agent:
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
-            job.start(self._machine, name, work)
-            following = job.follow(self._machine, name, self._channel.closed.is_set)
+            job.start(self._machine, name, work, attach=bool(request.get("attach")))
+            following = job.follow(self._machine, name, lambda: self._channel.gone)
             while True:
                 try:
                     self._channel.send(Event(name, "progress", after=next(following)).to_json())
@@ -147,7 +145,7 @@ class Agent:
             self._channel.send(Event(request["kind"], "progress", after=shown).to_json())
 
     def _ready(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        machine = Machine(read_only=True)
+        machine = _machine(read_only=True)
         return {"report": actions.build(request["kind"], request["args"]).ready(machine)}
 
     def _beat(self) -> None:
@@ -155,7 +153,8 @@ class Agent:
         while not self._ended.wait(BEAT):
             if time.monotonic() - renewed > RENEWAL and time.monotonic() - self._channel.heard < LISTENING:
                 renewed = time.monotonic()
-                lease.renew_held(self._machine)
+                with contextlib.suppress(MnemoError, OSError):  # a full disk must not silence the heartbeat
+                    lease.renew_held(self._machine)
             if self._busy:
                 seconds = round(time.monotonic() - self._since, 1)
                 try:
@@ -164,32 +163,38 @@ class Agent:
                     return
 
 
+def _machine(**options: Any) -> Machine:
+    # sudo, systemd and sshd pass no such variable on: it is for whoever starts an agent by hand
+    return Machine(state_dir=os.environ.get("MNEMO_STATE_DIR", ""), **options)
+
+
 def _tasks(rows: Sequence[Mapping[str, Any]]) -> List[Task]:
     return [Task(**{**row, "notify": tuple(row.get("notify", ()))}) for row in rows]
 
 
 def main(bundle_fd: int) -> None:
-    """Entry point of the shipped agent: move stdout aside so that a stray print cannot break the wire."""
+    """Entry point of the shipped agent: move stdin and stdout aside so that a stray print cannot break the wire."""
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stray in (0, 1, 2):  # nobody reads stderr while the agent works: what fills it would stall the agent
+        os.dup2(null, stray)
+    sink.write(GREETING)
+    sink.flush()
 
     def bundle() -> bytes:
         return os.pread(bundle_fd, os.fstat(bundle_fd).st_size, 0)
 
     Agent(Channel(source, sink), bundle).serve()
-    sys.stdout.flush()
     os._exit(0)  # the reader thread may sit in a read that never returns
 
 
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
-    job.run(Machine(), where)
+    job.run(_machine(), where)
 
 
 def run_watchdog() -> None:
     """Entry point of the lease timer's unit."""
-    for name in lease.expire(Machine()):
+    for name in lease.expire(_machine()):
         print(f"lease {name} expired: what it covered was undone")

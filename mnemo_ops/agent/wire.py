@@ -1,9 +1,10 @@
 """Requests and events as JSON lines; both ends import it.
 
-One line is one JSON object. Controller to agent: requests ``{"op": "hello"|"converge"|"act"|"bye", "seq": n, ...}``,
-and after the agent's ``{"need": SHA256}`` a line ``{"blob": SHA256, "size": N}`` followed by exactly N raw bytes (or
-``{"blob": SHA256, "error": TEXT}``). Agent to controller: events, beats
-``{"beat": seconds, "task": id, "note": text}``, and one ``{"done": seq}`` or ``{"error": {...}, "seq": n}`` a request.
+One line is one JSON object. Controller to agent: requests ``{"op": "hello"|"converge"|"act"|"ready", "seq": n, ...}``,
+``{"op": "ping"}`` now and then, and after the agent's ``{"need": SHA256}`` a line ``{"blob": SHA256, "size": N}``
+followed by exactly N raw bytes (or ``{"blob": SHA256, "error": TEXT}``). Agent to controller: the greeting, events,
+beats ``{"beat": seconds, "task": id, "note": text}``, and one ``{"done": seq}`` or ``{"error": {...}, "seq": n}`` a
+request.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import IO, Any, Dict, Mapping, Optional
 from mnemo_ops.agent.state import State
 from mnemo_ops.errors import ChannelLost, MnemoError
 
+GREETING = b'{"agent":"mnemo_ops"}\n'  # the agent's first line; anything before it is a login shell's
 LINE_LIMIT = 64 << 20  # bytes; a longer line is a broken peer, not a message
 
 
@@ -54,9 +56,14 @@ class Event:
         return cls(**{key: value for key, value in data.items() if key in known})
 
 
+def encode(message: Mapping[str, Any]) -> bytes:
+    """A message as it travels."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
 def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     """Write one message and flush it."""
-    stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    stream.write(encode(message))
     stream.flush()
 
 
