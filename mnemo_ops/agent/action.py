@@ -23,7 +23,34 @@ Report = Dict[str, Any]
 Deed = Generator[Progress, None, Report]
 
 # kind -> module below agent/actions
-KINDS: Dict[str, str] = {}
+KINDS: Dict[str, str] = {
+    "clean_target": "target",
+    "compose_up": "services",
+    "drop_key": "transfer",
+    "fence": "services",
+    "fetch": "transfer",
+    "forget": "journal",
+    "grant_key": "transfer",
+    "host_keys": "transfer",
+    "list_sets": "sets",
+    "load_images": "images",
+    "load_set": "load",
+    "make_identity": "journal",
+    "make_key": "transfer",
+    "make_set": "sets",
+    "mark_target": "target",
+    "prove_stack": "prove",
+    "release": "transfer",
+    "revoke_key": "transfer",
+    "save_images": "images",
+    "settle_fence": "services",
+    "start_containers": "services",
+    "stop_all": "services",
+    "survey": "survey",
+    "undo_restore": "load",
+    "unfence": "services",
+    "write_journal": "journal",
+}
 
 
 class Action:

@@ -1,0 +1,58 @@
+"""Images by identity: saved on one host, loaded on the other, compared by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Sequence
+
+from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import VerificationFailed
+
+
+@dataclass(frozen=True)
+class SaveImages(Action):
+    """``docker save`` of several images into one compressed file; the file is recognised and not written again."""
+
+    images: Sequence[str]
+    path: str
+    kind: ClassVar[str] = "save_images"
+
+    def run(self, machine: Machine) -> Deed:
+        machine.mkdir(self.path.rpartition("/")[0], 0o700)
+        if machine.stat(self.path) is None:
+            raw = self.path + ".raw"
+            try:
+                yield from machine.moving(["docker", "save", "--output", raw, *self.images], raw, 0, 0, "docker save")
+                compress = ["zstd", "-q", "-f", "-T0", "-1", raw, "-o", self.path + ".partial"]
+                yield from machine.moving(compress, self.path + ".partial", 0, 0, "compressing images")
+                machine.rename(self.path + ".partial", self.path)
+            finally:
+                machine.remove(raw)
+                machine.remove(self.path + ".partial")
+        found = machine.stat(self.path)
+        yield Progress(note="checksum of the images")
+        return {"bytes": found.size if found else 0, "sha256": machine.sha256(self.path)}
+
+
+@dataclass(frozen=True)
+class LoadImages(Action):
+    """Load such a file and check that every image id is here. :raises VerificationFailed: one is not (7)."""
+
+    path: str
+    ids: Sequence[str]
+    kind: ClassVar[str] = "load_images"
+
+    def run(self, machine: Machine) -> Deed:
+        raw = self.path + ".raw"
+        try:
+            yield from machine.moving(["zstd", "-q", "-d", "-f", self.path, "-o", raw], raw, 0, 0, "unpacking images")
+            yield Progress(note="docker load")
+            machine.run(["docker", "load", "--quiet", "--input", raw])
+        finally:
+            machine.remove(raw)
+        here = set(machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split())
+        missing = [each for each in self.ids if each not in here]
+        if missing:
+            raise VerificationFailed(f"these images did not arrive as they were: {', '.join(missing)}")
+        return {"images": len(self.ids)}

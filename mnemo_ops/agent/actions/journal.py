@@ -1,0 +1,64 @@
+"""The run's journal on a host, the age key of a run, and cleaning up after a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Mapping
+
+from mnemo_ops.agent import job, lease
+from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Broken
+
+
+@dataclass(frozen=True)
+class WriteJournal(Action):
+    """Add a line to the run's journal: durable when this returns."""
+
+    run_id: str
+    entry: Mapping[str, Any]
+    kind: ClassVar[str] = "write_journal"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        machine.mkdir(machine.state_dir, 0o700)
+        machine.mkdir(machine.state_dir + "/runs", 0o700)
+        path = f"{machine.state_dir}/runs/{self.run_id}.jsonl"
+        machine.append(path, json.dumps(dict(self.entry)).encode() + b"\n")
+        return {}
+
+
+@dataclass(frozen=True)
+class MakeIdentity(Action):
+    """A new age key pair; the secret half travels only inside the channel."""
+
+    kind: ClassVar[str] = "make_identity"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        said = machine.ask(["age-keygen"])
+        secret = [line for line in said.out.splitlines() if line.startswith("AGE-SECRET-KEY-")]
+        public = [line.split()[-1] for line in said.out.splitlines() if line.startswith("# public key:")]
+        if not secret or not public:
+            raise Broken("age-keygen printed no key")
+        return {"identity": secret[0] + "\n", "recipient": public[0]}
+
+
+@dataclass(frozen=True)
+class Forget(Action):
+    """Remove a run's jobs and, when nothing else needs it, the agent's copy on disk."""
+
+    run_id: str
+    kind: ClassVar[str] = "forget"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        for name in machine.names(machine.state_dir + "/jobs"):
+            if name.startswith(self.run_id):
+                job.stop(machine, name)
+        if not lease.names(machine) and not machine.names(machine.state_dir + "/jobs"):
+            for name in machine.names(machine.state_dir):
+                if name.startswith("agent-"):
+                    machine.remove(f"{machine.state_dir}/{name}")
+        return {}

@@ -1,0 +1,341 @@
+"""Restoring a set: into scratch, compare, swap by renaming, keep what was replaced so that it can be undone."""
+
+from __future__ import annotations
+
+import json
+import os.path
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Mapping, Optional
+
+from mnemo_ops.agent import lease, postgres, project, tree
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.actions.services import PATIENCE, read_fence
+from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.stack import Stack, root
+from mnemo_ops.errors import Refused, VerificationFailed
+
+
+def record_path(machine: Machine, name: str) -> str:
+    return f"{machine.state_dir}/restores/{name}.json"
+
+
+def sibling(path: str, word: str, id: str) -> str:
+    """A name beside ``path`` on the same file system, left out of every set."""
+    return f"{os.path.dirname(path)}/{tree.OURS}{word}-{id}-{os.path.basename(path)}"
+
+
+@dataclass(frozen=True)
+class LoadSet(Action):
+    """Put a set in place.
+
+    ``fresh``: on a host without the stack: the config, the volumes and the data; only the stores run afterwards.
+    Otherwise: replace the data of the stack that is here; config stays; everything runs again afterwards.
+
+    :param identity: age secret key of the config part; only ``fresh`` needs it.
+    :raises VerificationFailed: bytes, files or rows are not those of the manifest; what was there is untouched (7).
+    """
+
+    stack: Mapping[str, Any]
+    id: str
+    fresh: bool
+    identity: str = ""
+    kind: ClassVar[str] = "load_set"
+
+    def ready(self, machine: Machine) -> Report:
+        stack = Stack.from_json(self.stack)
+        directory = f"{stack.store}/{self.id}"
+        manifest = read_manifest(machine, directory)
+        if manifest["project"] != stack.project:
+            raise Refused(f"the set {self.id} is of the stack {manifest['project']}, not {stack.project}")
+        fence = read_fence(machine, stack.project)
+        if fence is not None and not self.fresh:
+            raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
+        size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
+        for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
+            free = machine.free_bytes(where)
+            if free < size * MARGIN:
+                raise Refused(
+                    f"restoring needs {int(size * MARGIN)} bytes beside the data; {where} has {free}",
+                    hint="free some space first",
+                )
+        if not self.fresh:
+            found = project.containers(machine, stack.project)
+            if not found:
+                raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
+            _compatible(Postgres.of(machine, project.one(found, stack.dataset("postgres").service)), manifest)
+        return {"manifest": manifest}
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        directory = f"{stack.store}/{self.id}"
+        manifest = self.ready(machine)["manifest"]
+        yield from prove_bytes(machine, directory, manifest)
+        made: List[str] = []
+        try:
+            if self.fresh:
+                yield from self._config(machine, stack, directory, manifest)
+                _make_volumes(machine, stack, manifest)
+            yield from self._extract(machine, stack, directory, manifest, made)
+            if self.fresh:
+                yield from _up(machine, stack, stack.keep)
+            server = _server(machine, stack)
+            if self.fresh:
+                server.wait(PATIENCE)
+                _compatible(server, manifest)
+            yield from self._rows(server, directory, manifest, stack.dataset("postgres").name)
+        except BaseException:
+            for path in made:
+                machine.remove(path)
+            raise
+        swaps = {root(machine, stack, each): each.name for each in stack.datasets if each.kind in ("files", "redis")}
+        plan = {
+            "id": self.id,
+            "at": machine.now(),
+            "paths": list(swaps),
+            "database": server.database,
+            "before": f"{server.database}_before_{_short(self.id)}",
+            "scratch": scratch(self.id),
+        }
+        yield from self._swap(machine, stack, server, plan)
+        return {"id": self.id, "datasets": manifest["datasets"], "plan": plan}
+
+    def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
+        """Decrypt the config part beside its place, compare it, and put it in place."""
+        dataset = stack.dataset("config")
+        if machine.names(stack.directory):
+            raise Refused(f"{stack.directory} is not empty", hint="move it aside, or choose another host")
+        if not self.identity:
+            raise Refused("the config part is encrypted and no age identity was given")
+        beside = sibling(stack.directory, "restore", self.id)
+        machine.remove(beside)
+        machine.mkdir(beside, 0o755)
+        key = f"{machine.runtime_dir}/{self.id}.key"
+        try:
+            machine.mkdir(machine.runtime_dir, 0o700)
+            machine.write(key, self.identity.encode(), 0o600)  # a file in memory, never an argument
+            yield Progress(note="decrypting config")
+            argv = ["tar", "--extract", "--directory", beside, "--numeric-owner", "--acls", "--xattrs", "-p"]
+            argv += ["-I", f"age -d -i {key}", "--file", f"{directory}/{dataset.name}.tar.age"]
+            machine.run(argv)
+        finally:
+            machine.remove(key)
+        found = tree.summary(list(tree.entries(machine, beside)))
+        if found["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
+            machine.remove(beside)
+            raise VerificationFailed("the config part does not unpack to what the manifest says; nothing was changed")
+        machine.mkdir(os.path.dirname(stack.directory))
+        if machine.stat(stack.directory) is not None:
+            machine.remove(stack.directory)  # empty: checked above
+        machine.rename(beside, stack.directory)
+        return {}
+
+    def _extract(
+        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], made: List[str]
+    ) -> Making:
+        for dataset in stack.datasets:
+            if dataset.kind not in ("files", "redis"):
+                continue
+            where = root(machine, stack, dataset)
+            beside = sibling(where, "restore", self.id)
+            machine.remove(beside)
+            made.append(beside)
+            machine.mkdir(beside, 0o755)
+            yield Progress(note=f"unpacking {dataset.name}")
+            argv = ["tar", "--extract", "--directory", beside, "--numeric-owner", "--acls", "--xattrs", "-p"]
+            machine.pipe([*argv, "-I", "zstd -d", "--file", f"{directory}/{dataset.name}.tar.zst"])
+            yield Progress(note=f"comparing {dataset.name}")
+            rows = list(tree.entries(machine, beside))
+            if tree.summary(rows)["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
+                lines = compare_files(machine, directory, dataset.name, rows)
+                raise VerificationFailed(f"{dataset.name} differs from the manifest: " + "; ".join(lines))
+        return {}
+
+    def _rows(self, server: Postgres, directory: str, manifest: Mapping[str, Any], name: str) -> Making:
+        """Load the dump into a scratch database and compare every table with the manifest."""
+        facts = manifest["datasets"][name]
+        database = scratch(self.id)
+        _drop(server, database)
+        try:
+            server.sql(_create(database, facts), "postgres")
+            yield Progress(note="pg_restore")
+            with server.machine.open(f"{directory}/{name}.dump") as file:
+                server.restore(database, file, lambda: None)
+            yield Progress(note="comparing the tables")
+            lines = postgres.compare(facts, server.digest(database))
+            if lines:
+                raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
+            server.sql("ANALYZE;", database)
+        except BaseException:
+            _drop(server, database)
+            raise
+        return {}
+
+    def _swap(self, machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> Making:
+        """Rename new into place and old aside; a kill in between is undone by the lease."""
+        found = project.containers(machine, stack.project)
+        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
+        undo = [
+            {"kind": "undo_restore", "args": {"stack": dict(self.stack), "restart": False}},
+            {"kind": "start_containers", "args": {"names": running}},
+        ]
+        lease.hold(machine, f"restore-{self.id}", "", undo)
+        try:
+            for container in project.ordered(found, stack.stop_order):
+                if container.service not in stack.keep:
+                    yield Progress(note=f"stopping {container.service}")
+                    project.stop(machine, [container], stack.grace)
+            machine.mkdir(machine.state_dir + "/restores", 0o700)
+            machine.write(record_path(machine, stack.project), json.dumps(plan).encode(), 0o600)
+            yield Progress(note="swapping")
+            for path in plan["paths"]:
+                machine.rename(path, sibling(path, "before", self.id))
+                machine.rename(sibling(path, "restore", self.id), path)
+            _rename(server, plan["database"], plan["before"])
+            _rename(server, plan["scratch"], plan["database"])
+            if not self.fresh:
+                yield Progress(note="starting the stack")
+                project.start(machine, running, PATIENCE)
+        except BaseException:
+            lease.undo(machine, f"restore-{self.id}")
+            raise
+        lease.release(machine, f"restore-{self.id}")
+        if self.fresh:
+            _forget_blank(machine, stack, server, plan)
+        return {}
+
+
+@dataclass(frozen=True)
+class UndoRestore(Action):
+    """Put back what the last restore replaced; safe to run at any point of a half-done swap.
+
+    :param restart: stop what writes before and start it afterwards (the flow); the lease does that itself.
+    """
+
+    stack: Mapping[str, Any]
+    restart: bool = True
+    kind: ClassVar[str] = "undo_restore"
+
+    def ready(self, machine: Machine) -> Report:
+        stack = Stack.from_json(self.stack)
+        text = machine.read_text(record_path(machine, stack.project))
+        if text is None:
+            raise Refused(f"there is no restore of {stack.project} to undo on this host")
+        return dict(json.loads(text))
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        if not self.restart and machine.stat(record_path(machine, stack.project)) is None:
+            return {}
+        plan = self.ready(machine)
+        found = project.containers(machine, stack.project)
+        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
+        for container in project.ordered(found, stack.stop_order):
+            if container.service not in stack.keep and self.restart:
+                yield Progress(note=f"stopping {container.service}")
+                project.stop(machine, [container], stack.grace)
+        yield Progress(note="putting back what was there before")
+        for path in plan["paths"]:
+            before = sibling(path, "before", plan["id"])
+            if machine.stat(before) is not None:
+                if machine.stat(path) is not None:
+                    machine.rename(path, sibling(path, "restore", plan["id"]))
+                machine.rename(before, path)
+            machine.remove(sibling(path, "restore", plan["id"]))
+        server = _server(machine, stack)
+        if server.exists(plan["before"]):
+            if server.exists(plan["database"]):
+                _rename(server, plan["database"], plan["scratch"])
+            _rename(server, plan["before"], plan["database"])
+        _drop(server, plan["scratch"])
+        machine.remove(record_path(machine, stack.project))
+        if self.restart:
+            project.start(machine, running, PATIENCE)
+        return {"undone": plan["id"]}
+
+
+def _forget_blank(machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> None:
+    """On a fresh host what was "before" is blank: remove it, after looking once more that it is."""
+    for path in plan["paths"]:
+        before = sibling(path, "before", plan["id"])
+        if not machine.names(before):
+            machine.remove(before)
+    if server.exists(plan["before"]) and not server.digest(plan["before"])["tables"]:
+        server.sql(f"DROP DATABASE {identifier(plan['before'])} WITH (FORCE);", "postgres")
+    machine.remove(record_path(machine, stack.project))
+
+
+def scratch(id: str) -> str:
+    return f"mnemosyne_restore_{_short(id)}"
+
+
+def _short(id: str) -> str:
+    return id.lower().replace("-", "_")
+
+
+def _server(machine: Machine, stack: Stack) -> Postgres:
+    found = project.containers(machine, stack.project)
+    return Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+
+
+def _up(machine: Machine, stack: Stack, services: Any) -> Making:
+    yield Progress(note="starting " + ", ".join(services))
+    up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
+    machine.run(stack.compose(*up, *services))
+    return {}
+
+
+def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> None:
+    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
+    for key, volume in manifest["volumes"].items():
+        if stack.volume(key) not in listed:
+            options = [part for name, value in volume["options"].items() for part in ("--opt", f"{name}={value}")]
+            labels = [part for name, value in volume["labels"].items() for part in ("--label", f"{name}={value}")]
+            create = ["docker", "volume", "create", "--driver", volume["driver"]]
+            machine.run([*create, *options, *labels, stack.volume(key)])
+    for dataset in stack.datasets:
+        if dataset.path not in ("", "."):
+            machine.mkdir(f"{stack.directory}/{dataset.path}")
+
+
+def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:
+    """:raises Refused: older server, or an extension of the set is missing or older here (3)."""
+    facts: Optional[Dict[str, Any]] = next(
+        (each for each in manifest["datasets"].values() if each["kind"] == "postgres"), None
+    )
+    if facts is None:
+        return
+    here = server.facts()
+    if here["major"] < facts["major"]:
+        raise Refused(
+            f"the set is of Postgres {facts['major']}, the server here is {here['major']}: it cannot be older"
+        )
+    missing = [name for name in facts["extensions"] if name not in (here["available"] or {}) and name != "plpgsql"]
+    if missing:
+        raise Refused(
+            f"the server here lacks extensions of the set: {', '.join(missing)}", hint="use the stack's own image"
+        )
+
+
+def _create(database: str, facts: Mapping[str, Any]) -> str:
+    provider = " LOCALE_PROVIDER libc" if facts["provider"] == "c" else ""
+    return (
+        f"CREATE DATABASE {identifier(database)} TEMPLATE template0 ENCODING {literal(facts['encoding'])}"
+        f" LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}{provider};"
+    )
+
+
+def _rename(server: Postgres, old: str, new: str) -> None:
+    server.sql(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(old)};"
+        f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};",
+        "postgres",
+    )
+
+
+def _drop(server: Postgres, database: str) -> None:
+    """Drop a scratch database; its name is checked, so that no other can be meant."""
+    if not database.startswith("mnemosyne_restore_"):
+        raise Refused(f"{database} is not a scratch database")
+    server.sql(f"DROP DATABASE IF EXISTS {identifier(database)} WITH (FORCE);", "postgres")

@@ -1,0 +1,111 @@
+"""Proofs on a running stack: rows as they were, every document with its file, a vector query, honest health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Mapping
+
+from mnemo_ops.agent import postgres, project
+from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.errors import VerificationFailed
+
+# every column of pgvector's type that has an approximate index
+VECTORS = """SELECT coalesce(json_agg(json_build_object('table', format('%I.%I', n.nspname, c.relname),
+ 'column', quote_ident(a.attname), 'index', i.relname)), '[]')
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam
+JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0]
+JOIN pg_type t ON t.oid = a.atttypid WHERE m.amname IN ('hnsw', 'ivfflat') AND t.typname = 'vector';"""
+
+OPERATORS = """SELECT json_agg(o.oprname) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+JOIN pg_amop p ON p.amopfamily = (SELECT opcfamily FROM pg_opclass WHERE oid = x.indclass[0])
+JOIN pg_operator o ON o.oid = p.amopopr WHERE i.relname = {index} AND p.amoppurpose = 'o';"""
+
+
+@dataclass(frozen=True)
+class ProveStack(Action):
+    """Compare the running database with the digest of the set and use it as the application would.
+
+    :param facts: the postgres dataset of the manifest. :param documents: table and columns that say where files are:
+        ``table``, ``path``, ``size`` and ``sha256`` (columns; the last two may be empty), ``base`` (a host directory).
+    :param health: service -> ``port/path`` that must answer 200.
+    :raises VerificationFailed: names every difference (7).
+    """
+
+    stack: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    documents: Mapping[str, str]
+    health: Mapping[str, str]
+    kind: ClassVar[str] = "prove_stack"
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        found = project.containers(machine, stack.project)
+        server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+        wrong: List[str] = []
+        yield Progress(note="comparing the tables")
+        wrong += postgres.compare(dict(self.facts), server.digest())
+        yield Progress(note="a vector query through each index")
+        vectors = _vectors(server, wrong)
+        yield Progress(note="every document has its file")
+        documents = _documents(machine, server, self.documents, wrong)
+        for service, where in self.health.items():
+            yield Progress(note=f"health of {service}")
+            _health(machine, found, service, where, wrong)
+        if wrong:
+            raise VerificationFailed("the new stack differs: " + "; ".join(wrong[:10]))
+        return {"vector_indexes": vectors, "documents": documents}
+
+
+def _vectors(server: Postgres, wrong: List[str]) -> int:
+    """Ask each index for the nearest neighbours of a stored vector; the vector itself must come first."""
+    checked = 0
+    for row in server.query(VECTORS):
+        operator = server.query(OPERATORS.format(index=postgres.literal(row["index"])))[0]
+        table, column = row["table"], row["column"]
+        probe = f"(SELECT {column} FROM {table} WHERE {column} IS NOT NULL LIMIT 1)"
+        ordered = f"SELECT ctid FROM {table} ORDER BY {column} {operator} {probe} LIMIT 5"
+        plan = server.query(f"SET enable_seqscan = off; EXPLAIN (FORMAT json, COSTS off) {ordered};")
+        if row["index"] not in str(plan):
+            wrong.append(f"the index {row['index']} is not used by a vector query")
+        near = f"SELECT to_json(array_agg(d)) FROM (SELECT {column} {operator} {probe} AS d FROM {table}"
+        distances = server.query(f"SET enable_seqscan = off; {near} ORDER BY 1 LIMIT 5) q;") or []
+        exact = server.query(f"SELECT to_json(min({column} {operator} {probe})) FROM {table};")
+        if distances and (exact is None or abs(distances[0] - exact) > 1e-6):
+            wrong.append(f"the nearest neighbour through {row['index']} is not the nearest one")
+        checked += 1
+    return checked
+
+
+def _documents(machine: Machine, server: Postgres, spec: Mapping[str, str], wrong: List[str]) -> int:
+    """Every row that names a file has it, with its size and checksum."""
+    if not spec or not server.query(f"SELECT to_json(to_regclass({postgres.literal(spec['table'])})::text);"):
+        return 0
+    columns = [f"'path', {spec['path']}"] + [f"'{key}', {spec[key]}" for key in ("size", "sha256") if spec.get(key)]
+    rows: List[Dict[str, Any]] = server.query(
+        f"SELECT coalesce(json_agg(json_build_object({', '.join(columns)})), '[]') FROM {spec['table']} "
+        f"WHERE {spec['path']} IS NOT NULL;"
+    )
+    bad = [row["path"] for row in rows if not _whole(machine, f"{spec['base']}/{row['path']}", row)]
+    if bad:
+        wrong.append(f"{len(bad)} documents without their whole file, the first: {bad[0]}")
+    return len(rows)
+
+
+def _whole(machine: Machine, path: str, row: Mapping[str, Any]) -> bool:
+    found = machine.stat(path)
+    if found is None or ("size" in row and row["size"] is not None and found.size != int(row["size"])):
+        return False
+    return not row.get("sha256") or machine.sha256(path) == row["sha256"]
+
+
+def _health(
+    machine: Machine, found: Mapping[str, project.Container], service: str, where: str, wrong: List[str]
+) -> None:
+    container = project.one(found, service)
+    status, body = machine.http_get(f"http://{container.addresses[0]}:{where}", 10.0)
+    if status != 200:
+        wrong.append(f"{service} answers {status} on {where}: {body[:200].decode('utf-8', 'replace')}")

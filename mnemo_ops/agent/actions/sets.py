@@ -1,0 +1,278 @@
+"""Sets: making one, listing them, proving their bytes. Parts first, ``manifest.json`` last: no manifest, no backup."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+
+from mnemo_ops.agent import lease, postgres, project, tree
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
+from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
+
+FORMAT = 1  # of the manifest; a newer one is refused
+MARGIN = 1.2  # free space wanted, as a multiple of the data
+TOOLS = ("tar", "zstd", "age")
+
+Part = Dict[str, Any]
+Making = Generator[Progress, None, Dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MakeSet(Action):
+    """Write a set of the whole stack into its store.
+
+    Services that write are stopped first and started again on every exit (a lease starts them should this process be
+    killed); with ``fenced`` they are stopped already and stay so.
+
+    :param id: UTC time and a random suffix; the set's directory.
+    :param recipients: age public keys the config part (secrets, TLS keys) is encrypted to.
+    :param about: what the flow knows of this set (host name, tool version), kept in the manifest.
+    """
+
+    stack: Mapping[str, Any]
+    id: str
+    recipients: Sequence[str]
+    fenced: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str] = "make_set"
+
+    def ready(self, machine: Machine) -> Report:
+        """:raises Refused: a tool or space is missing, the database does not run, or a mount is forgotten (3)."""
+        stack = Stack.from_json(self.stack)
+        absent = [name for name in TOOLS if machine.which(name) is None]
+        if absent:
+            raise Refused(f"not installed on this host: {', '.join(absent)}", hint="invoke bootstrap installs them")
+        found = project.containers(machine, stack.project)
+        if not found:
+            raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")
+        lost = forgotten(stack, found)
+        if lost:
+            raise Refused(
+                "these mounts are neither a dataset nor waived: " + "; ".join(lost),
+                hint="add each to stack.datasets or, with a reason, to stack.waived",
+            )
+        sizes = {dataset.name: _size(machine, stack, dataset, found) for dataset in stack.datasets}
+        need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
+        if need > free:
+            raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
+        return {"sizes": sizes, "free": free}
+
+    def run(self, machine: Machine) -> Deed:
+        self.ready(machine)
+        stack = Stack.from_json(self.stack)
+        found = project.containers(machine, stack.project)
+        workdir = f"{stack.store}/{self.id}.partial"
+        machine.remove(workdir)
+        machine.mkdir(stack.store, 0o700)
+        machine.mkdir(workdir, 0o700)
+        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
+        began = machine.now()
+        try:
+            if not self.fenced:
+                undo = [{"kind": "start_containers", "args": {"names": running}}]
+                lease.hold(machine, f"set-{self.id}", "", undo)
+                yield from self._quiet(machine, stack, found)
+            body = yield from self._parts(machine, stack, found, workdir)
+        except BaseException:
+            machine.remove(workdir)  # no manifest, no backup
+            raise
+        finally:
+            if not self.fenced and lease.names(machine).get(f"set-{self.id}"):
+                lease.undo(machine, f"set-{self.id}")
+        manifest = {
+            "format": FORMAT,
+            "id": self.id,
+            "created": machine.now(),
+            "project": stack.project,
+            "consistency": "quiesced",
+            "recipients": list(self.recipients),
+            "seconds": round(machine.now() - began, 3),
+            "images": {each.service: {"image": each.image, "id": each.image_id} for each in found.values()},
+            "volumes": _volumes(machine, stack),
+            "stack": asdict(stack),
+            **dict(self.about),
+            **body,
+        }
+        machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
+        machine.rename(workdir, f"{stack.store}/{self.id}")
+        return manifest
+
+    def _quiet(self, machine: Machine, stack: Stack, found: Mapping[str, project.Container]) -> Making:
+        for container in project.ordered(found, stack.stop_order):
+            if container.service not in stack.keep:
+                yield Progress(note=f"stopping {container.service}")
+                project.stop(machine, [container], stack.grace)
+        return {}
+
+    def _parts(self, machine: Machine, stack: Stack, found: Mapping[str, project.Container], workdir: str) -> Making:
+        parts: List[Part] = []
+        datasets: Dict[str, Any] = {}
+        for dataset in sorted(stack.datasets, key=lambda each: each.kind != "postgres"):  # database first
+            if dataset.kind == "postgres":
+                datasets[dataset.name] = yield from _dump(machine, found, dataset, workdir)
+            else:
+                datasets[dataset.name] = yield from self._archive(machine, stack, dataset, workdir)
+        for name in machine.names(workdir):
+            yield Progress(note=f"checksum of {name}")
+            found_file = machine.stat(f"{workdir}/{name}")
+            size = found_file.size if found_file else 0
+            parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
+        return {"parts": parts, "datasets": datasets}
+
+    def _archive(self, machine: Machine, stack: Stack, dataset: Dataset, workdir: str) -> Making:
+        where = root(machine, stack, dataset)
+        exclude = stack.excluded() if dataset.kind == "config" else ()
+        yield Progress(note=f"hashing {dataset.name}")
+        rows = list(tree.entries(machine, where, exclude))
+        listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
+        facts = {**tree.summary(rows), "kind": dataset.kind}
+        name = f"{dataset.name}.tar.age" if dataset.kind == "config" else f"{dataset.name}.tar.zst"
+        encrypt = [part for key in self.recipients for part in ("-r", key)]
+        through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
+        if dataset.kind == "config" and not self.recipients:
+            raise Refused("the config part holds secrets and there is no key to encrypt it to")
+        argv = ["tar", "--create", "--directory", where, "--numeric-owner", "--acls", "--xattrs", "--sparse"]
+        argv += ["--format=posix", "-I", " ".join(through), f"--exclude={tree.OURS}*"]
+        argv += [*(f"--exclude=./{path}" for path in exclude), "--file"]
+        path = f"{workdir}/{name}"
+        yield from machine.moving([*argv, path, "."], path, 0, int(facts["bytes"]), dataset.name)
+        machine.sync(path)
+        if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
+            machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
+        return facts
+
+
+def _size(machine: Machine, stack: Stack, dataset: Dataset, found: Mapping[str, project.Container]) -> int:
+    if dataset.kind == "postgres":
+        return int(Postgres.of(machine, project.one(found, dataset.service)).facts()["bytes"])
+    exclude = stack.excluded() if dataset.kind == "config" else ()
+    return tree.size(machine, root(machine, stack, dataset), exclude)
+
+
+def _dump(machine: Machine, found: Mapping[str, project.Container], dataset: Dataset, workdir: str) -> Making:
+    """pg_dump and the digest of every table, both of one exported snapshot."""
+    server = Postgres.of(machine, project.one(found, dataset.service))
+    others = server.clients()
+    if others:
+        names = sorted({f"{each['user']} ({each['application'] or 'no name'})" for each in others})
+        raise Broken(f"the database still has other clients: {', '.join(names)}", hint="stop them and try again")
+    with server.snapshot() as talk:
+        yield Progress(note="hashing the tables")
+        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
+        digest = postgres.digest(talk)
+        yield Progress(note="pg_dump")
+        with machine.replacing(f"{workdir}/{dataset.name}.dump", 0o600) as file:
+            server.dump(snapshot, file, lambda: None)
+        facts = server.facts()
+    return {"kind": "postgres", **facts, **digest}
+
+
+def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
+    """Compose key -> driver, options and labels of every volume of the project, waived ones included."""
+    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
+    names = [name for name in listed if name.startswith(stack.project + "_")]
+    rows = json.loads(machine.ask(["docker", "volume", "inspect", *names]).out) if names else []
+    return {
+        row["Name"][len(stack.project) + 1 :]: {
+            "driver": row["Driver"],
+            "options": row.get("Options") or {},
+            "labels": row.get("Labels") or {},
+        }
+        for row in rows
+    }
+
+
+@dataclass(frozen=True)
+class ListSets(Action):
+    """Every set in the store, newest first; what has no manifest is listed as incomplete."""
+
+    store: str
+    kind: ClassVar[str] = "list_sets"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        rows = []
+        for name in machine.names(self.store):
+            if machine.stat(f"{self.store}/{name}/manifest.json") is not None:
+                rows.append(_row(machine, f"{self.store}/{name}"))
+            elif (found := machine.stat(f"{self.store}/{name}")) is not None and found.kind == "directory":
+                rows.append({"id": name, "state": "incomplete", "bytes": tree.size(machine, f"{self.store}/{name}")})
+        return {"sets": sorted(rows, key=lambda row: str(row["id"]), reverse=True)}
+
+
+def _row(machine: Machine, directory: str) -> Dict[str, Any]:
+    try:
+        manifest = read_manifest(machine, directory)
+    except MnemoError as error:
+        return {"id": directory.rpartition("/")[2], "state": "unreadable", "why": error.message, "bytes": 0}
+    sizes = {part["name"]: machine.stat(f"{directory}/{part['name']}") for part in manifest["parts"]}
+    whole = all(
+        sizes[part["name"]] is not None and _len(sizes[part["name"]]) == part["bytes"] for part in manifest["parts"]
+    )
+    verified = machine.read_text(f"{directory}/verified.json")
+    return {
+        "id": manifest["id"],
+        "state": "complete" if whole else "damaged",
+        "created": manifest["created"],
+        "host": manifest.get("host", ""),
+        "consistency": manifest["consistency"],
+        "bytes": sum(part["bytes"] for part in manifest["parts"]),
+        "parts": manifest["parts"],
+        "verified": json.loads(verified) if verified else None,
+    }
+
+
+def _len(found: Any) -> int:
+    return int(found.size)
+
+
+def read_manifest(machine: Machine, directory: str) -> Dict[str, Any]:
+    """:raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3)."""
+    text = machine.read_text(f"{directory}/manifest.json")
+    if text is None:
+        raise Refused(
+            f"{directory} has no manifest.json: it is not a complete set",
+            hint="invoke backup.list shows the complete ones",
+        )
+    try:
+        manifest = dict(json.loads(text))
+        number = int(manifest["format"])
+    except (ValueError, KeyError, TypeError):
+        raise Refused(
+            f"{directory}/manifest.json cannot be read", hint="choose another set: invoke backup.list"
+        ) from None
+    if number > FORMAT:
+        raise Refused(f"{directory} was written by a newer mnemo_ops (format {number})", hint="update mnemo_ops")
+    return manifest
+
+
+def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -> Making:
+    """Compare every part with its checksum. :raises VerificationFailed: names each part that differs (7)."""
+    wrong: List[str] = []
+    total = sum(int(part["bytes"]) for part in manifest["parts"])
+    done = 0
+    for part in manifest["parts"]:
+        yield Progress(done, total, f"checksum of {part['name']}")
+        found: Optional[str] = machine.sha256(f"{directory}/{part['name']}")
+        if found is None:
+            wrong.append(f"{part['name']} is missing")
+        elif found != part["sha256"]:
+            wrong.append(f"{part['name']} does not have the checksum of the manifest")
+        done += int(part["bytes"])
+    if wrong:
+        raise VerificationFailed(
+            f"the set {manifest['id']} is damaged: {'; '.join(wrong)}; nothing was changed",
+            hint="choose another set: invoke backup.list",
+        )
+    return {"bytes": total}
+
+
+def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Tuple[str, ...]:
+    """Differences between a dataset's listing in the set and what is there now."""
+    text = machine.read_text(f"{directory}/{name}.files") or ""
+    before = [json.loads(line) for line in text.splitlines()]
+    return tuple(tree.differences(before, rows))

@@ -1,0 +1,115 @@
+"""Survey: what a preflight wants to know of a host, in one read-only look."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Mapping
+
+from mnemo_ops.agent import lease, project, tree
+from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.actions.sets import TOOLS
+from mnemo_ops.agent.actions.target import read_target
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import Stack, forgotten, root
+from mnemo_ops.errors import MnemoError
+
+
+@dataclass(frozen=True)
+class Survey(Action):
+    """Docker, the stack's containers, volumes and sizes, the database, space, ports, names, fence and leases.
+
+    What is absent is reported as absent (``None`` or empty); what is broken is reported under ``troubles``.
+    """
+
+    stack: Mapping[str, Any]
+    ports: tuple[int, ...] = ()
+    kind: ClassVar[str] = "survey"
+
+    def ready(self, machine: Machine) -> Report:
+        stack = Stack.from_json(self.stack)
+        troubles: List[str] = []
+        report: Dict[str, Any] = {
+            "machine_id": (machine.read_text("/etc/machine-id") or "").strip(),
+            "clock": machine.now(),
+            "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", "scp", *TOOLS)},
+            "directory": machine.names(stack.directory),
+            "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
+            "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
+            "fence": read_fence(machine, stack.project),
+            "target": read_target(machine, stack.project),
+            "leases": {name: each["run"] for name, each in lease.names(machine).items()},
+            "listening": [port for port in self.ports if machine.listens(port)],
+            "containers": {},
+            "docker": None,
+        }
+        if report["tools"]["docker"]:
+            try:
+                report.update(_docker(machine, stack, troubles))
+            except MnemoError as error:
+                troubles.append(str(error))
+        return {**report, "troubles": troubles}
+
+
+def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, Any]:
+    info = json.loads(machine.ask(["docker", "info", "--format", "json"]).out)
+    if info.get("ServerErrors"):
+        troubles.append(f"Docker does not answer: {info['ServerErrors'][0]}")
+        return {}
+    found = project.containers(machine, stack.project)
+    volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
+    others = machine.ask(["docker", "ps", "-a", "--format", "json"]).out.splitlines()
+    rows = [json.loads(line) for line in others]
+    return {
+        "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
+        "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
+        "volumes": [name for name in volumes if name.startswith(stack.project + "_")],
+        "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
+        "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
+        "subnets": _subnets(machine, stack.project),
+        "containers": {
+            each.service: {"state": each.state, "health": each.health, "image": each.image, "image_id": each.image_id}
+            for each in found.values()
+        },
+        "container_names": sorted(each.name for each in found.values()),
+        "forgotten": forgotten(stack, found),
+        "sizes": _sizes(machine, stack, volumes, troubles),
+        "postgres": _postgres(machine, stack, found, troubles),
+    }
+
+
+def _subnets(machine: Machine, name: str) -> Dict[str, List[str]]:
+    """Networks of other projects, with their subnets."""
+    ids = machine.ask(["docker", "network", "ls", "-q", "--filter", "driver=bridge"]).out.split()
+    rows = json.loads(machine.ask(["docker", "network", "inspect", *ids]).out) if ids else []
+    return {
+        row["Name"]: [each["Subnet"] for each in row["IPAM"].get("Config") or [] if each.get("Subnet")]
+        for row in rows
+        if (row.get("Labels") or {}).get(project.PROJECT) != name
+    }
+
+
+def _sizes(machine: Machine, stack: Stack, volumes: List[str], troubles: List[str]) -> Dict[str, int]:
+    sizes = {}
+    for dataset in stack.datasets:
+        if dataset.kind == "postgres" or (dataset.volume and stack.volume(dataset.volume) not in volumes):
+            continue
+        try:
+            exclude = stack.excluded() if dataset.kind == "config" else ()
+            sizes[dataset.name] = tree.size(machine, root(machine, stack, dataset), exclude)
+        except MnemoError as error:
+            troubles.append(str(error))
+    return sizes
+
+
+def _postgres(machine: Machine, stack: Stack, found: Mapping[str, project.Container], troubles: List[str]) -> Any:
+    container = found.get(stack.dataset("postgres").service)
+    if container is None or not container.running:
+        return None
+    try:
+        return Postgres.of(machine, container).facts()
+    except MnemoError as error:
+        troubles.append(str(error))
+        return None

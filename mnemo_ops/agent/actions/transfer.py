@@ -1,0 +1,214 @@
+"""Host to host: an ephemeral key that may read one directory, from one address, for a while; then scp."""
+
+from __future__ import annotations
+
+import os.path
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar, List, Mapping, Sequence
+
+from mnemo_ops.agent import lease
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Refused, VerificationFailed
+
+HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened
+SFTP_SERVER = "/usr/lib/openssh/sftp-server"
+
+
+def _key_path(machine: Machine, run_id: str) -> str:
+    return f"{machine.state_dir}/keys/{run_id}"
+
+
+@dataclass(frozen=True)
+class HostKeys(Action):
+    """Public host keys of this server's sshd, for the other host's known_hosts: learned through a trusted channel."""
+
+    kind: ClassVar[str] = "host_keys"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        files = [name for name in machine.names("/etc/ssh") if name.startswith("ssh_host_") and name.endswith(".pub")]
+        keys = [" ".join((machine.read_text(f"/etc/ssh/{name}") or "").split()[:2]) for name in files]
+        return {"keys": [key for key in keys if key]}
+
+
+@dataclass(frozen=True)
+class MakeKey(Action):
+    """A key pair on the fetching host; the private half never leaves it and is removed with the run's lease."""
+
+    run_id: str
+    kind: ClassVar[str] = "make_key"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress(note="making an ephemeral key")
+        path = _key_path(machine, self.run_id)
+        undo = [{"kind": "drop_key", "args": {"run_id": self.run_id}}]
+        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo)
+        machine.mkdir(machine.state_dir + "/keys", 0o700)
+        if machine.stat(path) is None:
+            machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"mnemo-{self.run_id}", "-f", path])
+        return {"public_key": (machine.read_text(path + ".pub") or "").strip()}
+
+
+@dataclass(frozen=True)
+class DropKey(Action):
+    """Remove the key pair and its lease."""
+
+    run_id: str
+    kind: ClassVar[str] = "drop_key"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        path = _key_path(machine, self.run_id)
+        for name in (path, path + ".pub", path + ".known_hosts"):
+            machine.remove(name)
+        return {}
+
+
+@dataclass(frozen=True)
+class GrantKey(Action):
+    """Let a key read through sftp, and nothing else, in the login user's authorized_keys (sshd(8)).
+
+    :param user: the login user of the inventory. :param addresses: the only ones it may come from.
+    """
+
+    run_id: str
+    user: str
+    public_key: str
+    addresses: Sequence[str]
+    kind: ClassVar[str] = "grant_key"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress(note="granting the key")
+        if machine.stat(SFTP_SERVER) is None:
+            raise Refused(f"{SFTP_SERVER} is missing", hint="apt-get install openssh-sftp-server")
+        undo = [{"kind": "revoke_key", "args": {"run_id": self.run_id, "user": self.user}}]
+        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo)
+        path = authorized_keys(machine, self.user)
+        account = machine.accounts("passwd")[self.user]
+        uid, gid = int(account[2]), int(account[3])
+        if machine.stat(os.path.dirname(path)) is None:
+            machine.mkdir(os.path.dirname(path), 0o700)
+            machine.chown(os.path.dirname(path), uid, gid)
+        sudo = "" if uid == 0 else "sudo -n "
+        until = time.strftime("%Y%m%d%H%MZ", time.gmtime(machine.now() + HOURS * 3600))
+        options = f'restrict,from="{",".join(self.addresses)}",expiry-time="{until}",command="{sudo}{SFTP_SERVER} -R"'
+        key = " ".join(self.public_key.split()[:2])
+        text = _without(machine.read_text(path) or "", self.run_id) + f"{options} {key} mnemo-{self.run_id}\n"
+        machine.write(path, text.encode(), 0o600, uid, gid)
+        return {"path": path}
+
+
+@dataclass(frozen=True)
+class RevokeKey(Action):
+    """Take the key's line away again."""
+
+    run_id: str
+    user: str
+    kind: ClassVar[str] = "revoke_key"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        path = authorized_keys(machine, self.user)
+        text = machine.read_text(path)
+        if text is not None and f"mnemo-{self.run_id}" in text:
+            machine.write(path, _without(text, self.run_id).encode())
+        return {}
+
+
+def authorized_keys(machine: Machine, user: str) -> str:
+    """:raises Refused: there is no such user (3)."""
+    account = machine.accounts("passwd").get(user)
+    if account is None:
+        raise Refused(f"there is no user {user} on this host")
+    return account[5] + "/.ssh/authorized_keys"
+
+
+def _without(text: str, run_id: str) -> str:
+    lines = [line for line in text.splitlines() if not line.endswith(f" mnemo-{run_id}")]
+    return "".join(line + "\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class Release(Action):
+    """Run a lease's undo list now."""
+
+    lease: str
+    kind: ClassVar[str] = "release"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        return {"undone": lease.undo(machine, self.lease)}
+
+
+@dataclass(frozen=True)
+class Fetch(Action):
+    """scp files from another host into a directory; a file that is already there with its checksum is not sent again.
+
+    :param files: name, size (bytes) and sha256 of each. :param host_keys: of the other host, as ``ssh_host_*_key.pub``.
+    :raises VerificationFailed: what arrived has another checksum (7).
+    """
+
+    run_id: str
+    user: str
+    address: str
+    port: int
+    host_keys: Sequence[str]
+    source: str
+    target: str
+    files: Sequence[Mapping[str, Any]]
+    kind: ClassVar[str] = "fetch"
+
+    def ready(self, machine: Machine) -> Report:
+        """Can the other host be reached from here at all?"""
+        if not machine.reaches(self.address, self.port, 5.0):
+            raise Refused(
+                f"this host cannot reach {self.address} port {self.port}",
+                hint="open the other host's SSH port to this one, or set mnemo_peer_address in the inventory",
+            )
+        return {"reaches": self.address}
+
+    def run(self, machine: Machine) -> Deed:
+        key = _key_path(machine, self.run_id)
+        name = self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+        known = "".join(f"{name} {line}\n" for line in self.host_keys)
+        machine.write(key + ".known_hosts", known.encode(), 0o600)
+        machine.mkdir(self.target, 0o700)
+        total, done = sum(int(row["size"]) for row in self.files), 0
+        for row in self.files:
+            path = f"{self.target}/{row['name']}"
+            if machine.sha256(path) != row["sha256"]:
+                yield from self._one(machine, key, row, done, total)
+            done += int(row["size"])
+            yield Progress(done, total, str(row["name"]))
+        return {"bytes": total, "files": len(self.files)}
+
+    def _one(self, machine: Machine, key: str, row: Mapping[str, Any], done: int, total: int) -> Deed:
+        path = f"{self.target}/{row['name']}"
+        argv = ["scp", "-q", "-B", "-s", "-P", str(self.port), "-i", key, *_options(key)]
+        remote = f"{self.user}@{_bracketed(self.address)}:{self.source}/{row['name']}"
+        yield from machine.moving([*argv, remote, path + ".partial"], path + ".partial", done, total, str(row["name"]))
+        if machine.sha256(path + ".partial") != row["sha256"]:
+            machine.remove(path + ".partial")
+            raise VerificationFailed(f"{row['name']} arrived with another checksum than the manifest says")
+        machine.rename(path + ".partial", path)
+        return {}
+
+
+def _options(key: str) -> List[str]:
+    chosen = {
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": key + ".known_hosts",
+        "GlobalKnownHostsFile": "/dev/null",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "3",
+        "ConnectTimeout": "15",
+    }
+    return [part for name, value in chosen.items() for part in ("-o", f"{name}={value}")]
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

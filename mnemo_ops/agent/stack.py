@@ -1,0 +1,116 @@
+"""Stack: where a compose project lives on a host and what of it must survive. Plain data, told by the flow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.project import Container
+from mnemo_ops.errors import Refused
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One thing that must survive.
+
+    :param kind: postgres (dumped), files (archived), redis (archived after a clean stop), config (archived, encrypted).
+    :param volume: compose key of its named volume; empty for a path.
+    :param path: relative to the stack's directory; ``.`` for the directory itself.
+    :param service: the service that serves it (postgres, redis).
+    """
+
+    name: str
+    kind: str
+    volume: str = ""
+    path: str = ""
+    service: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A compose project on a host.
+
+    :param directory: absolute, holds the compose files. :param files: compose files below it, in ``-f`` order.
+    :param stop_order: every service, in the order in which it is stopped: what writes first, what stores last.
+    :param keep: the services that must run while a set is made (the database).
+    :param waived: volume key or path -> why it need not survive.
+    :param grace: seconds a service gets to finish its work when it is stopped.
+    :param store: directory of the sets on the host.
+    """
+
+    project: str
+    directory: str
+    files: Tuple[str, ...]
+    env_file: str
+    store: str
+    datasets: Tuple[Dataset, ...]
+    stop_order: Tuple[str, ...]
+    keep: Tuple[str, ...]
+    front: Tuple[str, ...]
+    waived: Mapping[str, str]
+    grace: int = 30
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Stack:
+        rows = tuple(Dataset(**row) for row in data["datasets"])
+        lists = {key: tuple(data[key]) for key in ("files", "stop_order", "keep", "front")}
+        return cls(**{**data, **lists, "datasets": rows})
+
+    @property
+    def start_order(self) -> Tuple[str, ...]:
+        return tuple(reversed(self.stop_order))
+
+    def volume(self, key: str) -> str:
+        """Docker's name of a volume: pinned to the project, whatever the directory is called."""
+        return f"{self.project}_{key}"
+
+    def dataset(self, kind: str) -> Dataset:
+        """The dataset of a kind there is one of. :raises Refused: there is none (3)."""
+        for dataset in self.datasets:
+            if dataset.kind == kind:
+                return dataset
+        raise Refused(f"the stack {self.project} declares no {kind} dataset")
+
+    def compose(self, *arguments: str) -> List[str]:
+        """The argument vector of a ``docker compose`` call for this stack."""
+        files = [part for name in self.files for part in ("-f", f"{self.directory}/{name}")]
+        base = ["docker", "compose", "--project-directory", self.directory, "-p", self.project]
+        return [*base, "--env-file", f"{self.directory}/{self.env_file}", *files, *arguments]
+
+    def excluded(self) -> Tuple[str, ...]:
+        """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
+        below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
+        return tuple(sorted({*below, *(path for path in self.waived if "/" in path or path.startswith("."))}))
+
+
+def mountpoint(machine: Machine, volume: str) -> str:
+    """Where a volume's content lies. :raises Refused: there is no such volume (3)."""
+    listed = machine.ask(["docker", "volume", "ls", "--format", "json", "--filter", f"name={volume}"])
+    names = [json.loads(line)["Name"] for line in listed.out.splitlines() if line]
+    if volume not in names:
+        raise Refused(f"the volume {volume} does not exist", hint="invoke volumes creates it")
+    rows = json.loads(machine.ask(["docker", "volume", "inspect", volume]).out)
+    return str(rows[0]["Mountpoint"])
+
+
+def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
+    """Directory that holds a dataset. :raises Refused: its volume does not exist (3)."""
+    if dataset.volume:
+        return mountpoint(machine, stack.volume(dataset.volume))
+    return stack.directory if dataset.path == "." else f"{stack.directory}/{dataset.path}"
+
+
+def forgotten(stack: Stack, found: Mapping[str, Container]) -> List[str]:
+    """Mounts of the project's containers that are neither a dataset nor waived: ``service: source``."""
+    volumes = {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume}
+    volumes |= {stack.volume(key) for key in stack.waived}
+    missing: Dict[str, str] = {}
+    for container in found.values():
+        for mount in container.mounts:
+            source = str(mount.get("Name") or mount.get("Source") or "")
+            inside = source == stack.directory or source.startswith(stack.directory + "/")
+            if source not in volumes and not inside and mount.get("Type") != "tmpfs":
+                missing.setdefault(source, f"{container.service}: {source} on {mount.get('Destination')}")
+    return sorted(missing.values())
