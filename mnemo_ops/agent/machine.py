@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from mnemo_ops.agent.action import Deed, Progress
 from mnemo_ops.errors import Broken, CommandFailed, MnemoError, NotYet
 
 CHUNK = 1 << 20
@@ -59,6 +60,40 @@ class Completed:
 
 def _no_fetch(sha256: str, into: IO[bytes]) -> None:
     raise Broken(f"the controller offers no file with sha256 {sha256}")
+
+
+class Conversation:
+    """A program that is asked line by line (psql): question in, everything up to an end mark out."""
+
+    MARK = "mnemo-end-of-answer"
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def ask(self, text: str) -> str:
+        """What psql prints for this SQL. :raises Broken: it ended instead of answering (6)."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its last words say more than the broken pipe
+            self._process.stdin.write(f"{text}\n\\echo {self.MARK}\n".encode())
+            self._process.stdin.flush()
+        said: List[bytes] = []
+        for line in self._process.stdout:
+            if line.strip() == self.MARK.encode():
+                return b"".join(said).decode("utf-8", "replace").strip()
+            said.append(line)
+        assert self._process.stderr is not None
+        why = self._process.stderr.read().decode("utf-8", "replace").strip()
+        raise Broken(f"the database session ended: {why[-1000:]}")
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process.wait()
 
 
 class Machine:
@@ -153,6 +188,11 @@ class Machine:
             return self._state_dir
         return "/var/lib/mnemo_ops" if self.is_root else os.path.expanduser("~/.local/state/mnemo_ops")
 
+    @property
+    def runtime_dir(self) -> str:
+        """Where secrets may lie for a moment: in memory, gone with a reboot."""
+        return "/run/mnemo_ops" if self.is_root else f"/run/user/{os.geteuid()}/mnemo_ops"
+
     def keep_program(self) -> str:
         """Path of the agent's own zip on disk, for units that must run when nobody is connected."""
         data = self.program()
@@ -217,7 +257,7 @@ class Machine:
         return "/" + os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
 
     def locked_by(self, path: str) -> Optional[int]:
-        """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 for one that cannot be seen; ``None``: free."""
+        """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 when it cannot be seen; ``None``: free."""
         layout = "hhqqi4x"  # struct flock of 64-bit Linux
         try:
             with open(self.path(path), "rb") as file:
@@ -345,6 +385,14 @@ class Machine:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+
+    def sync(self, path: str) -> None:
+        """Make a file's content durable, whoever wrote it."""
+        handle = os.open(self.path(path), os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def sync_directory(self, path: str) -> None:
         """Make renames and creations in a directory durable."""
@@ -499,6 +547,12 @@ class Machine:
         self.writing()
         return self._call(argv, data, env, timeout, cwd, check)
 
+    def talk(self, argv: Sequence[str]) -> Conversation:
+        """Start a program to be asked line by line; use as a context manager, it ends with the block."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment())
+        return Conversation(process)
+
     def pipe(
         self,
         argv: Sequence[str],
@@ -539,6 +593,56 @@ class Machine:
                 f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
             )
         return said
+
+    def moving(self, argv: Sequence[str], path: str, done: int, total: int, note: str) -> Deed:
+        """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`."""
+        self.writing()
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=self.environment()
+            )
+            try:
+                while process.poll() is None:
+                    found = self.stat(path)
+                    yield Progress(done + (found.size if found else 0), total, note)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(0.25)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip()
+        if process.returncode != 0:
+            raise CommandFailed(f"{os.path.basename(argv[0])} ended with {process.returncode}: {said[-2000:]}")
+        return {}
+
+    def reaches(self, address: str, port: int, timeout: float) -> bool:
+        """Whether a TCP connection can be made from here; ``timeout`` in seconds."""
+        try:
+            with socket.create_connection((address, port), timeout):
+                return True
+        except OSError:
+            return False
+
+    def listens(self, port: int) -> bool:
+        """Whether something accepts connections on a local TCP port."""
+        return self.reaches("127.0.0.1", port, 1.0)
+
+    def http_get(self, url: str, timeout: float) -> Tuple[int, bytes]:
+        """Status and body (at most 1 MiB); redirects are not followed. :raises Broken: no answer at all (6)."""
+        import http.client  # slow to import, seldom needed
+
+        address, _, path = url.partition("://")[2].partition("/")
+        connection = http.client.HTTPConnection(address, timeout=timeout)
+        try:
+            connection.request("GET", "/" + path)
+            answer = connection.getresponse()
+            return answer.status, answer.read(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise Broken(f"{url} does not answer: {error}") from None
+        finally:
+            connection.close()
 
     def wait_until(self, what: str, true: Callable[[], bool], deadline: float, pause: float = 0.2) -> None:
         """Poll until ``true()``; ``deadline`` in seconds from now. :raises Broken: it never became true (6)."""
