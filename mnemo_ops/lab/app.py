@@ -1,0 +1,135 @@
+"""The lab's application: images of the stack's services from one small root file system, secrets and TLS files for it.
+
+The compose file, names, volumes and mounts are the real stack's (``stacks/mnemosyne``); only the images differ.
+User ids inside: app 998 (owns uploads and LightRAG data), postgres 999, redis 997, nginx 101. All different, so that a
+wrong owner shows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import secrets
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from mnemo_ops.lab.engine import Report
+from mnemo_ops.lab.image import Recipe, archive, ensure_images
+
+APP_UID = 998
+STACK = Path(__file__).parents[2] / "stacks" / "mnemosyne"
+DOMAIN = "mnemosyne.test"
+
+_PACKAGES = (
+    "postgresql-17", "postgresql-17-pgvector", "locales", "redis-server", "nginx", "curl",
+    "python3-psycopg2", "python3-redis",
+)  # fmt: skip
+_COMMANDS = (
+    # the official images' ids for postgres, redis and nginx would clash in one passwd file
+    "usermod -u 999 postgres && groupmod -g 999 postgres",
+    "usermod -u 997 redis && groupmod -g 997 redis",
+    f"groupadd -r -g {APP_UID} app && useradd -r -u {APP_UID} -g app -d /app -s /usr/sbin/nologin app",
+    "useradd -r -u 101 -U -d /nonexistent -s /usr/sbin/nologin nginx",
+    # a libc locale has a collation version to compare across hosts; C.UTF-8 has none
+    "localedef -i en_US -c -f UTF-8 en_US.UTF-8",
+    "sed -i \"s/^#\\?listen_addresses.*/listen_addresses = '*'/\" /usr/share/postgresql/17/postgresql.conf.sample",
+    "install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data",
+    "install -d -o redis -g redis /data",
+    "install -d -o nginx -g nginx /var/cache/nginx",
+    "install -d -o app -g app /app/logs",
+    "mkdir -p /docker-entrypoint-initdb.d /app/data",
+    "ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log",
+    # the just-in-time compiler is half of the size, and Postgres does without when it is missing; perl packages things
+    "rm -rf /usr/lib/*/libLLVM* /usr/lib/*/libz3*",
+    "rm -rf /usr/lib/postgresql/17/lib/llvmjit* /usr/lib/postgresql/17/lib/bitcode",
+    "rm -rf /usr/share/perl /usr/lib/*/perl /usr/lib/*/libperl*",
+    "rm -rf /usr/share/i18n /var/lib/postgresql/17 /etc/postgresql/17 /var/cache/debconf/*-old /var/lib/apt/lists/*",
+)
+_APP = (
+    "WORKDIR /app",
+    "USER app",
+    "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
+    "EXPOSE 8000",
+    # inherited by worker, beat, flower and backup, as in the application's own Dockerfile (app.md, A6)
+    "HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD curl -f http://localhost:8000/health || exit 1",
+    'CMD ["gunicorn"]',
+)
+
+APP = Recipe(
+    name="app",
+    suite="trixie",
+    variant="minbase",
+    packages=_PACKAGES,
+    tree=Path(__file__).parent / "standin",
+    commands=_COMMANDS,
+    images={
+        "postgres": (
+            "ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ENV LANG=en_US.utf8 PGDATA=/var/lib/postgresql/data PG_MAJOR=17",
+            "VOLUME /var/lib/postgresql/data",
+            'ENTRYPOINT ["postgres-entrypoint"]',
+            'CMD ["postgres"]',
+            "STOPSIGNAL SIGINT",
+            "EXPOSE 5432",
+        ),
+        "redis": (
+            "WORKDIR /data",
+            "VOLUME /data",
+            'ENTRYPOINT ["redis-entrypoint"]',
+            'CMD ["redis-server"]',
+            "EXPOSE 6379",
+        ),
+        "nginx": ('CMD ["nginx", "-g", "daemon off;"]', "STOPSIGNAL SIGQUIT", "EXPOSE 80 443"),
+        "api": _APP,
+        "prometheus": ('ENTRYPOINT ["python3", "/app/monitor.py", "9090", "prometheus"]', "USER nobody", "EXPOSE 9090"),
+        "grafana": ('ENTRYPOINT ["python3", "/app/monitor.py", "3000", "grafana"]', "USER nobody", "EXPOSE 3000"),
+    },
+)
+_API_FAMILY = ("api", "celery-worker", "celery-beat", "celery-flower", "backup")
+
+
+def ensure_app(report: Report) -> tuple[dict[str, str], Path]:
+    """Build what is missing of the application's images.
+
+    :return: compose service -> image reference (``stack.images`` of the override), and the archive for ``docker load``.
+    :raises Refused: (exit code 3) and
+    :raises StepFailed: (exit code 6) as :func:`ensure_images`.
+    """
+    built = ensure_images(APP, report)
+    references = {**built, **dict.fromkeys(_API_FAMILY, built["api"])}
+    return references, archive(sorted(built.values()), report)
+
+
+def lab_env() -> str:
+    """The stack's ``.env.production``: its example with a random value for every placeholder."""
+    example = (STACK / ".env.production.example").read_text()
+    return re.sub(r"CHANGE_ME\w*", lambda _: secrets.token_hex(24), example).replace("mnemosyne.example.com", DOMAIN)
+
+
+def lab_tls(directory: Path) -> None:
+    """Write ``fullchain.pem`` (self-signed, 30 days), ``privkey.pem`` (0600) and ``dhparam.pem`` into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DOMAIN)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(DOMAIN)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = directory / "privkey.pem"
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (directory / "fullchain.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (directory / "dhparam.pem").write_bytes((STACK / "nginx" / "ffdhe2048.pem").read_bytes())
