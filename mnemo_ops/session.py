@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
@@ -25,6 +26,9 @@ from mnemo_ops.local import LocalPipe
 from mnemo_ops.model import Batch, Host, Task
 
 RECONNECT = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds of backoff when the channel of a job breaks
+PATIENCE = 3.0  # seconds to wait for the lock of a run that is just ending
+LONG_PATIENCE = 90.0  # seconds to wait for our own lock after a break: the old agent ends when it hears no ping
+REFRESH = 0.25  # seconds between two events of a file on its way
 
 Watch = Callable[[Event], None]
 Exchange = Generator[Event, None, Mapping[str, Any]]
@@ -76,7 +80,7 @@ class AgentSession:
         self._seq = 0
         self._asking = False
         self._over = threading.Event()  # closed for good
-        self._open(patience=3.0)
+        self._open(PATIENCE)
 
     # -- the life of the channel ---------------------------------------------------------------------------------
 
@@ -102,7 +106,7 @@ class AgentSession:
             if self._over.wait(pause):
                 break
             with contextlib.suppress(Unreachable):
-                return self._open(patience=90.0)
+                return self._open(LONG_PATIENCE)
         raise lost
 
     @property
@@ -180,7 +184,7 @@ class AgentSession:
             self._asking = False
 
     def _answer(self, files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
-        following = dict(zip(order, [*order[1:], ""], strict=True))
+        following = dict(pairwise(order))
         channel = self._channel
         channel.running = order[0] if order else ""
         while True:
@@ -211,7 +215,7 @@ class AgentSession:
             return self._channel.send({"blob": sha256, "error": why})
         note, shown = blob.name if isinstance(blob, Path) else "", time.monotonic()
         for sent, size in self._channel.offer(sha256, blob):
-            if time.monotonic() - shown > 0.25:
+            if time.monotonic() - shown > REFRESH:
                 shown = time.monotonic()
                 yield Event(self._channel.running, "progress", after={"done": sent, "total": size, "note": note})
 

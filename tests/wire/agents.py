@@ -1,0 +1,101 @@
+"""Agents started by hand: the real zip with one kind more, every python3 we find, and raw pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, Optional
+
+from mnemo_ops import bundle
+from mnemo_ops.agent import wire
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.model import Batch, Host, Task
+
+HERE = Path(__file__).parent
+HOST = Host("here", "here", local=True)
+
+
+@functools.cache
+def with_probe(blob: bytes) -> bytes:
+    """The agent's zip with one kind more: tests/wire/probe.py."""
+    registry, mark = "mnemo_ops/agent/resource.py", b"KINDS: Dict[str, str] = {"
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(lzma.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == registry:
+                assert data.count(mark) == 1
+                data = data.replace(mark, mark + b'"probe": "probe",')
+            new.writestr(name, data)
+        new.writestr("mnemo_ops/agent/resources/probe.py", (HERE / "probe.py").read_bytes())
+    return lzma.compress(out.getvalue(), preset=1)
+
+
+def interpreters() -> list[str]:
+    """Oldest and newest python3 from 3.9 on that runs here, and the one that runs this."""
+    folders = [*os.environ.get("PATH", "").split(os.pathsep)]
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    folders += [str(path / "bin") for path in sorted(root.glob("3.*"))]
+    found = {sys.version_info[:2]: sys.executable}
+    for minor in range(9, 30):
+        for folder in folders:
+            program = shutil.which(f"python3.{minor}", path=folder)
+            if program and subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode == 0:
+                found.setdefault((3, minor), program)
+                break
+    return [found[version] for version in sorted({min(found), sys.version_info[:2], max(found)})]
+
+
+class RawAgent:
+    """An agent whose pipes the test holds itself, to say what no controller says."""
+
+    def __init__(self, before: bytes = b"") -> None:
+        self.process = subprocess.Popen(bundle.command(sys.executable), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.write(before + bundle.shipment())
+        assert self.stdout.readline() == wire.GREETING
+
+    def write(self, data: bytes) -> None:
+        self.stdin.write(data)
+        self.stdin.flush()
+
+    def send(self, **message: Any) -> None:
+        self.write(wire.encode(message))
+
+    def receive(self) -> Optional[dict[str, Any]]:
+        """The next message that is not a beat."""
+        while (message := wire.receive(self.stdout)) is not None and "beat" in message:
+            pass
+        return message
+
+    def hello(self, **more: Any) -> Optional[dict[str, Any]]:
+        self.send(op="hello", seq=1, **more)
+        return self.receive()
+
+    def close_pipes(self) -> None:
+        for stream in (self.stdin, self.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def close(self) -> None:
+        self.close_pipes()
+        self.process.kill()
+        self.process.wait()
+
+
+def batch(*resources: Resource, **options: Any) -> Batch:
+    """The resources as tasks ``task 1``, ``task 2``, …; options as :class:`Task`'s, for all of them."""
+    tasks = [
+        Task(f"task {number}", f"task {number}", resource, "here:1", **options)
+        for number, resource in enumerate(resources, 1)
+    ]
+    return Batch(tuple(tasks))

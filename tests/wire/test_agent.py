@@ -1,0 +1,132 @@
+"""The agent's start, its answers, and what must not be able to disturb them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from agents import RawAgent, batch, interpreters
+from probe import Probe
+
+from mnemo_ops import bundle
+from mnemo_ops.agent.resources.copy import Copy
+from mnemo_ops.errors import MnemoError, Unreachable
+from mnemo_ops.session import AgentSession
+
+Open = Callable[..., AgentSession]
+Raw = Callable[..., RawAgent]
+
+
+def statuses(session: AgentSession, *resources: object, **options: object) -> list[str]:
+    events = session.converge(batch(*resources, **options))  # type: ignore[arg-type]
+    return [event.status for event in events if event.status != "progress"]
+
+
+def test_the_blob_fits_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # without the test's own kind
+    assert len(bundle.bundle()) <= bundle.BUDGET
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_every_python_converges(python: str, open_session: Open, tmp_path: Path) -> None:
+    session = open_session(python=python)
+    assert tuple(map(int, session.facts["python_version"].split(".")))[:2] >= (3, 9)
+    resources = (Probe(str(tmp_path / "a")), Copy(str(tmp_path / "b"), content="text", mode="0640"))
+    assert statuses(session, *resources) == ["changed", "changed"]
+    assert statuses(session, *resources) == ["ok", "ok"]
+    assert (tmp_path / "b").read_text() == "text"
+
+
+def test_a_check_writes_nothing(open_session: Open, tmp_path: Path, state: Path) -> None:
+    session = open_session()
+    tasks = batch(Copy(str(tmp_path / "b"), content="text"), notify=("restart",))
+    events = list(session.converge(type(tasks)(tasks.tasks, check=True)))
+    assert [event.status for event in events] == ["changed"]
+    assert not (tmp_path / "b").exists() and not state.exists()
+
+
+def test_stray_prints_do_not_break_the_wire(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    assert statuses(session, Probe(str(tmp_path / "a"), noise=3 << 20), Probe(str(tmp_path / "b"))) == ["changed"] * 2
+
+
+def test_what_a_login_shell_prints_is_skipped(open_session: Open, tmp_path: Path) -> None:
+    noise = 'echo Welcome; echo "{}"; printf "no newline"; exec "$@"'
+    session = open_session(argv=["sh", "-c", noise, "sh", *bundle.command(sys.executable)])
+    assert statuses(session, Probe(str(tmp_path / "a"))) == ["changed"]
+
+
+def test_a_password_nobody_asked_for_is_skipped(raw_agent: Raw) -> None:
+    hello = raw_agent(before=b"hunter2\n").hello()
+    assert hello is not None and hello["facts"]["system"] == "Linux"
+
+
+def test_modules_of_the_login_directory_are_not_imported(
+    open_session: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('imported from the login directory')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert open_session().facts["system"] == "Linux"
+
+
+def test_odd_file_names_travel_whatever_the_locale(
+    open_session: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    name = "Grüße \n\udcff"
+    assert statuses(open_session(), Probe(str(tmp_path / name))) == ["changed"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_ten_megabytes_each_way(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    probe = Probe(str(tmp_path / "a"), size=10 << 20)
+    (event,) = [event for event in session.converge(batch(probe, register="big")) if event.status != "progress"]
+    assert event.after is not None and len(event.after["text"]) == 10 << 20
+    assert statuses(session, Copy(str(tmp_path / "b"), content="y" * (10 << 20))) == ["changed"]
+    assert (tmp_path / "b").stat().st_size == 10 << 20
+
+
+def test_a_bug_in_a_kind_reaches_the_operator_and_the_agent_survives(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    with pytest.raises(MnemoError, match="ZeroDivisionError: a bug"):
+        statuses(session, Probe(str(tmp_path / "a"), bug=True))
+    assert statuses(session, Probe(str(tmp_path / "a"))) == ["changed"]
+
+
+def test_an_unknown_request_is_an_error_not_the_end(raw_agent: Raw) -> None:
+    agent = raw_agent()
+    agent.send(op="dance", seq=7)
+    answer = agent.receive()
+    assert answer is not None and answer["seq"] == 7 and "dance" in answer["error"]["message"]
+    assert agent.hello() is not None
+
+
+@pytest.mark.parametrize("broken", [b'{"op":"hel', b"no message at all\n", b"[1]\n", b'{"blob":"x","size":3}\n'])
+def test_half_a_request_or_nonsense_ends_the_agent(raw_agent: Raw, broken: bytes) -> None:
+    agent = raw_agent()
+    assert agent.hello() is not None
+    agent.write(broken)
+    agent.stdin.close()
+    assert agent.process.wait(5) == 0
+
+
+def test_an_agent_that_never_starts_says_why(open_session: Open) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="no such luck"):
+        open_session(argv=["sh", "-c", "echo no such luck >&2; exit 9"])
+    with pytest.raises(Unreachable, match="no-such-program"):
+        open_session(argv=["no-such-program"])
+    assert time.monotonic() - began < 5
+
+
+def test_a_long_task_beats(open_session: Open, tmp_path: Path) -> None:
+    events = list(open_session().converge(batch(Probe(str(tmp_path / "a")), Probe(str(tmp_path / "b"), seconds=2.3))))
+    beats = [event for event in events if event.status == "progress" and event.id == "task 2"]
+    assert len(beats) >= 2
+    assert [event.id for event in events if event.status == "changed"] == ["task 1", "task 2"]
