@@ -45,7 +45,7 @@ class Permission:
     def resolved(
         self, machine: Machine, current: int, is_directory: bool
     ) -> Tuple[Optional[int], Optional[int], Optional[int]]:
-        """Mode, uid and gid as numbers; ``None`` for what is not declared. :raises NotYet: no such user or group (6)."""
+        """Mode, uid and gid as numbers; ``None``: not declared. :raises NotYet: no such user or group yet (6)."""
         return (
             None if self.mode is None else resolve(self.mode, current, is_directory),
             None if self.owner is None else machine.uid(str(self.owner)),

@@ -23,6 +23,7 @@ KINDS: Dict[str, str] = {
     "file": "file",
     "group": "group",
     "systemd": "systemd",
+    "template": "template",
     "user": "user",
 }
 

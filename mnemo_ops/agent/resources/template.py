@@ -1,0 +1,55 @@
+"""template: a text rendered by the controller, in its place."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import IO, Any, ClassVar, Dict, Mapping, Optional
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resources.copy import Placed, as_state, text_of
+from mnemo_ops.errors import StepFailed
+
+
+@dataclass(frozen=True)
+class Template(Placed):
+    """A file with the text a Jinja2 template renders to.
+
+    :param dest: path on the host; a directory (or a path ending in ``/``, made when missing) keeps the name of ``src``.
+    :param src: template of the controller.
+    :param mode: permission bits, ``"0644"`` or ``u=rw,g=r,o=``; a new file gets 0644.
+    :param owner: user name or number.
+    :param group: group name or number.
+    :param backup: keep the old content beside it, ``NAME.PID.DATE@TIME~``.
+    :param force: ``false``: only when nothing is there yet.
+    :param validate: command that must succeed on the new file (``%s``) before it takes its place.
+    """
+
+    kind: ClassVar[str] = "template"
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    EXAMPLE: ClassVar[str] = """\
+- name: the stack's settings, readable by root only
+  template: {src: env.j2, dest: /srv/app/.env.production, mode: "0600", backup: true}
+"""
+
+    src: str = field(default="", metadata={"template": "content"})
+    content: Optional[str] = field(default=None, metadata={"internal": True})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.src:
+            raise ValueError("src is missing")
+
+    def _name(self) -> str:
+        return posixpath.basename(self.src)
+
+    def _declared(self) -> Dict[str, Any]:
+        return as_state((self.content or "").encode())
+
+    def _found(self, machine: Machine, path: str) -> Dict[str, Any]:
+        return text_of(machine, path)
+
+    def _fill(self, machine: Machine, file: IO[bytes]) -> None:
+        if self.content is None:
+            raise StepFailed(f"{self.src} was not rendered by the controller")
+        file.write(self.content.encode())
