@@ -1,0 +1,97 @@
+"""docker_image: an image that is there, pulled or loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Mapping, Optional
+
+from mnemo_ops.agent import docker
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.errors import StepFailed
+
+
+@dataclass(frozen=True)
+class DockerImage(Resource):
+    """An image in the host's engine.
+
+    :param name: image, with or without a tag or digest.
+    :param tag: tag, when the name has none.
+    :param source: where a missing one comes from: ``pull``, ``load``, or ``local`` (it must be there).
+    :param load_path: archive of ``docker save`` on the host, for ``load``.
+    :param archive: archive of ``docker save`` on the controller, for ``load``; sent only when it is needed.
+    :param force_source: pull or load it again each time, for a tag that moves.
+    :param state: ``present`` or ``absent``.
+    """
+
+    kind: ClassVar[str] = "docker_image"
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    EXAMPLE: ClassVar[str] = """\
+- name: the database's image, pinned
+  docker_image: {name: pgvector/pgvector, tag: 0.8.0-pg17-bookworm, source: pull}
+- name: an image built elsewhere
+  docker_image: {name: "mnemosyne-api:2.4.0", source: load, archive: images/api.tar}
+"""
+
+    name: str
+    tag: str = "latest"
+    source: Optional[Literal["pull", "load", "local"]] = None
+    load_path: Optional[str] = None
+    archive: Optional[str] = field(default=None, metadata={"file": "sha256"})
+    force_source: bool = False
+    state: Literal["present", "absent"] = "present"
+    sha256: Optional[str] = field(default=None, metadata={"internal": True})
+
+    def __post_init__(self) -> None:
+        if self.state == "present" and self.source is None:
+            raise ValueError("source is missing: pull, load or local")
+        if (self.source == "load") != ((self.load_path is None) != (self.archive is None)):
+            raise ValueError("source load takes either load_path or archive, and they go with nothing else")
+
+    @property
+    def _reference(self) -> str:
+        return docker.reference(self.name, self.tag)
+
+    def desired(self) -> State:
+        if self.state == "absent":
+            return ABSENT
+        renewed = {"renewed": "now"} if self.force_source and self.source != "local" else {}
+        return {"image": self._reference, **renewed}
+
+    def observe(self, machine: Machine) -> State:
+        if not docker.is_installed(machine):
+            return ABSENT
+        id = docker.image_ids(machine).get(self._reference)
+        return None if id is None else {"image": self._reference, "id": id}
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        if change.deletes:
+            docker.run(machine, "image", "rm", self._reference)
+            return None
+        machine.note = f"docker: {self.source} {self._reference}"
+        if self.source == "pull":
+            docker.run(machine, "pull", "--quiet", self._reference)
+        elif self.load_path is not None:
+            docker.run(machine, "load", "--quiet", "--input", self.load_path)
+        elif self.archive is not None:
+            self._load(machine)
+        found = self.observe(machine)
+        if found is None:
+            where = {"pull": "the registry", "load": "the archive"}.get(str(self.source), "this host's engine")
+            raise StepFailed(f"{where} holds no image {self._reference}")
+        return {**found, **({"renewed": "now"} if self.force_source else {})}
+
+    def _load(self, machine: Machine) -> None:
+        """By a file below Docker's own root, the file system that has to have the space anyway."""
+        if self.sha256 is None:
+            raise StepFailed(f"{self.archive} was not offered by the controller")
+        where = docker.root_dir(machine) + "/mnemo-load"
+        try:
+            machine.remove(where)  # what a killed run may have left
+            machine.mkdir(where, 0o700)
+            with machine.replacing(f"{where}/image.tar", 0o600) as file:
+                machine.fetch(self.sha256, file)
+            docker.run(machine, "load", "--quiet", "--input", f"{where}/image.tar")
+        finally:
+            machine.remove(where)

@@ -1,0 +1,132 @@
+"""docker_network: a network; recreated only while no container is attached."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
+
+from mnemo_ops.agent import docker
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.errors import Refused
+
+ADDRESSES = {"subnet": "Subnet", "gateway": "Gateway", "iprange": "IPRange"}
+FLAGS = {"subnet": "--subnet", "gateway": "--gateway", "iprange": "--ip-range"}
+
+
+@dataclass(frozen=True)
+class DockerNetwork(Resource):
+    """A network. Docker cannot change one: a difference means a new one, refused while containers use the old one.
+
+    :param name: its name.
+    :param driver: network driver.
+    :param driver_options: options of the driver; others may be there, too.
+    :param ipam_config: address pools, each with ``subnet`` and perhaps ``gateway`` and ``iprange``.
+    :param labels: labels; others may be there, too.
+    :param internal: no way out of it.
+    :param attachable: containers may be attached by hand (overlay networks).
+    :param state: ``present`` or ``absent``.
+    """
+
+    kind: ClassVar[str] = "docker_network"
+    ALIASES: ClassVar[Mapping[str, str]] = {"network_name": "name"}
+    EXAMPLE: ClassVar[str] = """\
+- name: a network whose addresses the firewall knows
+  docker_network: {name: mnemosyne, ipam_config: [{subnet: 172.20.0.0/16}]}
+"""
+
+    name: str
+    driver: str = "bridge"
+    driver_options: Optional[Dict[str, Any]] = None
+    ipam_config: Optional[List[Dict[str, str]]] = None
+    labels: Optional[Dict[str, Any]] = None
+    internal: Optional[bool] = None
+    attachable: Optional[bool] = None
+    state: Literal["present", "absent"] = "present"
+
+    def __post_init__(self) -> None:
+        for pool in self.ipam_config or []:
+            unknown = sorted(set(pool) - set(ADDRESSES))
+            if unknown or "subnet" not in pool:
+                raise ValueError(
+                    f"ipam_config takes subnet (needed), gateway, iprange; not {', '.join(unknown) or pool}"
+                )
+            ipaddress.ip_network(pool["subnet"])  # ValueError says what is wrong with it
+
+    def desired(self) -> State:
+        if self.state == "absent":
+            return ABSENT
+        declared: Dict[str, Any] = {
+            "driver": self.driver,
+            "driver_options": None if self.driver_options is None else docker.texts(self.driver_options),
+            "ipam_config": self.ipam_config,
+            "labels": None if self.labels is None else docker.texts(self.labels),
+            "internal": self.internal,
+            "attachable": self.attachable,
+        }
+        return {key: value for key, value in declared.items() if value is not None}
+
+    def observe(self, machine: Machine) -> State:
+        if not docker.is_installed(machine):
+            return ABSENT
+        row = docker.all_of(machine, "network").get(self.name)
+        if row is None:
+            self._refuse_overlap(machine)
+            return ABSENT
+        options, labels = row["Options"] or {}, row["Labels"] or {}
+        found = {
+            "id": row["Id"],
+            "driver": row["Driver"],
+            "driver_options": {key: options.get(key) for key in docker.texts(self.driver_options)},
+            "ipam_config": self._pools((row["IPAM"] or {}).get("Config") or []),
+            "labels": {key: labels.get(key) for key in docker.texts(self.labels)},
+            "internal": row["Internal"],
+            "attachable": row["Attachable"],
+        }
+        change = Change.between(found, self.desired())
+        if change:
+            self._refuse_while_used(machine, row["Id"], change)
+        return found
+
+    def _pools(self, configured: List[Dict[str, str]]) -> List[Dict[str, Any]]:
+        """What Docker configured, in the order and with the keys of what is declared: it fills in the rest itself."""
+        by_subnet = {pool.get("Subnet"): pool for pool in configured}
+        wanted = {pool["subnet"]: pool for pool in self.ipam_config or []}
+        if set(by_subnet) != set(wanted):
+            return [{"subnet": subnet} for subnet in sorted(map(str, by_subnet))]
+        return [{key: by_subnet[subnet].get(ADDRESSES[key]) for key in pool} for subnet, pool in wanted.items()]
+
+    def _refuse_overlap(self, machine: Machine) -> None:
+        for pool in self.ipam_config or [] if self.state == "present" else []:
+            mine = ipaddress.ip_network(pool["subnet"])
+            for name, row in docker.all_of(machine, "network").items():
+                for other in (row["IPAM"] or {}).get("Config") or [] if name != self.name else []:
+                    theirs = ipaddress.ip_network(other.get("Subnet", "0.0.0.0/32"), strict=False)
+                    if mine.version == theirs.version and mine.overlaps(theirs):
+                        raise Refused(
+                            f"the subnet {mine} of network {self.name} overlaps {theirs} of network {name}",
+                            hint=f"choose another subnet, or remove the network {name} if nothing needs it",
+                        )
+
+    def _refuse_while_used(self, machine: Machine, id: str, change: Change) -> None:
+        attached = docker.ask(machine, "ps", "-a", "--filter", f"network={id}", "--format", "{{.Names}}").split()
+        if attached:
+            what = "is removed" if change.deletes else f"changes ({', '.join(change.keys)})"
+            raise Refused(
+                f"the network {self.name} {what} only while no container is attached; attached: {', '.join(attached)}",
+                hint="take the stack down first (docker_compose_v2, state: absent keeps its volumes)",
+            )
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        if not change.deletes:
+            self._refuse_overlap(machine)  # before the old one goes
+        if not change.creates:
+            docker.run(machine, "network", "rm", self.name)
+        if not change.deletes:
+            pools = [word for pool in self.ipam_config or [] for key in pool for word in (FLAGS[key], pool[key])]
+            options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", self.labels)
+            flags = [flag for flag, on in (("--internal", self.internal), ("--attachable", self.attachable)) if on]
+            docker.run(machine, "network", "create", "--driver", self.driver, *pools, *options, *flags, self.name)
+        return None

@@ -1,0 +1,125 @@
+"""docker_volume: a named volume; never recreated, never removed by accident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
+
+from mnemo_ops.agent import docker
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.mode import Mode
+from mnemo_ops.agent.permission import Owner, Permission
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.errors import NotYet, Refused
+
+FIXED = ("driver", "driver_options", "labels")
+
+
+@dataclass(frozen=True)
+class DockerVolume(Resource):
+    """A volume. Driver, options and labels of a volume never change after its creation: a difference is refused.
+
+    :param volume_name: its name, with the project's prefix.
+    :param driver: volume driver.
+    :param driver_options: options of the driver; when given, exactly these.
+    :param labels: labels; others may be there, too.
+    :param state: ``present`` or ``absent``.
+    :param recreate: only ``never``: recreating a volume loses its data.
+    :param force: with ``absent``: remove it *and its data*; without, removing an existing volume is refused.
+    :param owner: user name or number of the volume's root directory; the number the container's user has.
+    :param group: group name or number of the volume's root directory.
+    :param mode: permission bits of the volume's root directory.
+    """
+
+    kind: ClassVar[str] = "docker_volume"
+    ALIASES: ClassVar[Mapping[str, str]] = {"name": "volume_name"}
+    EXAMPLE: ClassVar[str] = """\
+- name: the knowledge graph, writable by the user of the api's image
+  docker_volume: {name: mnemosyne_lightrag_data, labels: {mnemo.role: lightrag}, owner: 999, group: 999}
+"""
+
+    volume_name: str
+    driver: str = "local"
+    driver_options: Optional[Dict[str, Any]] = None
+    labels: Optional[Dict[str, Any]] = None
+    state: Literal["present", "absent"] = "present"
+    recreate: Literal["never"] = "never"
+    force: bool = False
+    owner: Owner = None
+    group: Owner = None
+    mode: Mode = None
+
+    def __post_init__(self) -> None:
+        permission = self._permission.desired()
+        if permission and (self.driver != "local" or docker.texts(self.driver_options).get("type") in ("nfs", "nfs4")):
+            raise ValueError("owner, group and mode are set on local volumes only; set them on the server of this one")
+
+    @property
+    def _permission(self) -> Permission:
+        return Permission(self.owner, self.group, self.mode)
+
+    def desired(self) -> State:
+        if self.state == "absent":
+            return ABSENT
+        options = {} if self.driver_options is None else {"driver_options": docker.texts(self.driver_options)}
+        labels = {} if self.labels is None else {"labels": docker.texts(self.labels)}
+        return {"driver": self.driver, **options, **labels, **self._permission.desired()}
+
+    def observe(self, machine: Machine) -> State:
+        if not docker.is_installed(machine):
+            return ABSENT
+        row = docker.all_of(machine, "volume").get(self.volume_name)
+        if row is None:
+            return ABSENT
+        if self.state == "absent" and not self.force:
+            raise Refused(
+                f"the volume {self.volume_name} exists at {row['Mountpoint']}; removing it loses its data",
+                hint="back it up, then set force: true",
+            )
+        labels = row["Labels"] or {}
+        found: Dict[str, Any] = {
+            "name": row["Name"],
+            "mountpoint": row["Mountpoint"],
+            "driver": row["Driver"],
+            "driver_options": row["Options"] or {},
+            "labels": {key: labels.get(key) for key in docker.texts(self.labels)},
+        }
+        self._refuse_another(found)
+        return {**found, **self._ownership(machine, row)}
+
+    def _refuse_another(self, found: Dict[str, Any]) -> None:
+        fixed = {key: value for key, value in (self.desired() or {}).items() if key in FIXED}
+        left = Change.between(found, fixed)
+        if left:
+            parts = [f"{key} is {found[key]!r}, asked for {fixed[key]!r}" for key in left.keys]
+            raise Refused(
+                f"the volume {self.volume_name} is another one, and cannot be changed: {'; '.join(parts)}",
+                hint=f"back its data up, `docker volume rm {self.volume_name}`, then run again and restore",
+            )
+
+    def _ownership(self, machine: Machine, row: docker.Row) -> Dict[str, Any]:
+        if not self._permission.desired():
+            return {}
+        path = self._root(row)
+        stat = machine.stat(path, follow=True)
+        if stat is None:
+            raise NotYet(f"{path}, the directory of volume {self.volume_name}, does not exist")
+        return self._permission.observed(machine, stat)
+
+    @staticmethod
+    def _root(row: docker.Row) -> str:
+        """The directory that holds the data: of a bind, its device, for Docker's own stays empty until it is used."""
+        options = row["Options"] or {}
+        return str(options["device"] if "bind" in options.get("o", "").split(",") else row["Mountpoint"])
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        if change.deletes:
+            docker.run(machine, "volume", "rm", self.volume_name)
+            return None
+        if change.creates:
+            options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", self.labels)
+            docker.run(machine, "volume", "create", "--driver", self.driver, *options, self.volume_name)
+        if self._permission.desired():
+            self._permission.apply(machine, self._root(docker.all_of(machine, "volume")[self.volume_name]))
+        return None
