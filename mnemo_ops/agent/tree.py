@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os.path
+import posixpath
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 from mnemo_ops.agent.machine import Machine
@@ -24,7 +24,7 @@ def entries(
         found = machine.stat(path)
         if found is None:
             continue
-        relative = "." if path == root else os.path.relpath(path, root)
+        relative = "." if path == root else posixpath.relpath(path, root)
         row = {"path": relative, "kind": found.kind, "mode": found.mode, "uid": found.uid, "gid": found.gid}
         if found.kind == "file":
             row.update(size=found.size, sha256=machine.sha256(path, tick))
@@ -40,7 +40,7 @@ OURS = ".mnemo-"  # names that mnemo_ops itself puts beside data: never part of 
 def _below(machine: Machine, root: str, directory: str, exclude: Sequence[str]) -> Iterator[str]:
     for name in machine.names(directory):
         path = f"{directory}/{name}"
-        if name.startswith(OURS) or os.path.relpath(path, root) in exclude:
+        if name.startswith(OURS) or posixpath.relpath(path, root) in exclude:
             continue
         yield path
         found = machine.stat(path)

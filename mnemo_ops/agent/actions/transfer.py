@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os.path
+import posixpath
 import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, List, Mapping, Sequence
@@ -88,9 +88,9 @@ class GrantKey(Action):
         path = authorized_keys(machine, self.user)
         account = machine.accounts("passwd")[self.user]
         uid, gid = int(account[2]), int(account[3])
-        if machine.stat(os.path.dirname(path)) is None:
-            machine.mkdir(os.path.dirname(path), 0o700)
-            machine.chown(os.path.dirname(path), uid, gid)
+        if machine.stat(posixpath.dirname(path)) is None:
+            machine.mkdir(posixpath.dirname(path), 0o700)
+            machine.chown(posixpath.dirname(path), uid, gid)
         sudo = "" if uid == 0 else "sudo -n "
         until = time.strftime("%Y%m%d%H%MZ", time.gmtime(machine.now() + HOURS * 3600))
         options = f'restrict,from="{",".join(self.addresses)}",expiry-time="{until}",command="{sudo}{SFTP_SERVER} -R"'
