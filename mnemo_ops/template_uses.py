@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
-from jinja2 import TemplateSyntaxError, meta, nodes
 
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.template import ENVIRONMENT, misspelt
 from mnemo_ops.yaml_lines import read, shown
+
+GUARDS = ("default", "d", "defined", "undefined")  # filters and tests that take a variable nobody defined
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,26 @@ class Use:
 @functools.lru_cache(maxsize=8192)
 def _uses(text: str) -> tuple[Use, ...]:
     tree = ENVIRONMENT.parse(text)
-    wanted = meta.find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
-    defaults = [node for node in tree.find_all(nodes.Filter) if node.name in ("default", "d")]
-    asked = [node for node in tree.find_all(nodes.Test) if node.name in ("defined", "undefined")]
-    guarded = {_root(node.node) for node in [*defaults, *asked]}
-    lines = {node.name: node.lineno for node in reversed(list(tree.find_all(nodes.Name)))}
-    return tuple(Use(name, lines.get(name, 1), name in guarded) for name in sorted(wanted))
+    found = list(tree.find_all((nodes.Name, nodes.Filter, nodes.Test, nodes.Stmt)))
+    names = [node for node in found if isinstance(node, nodes.Name)]
+    if any(isinstance(node, nodes.Stmt) and not isinstance(node, (nodes.Output, nodes.If)) for node in found):
+        wanted = meta.find_undeclared_variables(tree)  # it knows loops, macros and assignments
+    else:
+        _refuse_unknown(found)
+        wanted = {node.name for node in names}
+    lines = {node.name: node.lineno for node in reversed(names)}
+    guarded = {
+        _root(node.node) for node in found if isinstance(node, (nodes.Filter, nodes.Test)) and node.name in GUARDS
+    }
+    return tuple(Use(name, lines.get(name, 1), name in guarded) for name in sorted(wanted - ENVIRONMENT.globals.keys()))
+
+
+def _refuse_unknown(found: Iterable[nodes.Node]) -> None:
+    for node in found:
+        if isinstance(node, nodes.Filter) and node.name not in ENVIRONMENT.filters:
+            raise TemplateAssertionError(f"No filter named '{node.name}'.", node.lineno)
+        if isinstance(node, nodes.Test) and node.name not in ENVIRONMENT.tests:
+            raise TemplateAssertionError(f"No test named '{node.name}'.", node.lineno)
 
 
 def _root(node: Optional[nodes.Node]) -> str:

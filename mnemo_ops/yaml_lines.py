@@ -95,7 +95,7 @@ class Table(dict[Any, Any]):
                 continue
             if key in later:
                 raise self.fail(f"'{key}' of a {what} is not supported yet", key)
-            raise self.fail(f"unknown key {key!r} in a {what}", key, suggest(str(key), known))
+            raise self.fail(f"unknown key {key!r} in a {what}", key, suggest(str(key), {*known, *later}))
 
     def names(self, what: str) -> None:
         """Refuse keys that cannot name a variable."""

@@ -1,0 +1,45 @@
+"""Ansible's own words that we know and do not have yet: they get an honest answer instead of a guess."""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# ansible-doc --list --type keyword
+PLAY_KEYS = _words("""
+    any_errors_fatal become_exe become_flags become_method check_mode collections connection debugger diff environment
+    fact_path force_handlers gather_subset gather_timeout ignore_errors ignore_unreachable max_fail_percentage
+    module_defaults no_log order port remote_user run_once serial strategy throttle timeout vars_prompt
+""")
+
+ROLE_KEYS = _words("""
+    any_errors_fatal check_mode collections connection debugger delegate_to diff environment ignore_errors
+    ignore_unreachable module_defaults no_log port remote_user run_once throttle timeout
+""")
+
+TASK_KEYS = _words("""
+    action always any_errors_fatal args async become_exe become_flags become_method block changed_when check_mode
+    collections connection debugger delay delegate_facts delegate_to diff environment failed_when ignore_errors
+    ignore_unreachable listen local_action loop loop_control module_defaults no_log notify poll port register
+    remote_user rescue retries run_once throttle timeout until with_items
+""")
+
+LOOP_CONTROL_KEYS = _words("break_when extended extended_allitems index_var label pause")
+
+# ansible.builtin, and what server playbooks use most besides
+MODULES = _words("""
+    add_host apt apt_key apt_repository assemble assert async_status authorized_key blockinfile command copy cron
+    deb822_repository debconf debug dnf dpkg_selections fail fetch file find gather_facts get_url getent git group
+    group_by hostname import_role include_role include_vars iptables known_hosts lineinfile locale_gen meta modprobe
+    mount package package_facts pause ping pip raw reboot replace script seboolean service service_facts set_fact
+    set_stats setup shell slurp stat synchronize sysctl systemd systemd_service sysvinit tempfile template timezone ufw
+    unarchive uri user validate_argument_spec wait_for wait_for_connection yum
+""")
+
+VARIABLES = _words("""
+    ansible_config_file ansible_diff_mode ansible_local ansible_loop ansible_parent_role_names ansible_play_batch
+    ansible_play_hosts ansible_play_hosts_all ansible_play_name ansible_role_name ansible_run_tags ansible_search_path
+    ansible_skip_tags ansible_verbosity ansible_version environment hostvars play_hosts vars
+""")

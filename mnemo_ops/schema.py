@@ -1,0 +1,250 @@
+"""Arguments of a kind: what exists, what was meant, and whether the values fit. The dataclass fields are the schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Type, Union
+
+from mnemo_ops.agent.resource import KINDS, Resource, resource_class
+from mnemo_ops.errors import MnemoError, PlaybookError
+from mnemo_ops.spelling import nearest, suggest
+from mnemo_ops.template import is_template
+from mnemo_ops.yaml_lines import Table, shape
+
+COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.docker.", "community.general.")
+_REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Field:
+    """An argument of a kind.
+
+    :param default: what it is when not given. :param source: ``file`` or ``template``: a path on the controller.
+    :param fills: the internal field the content of the source goes to.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    doc: str
+    source: str = ""
+    fills: str = ""
+
+    @property
+    def required(self) -> bool:
+        return self.default is _REQUIRED
+
+    @property
+    def type(self) -> str:
+        return _in_words(self.hint)
+
+
+def kind_of(name: str) -> str:
+    """The kind a task's key names, collection prefix or not; empty when it names none."""
+    prefix = next((prefix for prefix in COLLECTIONS if name.startswith(prefix)), "")
+    return name[len(prefix) :] if name[len(prefix) :] in KINDS else ""
+
+
+@functools.cache
+def fields_of(kind: str) -> Mapping[str, Field]:
+    """The arguments users may give, in the order of the class."""
+    cls: Any = resource_class(kind)
+    hints = typing.get_type_hints(cls)
+    docs = _docs(cls)
+    found: dict[str, Field] = {}
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("internal"):
+            continue
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        default = _REQUIRED if default is dataclasses.MISSING else default
+        source = next((one for one in ("file", "template") if one in field.metadata), "")
+        fills = field.metadata.get(source, "")
+        found[field.name] = Field(field.name, hints[field.name], default, docs.get(field.name, ""), source, fills)
+    return found
+
+
+def _docs(cls: type) -> dict[str, str]:
+    parts = re.split(r"^\s*:(?:param|raises|returns)\s*([\w ]*):", cls.__doc__ or "", flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in zip(parts[1::2], parts[2::2])}
+
+
+def _attribute(kind: str, name: str, default: Any) -> Any:
+    return getattr(resource_class(kind), name, default)
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+def named(kind: str, args: Any, where: str) -> Table:
+    """The arguments under their own names: free form and aliases resolved.
+
+    :param args: what stands behind the kind in a playbook.
+    :raises PlaybookError: an unknown or doubled argument, with its line and the nearest valid name (2).
+    """
+    table = _mapping(kind, args, where)
+    known = fields_of(kind)
+    aliases: Mapping[str, str] = _attribute(kind, "ALIASES", {})
+    result = Table(table.file, table.line)
+    for key, value in table.items():
+        name = aliases.get(key, key)
+        if name not in known:
+            hint = suggest(str(key), [*known, *aliases], few=25)
+            raise table.fail(f"{kind} has no argument {key!r}", key, hint or f"invoke docs {kind}")
+        if name in result:
+            raise table.fail(f"{kind}: '{key}' and '{name}' are the same argument; give one", key)
+        result[name], result.lines[name] = value, table.lines.get(key, table.line)
+    return result
+
+
+def _mapping(kind: str, args: Any, where: str) -> Table:
+    if isinstance(args, Table):
+        return args
+    file, _, line = where.rpartition(":")
+    table = Table(file, int(line))
+    if args is None:
+        return table
+    free: str = _attribute(kind, "FREE_FORM", "")
+    if not free or not isinstance(args, str):
+        hint = f"write {kind}: {{name: value}}; invoke docs {kind} shows them"
+        raise PlaybookError(f"the arguments of {kind} should be a mapping, not {shape(args)}", where=where, hint=hint)
+    inline = re.search(rf"(?:^|\s)({'|'.join(fields_of(kind))})=", args)
+    if inline:
+        hint = f"write it below args:, as {inline[1]}: value"
+        raise PlaybookError(f"'{inline[1]}=' inside the text of {kind} is not supported yet", where=where, hint=hint)
+    table[free], table.lines[free] = args, int(line)
+    return table
+
+
+# -- values --------------------------------------------------------------------------------------------------------
+
+
+def check(kind: str, args: Table) -> None:
+    """Everything about arguments that can be known before they are rendered. :raises PlaybookError: (2)."""
+    for name, field in fields_of(kind).items():
+        if field.required and name not in args:
+            raise args.fail(f"{kind} needs the argument '{name}'", hint=f"invoke docs {kind}")
+    values = {name: value for name, value in args.items() if not is_template(value)}
+    values = {name: _checked(kind, name, value, args.where(name)) for name, value in values.items()}
+    if len(values) == len(args):
+        _make(kind, values, args.where())
+
+
+def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
+    """The resource of rendered arguments, internal fields included. :raises PlaybookError: a value does not fit (2)."""
+    known = fields_of(kind)
+    for name, field in known.items():
+        if field.required and name not in args:
+            raise PlaybookError(f"{kind} needs the argument '{name}'", where=where, hint=f"invoke docs {kind}")
+    values = {name: _checked(kind, name, value, where) if name in known else value for name, value in args.items()}
+    return _make(kind, values, where)
+
+
+def _make(kind: str, values: Mapping[str, Any], where: str) -> Resource:
+    try:
+        return resource_class(kind)(**values)
+    except (ValueError, TypeError, MnemoError) as problem:
+        raise PlaybookError(f"{kind}: {problem}", where=where, hint=f"invoke docs {kind}") from None
+
+
+def _checked(kind: str, name: str, value: Any, where: str) -> Any:
+    """The value as the field's type, converted as Ansible converts: ``a,b`` to a list, 5 to "5", "yes" to true."""
+    from pydantic import ValidationError
+
+    hint = fields_of(kind)[name].hint
+    wanted = f"'{name}' of {kind} should be {_in_words(hint)}, not {shape(value)}"
+    if isinstance(value, (bool, float)) and not _accepts(hint, type(value)):
+        raise PlaybookError(wanted, where=where, hint="write it in quotes" if _accepts(hint, str) else "")
+    if _accepts(hint, list) and not isinstance(value, (list, dict, type(None))) and not _accepts(hint, str):
+        value = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+    try:
+        return _adapter(kind, name).validate_python(value)
+    except ValidationError as problem:
+        words = [str(word) for word in _words(hint)]
+        near = nearest(value, words) if isinstance(value, str) else ""
+        inside = "" if not problem.errors()[0]["loc"] or not isinstance(value, (list, dict)) else _inside(problem)
+        raise PlaybookError(wanted + inside, where=where, hint=f"did you mean '{near}'?" if near else "") from None
+
+
+def _inside(problem: Any) -> str:
+    first = problem.errors()[0]
+    places = [str(part) for part in first["loc"] if not str(part).endswith("]")]
+    return f" ({'.'.join(places)}: {first['msg'][0].lower() + first['msg'][1:]})"
+
+
+@functools.cache
+def _adapter(kind: str, name: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter  # a quarter of a second nobody waits for who does not check a play
+
+    return TypeAdapter(fields_of(kind)[name].hint, config=ConfigDict(coerce_numbers_to_str=True))
+
+
+def _alternatives(hint: Any) -> Sequence[Any]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _accepts(hint: Any, wanted: Type[Any]) -> bool:
+    for one in _alternatives(hint):
+        origin = typing.get_origin(one) or one
+        if origin is Any or origin is wanted or (origin is Literal and any(type(w) is wanted for w in _words(one))):
+            return True
+        if wanted is list and origin in (tuple, Sequence, set, frozenset):
+            return True
+    return False
+
+
+def _words(hint: Any) -> list[Any]:
+    """Values of its ``Literal`` alternatives."""
+    found = [one for one in _alternatives(hint) if typing.get_origin(one) is Literal]
+    return [word for one in found for word in typing.get_args(one)]
+
+
+def truth(value: Any) -> Any:
+    """A flag that may still be a template: true, false, or ``None`` when nobody can tell yet."""
+    if is_template(value):
+        return None
+    return value if isinstance(value, bool) else str(value).lower() in ("true", "yes", "on", "1", "y", "t")
+
+
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Any: "any value"}
+
+
+def _in_words(hint: Any) -> str:
+    """A type in the words of a playbook."""
+    parts: list[str] = [str(word) for word in _words(hint)]
+    for one in _alternatives(hint):
+        origin = typing.get_origin(one) or one
+        if origin in _NAMES:
+            parts.append(_NAMES[origin])
+        elif origin not in (Literal, type(None)):
+            inner = [argument for argument in typing.get_args(one) if argument is not Ellipsis]
+            many = f" of {_in_words(inner[-1]).replace('a text', 'texts')}" if inner and inner[-1] is not Any else ""
+            parts.append(("a mapping" if issubclass(origin, Mapping) else "a list") + many)
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+# -- documentation -------------------------------------------------------------------------------------------------
+
+
+def describe(kind: str) -> str:
+    """The page of ``invoke docs KIND``. :raises PlaybookError: there is no such kind (2)."""
+    name = kind_of(kind)
+    if not name:
+        raise PlaybookError(f"there is no kind '{kind}'", hint=suggest(kind, KINDS, few=99))
+    cls = resource_class(name)
+    summary = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+    lines = [f"{name}: {summary}", ""]
+    aliases: Mapping[str, str] = _attribute(name, "ALIASES", {})
+    for field in fields_of(name).values():
+        given = "optional" if field.default is None else f"default {shape(field.default)}"
+        default = "required" if field.required else given
+        also = ", ".join(alias for alias, target in aliases.items() if target == field.name)
+        lines.append(f"  {field.name}: {field.type}; {default}" + (f"; also called {also}" if also else ""))
+        lines.extend([f"      {field.doc}"] if field.doc else [])
+    example: str = _attribute(name, "EXAMPLE", "")
+    return "\n".join([*lines, "", "Example:", "", *("  " + line for line in str(example).splitlines())]).rstrip() + "\n"
