@@ -222,7 +222,7 @@ class DockerEngine(Resource):
         machine.write(SETTINGS, text, 0o644)
 
     def _validate(self, machine: Machine, text: bytes) -> None:
-        """A setting the engine does not understand must not cost a running stack its engine (dockerd --validate, 23+)."""
+        """A setting the engine does not understand must not cost a running stack its engine (dockerd 23 and later)."""
         package = dpkg.packages(machine).get(self._packages(machine)[0])
         major = re.match(r"(?:\d+:)?(\d+)", package.version) if package and package.installed else None
         if major is None or int(major[1]) < 23:
