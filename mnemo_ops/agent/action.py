@@ -24,6 +24,7 @@ Deed = Generator[Progress, None, Report]
 
 # kind -> module below agent/actions
 KINDS: Dict[str, str] = {
+    "adopt_lease": "journal",
     "clean_target": "target",
     "compose_up": "services",
     "drop_key": "transfer",
@@ -41,8 +42,10 @@ KINDS: Dict[str, str] = {
     "mark_target": "target",
     "prove_stack": "prove",
     "release": "transfer",
+    "remove_file": "journal",
     "revoke_key": "transfer",
     "save_images": "images",
+    "set_files": "sets",
     "settle_fence": "services",
     "start_containers": "services",
     "stop_all": "services",

@@ -48,14 +48,13 @@ class Stack:
     datasets: Tuple[Dataset, ...]
     stop_order: Tuple[str, ...]
     keep: Tuple[str, ...]
-    front: Tuple[str, ...]
     waived: Mapping[str, str]
     grace: int = 30
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stack:
         rows = tuple(Dataset(**row) for row in data["datasets"])
-        lists = {key: tuple(data[key]) for key in ("files", "stop_order", "keep", "front")}
+        lists = {key: tuple(data[key]) for key in ("files", "stop_order", "keep")}
         return cls(**{**data, **lists, "datasets": rows})
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Sequence
 
+from mnemo_ops.agent import lease
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import VerificationFailed
@@ -12,13 +13,16 @@ from mnemo_ops.errors import VerificationFailed
 
 @dataclass(frozen=True)
 class SaveImages(Action):
-    """``docker save`` of several images into one compressed file; the file is recognised and not written again."""
+    """``docker save`` of several images into one compressed file, which a lease removes when the run does not."""
 
     images: Sequence[str]
     path: str
+    run_id: str
     kind: ClassVar[str] = "save_images"
 
     def run(self, machine: Machine) -> Deed:
+        undo = [{"kind": "remove_file", "args": {"path": self.path + end}} for end in ("", ".raw", ".partial")]
+        lease.hold(machine, f"images-{self.run_id}", self.run_id, undo)
         machine.mkdir(self.path.rpartition("/")[0], 0o700)
         if machine.stat(self.path) is None:
             raw = self.path + ".raw"

@@ -62,3 +62,32 @@ class Forget(Action):
                 if name.startswith("agent-"):
                     machine.remove(f"{machine.state_dir}/{name}")
         return {}
+
+
+@dataclass(frozen=True)
+class AdoptLease(Action):
+    """Renew a run's leases from this connection on: a job took them and has ended."""
+
+    run_id: str
+    kind: ClassVar[str] = "adopt_lease"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        lease.adopt(machine, self.run_id)
+        return {"leases": sorted(machine.leases)}
+
+
+@dataclass(frozen=True)
+class RemoveFile(Action):
+    """Remove one file of a run; nothing when it is not there."""
+
+    path: str
+    kind: ClassVar[str] = "remove_file"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        found = machine.stat(self.path)
+        if found is not None and found.kind != "file":
+            raise Broken(f"{self.path} is not a file")
+        machine.remove(self.path)
+        return {}

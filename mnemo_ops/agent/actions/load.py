@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os.path
+import posixpath
 from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
@@ -23,7 +23,7 @@ def record_path(machine: Machine, name: str) -> str:
 
 def sibling(path: str, word: str, id: str) -> str:
     """A name beside ``path`` on the same file system, left out of every set."""
-    return f"{os.path.dirname(path)}/{tree.OURS}{word}-{id}-{os.path.basename(path)}"
+    return f"{posixpath.dirname(path)}/{tree.OURS}{word}-{id}-{posixpath.basename(path)}"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ class LoadSet(Action):
             "scratch": scratch(self.id),
         }
         yield from self._swap(machine, stack, server, plan)
+        proof = {"level": "restore", "at": machine.now(), "result": "equal"}
+        machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
         return {"id": self.id, "datasets": manifest["datasets"], "plan": plan}
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
@@ -125,7 +127,7 @@ class LoadSet(Action):
         if found["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
             machine.remove(beside)
             raise VerificationFailed("the config part does not unpack to what the manifest says; nothing was changed")
-        machine.mkdir(os.path.dirname(stack.directory))
+        machine.mkdir(posixpath.dirname(stack.directory))
         if machine.stat(stack.directory) is not None:
             machine.remove(stack.directory)  # empty: checked above
         machine.rename(beside, stack.directory)
@@ -180,7 +182,8 @@ class LoadSet(Action):
             {"kind": "undo_restore", "args": {"stack": dict(self.stack), "restart": False}},
             {"kind": "start_containers", "args": {"names": running}},
         ]
-        lease.hold(machine, f"restore-{self.id}", "", undo)
+        if not self.fresh:  # a fresh host has nothing to go back to
+            lease.hold(machine, f"restore-{self.id}", "", undo)
         try:
             for container in project.ordered(found, stack.stop_order):
                 if container.service not in stack.keep:
@@ -200,9 +203,10 @@ class LoadSet(Action):
         except BaseException:
             lease.undo(machine, f"restore-{self.id}")
             raise
-        lease.release(machine, f"restore-{self.id}")
         if self.fresh:
             _forget_blank(machine, stack, server, plan)
+        else:
+            lease.release(machine, f"restore-{self.id}")
         return {}
 
 

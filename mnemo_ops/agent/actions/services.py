@@ -98,6 +98,8 @@ class Unfence(Action):
             return {"unfenced": False}
         if fence["state"] == "final":
             raise Refused(f"the fence of {self.project} is final: {fence['target']} serves now")
+        # said first, so that a set that is still being made does not call itself quiesced
+        write_fence(machine, self.project, {**fence, "state": "undoing"})
         yield Progress(note="starting the stack again")
         for name, was in fence["containers"].items():
             machine.run(["docker", "update", "--restart", was["restart"], name])

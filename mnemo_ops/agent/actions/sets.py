@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequ
 
 from mnemo_ops.agent import lease, postgres, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
@@ -74,15 +75,16 @@ class MakeSet(Action):
         try:
             if not self.fenced:
                 undo = [{"kind": "start_containers", "args": {"names": running}}]
-                lease.hold(machine, f"set-{self.id}", "", undo)
+                lease.hold(machine, self._lease, "", undo)
                 yield from self._quiet(machine, stack, found)
             body = yield from self._parts(machine, stack, found, workdir)
+            self._still_quiet(machine, stack)
         except BaseException:
             machine.remove(workdir)  # no manifest, no backup
             raise
         finally:
-            if not self.fenced and lease.names(machine).get(f"set-{self.id}"):
-                lease.undo(machine, f"set-{self.id}")
+            if not self.fenced:
+                lease.undo(machine, self._lease)
         manifest = {
             "format": FORMAT,
             "id": self.id,
@@ -100,6 +102,17 @@ class MakeSet(Action):
         machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
         machine.rename(workdir, f"{stack.store}/{self.id}")
         return manifest
+
+    def _still_quiet(self, machine: Machine, stack: Stack) -> None:
+        """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""
+        fence = read_fence(machine, stack.project)
+        held = fence is not None and fence["state"] != "undoing" if self.fenced else self._lease in lease.names(machine)
+        if not held:
+            raise Broken("the stack was started again while the set was made", hint="run the same command again")
+
+    @property
+    def _lease(self) -> str:
+        return f"set-{self.id}"
 
     def _quiet(self, machine: Machine, stack: Stack, found: Mapping[str, project.Container]) -> Making:
         for container in project.ordered(found, stack.stop_order):
@@ -276,3 +289,20 @@ def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Ma
     text = machine.read_text(f"{directory}/{name}.files") or ""
     before = [json.loads(line) for line in text.splitlines()]
     return tuple(tree.differences(before, rows))
+
+
+@dataclass(frozen=True)
+class SetFiles(Action):
+    """Every file of a complete set with size and sha256, the manifest last: what a copy fetches, in that order."""
+
+    directory: str
+    kind: ClassVar[str] = "set_files"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        manifest = read_manifest(machine, self.directory)
+        files = [{"name": part["name"], "size": part["bytes"], "sha256": part["sha256"]} for part in manifest["parts"]]
+        path = f"{self.directory}/manifest.json"
+        found = machine.stat(path)
+        last = {"name": "manifest.json", "size": found.size if found else 0, "sha256": machine.sha256(path)}
+        return {"files": [*files, last]}

@@ -68,7 +68,8 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         "volumes": [name for name in volumes if name.startswith(stack.project + "_")],
         "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
-        "subnets": _subnets(machine, stack.project),
+        "subnets": _subnets(machine, stack.project, own=False),
+        "own_subnets": [each for group in _subnets(machine, stack.project, own=True).values() for each in group],
         "containers": {
             each.service: {"state": each.state, "health": each.health, "image": each.image, "image_id": each.image_id}
             for each in found.values()
@@ -80,14 +81,14 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     }
 
 
-def _subnets(machine: Machine, name: str) -> Dict[str, List[str]]:
-    """Networks of other projects, with their subnets."""
+def _subnets(machine: Machine, name: str, own: bool) -> Dict[str, List[str]]:
+    """Subnets by network: those of the project, or all others."""
     ids = machine.ask(["docker", "network", "ls", "-q", "--filter", "driver=bridge"]).out.split()
     rows = json.loads(machine.ask(["docker", "network", "inspect", *ids]).out) if ids else []
     return {
         row["Name"]: [each["Subnet"] for each in row["IPAM"].get("Config") or [] if each.get("Subnet")]
         for row in rows
-        if (row.get("Labels") or {}).get(project.PROJECT) != name
+        if ((row.get("Labels") or {}).get(project.PROJECT) == name) is own
     }
 
 

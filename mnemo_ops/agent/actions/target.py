@@ -75,7 +75,9 @@ class CleanTarget(Action):
             removed.append(name)
         self._own(machine, stack)
         machine.remove(stack.directory)
-        machine.remove(f"{stack.store}/{self.run_id}")
+        for name in machine.names(stack.store):
+            if name.startswith((self.run_id, f"images-{self.run_id}")):
+                machine.remove(f"{stack.store}/{name}")
         machine.remove(_path(machine, stack.project))
         return {"removed": removed}
 

@@ -1,0 +1,46 @@
+"""What every flow stands on: hosts by name, deeds with progress, a home for journals and keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.action import Report as Answer
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.fleet import Fleet
+from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
+from mnemo_ops.model import Host
+from mnemo_ops.report import Report
+
+
+@dataclass
+class Flow:
+    """One run of a flow.
+
+    :param home: directory on this machine for journals and keys (0700), beside the inventory.
+    """
+
+    fleet: Fleet
+    report: Report
+    home: Path
+
+    def act(self, host: Host, action: Action, job: str = "") -> Answer:
+        """Do a deed on a host as root, its progress shown; with ``job`` it outlives the connection."""
+
+        def watch(event: Event) -> None:
+            self.report.progress(host.name, event)
+
+        return self.fleet.session(host).act(action, job=job, watch=watch)
+
+    def ready(self, host: Host, action: Action) -> Answer:
+        """A deed's read-only preflight on a host."""
+        return self.fleet.session(host).ready(action)
+
+    def settings(self, host: Host) -> Settings:
+        return settings(host)
+
+    def stack(self, host: Host) -> dict[str, Any]:
+        """The host's stack, as an argument of actions."""
+        return wire(stack_of(settings(host)))

@@ -1,0 +1,136 @@
+"""The application, stated once: what must survive, who writes, what proves it well. See ``stacks/mnemosyne``.
+
+Everything here can be overridden by the ``stack`` variable of the inventory; nothing else in the project names a
+service, a volume or a path of the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.errors import InventoryError
+from mnemo_ops.model import Host
+from mnemo_ops.spelling import nearest
+
+# what writes is stopped first, what stores last; the front goes first of all, so that nobody is answered half way
+STOP_ORDER = (
+    "nginx",
+    "celery-beat",
+    "celery-worker",
+    "celery-flower",
+    "api",
+    "backup",
+    "grafana",
+    "prometheus",
+    "redis",
+    "postgres",
+)
+DATASETS = (
+    Dataset("postgres", "postgres", volume="postgres_data", service="postgres"),
+    Dataset("lightrag", "files", volume="lightrag_data"),
+    Dataset("uploads", "files", path="uploads"),
+    Dataset("redis", "redis", volume="redis_data", service="redis"),
+    Dataset("grafana", "files", volume="grafana_data"),
+    Dataset("prometheus", "files", volume="prometheus_data"),
+    Dataset("config", "config", path="."),
+)
+WAIVED = {
+    "postgres_backups": "dumps of the application's own backup container; sets replace them",
+    "nginx_cache": "a cache, filled again by use",
+    "api_logs": "logs of this host; they say nothing on another one",
+    "celery_logs": "logs of this host; they say nothing on another one",
+}
+VOLUMES = (
+    "postgres_data",
+    "postgres_backups",
+    "redis_data",
+    "lightrag_data",
+    "nginx_cache",
+    "api_logs",
+    "celery_logs",
+    "prometheus_data",
+    "grafana_data",
+)
+PORTS = (80, 443)
+# services that must answer for the proof; nginx, which lets clients in, starts only after it
+PROVEN = ("postgres", "redis", "api")
+HEALTH = {"api": "8000/health"}
+DOCUMENTS = {"table": "documents", "path": "file_path", "size": "size", "sha256": "sha256", "base": "uploads"}
+
+KEYS = {
+    "project": "mnemosyne",
+    "directory": "/srv/mnemosyne",
+    "store": "/var/backups/mnemosyne",
+    "source": "",
+    "compose_file": "docker-compose.prod.yml",
+    "override": "override.yml.j2",
+    "env_file": "",
+    "tls": "",
+    "images": {},
+    "images_archive": "",
+    "recipients": [],
+    "grace": 60,
+}
+ENV_NAME = ".env.production"
+OVERRIDE_NAME = "docker-compose.mnemo.yml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The ``stack`` variable of a host with every default filled in; what is left out is the application's usual.
+
+    :param source: directory on this machine with the owner's compose file and what it mounts.
+    :param env_file: the env file on this machine. :param tls: directory with the certificate and key on this machine.
+    :param images: service -> image reference that replaces the owner's. :param images_archive: ``docker save`` file.
+    :param recipients: age public keys for what a set holds of secrets.
+    """
+
+    project: str
+    directory: str
+    store: str
+    source: str
+    compose_file: str
+    override: str
+    env_file: str
+    tls: str
+    images: Mapping[str, str] = field(default_factory=dict)
+    images_archive: str = ""
+    recipients: tuple[str, ...] = ()
+    grace: int = 60
+
+
+def settings(host: Host) -> Settings:
+    """:raises InventoryError: an unknown key, with the nearest valid one (2)."""
+    given = dict(host.vars.get("stack") or {})
+    for key in given:
+        if key not in KEYS:
+            raise InventoryError(
+                f"{host.name}: stack.{key} is not a setting", hint=f"did you mean stack.{nearest(key, KEYS)}?"
+            )
+    values = {**KEYS, **given}
+    values["recipients"] = tuple(values["recipients"])
+    return Settings(**values)
+
+
+def stack_of(chosen: Settings) -> Stack:
+    """What the agent needs to know of the stack."""
+    return Stack(
+        project=chosen.project,
+        directory=chosen.directory,
+        files=(chosen.compose_file, OVERRIDE_NAME),
+        env_file=ENV_NAME,
+        store=chosen.store,
+        datasets=DATASETS,
+        stop_order=STOP_ORDER,
+        keep=("postgres",),
+        waived=WAIVED,
+        grace=chosen.grace,
+    )
+
+
+def wire(stack: Stack) -> dict[str, Any]:
+    """A stack as an action's argument."""
+    return asdict(stack)

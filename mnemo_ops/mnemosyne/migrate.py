@@ -1,0 +1,352 @@
+"""Migration by dump: old to new, proven equal before anything is let in, back by itself if not.
+
+The phases are those of the runbook; each is one function that reads like its paragraph. Until :meth:`Migration.promote`
+everything is undone in reverse order when something fails; what a killed controller leaves is undone by the hosts'
+leases. From the promotion on the direction is forward only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Optional
+
+from mnemo_ops import __version__
+from mnemo_ops.agent.actions.images import LoadImages, SaveImages
+from mnemo_ops.agent.actions.journal import AdoptLease, Forget, MakeIdentity, RemoveFile, WriteJournal
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.prove import ProveStack
+from mnemo_ops.agent.actions.services import ComposeUp, Fence, SettleFence, StopAll
+from mnemo_ops.agent.actions.sets import MakeSet, SetFiles
+from mnemo_ops.agent.actions.survey import Survey
+from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
+from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
+from mnemo_ops.errors import Interrupted, MnemoError, Refused, RollbackFailed, StepFailed
+from mnemo_ops.mnemosyne import keys, layout, preflight
+from mnemo_ops.mnemosyne.flow import Flow
+from mnemo_ops.mnemosyne.journal import Journal, new_id
+from mnemo_ops.mnemosyne.preflight import Side
+from mnemo_ops.model import Host
+
+Provision = Callable[[Host], None]
+
+
+class Migration:
+    """One run. ``provision`` brings a bare host to what the stack needs (the bootstrap playbook)."""
+
+    def __init__(self, flow: Flow, old: Host, new: Host, provision: Provision, run_id: str) -> None:
+        self.flow, self.old, self.new, self.provision, self.id = flow, old, new, provision, run_id
+        self.say = flow.report.step
+        self.settings = flow.settings(old)
+        self.stack = flow.stack(old)
+        self.journal = Journal(flow.home, run_id)
+        self.phases: list[dict[str, Any]] = []
+        self.undo: list[tuple[str, Callable[[], Any]]] = []
+        self.promoted = False
+        self.fenced_at = 0.0
+        self.bytes_copied = 0
+        self.bytes_in_outage = 0
+        self.manifest: dict[str, Any] = {}
+        self.sides: tuple[Side, Side]
+
+    # -- the runbook ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """:raises Refused: preflight (3). :raises StepFailed: a step failed, old serves (6).
+        :raises VerificationFailed: new differs, old serves (7). :raises RollbackFailed: old does not serve (8).
+        """
+        unfinished = self.preflight()
+        if unfinished == "serving":
+            return self.already_done()
+        try:
+            if unfinished != "promoted":
+                self.provision_new()
+                self.copy_images()
+                self.open_the_way()
+                self.fence_old()
+                self.final_set()
+                self.restore_on_new()
+                self.prove()
+            self.promote()
+            self.finish()
+        except (MnemoError, KeyboardInterrupt) as error:
+            self.give_up(error)
+
+    def preflight(self) -> str:
+        """Look at both hosts; clean up after an interrupted run; refuse with every reason at once.
+
+        :returns: how far an earlier run of this pair came: "", "promoted" or "serving".
+        """
+        with self.phase("preflight", f"look at {self.old.name} and {self.new.name}"):
+            old, new = self.look()
+            found = preflight.same_machine(old, new)
+            if not found:
+                fence = old.survey["fence"]
+                if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
+                    return self.resume_from(fence, new)
+                if self.clean_up(old, new):
+                    old, new = self.look()
+                found = preflight.problems(old, new, self.settings)
+            if found:
+                lines = "".join(f"\n  - {each}" for each in found)
+                raise Refused(
+                    f"{len(found)} reason{'s' * (len(found) > 1)} not to begin; nothing was touched:{lines}",
+                    hint="mend these and run the same command again",
+                )
+            if abs(preflight.skew_of(old, new)) > preflight.SKEW_WARN:
+                self.say(f"WARNING: the clocks differ by {preflight.skew_of(old, new):.1f} s")
+            self.flow.ready(self.old, MakeSet(self.stack, self.id, ()))
+            self.flow.ready(self.new, self.fetch((), (), ""))
+        return ""
+
+    def look(self) -> tuple[Side, Side]:
+        """Survey both hosts in parallel."""
+        survey = Survey(self.stack, layout.PORTS)
+
+        def one(host: Host) -> Side:
+            session = self.flow.fleet.session(host)
+            return Side(host.name, session.facts, session.ready(survey))
+
+        sides = self.flow.fleet.each([self.old, self.new], one)
+        self.sides = (sides[self.old.name], sides[self.new.name])
+        return self.sides
+
+    def clean_up(self, old: Side, new: Side) -> bool:
+        """Undo what an interrupted run left; its leases would do the same a little later."""
+        target = new.survey["target"]
+        left = {run for side in (old, new) for run in side.survey["leases"].values()}
+        runs = {run for run in left | {target["run"] if target and target["state"] == "copying" else ""} if run}
+        for host, side in ((self.old, old), (self.new, new)):
+            for run in sorted(runs):
+                self.flow.act(host, Forget(run))  # its jobs may still be at work
+            for name, run in side.survey["leases"].items():
+                self.say(f"undo what the interrupted run {run or name} left on {host.name}: {name}")
+                self.flow.act(host, Release(name))
+        cleaned = bool(left)
+        if target is not None and target["state"] == "copying":
+            self.say(f"remove the unfinished copy of run {target['run']} from {self.new.name}")
+            self.flow.act(self.new, CleanTarget(self.stack, target["run"]), job=f"{self.id}-clean")
+            cleaned = True
+        return cleaned
+
+    def resume_from(self, fence: dict[str, Any], new: Side) -> str:
+        """An earlier run came past the point of no return: go on, or say that it is done."""
+        self.id = fence["run"]
+        self.promoted = True
+        healthy = new.runs and all(each["state"] == "running" for each in new.survey["containers"].values())
+        target = new.survey["target"]
+        return "serving" if healthy and target is not None and target["state"] == "serving" else "promoted"
+
+    def already_done(self) -> None:
+        self.say(f"nothing to do: run {self.id} moved the stack from {self.old.name} to {self.new.name}, which serves")
+        self.flow.report.extra.update(run=self.id, method="dump", old=self.old.name, new=self.new.name)
+
+    def provision_new(self) -> None:
+        with self.phase("provision", f"provision {self.new.name}"):
+            self.provision(self.new)
+            self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "copying"))
+
+    def copy_images(self) -> None:
+        """The very images, by id, while old serves."""
+        with self.phase("images", "copy the images by identity"):
+            self.key()
+            used = self.sides[0].survey["containers"].values()
+            here = set(self.flow.ready(self.new, Survey(self.stack)).get("images", []))
+            wanted = {each["image_id"]: each["image"] for each in used if each["image_id"] not in here}
+            if not wanted:
+                return
+            path = f"{self.settings.store}/images-{self.id}.tar.zst"
+            self.undo.append((f"remove the saved images on {self.old.name}", self.drop_images))
+            save = SaveImages(sorted(set(wanted.values())), path, self.id)
+            saved = self.flow.act(self.old, save, job=f"{self.id}-save-images")
+            self.flow.act(self.old, AdoptLease(self.id))
+            file = {"name": path.rpartition("/")[2], "size": saved["bytes"], "sha256": saved["sha256"]}
+            self.pull("fetch-images", self.settings.store, self.settings.store, [file])
+            self.flow.act(self.new, LoadImages(path, sorted(wanted)), job=f"{self.id}-load-images")
+            self.flow.act(self.new, RemoveFile(path))
+            self.drop_images()
+
+    def open_the_way(self) -> None:
+        """A fresh age key for this run: its secret half stays in memory here and with new."""
+        with self.phase("keys", "make this run's encryption key"):
+            self.age = self.flow.act(self.new, MakeIdentity())
+            # and the operator's own key, so that the set stays a usable backup
+            self.recipients = (self.age["recipient"], *keys.recipients(self.flow, self.old))
+
+    def fence_old(self) -> None:
+        with self.phase("quiesce", f"stop what writes on {self.old.name} and fence it"):
+            self.fenced_at = time.monotonic()
+            self.undo.append((f"{self.old.name} serves again", self.unfence))
+            fence = Fence(self.stack, self.id, self.sides[1].survey["machine_id"])
+            self.flow.act(self.old, fence, job=f"{self.id}-fence")
+            self.flow.act(self.old, AdoptLease(self.id))
+
+    def final_set(self) -> None:
+        with self.phase("set", f"make the final set on {self.old.name}"):
+            about = {"host": self.old.name, "tool": __version__, "migration": self.id}
+            make = MakeSet(self.stack, self.id, self.recipients, fenced=True, about=about)
+            self.manifest = self.flow.act(self.old, make, job=f"{self.id}-set")
+        with self.phase("copy", f"scp the set from {self.old.name} to {self.new.name}"):
+            directory = f"{self.settings.store}/{self.id}"
+            listings = self.flow.act(self.old, SetFiles(directory))["files"]
+            self.bytes_in_outage = self.pull("fetch-set", directory, directory, listings)
+
+    def restore_on_new(self) -> None:
+        with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
+            self.undo.append((f"stop the copy on {self.new.name}", self.stop_new))
+            load = LoadSet(self.stack, self.id, fresh=True, identity=self.age["identity"])
+            self.flow.act(self.new, load, job=f"{self.id}-restore")
+
+    def prove(self) -> None:
+        with self.phase("verify", f"start and prove the stack on {self.new.name}; nobody is let in yet"):
+            self.flow.act(self.new, ComposeUp(self.stack, layout.PROVEN), job=f"{self.id}-up-proven")
+            name = next(name for name, facts in self.manifest["datasets"].items() if facts["kind"] == "postgres")
+            documents = {**layout.DOCUMENTS, "base": f"{self.settings.directory}/{layout.DOCUMENTS['base']}"}
+            proof = ProveStack(self.stack, self.manifest["datasets"][name], documents, layout.HEALTH)
+            self.proof = self.flow.act(self.new, proof, job=f"{self.id}-prove")
+
+    def promote(self) -> None:
+        """The point of no return: old's fence becomes final before new lets anybody in."""
+        with self.phase("promote", f"make the fence final, start everything on {self.new.name}"):
+            self.note("promote", "intent")
+            self.flow.act(self.old, SettleFence(self.stack, self.id))
+            self.promoted = True
+            self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "serving"))
+            self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
+            self.outage = time.monotonic() - self.fenced_at if self.fenced_at else None
+
+    def finish(self) -> None:
+        with self.phase("finish", f"{self.old.name} stays stopped and intact; remove this run's keys"):
+            self.flow.act(self.old, StopAll(self.stack), job=f"{self.id}-stop-{new_id()[-4:]}")
+            self.drop_keys()
+            for host in (self.old, self.new):
+                self.flow.act(host, Forget(self.id))
+                self.flow.report.host(host.name).add("changed")
+        self.tell()
+
+    # -- the pieces ----------------------------------------------------------------------------------------------
+
+    def key(self) -> None:
+        """An ephemeral key: new may read old's sftp, from its own addresses only, until the run ends."""
+        self.undo.append(("remove the ephemeral key", self.drop_keys))
+        made = self.flow.act(self.new, MakeKey(self.id))
+        addresses = sorted({*_addresses(self.new.address), *self.fact_addresses(self.new)})
+        self.flow.act(self.old, GrantKey(self.id, self.login(self.old), made["public_key"], addresses))
+        self.host_keys = self.flow.act(self.old, HostKeys())["keys"]
+
+    def drop_keys(self) -> None:
+        for host in (self.old, self.new):
+            self.flow.act(host, Release(f"key-{self.id}"))
+
+    def pull(self, step: str, source: str, target: str, files: list[dict[str, Any]]) -> int:
+        """scp files from old to new; bytes."""
+        fetch = self.fetch(files, self.host_keys, source, target)
+        report = self.flow.act(self.new, fetch, job=f"{self.id}-{step}")
+        self.bytes_copied += int(report["bytes"])
+        return int(report["bytes"])
+
+    def fetch(self, files: Any, host_keys: Any, source: str, target: str = "") -> Fetch:
+        address = str(self.old.vars.get("mnemo_peer_address") or self.old.address)
+        port = int(self.old.vars.get("mnemo_peer_port") or self.old.port)
+        return Fetch(self.id, self.login(self.old), address, port, host_keys, source, target, files)
+
+    def login(self, host: Host) -> str:
+        return host.user or str(self.flow.fleet.session(host, become=False).facts["user_id"])
+
+    def fact_addresses(self, host: Host) -> set[str]:
+        found = self.flow.fleet.session(host).facts["default_ipv4"].get("address")
+        return {str(found)} if found else set()
+
+    def drop_images(self) -> None:
+        self.flow.act(self.old, Release(f"images-{self.id}"))
+
+    def unfence(self) -> None:
+        self.flow.act(self.old, Release(f"fence-{self.id}"))
+
+    def stop_new(self) -> None:
+        self.flow.act(self.new, StopAll(self.stack))
+
+    def note(self, phase: str, status: str) -> None:
+        """One line in the journal of the controller and of both hosts."""
+        entry = {"run": self.id, "phase": phase, "status": status, "at": time.time()}
+        self.journal.write({**entry, "from": self.old.name, "to": self.new.name})
+        for host in (self.old, self.new):
+            self.flow.act(host, WriteJournal(self.id, entry))
+
+    @contextmanager
+    def phase(self, name: str, sentence: str) -> Iterator[None]:
+        self.say(sentence)
+        began = time.monotonic()
+        if name != "preflight":  # a preflight touches nothing, not even a journal on a host
+            self.note(name, "began")
+        yield
+        self.phases.append({"name": name, "seconds": round(time.monotonic() - began, 3)})
+        if name != "preflight":
+            self.note(name, "done")
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def give_up(self, error: BaseException) -> None:
+        """Undo in reverse order, old first; then raise what happened, with the state of both hosts."""
+        again = f"invoke migrate --from {self.old.name} --to {self.new.name}"
+        if self.promoted:
+            raise StepFailed(
+                f"{error}; {self.old.name} is fenced for good, {self.new.name} holds everything, not all of it runs",
+                hint=f"run it again to finish: {again}",
+            ) from error
+        if self.undo:
+            self.say(f"FAILED: {error or 'interrupted'}")
+        failures = []
+        for host in (self.old, self.new):
+            with suppress(MnemoError):  # its jobs must not go on; what cannot be reached is left to its leases
+                self.flow.act(host, Forget(self.id))
+        # old first: the sooner it serves again the better
+        for sentence, step in sorted(self.undo, key=lambda each: each[1] != self.unfence):
+            self.say(f"undo: {sentence}")
+            try:
+                step()
+            except MnemoError as failure:
+                failures.append(f"{sentence}: {failure}")
+        if failures:
+            raise RollbackFailed(
+                f"{error}; and these could not be undone: {'; '.join(failures)}",
+                hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
+            ) from error
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"interrupted; {self.old.name} serves, nothing was moved", hint=again) from None
+        assert isinstance(error, MnemoError)
+        if self.fenced_at:
+            error.message += f"; {self.old.name} serves again, {self.new.name} is stopped and kept for inspection"
+        error.hint = error.hint or again
+        raise error
+
+    def tell(self) -> None:
+        """The report: what moved, how long nobody could write, what was compared."""
+        report = self.flow.report
+        outage: Optional[float] = getattr(self, "outage", None)
+        report.extra.update(
+            run=self.id,
+            method="dump",
+            phases=self.phases,
+            write_outage_seconds=outage and round(outage, 3),
+            user_outage_seconds=outage and round(outage, 3),
+            bytes_copied=self.bytes_copied,
+            bytes_in_outage=self.bytes_in_outage,
+            verified={**self.manifest.get("datasets", {}), **getattr(self, "proof", {})},
+            old={"host": self.old.name, "state": "fenced, stopped, intact"},
+            new={"host": self.new.name, "state": "serving"},
+        )
+        if outage is not None:
+            moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
+            report.summary.append(f"write outage {outage:.1f} s ({moved})")
+
+
+def _addresses(name: str) -> set[str]:
+    """The IP addresses of a name; an address is its own."""
+    try:
+        return {str(ipaddress.ip_address(name))}
+    except ValueError:
+        return {str(row[4][0]) for row in socket.getaddrinfo(name, None)}
