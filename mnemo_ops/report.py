@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Optional
+from typing import Any, Optional, TextIO
 
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import DriftFound, MnemoError
@@ -52,7 +52,7 @@ class Style:
 class Report:
     """Thread-safe; one per command. ``extra`` is merged into the JSON document."""
 
-    def __init__(self, command: str, style: Style, out: IO[str] = sys.stdout, err: IO[str] = sys.stderr) -> None:
+    def __init__(self, command: str, style: Style, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> None:
         self.command = command
         self.style = style
         self.mask = Mask()
@@ -75,9 +75,15 @@ class Report:
         with self._lock:
             stream = self._err if self.style.json else self._out
             if self._live is not None:
-                self._live.console.print(self.mask.hide(text), markup=False, highlight=False)
+                console = self._live.console
+                console.print(self.mask.hide(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
             else:
-                print(self.mask.hide(text), file=stream, flush=True)
+                self._print(stream, text)
+
+    def _print(self, stream: TextIO, text: str) -> None:
+        shown = self.mask.hide(text)
+        encoding = stream.encoding or "utf-8"  # a file name may hold bytes no encoding knows
+        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
     def step(self, text: str) -> None:
         """The next sentence of a flow's runbook."""
@@ -98,7 +104,8 @@ class Report:
             if event.status in ("changed", "failed", "unknown") or self.style.verbose:
                 self._print_task(host, task, event)
             if event.status in ("changed", "failed", "unknown"):
-                row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": event.why}
+                why = "hidden by no_log" if task.no_log and event.why else event.why
+                row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": why}
                 shown = {} if task.no_log else {"before": event.before, "after": event.after}
                 self._tasks.append({**row, **shown, "seconds": event.seconds})
 
@@ -107,7 +114,7 @@ class Report:
         why = f": {event.why}" if event.why and not task.no_log else ""
         self.say(f"  {event.status:8} {host:12} {task.name}{why}  ({task.where}){took}")
         if self.style.diff and not task.no_log and event.status in ("changed", "failed"):
-            for line in _diff(event.before, event.after):
+            for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.say("      " + line)
 
     def progress(self, host: str, event: Event) -> None:
@@ -149,7 +156,7 @@ class Report:
 
         if self._live is None:
             columns = (
-                TextColumn("  {task.fields[host]:12} {task.description}"),
+                TextColumn("  {task.fields[host]:12} {task.description}", markup=False),
                 BarColumn(bar_width=24),
                 DownloadColumn(),
                 TransferSpeedColumn(),
@@ -184,8 +191,7 @@ class Report:
             error = DriftFound("the hosts differ from what is declared", hint="run it without --check")
         self.error = error
         if self.style.json:
-            text = json.dumps(self.document(), indent=2, default=str)
-            print(self.mask.hide(text), file=self._out, flush=True)
+            print(json.dumps(self.mask.hide_all(self.document()), indent=2), file=self._out, flush=True)
         else:
             self._recap()
         if error is not None:
@@ -199,9 +205,9 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        print(self.mask.hide(f"ERROR {error}"), file=self._err)
+        self._print(self._err, f"ERROR {error}")
         if error.hint:
-            print(self.mask.hide(f"  -> {error.hint}"), file=self._err)
+            self._print(self._err, f"  -> {error.hint}")
 
     def document(self) -> dict[str, Any]:
         """The ``--json`` document of cli.md."""

@@ -1,0 +1,226 @@
+"""What people and programs read: lines, the recap, the document, the exit code, and no secret in any of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from typing import Any, Optional
+
+import pytest
+
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
+from mnemo_ops.model import Task
+from mnemo_ops.report import QUIET, Report, Style
+
+SECRET = 'S3cret"value\\x'
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def report(err: Optional[io.StringIO] = None, **style: bool) -> Report:
+    made = Report("play", Style(**style), io.StringIO(), err or io.StringIO())
+    made.mask.learn([SECRET])
+    return made
+
+
+def out(of: Report) -> str:
+    text = of._out.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def err(of: Report) -> str:
+    text = of._err.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def task(name: str = "a task", **options: Any) -> Task:
+    return Task(name, name, Resource(), "site.yml:3", **options)
+
+
+def document(of: Report, error: Optional[MnemoError] = None) -> dict[str, Any]:
+    of.finish(error)
+    found: dict[str, Any] = json.loads(out(of))
+    return found
+
+
+def test_quiet_about_what_is_right() -> None:
+    made = report()
+    made.task("web1", task("right"), Event("1", "ok"))
+    made.task("web1", task("put right"), Event("2", "changed", {"mode": 1}, {"mode": 2}, seconds=2.5))
+    made.task("web1", task("left out"), Event("3", "skipped", why="when"))
+    assert made.finish() == 0
+    lines = out(made).splitlines()
+    assert lines[0].split() == ["changed", "web1", "put", "right", "(site.yml:3)", "2.5", "s"]
+    assert lines[1] == "web1 : ok=1 changed=1 failed=0 skipped=1"
+    assert len(lines) == 2 and err(made) == ""
+
+
+def test_verbose_tells_everything() -> None:
+    made = report(verbose=True)
+    made.task("web1", task("right"), Event("1", "ok"))
+    assert "right" in out(made)
+
+
+def test_an_ignored_failure_counts_as_ok_and_is_shown() -> None:
+    made = report()
+    made.task("web1", task(ignore_errors=True), Event("1", "failed", why="no luck"))
+    assert made.finish() == 0
+    assert "failed" in out(made) and "no luck" in out(made) and "ok=1 changed=0 failed=0" in out(made)
+
+
+def test_the_error_goes_to_stderr_with_its_hint_and_code() -> None:
+    made = report()
+    assert made.finish(Locked("somebody works here", where="web1", hint="wait")) == 5
+    assert err(made) == "ERROR web1: somebody works here\n  -> wait\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "changed", "outcome"),
+    [
+        (None, False, "ok"),
+        (None, True, "changed"),
+        (Refused("no"), False, "refused"),
+        (Locked("no"), False, "refused"),
+        (StepFailed("no"), True, "failed"),
+    ],
+)
+def test_the_document(error: Optional[MnemoError], changed: bool, outcome: str) -> None:
+    made = report(json=True)
+    made.extra["write_outage_seconds"] = 0.4
+    made.task("web1", task(), Event("1", "changed" if changed else "ok", {"a": 1}, {"a": 2}))
+    made.say("a line for people")
+    found = document(made, error)
+    assert found["outcome"] == outcome and found["command"] == "play" and found["check"] is False
+    assert found["exit_code"] == (error.exit_code if error else 0)
+    assert found["hosts"]["web1"] == {
+        "ok": int(not changed),
+        "changed": int(changed),
+        **dict.fromkeys(("failed", "skipped", "unknown"), 0),
+    }
+    assert found["seconds"] >= 0 and found["started_at"].endswith("Z") and found["write_outage_seconds"] == 0.4
+    assert ("error" in found) == (error is not None)
+    if changed:
+        (row,) = found["tasks"]
+        assert row["host"] == "web1" and row["where"] == "site.yml:3" and row["before"] == {"a": 1}
+    assert "a line for people" in err(made)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_drift_is_an_exit_code_of_a_check_that_asks_for_it(check: bool) -> None:
+    made = report(check=check, exit_drift=True)
+    made.task("web1", task(), Event("1", "changed"))
+    assert made.finish() == (9 if check else 0)
+    assert report(check=True, exit_drift=True).finish() == 0
+
+
+@pytest.mark.parametrize("style", [{"json": True}, {"diff": True, "verbose": True}, {}])
+def test_no_secret_comes_out(style: dict[str, bool]) -> None:
+    made = report(**style)
+    made.extra["notes"] = [SECRET, {"deep": SECRET}, repr(SECRET)]
+    made.summary.append(SECRET)
+    for size in range(170, 215):  # wherever a long value is cut
+        state = {"short": SECRET, "long": "x" * size + SECRET + "y" * 50, "text": f"a\n{SECRET}\nb"}
+        made.task("web1", task(), Event("1", "changed", {"short": "", "long": "", "text": ""}, state))
+        made.task("web1", task(), Event("1", "changed", None, state))
+    made.task("web1", task(), Event("2", "failed", why=f"said {json.dumps(SECRET)} and {SECRET!r}"))
+    made.say(SECRET)
+    made.progress("web1", Event("3", "progress", after={"note": SECRET}))
+    made.finish(StepFailed(f"broke: {SECRET}", hint=f"try {SECRET}"))
+    everything = out(made) + err(made)
+    assert "S3cr" not in everything and "value\\" not in everything
+    assert everything.count("[secret]") >= 4
+
+
+def test_a_digits_only_secret_leaves_the_document_json() -> None:
+    made = report(json=True)
+    made.mask.learn(["123456"])
+    made.extra["bytes_copied"] = 9912345699
+    assert document(made)["bytes_copied"] == 9912345699
+
+
+@pytest.mark.parametrize("json_style", [True, False])
+def test_no_log_hides_state_and_reason(json_style: bool) -> None:
+    made = report(json=json_style, diff=True)
+    made.task("web1", task(no_log=True), Event("1", "failed", {"p": "delicate"}, {"p": "matter"}, why="delicate"))
+    made.finish()
+    assert "delicate" not in out(made) + err(made) and "matter" not in out(made) + err(made)
+
+
+def test_names_no_encoding_knows_do_not_break_the_report() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    made = Report("play", Style(), stream, stream)
+    made.say("a file called \udcff and Grüße")
+    made.finish(StepFailed("\udcff"))
+    stream.flush()
+    assert b"called \\udcff and Gr\\xfc\\xdfe" in stream.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_diffs() -> None:
+    made = report(diff=True)
+    made.task(
+        "web1", task(), Event("1", "changed", {"mode": "0644", "text": "a\nb\n"}, {"mode": "0600", "text": "a\nc\n"})
+    )
+    made.task("web1", task(), Event("2", "changed", None, {"mode": "0600"}))
+    made.task("web1", task(), Event("3", "changed", {"mode": "0600"}, None))
+    text = out(made)
+    for expected in ('mode: "0644" -> "0600"', "      -b", "      +c", '+ {"mode": "0600"}', "- exists"):
+        assert expected in text
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    made = report()
+    for second in range(12):
+        clock[0] = 100.0 + second
+        made.progress(
+            "web1", Event("site.yml:3", "progress", after={"done": 2_500_000, "total": 5_000_000, "note": "db"})
+        )
+    lines = out(made).splitlines()
+    assert len(lines) == 12 // QUIET
+    assert lines[0].split() == ["...", "web1", "site.yml:3", "db", "2.5", "MB", "of", "5.0", "MB"]
+
+
+def test_a_terminal_has_a_bar_and_it_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    made = report(Terminal())
+    made.progress("web1", Event("1", "progress", after={"done": 5, "total": 10, "note": f"db {SECRET}"}))
+    made.say("a line: 100 :smile: " + "and a long one " * 20)
+    made.task("web1", task(), Event("1", "changed"))
+    made.finish()
+    assert "db [secret]" in err(made) and ":smile: and" in err(made) and "S3cr" not in err(made)
+    assert "and a long one " * 20 in err(made)
+
+
+def test_no_color_means_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    made = report(Terminal())
+    made.progress("web1", Event("1", "progress", after={"note": "db"}))
+    made.finish()
+    assert "\x1b" not in err(made)
+
+
+def test_many_threads_at_once() -> None:
+    made = report(json=True)
+
+    def work(host: str) -> None:
+        for number in range(200):
+            made.task(host, task(), Event(str(number), "changed", {"n": 0}, {"n": number}))
+            made.say("x")
+
+    threads = [threading.Thread(target=work, args=(f"h{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = document(made)
+    assert len(found["tasks"]) == 1600 and all(tally["changed"] == 200 for tally in found["hosts"].values())
