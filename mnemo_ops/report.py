@@ -164,9 +164,10 @@ class Report:
             )
             self._live = Progress(*columns, console=Console(file=self._err), transient=True)
             self._live.start()
+        shown = self.mask.hide(text)[:48]
         if host not in self._bars:
-            self._bars[host] = self._live.add_task(text, host=host, total=None)
-        self._live.update(self._bars[host], description=self.mask.hide(text)[:48], completed=done, total=total or None)
+            self._bars[host] = self._live.add_task(shown, host=host, total=None)
+        self._live.update(self._bars[host], description=shown, completed=done, total=total or None)
 
     def _clear(self, host: str) -> None:
         if self._live is not None and host in self._bars:
