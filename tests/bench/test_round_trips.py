@@ -1,0 +1,24 @@
+"""The number of round trips of a play does not depend on the number of its tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from loopback import Sshd
+from round_trips import measure, slope, table
+
+COUNTS = (1, 50, 200)
+ROUND_TRIP_TIMES = (0.0, 0.05, 0.1)  # seconds
+
+
+def test_as_many_tasks_as_you_like_cost_the_same_round_trips(
+    server: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = measure(server, tmp_path, COUNTS, ROUND_TRIP_TIMES, runs=3)
+    with capsys.disabled():
+        print("\n" + table(found))
+    with_handshake = {count: slope(everything) for count, (everything, _) in found.items()}
+    assert with_handshake[200] - with_handshake[1] < 0.5
+    assert max(with_handshake.values()) < 8
+    assert max(slope(after) for _, after in found.values()) < 4
