@@ -117,13 +117,13 @@ class Report:
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.say("      " + line)
 
-    def progress(self, host: str, event: Event) -> None:
+    def progress(self, host: str, event: Event, title: str = "") -> None:
         """How far something is: a bar on a terminal, a line every few seconds elsewhere."""
         after = event.after or {}
         done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
         with self._lock:
             if self._terminal():
-                self._bar(host, done, total, note or event.id)
+                self._bar(host, done, total, note or title or event.id)
                 return
             now = time.monotonic()
             if now - self._spoke.setdefault(host, now) < QUIET:
@@ -131,12 +131,7 @@ class Report:
             self._spoke[host] = now
             amount = f" {_size(done)}" + (f" of {_size(total)}" if total else "") if done else ""
             elapsed = f" {after['elapsed']:.0f} s" if "elapsed" in after else ""
-            self.say(f"  ...      {host:12} {self._names(event.id)}{elapsed} {note}{amount}".rstrip())
-
-    titles: Mapping[str, str] = {}
-
-    def _names(self, id: str) -> str:
-        return self.titles.get(id, id)
+            self.say(f"  ...      {host:12} {title or event.id}{elapsed} {note}{amount}".rstrip())
 
     def _terminal(self) -> bool:
         import os

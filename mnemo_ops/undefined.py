@@ -20,7 +20,7 @@ FACTS = (
     "architecture", "boot_id", "clock", "date_time", "default_ipv4", "distribution", "distribution_major_version",
     "distribution_release", "distribution_version", "fqdn", "hostname", "kernel", "machine_id", "memfree_mb",
     "memtotal_mb", "nodename", "os_family", "pkg_mgr", "processor_vcpus", "python", "python_version", "service_mgr",
-    "swaptotal_mb", "system", "user_id", "user_uid",
+    "swaptotal_mb", "system", "user_id", "user_uid", "virtualization_type",
 )  # fmt: skip
 AT_RUN_TIME = frozenset(
     {"ansible_facts", "ansible_check_mode", "ansible_managed", *(f"ansible_{name}" for name in FACTS)}

@@ -41,6 +41,7 @@ def gather(machine: Machine) -> Dict[str, Any]:
             (name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if machine.which(tool)), "unknown"
         ),
         "service_mgr": "systemd" if machine.stat("/run/systemd/system") else "unknown",
+        "virtualization_type": _virtualization(machine),
         "architecture": machine.architecture,
         "kernel": kernel,
         "hostname": hostname.split(".")[0],
@@ -66,6 +67,11 @@ def _os_release(machine: Machine) -> Dict[str, str]:
     text = machine.read_text("/etc/os-release") or machine.read_text("/usr/lib/os-release") or ""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key: value.strip().strip("\"'") for key, value in pairs}
+
+
+def _virtualization(machine: Machine) -> str:
+    """``container`` where systemd says so (systemd.exec(5), /run/systemd/container), else empty: not looked further."""
+    return "container" if machine.stat("/run/systemd/container") or machine.stat("/.dockerenv") else ""
 
 
 def _memory(machine: Machine, name: str) -> int:

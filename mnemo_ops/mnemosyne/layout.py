@@ -57,6 +57,7 @@ VOLUMES = (
 PORTS = (80, 443)
 # services that must answer for the proof; nginx, which lets clients in, starts only after it
 PROVEN = ("postgres", "redis", "api")
+WRITABLE = {"api": ["/app/uploads", "/app/data/lightrag"]}
 HEALTH = {"api": "8000/health"}
 DOCUMENTS = {"table": "documents", "path": "file_path", "size": "size", "sha256": "sha256", "base": "uploads"}
 
@@ -112,6 +113,7 @@ def settings(host: Host) -> Settings:
             )
     values = {**KEYS, **given}
     values["recipients"] = tuple(values["recipients"])
+    values["images"] = dict(values["images"])
     return Settings(**values)
 
 

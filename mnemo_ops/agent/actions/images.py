@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Sequence
 
 from mnemo_ops.agent import lease
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import VerificationFailed
 
@@ -60,3 +60,25 @@ class LoadImages(Action):
         if missing:
             raise VerificationFailed(f"these images did not arrive as they were: {', '.join(missing)}")
         return {"images": len(self.ids)}
+
+
+@dataclass(frozen=True)
+class ImageUser(Action):
+    """Numbers of the user an image runs as: asked of the image, for a name says nothing outside of it.
+
+    :param probe: a path whose owner is the answer of the read-only look.
+    """
+
+    image: str
+    probe: str
+    kind: ClassVar[str] = "image_user"
+
+    def ready(self, machine: Machine) -> Report:
+        found = machine.stat(self.probe)
+        return {"uid": found.uid if found else 0, "gid": found.gid if found else 0}
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress(note=f"asking {self.image} for its user")
+        argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "sh", self.image]
+        said = machine.run([*argv, "-c", "id -u; id -g"]).out.split()
+        return {"uid": int(said[0]), "gid": int(said[1])}

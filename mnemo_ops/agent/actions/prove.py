@@ -54,7 +54,7 @@ class ProveStack(Action):
         documents = _documents(machine, server, self.documents, wrong)
         for service, where in self.health.items():
             yield Progress(note=f"health of {service}")
-            _health(machine, found, service, where, wrong)
+            check_health(machine, found, service, where, wrong)
         if wrong:
             raise VerificationFailed("the new stack differs: " + "; ".join(wrong[:10]))
         return {"vector_indexes": vectors, "documents": documents}
@@ -102,7 +102,7 @@ def _whole(machine: Machine, path: str, row: Mapping[str, Any]) -> bool:
     return not row.get("sha256") or machine.sha256(path) == row["sha256"]
 
 
-def _health(
+def check_health(
     machine: Machine, found: Mapping[str, project.Container], service: str, where: str, wrong: List[str]
 ) -> None:
     container = project.one(found, service)

@@ -1,0 +1,201 @@
+"""What every task shares: the common options, one report, exit codes instead of tracebacks."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from invoke.tasks import Task
+
+from mnemo_ops.errors import Interrupted, MnemoError, UsageError
+from mnemo_ops.report import Report, Style
+
+if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
+    from mnemo_ops.fleet import Fleet
+    from mnemo_ops.inventory import Inventory
+    from mnemo_ops.mnemosyne.flow import Flow
+    from mnemo_ops.model import Host
+
+INVENTORIES = ("inventory.yml", "inventories/production.yml")
+COMMON: dict[str, tuple[Any, str]] = {
+    "inventory": ("", "inventory file or directory (default: $MNEMO_INVENTORY, ./inventory.yml)"),
+    "limit": ("", "only these hosts: names, groups, globs; a:b unites, !a excludes"),
+    "check": (False, "change nothing, say what would change"),
+    "diff": (False, "show what differs"),
+    "json": (False, "one JSON document on stdout, progress on stderr"),
+    "yes": (False, "do not ask"),
+    "vars": ([], "k=v, repeatable; the strongest precedence"),
+    "exit_drift": (False, "with --check: exit 9 when something would change"),
+    "verbose": (False, "also what is already right; a traceback for a bug"),
+}
+SHORT = {"inventory": "i", "verbose": "v"}
+
+
+@dataclass
+class Run:
+    """One command: its options, its report, and the way to hosts."""
+
+    report: Report
+    inventory_path: str = ""
+    limit: str = ""
+    yes: bool = False
+    vars: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def check(self) -> bool:
+        return self.report.style.check
+
+    def inventory(self) -> Inventory:
+        """:raises InventoryError: there is none, or it is wrong (2)."""
+        from mnemo_ops.inventory import load
+
+        return load(self.path())
+
+    def path(self) -> Path:
+        chosen = self.inventory_path or os.environ.get("MNEMO_INVENTORY", "")
+        if chosen:
+            return Path(chosen)
+        for name in INVENTORIES:
+            if Path(name).exists():
+                return Path(name)
+        raise UsageError(
+            f"no inventory: neither {' nor '.join(INVENTORIES)} is here",
+            hint="name one with --inventory; README.md shows a first one",
+        )
+
+    def hosts(self, pattern: str = "all") -> list[Host]:
+        """The hosts of a pattern, narrowed by ``--limit``. :raises UsageError: none is left (2)."""
+        found = self.inventory().select(pattern, self.limit)
+        if not found:
+            raise UsageError(f"no host of the inventory matches '{pattern}' and --limit '{self.limit}'")
+        return found
+
+    def host(self, name: str, option: str) -> Host:
+        """The one host an option names. :raises UsageError: none or several (2)."""
+        if not name:
+            raise UsageError(f"{option} is missing: name a host of the inventory")
+        found = self.inventory().select(name)
+        if len(found) != 1:
+            raise UsageError(f"{option} {name} stands for {len(found)} hosts; name one")
+        return found[0]
+
+    def only_host(self, name: str = "") -> Host:
+        """The host of ``--host`` or ``--limit``, or the only one of the inventory that has a stack."""
+        if name:
+            return self.host(name, "--host")
+        found = self.hosts()
+        if len(found) != 1:
+            names = ", ".join(host.name for host in found)
+            raise UsageError(f"several hosts: {names}", hint="choose one with --limit")
+        return found[0]
+
+    @contextmanager
+    def fleet(self, run: str = "", reads: bool = False) -> Iterator[Fleet]:
+        """Sessions; hosts are locked unless nothing is written."""
+        from mnemo_ops.fleet import fleet
+        from mnemo_ops.session import Lock
+
+        lock = None if self.check or reads else Lock(self.report.command, run)
+        with fleet(self.report, lock) as opened:
+            yield opened
+
+    @contextmanager
+    def flow(self, run: str = "", reads: bool = False) -> Iterator[Flow]:
+        """What flows stand on; journals and keys lie in ``.mnemo`` beside the inventory."""
+        from mnemo_ops.mnemosyne.flow import Flow
+
+        path = self.path().absolute()
+        home = (path if path.is_dir() else path.parent) / ".mnemo"
+        with self.fleet(run, reads) as opened:
+            yield Flow(opened, self.report, home)
+
+
+class Command(Task[Any]):
+    """An invoke task with the short flags of cli.md; automatic ones would differ from task to task."""
+
+    def arg_opts(self, name: str, default: Any, taken_names: Any) -> dict[str, Any]:
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if name in SHORT:
+            options["names"] = (*options["names"], SHORT[name])
+        return options
+
+
+def command(
+    name: str,
+    *,
+    iterable: Sequence[str] = (),
+    help: Optional[dict[str, str]] = None,
+    only: Sequence[str] = tuple(COMMON),
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a task of a function ``(run, **own options)``: parse, call, print; the exit code is the error's class.
+
+    :param only: the common options it takes.
+    """
+
+    def wrap(body: Callable[..., None]) -> Command:
+        own = list(inspect.signature(body).parameters.values())[1:]
+
+        def task(context: Any, **given: Any) -> None:
+            sys.exit(_execute(name, body, given))
+
+        parameters = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        parameters += [each.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in own]
+        parameters += [
+            inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=COMMON[key][0]) for key in only
+        ]
+        task.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        task.__doc__ = body.__doc__
+        task.__name__ = body.__name__
+        task.__module__ = body.__module__
+        texts = {**{key: COMMON[key][1] for key in only}, **(help or {})}
+        repeated = [*iterable, *(["vars"] if "vars" in only else [])]
+        positional = [each.name for each in own if each.name in ("playbook", "kind", "id_", "name")]
+        return Command(
+            task,
+            name=name.rpartition(".")[2],
+            help=texts,
+            iterable=repeated,
+            positional=positional,
+            auto_shortflags=False,
+        )
+
+    return wrap
+
+
+def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int:
+    flags = {key: given.pop(key, False) for key in ("check", "diff", "json", "verbose", "exit_drift")}
+    report = Report(name, Style(**flags))
+    try:
+        words = {key: value for text in given.pop("vars", []) for key, value in [_pair(text)]}
+        run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False), words)
+        body(run, **given)
+    except MnemoError as error:
+        return report.finish(error)
+    except KeyboardInterrupt:
+        return report.finish(Interrupted("interrupted", hint="run the same command again: what is done is recognised"))
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if flags["verbose"]:
+            traceback.print_exc()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        bug = MnemoError(f"a bug: {type(error).__name__}: {error}", where=where, hint="--verbose shows the traceback")
+        return report.finish(bug)
+    return report.finish()
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, sign, value = text.partition("=")
+    if not sign or not key.isidentifier():
+        raise UsageError(f"--vars takes k=v, not '{text}'")
+    return key, yaml.safe_load(value) if value else ""

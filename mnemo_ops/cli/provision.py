@@ -1,0 +1,91 @@
+"""From a fresh server to one that is ready; and any playbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnemo_ops.cli.options import Run, command
+from mnemo_ops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mnemo_ops.plays import Plays
+
+PLAYS = ("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift")
+TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "not tasks with one of these"}
+
+
+def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
+    """One of our own playbooks, with the stack's settings filled in."""
+    from mnemo_ops.mnemosyne.deploy import words
+    from mnemo_ops.plays import shipped
+
+    with _plays(run, tags, skip_tags) as plays:
+        plays.run(shipped(name), words)
+
+
+@contextmanager
+def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "") -> Iterator[Plays]:
+    from mnemo_ops.plays import Plays
+    from mnemo_ops.runner import Options
+
+    options = Options(run.check, _names(tags), _names(skip_tags), start_at)
+    inventory = run.inventory()
+    with run.fleet() as fleet:
+        yield Plays(fleet, run.report, inventory, run.limit, run.vars, options)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for name in text.split(",") if name)
+
+
+@command("bootstrap", help=TAGS, only=PLAYS)
+def bootstrap(run: Run, tags: str = "", skip_tags: str = "") -> None:
+    """Fresh server -> ready for the stack: tools, Docker, kernel settings."""
+    _shipped(run, "bootstrap.yml", tags, skip_tags)
+
+
+@command("docker-install", help={"version": "version of the engine's packages, then held"}, only=PLAYS)
+def docker_install(run: Run, version: str = "") -> None:
+    """Docker engine and compose plugin, nothing else."""
+    if version:
+        run.vars["docker_version"] = version
+    _shipped(run, "docker.yml")
+
+
+@command("volumes", help={"volume": "only this one, by its name in the compose file"}, only=PLAYS)
+def volumes(run: Run, volume: str = "") -> None:
+    """Create and check the stack's volumes."""
+    from mnemo_ops.mnemosyne.layout import VOLUMES
+    from mnemo_ops.spelling import suggest
+
+    if volume and volume not in VOLUMES:
+        raise UsageError(f"the stack has no volume '{volume}'", hint=suggest(volume, VOLUMES))
+    if volume:
+        run.vars["stack_volumes"] = [volume]
+    _shipped(run, "volumes.yml")
+
+
+@command(
+    "play", help={**TAGS, "playbook": "path of a playbook", "start_at": "name of the first task to run"}, only=PLAYS
+)
+def play(run: Run, playbook: str = "", tags: str = "", skip_tags: str = "", start_at: str = "") -> None:
+    """Converge a playbook."""
+    if not playbook:
+        raise UsageError("which playbook? invoke play PLAYBOOK")
+    with _plays(run, tags, skip_tags, start_at) as plays:
+        plays.run(Path(playbook))
+
+
+@command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
+def docs(run: Run, kind: str = "") -> None:
+    """Fields, defaults and an example of a kind; without one, all kinds."""
+    from mnemo_ops.agent.resource import KINDS
+    from mnemo_ops.schema import describe
+
+    if not kind:
+        run.report.say("\n".join(sorted(KINDS)))
+        return
+    run.report.say(describe(kind))

@@ -1,0 +1,104 @@
+"""The stack's life: deploy, back up, restore, migrate."""
+
+from __future__ import annotations
+
+import sys
+
+from mnemo_ops.cli.options import Run, command
+from mnemo_ops.errors import UsageError
+
+FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes")
+
+
+@command("deploy", only=("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift"))
+def deploy(run: Run) -> None:
+    """Render, load images, start, and check deeply: the stack of a host as declared."""
+    from mnemo_ops.mnemosyne.deploy import deploy as deployed
+
+    host = run.only_host()
+    with run.flow() as flow:
+        deployed(flow, run.inventory(), host, run.vars, run.check)
+
+
+@command("backup.create", only=FLOW)
+def create(run: Run) -> None:
+    """One set of everything, now."""
+    from mnemo_ops.mnemosyne.backup import backup
+
+    host = run.only_host()
+    with run.flow() as flow:
+        backup(flow, host)
+
+
+@command("backup.list", only=("inventory", "limit", "json", "verbose"))
+def list_(run: Run, all: bool = False) -> None:
+    """The sets of each host: id, age, size, parts, consistency, whole or not, and when last restored."""
+    from mnemo_ops.mnemosyne.backup import age, list_sets
+
+    with run.flow(reads=True) as flow:
+        found = flow.fleet.each(run.hosts(), lambda host: list_sets(flow, host))
+    run.report.extra["sets"] = found
+    for host, rows in found.items():
+        shown = [row for row in rows if all or row["state"] != "incomplete"]
+        if not shown:
+            run.report.say(f"{host}: no sets")
+        for row in shown:
+            if row["state"] in ("incomplete", "unreadable"):
+                run.report.say(f"{host}  {row['id']}  {row['state'].upper()}: not a backup")
+                continue
+            verified = (
+                f"restored and compared {age(row['verified']['at'])} ago" if row["verified"] else "never restored"
+            )
+            run.report.say(
+                f"{host}  {row['id']}  {age(row['created']):>6} old  {row['bytes'] / 1e6:8.1f} MB"
+                f"  {len(row['parts'])} parts  {row['consistency']}  {row['state']}  {verified}"
+            )
+
+
+@command(
+    "restore", help={"id": "latest, or the beginning of a set's id", "undo": "take the last restore back"}, only=FLOW
+)
+def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
+    """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
+    from mnemo_ops.mnemosyne import restore as flows
+
+    target = run.only_host(host)
+    if undo == bool(id):
+        raise UsageError("say which set: --id latest, --id PREFIX; or --undo", hint="invoke backup.list shows the sets")
+    _confirm(run, f"replace the data of {target.name} with " + (f"the set {id}" if id else "what was there before"))
+    with run.flow() as flow:
+        if undo:
+            flows.undo(flow, target)
+        else:
+            flows.restore(flow, target, id)
+
+
+@command("migrate", help={"from_": "the host that serves now", "to": "the host that shall serve"}, only=FLOW)
+def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> None:
+    """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
+    from mnemo_ops.mnemosyne.deploy import provision
+    from mnemo_ops.mnemosyne.journal import new_id
+    from mnemo_ops.mnemosyne.migrate import Migration
+
+    if method != "dump":
+        raise UsageError(f"--method {method} is not known; methods: dump")
+    old, new = run.host(from_, "--from"), run.host(to, "--to")
+    if old.name == new.name:
+        raise UsageError(f"--from and --to are the same host: {old.name}")
+    id = new_id()
+    with run.flow(id) as flow:
+        inventory = run.inventory()
+        Migration(flow, old, new, lambda host: provision(flow, inventory, host, run.vars), id).run()
+
+
+def _confirm(run: Run, what: str) -> None:
+    """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask (2)."""
+    if run.yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
+    if input(f"This will {what}. Type yes: ").strip() != "yes":
+        raise UsageError("not confirmed; nothing was changed")
+
+
+backup_create, backup_list = create, list_

@@ -1,0 +1,47 @@
+"""The reference stack in a lab: images, secrets, TLS files, and the ``stack`` variable for its inventory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from mnemo_ops.lab.app import STACK, ensure_app, lab_env, lab_tls
+
+FOLDERS = ("group_vars", "secrets", ".mnemo")
+
+
+def prepare(root: Path, report: Callable[[str], None]) -> Path:
+    """Make what is missing below ``root/.lab``; secrets that exist stay. Returns the group_vars file."""
+    lab = root / ".lab"
+    images, archive = ensure_app(report)
+    secrets = lab / "secrets"
+    secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    env = secrets / "env.production"
+    if not env.exists():
+        handle = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(lab_env())
+    if not (secrets / "ssl").exists():
+        lab_tls(secrets / "ssl")
+    stack = {
+        "project": "mnemosyne",
+        "source": str(STACK),
+        "env_file": str(env),
+        "tls": str(secrets / "ssl"),
+        "images": images,
+        "images_archive": str(archive),
+    }
+    path = lab / "group_vars" / "all.yml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump({"stack": stack}, sort_keys=True))
+    return path
+
+
+def remove(root: Path) -> None:
+    """Remove what :func:`prepare` made and what flows kept beside the inventory."""
+    for name in FOLDERS:
+        shutil.rmtree(root / ".lab" / name, ignore_errors=True)
