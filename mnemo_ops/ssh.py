@@ -125,6 +125,11 @@ def _target(host: Host) -> str:
     return f"{host.user + '@' if host.user else ''}{host.address}" + (f" (port {host.port})" if host.port != 22 else "")
 
 
+def _known_as(host: Host) -> str:
+    """The host's name in known_hosts."""
+    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+
+
 class _Strict(paramiko.MissingHostKeyPolicy):
     """Unknown keys are refused with their fingerprint (Fabric's own default accepts anything)."""
 
@@ -182,7 +187,7 @@ def _open(host: Host) -> Connection:
             f"the host key of {host.name} has CHANGED: {fingerprint(error.key)} now, "
             f"{fingerprint(error.expected_key)} when it was accepted",
             hint="somebody may sit in between. If the server was really reinstalled: "
-            f"ssh-keygen -R {shlex.quote(host.address)} -f {known_hosts_file(host)}, then connect again",
+            f"ssh-keygen -R {shlex.quote(_known_as(host))} -f {known_hosts_file(host)}, then connect again",
         ) from None
     except paramiko.AuthenticationException:
         connection.close()
@@ -193,6 +198,8 @@ def _open(host: Host) -> Connection:
     except (OSError, paramiko.SSHException, EOFError) as error:
         connection.close()
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            reason = f"{reason}: {error.filename}"
         raise Unreachable(
             f"{host.name} ({host.address} port {host.port}) cannot be reached: {reason}",
             hint="is the server up, and are ansible_host and ansible_port right?",
