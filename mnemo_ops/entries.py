@@ -51,10 +51,10 @@ def tasks(rows: Any, place: Place) -> Iterator[Entry]:
     for table in tables(rows, "a task"):
         include = next((key for key in table if isinstance(key, str) and _short(key) in INCLUDES), "")
         if "block" in table:
-            table.only("block", BLOCK, TASK_KEYS)
+            table.only("a block", BLOCK, TASK_KEYS)
             yield from tasks(table.rows("block"), _inherit(table, place))
         elif include:
-            table.only(_short(include), (*INCLUDE, include), TASK_KEYS)
+            table.only("an include", (*INCLUDE, include), TASK_KEYS)
             yield from _included(table, include, _inherit(table, place))
         else:
             yield _entry(table, place, TASK)
@@ -153,7 +153,7 @@ def _included(table: Table, key: str, place: Place) -> Iterator[Entry]:
     where = table.where(key)
     value = table[key]
     if isinstance(value, Table):
-        value.only(_short(key), ("file",), ("apply",))
+        value.only("an include", ("file",), ("apply",))
         value = value.text("file")
     if not isinstance(value, str) or not value:
         raise PlaybookError(f"'{key}' needs the name of a file, not {shape(value)}", where=where)

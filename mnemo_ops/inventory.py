@@ -102,9 +102,9 @@ def variable_files(directory: Path, name: str) -> list[Path]:
     return found
 
 
-def load_variables(path: Path, error: Type[UsageError]) -> Table:
-    """A file of variables. :raises UsageError: (``error``) it is not a mapping; with file and line (2)."""
-    data = yaml_lines.load(path, error)
+def load_variables(path: Path, error: Type[UsageError], where: str = "") -> Table:
+    """A file of variables, named at ``where``. :raises UsageError: (``error``) it is not a mapping; with file and line (2)."""
+    data = yaml_lines.load(path, error, where)
     if data is None:
         return Table(shown(path), 1, error)
     if not isinstance(data, Table):

@@ -40,7 +40,7 @@ class Tree:
     def add(self, name: str, body: Table) -> None:
         """A group as the YAML form writes it."""
         group = self.groups.setdefault(name, Group())
-        body.only("group", ("hosts", "children", "vars"))
+        body.only("a group", ("hosts", "children", "vars"))
         group.merge(body.table("vars"))
         for pattern, variables in _hosts(body):
             for host in _expand(pattern):

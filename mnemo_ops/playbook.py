@@ -48,7 +48,7 @@ def _play(table: Table, home: Path) -> Play:
     for key in ("import_playbook", "ansible.builtin.import_playbook"):
         if key in table:
             raise table.fail(f"'{key}' is not supported yet", key)
-    table.only("play", KEYS, PLAY_KEYS)
+    table.only("a play", KEYS, PLAY_KEYS)
     become(table, table.flag("become"))
     table.flag("gather_facts")
     place = Place(
@@ -97,7 +97,8 @@ def _vars(table: Table, home: Path) -> Mapping[str, Any]:
     for name in table.texts("vars_files"):
         if is_template(name):
             raise table.fail("a template in 'vars_files' is not supported yet", "vars_files")
-        more = load_variables(located(name, (home,), table.where("vars_files")), PlaybookError)
+        where = table.where("vars_files")
+        more = load_variables(located(name, (home,), where), PlaybookError, where)
         more.names(name)
         proof(more)
         found.update(more)

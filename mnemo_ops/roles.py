@@ -76,7 +76,7 @@ def _role(row: Any, where: str, home: Path, place: Place) -> Role:
     if isinstance(row, str):
         row, name = Table(*_split(where)), row
     elif isinstance(row, Table):
-        row.only("role", KEYS, ROLE_KEYS)
+        row.only("a role", KEYS, ROLE_KEYS)
         name = row.text("role") or row.text("name")
         become(row, place.become)
     else:

@@ -141,7 +141,11 @@ def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
     for name, field in known.items():
         if field.required and name not in args:
             raise PlaybookError(f"{kind} needs the argument '{name}'", where=where, hint=f"invoke docs {kind}")
-    values = {name: _checked(kind, name, value, where) if name in known else value for name, value in args.items()}
+    values = dict(args)
+    for name in known.keys() & args.keys():
+        if isinstance(args[name], bool) and _accepts(known[name].hint, str) and not _accepts(known[name].hint, bool):
+            values[name] = str(args[name])  # what "{{ x }}" renders to as a text, in Ansible as here
+        values[name] = _checked(kind, name, values[name], where)
     return _make(kind, values, where)
 
 
@@ -159,7 +163,9 @@ def _checked(kind: str, name: str, value: Any, where: str) -> Any:
     hint = fields_of(kind)[name].hint
     wanted = f"'{name}' of {kind} should be {_in_words(hint)}, not {shape(value)}"
     if isinstance(value, (bool, float)) and not _accepts(hint, type(value)):
-        raise PlaybookError(wanted, where=where, hint="write it in quotes" if _accepts(hint, str) else "")
+        raise PlaybookError(
+            wanted, where=where, hint="write it in quotes, or use | string" if _accepts(hint, str) else ""
+        )
     if _accepts(hint, list) and not isinstance(value, (list, dict, type(None))) and not _accepts(hint, str):
         value = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
     try:

@@ -8,7 +8,8 @@ import traceback
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from types import MappingProxyType
+from typing import Any, NoReturn, Optional
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateSyntaxError, Undefined, nodes, pass_context
 from jinja2 import TemplateError as JinjaError
@@ -23,7 +24,35 @@ from mnemo_ops.yaml_lines import read, shown
 
 
 class Unready(Exception):
-    """A variable that has no value yet. Put as a value into a scope, it is raised when a template reads it."""
+    """A variable that has no value yet. Put as a value into a scope, it is raised when a template needs the value.
+
+    :param known: what is known of the value all the same.
+    """
+
+    def __init__(self, why: str, known: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(why)
+        self.known = known
+
+
+class _Unread:
+    """What a template gets for an :class:`Unready` variable: Jinja reads variables it may never use."""
+
+    def __init__(self, unready: Unready) -> None:
+        self._unready = unready
+
+    def _raise(self, *_: object) -> NoReturn:
+        raise self._unready
+
+    __str__ = __iter__ = __eq__ = __ne__ = _raise
+    __hash__ = object.__hash__
+
+    def __getitem__(self, name: str) -> Any:
+        return self._unready.known[name] if name in self._unready.known else self._raise()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
 
 
 class _Omit:
@@ -52,6 +81,13 @@ class _Undefined(StrictUndefined):
     def __init__(self, hint: Optional[str] = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
         super().__init__(hint, obj, name, functools.partial(_Missing, name=name, owner=obj))  # type: ignore[arg-type]
 
+    @classmethod
+    def because(cls, name: str, problem: _Missing) -> _Undefined:
+        """A variable whose own value reads an undefined one."""
+        found = cls(name=name)
+        found._undefined_exception = lambda _: problem  # type: ignore[assignment]
+        return found
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -69,7 +105,9 @@ class _Context(Context):
 
     def derived(self, locals: Optional[dict[str, Any]] = None) -> Context:
         known = {key: value for key, value in {**self.vars, **(locals or {})}.items() if value is not missing}
-        return _Context(self.environment, _scope(self).plus(known, final=True), self.name, {})  # type: ignore[arg-type]
+        scope = _scope(self).plus(known, final=True)
+        scope.unread = _scope(self).unread
+        return _Context(self.environment, scope, self.name, {})  # type: ignore[arg-type]
 
 
 class Scope(Mapping[str, Any]):
@@ -83,6 +121,7 @@ class Scope(Mapping[str, Any]):
         self._values: dict[str, Any] = {}
         self._final: frozenset[str] = frozenset()  # names whose values are data, not templates
         self._done: dict[str, Any] = {}
+        self.unread: list[Unready] = []  # handed out since the last rendering began
         self._open: list[str] = []  # names being rendered right now, outermost first
 
     def plus(self, values: Mapping[str, Any], *, final: bool = False) -> Scope:
@@ -101,7 +140,8 @@ class Scope(Mapping[str, Any]):
             return ENVIRONMENT.globals[name]
         value = self._values[name]
         if isinstance(value, Unready):
-            raise value
+            self.unread.append(value)
+            return _Unread(value)
         if name in self._final:
             return value
         if name not in self._done:
@@ -110,6 +150,8 @@ class Scope(Mapping[str, Any]):
             self._open.append(name)
             try:
                 self._done[name] = _render(value, self)
+            except _Missing as problem:  # an error only when it is used
+                return _Undefined.because(name, problem)
             finally:
                 self._open.pop()
         return self._done[name]
@@ -205,7 +247,7 @@ def _run(template: Template, scope: Scope, single: bool = False) -> Any:
 
 def _settled(value: Any) -> Any:
     """Plain data: nothing undefined inside, generators as lists."""
-    if isinstance(value, Undefined):
+    if isinstance(value, (Undefined, _Unread)):
         str(value)  # raises
     if isinstance(value, dict):
         return {key: _settled(item) for key, item in value.items()}
@@ -258,11 +300,14 @@ def render(value: Any, scope: Scope, where: str = "") -> Any:
     :raises TemplateError: undefined variable, bad syntax or a failing expression (2).
     :raises Unready: it reads a variable that has no value yet.
     """
+    scope.unread.clear()
     try:
         return _render(value, scope)
     except Unready:
         raise
     except Exception as problem:  # an expression may raise anything
+        if scope.unread:  # a filter that met what has no value yet
+            raise scope.unread[-1] from None
         raise _explained(problem, scope, where) from None
 
 
@@ -299,6 +344,8 @@ def render_file(path: Path, scope: Scope) -> str:
     except TemplateSyntaxError as problem:
         raise misspelt(problem, f"{shown(path)}:{problem.lineno}") from None
     except Exception as problem:
+        if scope.unread:
+            raise scope.unread[-1] from None
         lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
         line = template.get_corresponding_lineno(lines[-1] or 1) if template and lines else 1
         raise _explained(problem, scope, f"{shown(path)}:{line}") from None

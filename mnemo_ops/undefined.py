@@ -99,14 +99,13 @@ class _Check:
                 self._check(item, where, inside)
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
-        if use.name in self._late or use.name in self._seen:
+        guarded = use.guarded or use.name in self._guarded
+        if guarded or use.name in self._late or use.name in self._seen:
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:
             self._seen.add(use.name)
             self._check(layer[use.name], where, use.name)
-            return
-        if use.guarded or use.name in self._guarded:
             return
         place = f", which variable '{inside}' reads," if inside else ""
         if use.name in VARIABLES:

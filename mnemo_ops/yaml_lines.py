@@ -89,13 +89,13 @@ class Table(dict[Any, Any]):
         return value
 
     def only(self, what: str, known: Collection[str], later: Collection[str] = ()) -> None:
-        """Refuse any other key; ``later`` are those of Ansible that we do not have yet."""
+        """Refuse any other key; ``later`` are those of Ansible that we do not have yet. ``what`` comes with its article."""
         for key in self:
             if key in known:
                 continue
             if key in later:
-                raise self.fail(f"'{key}' of a {what} is not supported yet", key)
-            raise self.fail(f"unknown key {key!r} in a {what}", key, suggest(str(key), {*known, *later}))
+                raise self.fail(f"'{key}' of {what} is not supported yet", key)
+            raise self.fail(f"unknown key {key!r} in {what}", key, suggest(str(key), {*known, *later}))
 
     def names(self, what: str) -> None:
         """Refuse keys that cannot name a variable."""

@@ -153,14 +153,29 @@ def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
         ("all:\n  hosts:\n    a:\n    a:\n", "hosts.yml:4:5", "duplicate key 'a'; it is already on line 3", ""),
         ("all:\n  hosts: [a]\n", "hosts.yml:2", "'hosts' should be a mapping, not a list", ""),
         ("all:\n  hosts:\n    a: {ansible_port: ssh}\n", "hosts.yml:3", "not a port number", ""),
-        ("all:\n  hosts:\n    a:\n      ansible_hots: b\n", "hosts.yml:4", "'ansible_hots'", "did you mean 'ansible_host'?"),
+        (
+            "all:\n  hosts:\n    a:\n      ansible_hots: b\n",
+            "hosts.yml:4",
+            "'ansible_hots'",
+            "did you mean 'ansible_host'?",
+        ),
         ("all:\n  hosts:\n    a: {ansible_ssh_common_args: -J x}\n", "hosts.yml:3", "not supported yet", ""),
-        ("all:\n  hosts:\n    a: {ansible_connection: docker}\n", "hosts.yml:3", "not supported yet", "use ssh or local"),
-        ("all:\n  hosts:\n    a: {ansible_host: '{{ addres }}', address: b}\n", "hosts.yml:3", "'addres' is undefined", "did you mean 'address'?"),
+        (
+            "all:\n  hosts:\n    a: {ansible_connection: docker}\n",
+            "hosts.yml:3",
+            "not supported yet",
+            "use ssh or local",
+        ),
+        (
+            "all:\n  hosts:\n    a: {ansible_host: '{{ addres }}', address: b}\n",
+            "hosts.yml:3",
+            "'addres' is undefined",
+            "did you mean 'address'?",
+        ),
         ("all:\n  children:\n    x: {children: {y: {children: {x: }}}}\n", "hosts.yml", "contains itself", ""),
         ("- a\n", "hosts.yml:1", "a mapping of groups", "begin with all:"),
     ],
-)  # fmt: skip
+)
 def test_errors_say_where(write: Any, text: str, where: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         inventory.load(write("hosts.yml", text))

@@ -1,0 +1,98 @@
+"""Results: what later tasks may read of earlier ones (``register``), and what cannot be known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.model import Entry, Task
+from mnemo_ops.template import Unready
+
+
+class Pending(Unready):
+    """Registered by a task of the batch that is not sent yet: send it, then render again."""
+
+
+class Unknown(Unready):
+    """Nobody can know before an earlier task was applied, and a check applies nothing."""
+
+
+# what a check knows of a task it would have changed
+FORESEEN = {"changed": True, "failed": False, "skipped": False}
+
+
+@dataclass
+class Step:
+    """A task on its way; ``event`` is how it ended, known at once when nothing is sent (skipped, unknown)."""
+
+    task: Task
+    event: Optional[Event] = None
+
+    def end(self, status: str, why: str) -> Step:
+        """The same step, which ends here."""
+        return replace(self, event=Event(self.task.id, status, why=why))
+
+
+@dataclass
+class Round:
+    """One item of a loop, or all of a task that does not loop."""
+
+    steps: Sequence[Step]
+    item: Any = None
+
+
+@dataclass
+class Work:
+    """What became of one entry of the play."""
+
+    entry: Entry
+    rounds: Sequence[Round]
+    looped: bool = False
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for one in self.rounds for step in one.steps]
+
+    @property
+    def sends(self) -> bool:
+        return any(step.event is None for step in self.steps)
+
+
+def result(work: Work, check: bool) -> Any:
+    """What ``register`` names afterwards, with Ansible's keys; an :class:`Unready` when a check cannot know."""
+    outcomes = [_outcome(one, check) for one in work.rounds]
+    unready = [outcome for outcome in outcomes if isinstance(outcome, Unready)]
+    if unready or not work.looped:
+        return min(unready, key=lambda one: len(one.known)) if unready else outcomes[0]
+    key = work.entry.loop_var
+    return {
+        "results": [{**one, key: row.item} for one, row in zip(outcomes, work.rounds)],
+        "changed": any(outcome["changed"] for outcome in outcomes),
+        "failed": any(outcome["failed"] for outcome in outcomes),
+        "skipped": all(outcome["skipped"] for outcome in outcomes),
+    }
+
+
+def _outcome(one: Round, check: bool) -> Any:
+    events = [step.event for step in one.steps if step.event is not None]
+    statuses = {event.status for event in events}
+    if "unknown" in statuses:
+        return Unknown(next(event.why for event in events if event.status == "unknown"))
+    if check and "changed" in statuses:
+        return Unknown(f"after {one.steps[0].task.name}", FORESEEN)
+    failed = next((event for event in events if event.status == "failed"), None)
+    known: dict[str, Any] = {}
+    if len(events) == 1:  # a failure carries what is in ``before`` and what should be in ``after``
+        known = dict((events[0].before if failed else events[0].after) or {})
+    for name in ("stdout", "stderr"):
+        if isinstance(known.get(name), str):
+            known[f"{name}_lines"] = known[name].splitlines()
+    return {
+        **known,
+        **({"msg": failed.why} if failed else {}),
+        "changed": "changed" in statuses,
+        "failed": failed is not None,
+        "skipped": statuses == {"skipped"} or not statuses,
+    }

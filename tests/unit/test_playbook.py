@@ -1,0 +1,363 @@
+"""Playbooks: what Ansible's words mean here, and what each mistake says."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mnemo_ops import inventory, playbook
+from mnemo_ops.agent.facts import gather
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import MnemoError, UsageError
+from mnemo_ops.undefined import FACTS
+
+Write = Callable[[str, str], Path]
+
+GOOD = """\
+- name: everything
+  hosts: servers
+  become: true
+  gather_facts: true
+  vars: {port: 8080, where: "/srv/{{ site }}"}
+  vars_files: [more.yml]
+  roles:
+    - web
+    - {role: web, vars: {web_root: /srv/other}, tags: other, when: port > 80}
+  pre_tasks:
+    - ansible.builtin.file: {path: /srv, state: directory}
+      register: made
+  tasks:
+    - name: block
+      when: made is changed
+      tags: [outer]
+      vars: {inner: 1}
+      block:
+        - {name: in block, command: "echo {{ inner }}", when: ansible_distribution == 'Debian', tags: inner}
+    - import_tasks: included.yml
+      vars: {greeting: hello}
+    - name: copies
+      copy: {src: a.conf, dest: "{{ where }}/", mode: "0644"}
+      loop: "{{ range(2) | list }}"
+      notify: [reload, all of them]
+      no_log: true
+      ignore_errors: true
+    - template: {src: env.j2, dest: /etc/env}
+    - command: ls
+      args: {chdir: /srv}
+  post_tasks:
+    - {command: "echo {{ optional | default('x') }}"}
+  handlers:
+    - {name: reload, command: /bin/true}
+    - {name: other, command: /bin/true, listen: all of them}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    surroundings(write)
+    return write
+
+
+def surroundings(write: Write) -> None:
+    write("more.yml", "site: lab\n")
+    write("files/a.conf", "a\n")
+    write("templates/env.j2", "{{ port }}\n{{ site }}\n")
+    write("included.yml", '- {command: "echo {{ greeting }}"}\n')
+    write("roles/web/defaults/main.yml", "web_root: /srv/web\n")
+    write("roles/web/tasks/main.yml", '- {name: root, file: {path: "{{ web_root }}"}, notify: reload web}\n')
+    write("roles/web/handlers/main.yml", "- {name: reload web, command: /bin/true}\n")
+    write("hosts.yml", "all: {children: {servers: {hosts: {old: }}}}\n")
+
+
+def check(path: Path, host_vars: Any = None) -> playbook.Playbook:
+    book = playbook.load(path)
+    for play in book.plays:
+        playbook.check_variables(play, host_vars or {})
+    return book
+
+
+def test_a_playbook_that_uses_everything(write: Write) -> None:
+    (play,) = check(write("site.yml", GOOD)).plays
+    assert (play.name, play.hosts, play.become, play.where) == ("everything", "servers", True, "site.yml:1")
+    names = [entry.name for entry in play.tasks]
+    assert names == ["file", "root", "root", "in block", "command", "copies", "template", "command", "command"]
+    by_name = {entry.name: entry for entry in play.tasks}
+    assert by_name["in block"].when == ("made is changed", "ansible_distribution == 'Debian'")
+    assert by_name["in block"].tags == ("outer", "inner")
+    assert by_name["copies"].notify == ("reload", "other")
+    assert by_name["root"].tags == ("other",) and by_name["root"].vars["web_root"] == "/srv/other"
+    assert [entry.name for entry in play.handlers] == ["reload web", "reload", "other"]
+    assert play.tasks[-2].args == {"cmd": "ls", "chdir": "/srv"}
+
+
+HEAD = "- hosts: all\n  vars: {port: 1}\n  handlers: [{name: reload, command: ls}]\n  tasks:\n"
+
+MISTAKES = [
+    # file, text, where, message, hint
+    ("    - file: {path: [}\n", "site.yml:5:", "not valid YAML", ""),
+    ("    - file: {path: {{ port }}}\n", "site.yml:5:", "a value that begins with '{{' must be quoted", ""),
+    ("    - file: {path: /x, path: /y}\n", "site.yml:5:24", "duplicate key 'path'; it is already on line 5", ""),
+    ("    - fiel: {path: /x}\n", "site.yml:5", "unknown kind 'fiel'", "did you mean 'file'?"),
+    ("    - shell: ls\n", "site.yml:5", "the kind 'shell' is not supported yet", "the kinds are apt"),
+    ("    - other.things.gadget: {}\n", "site.yml:5", "the kind 'other.things.gadget' is not supported yet", ""),
+    (
+        "    - name: x\n      file: {path: /x}\n      whne: x\n",
+        "site.yml:7",
+        "unknown key 'whne'",
+        "did you mean 'when'?",
+    ),
+    ("    - file: {path: /x}\n      until: x\n", "site.yml:6", "'until' of a task is not supported yet", ""),
+    (
+        "    - file: {path: /x}\n      with_dict: x\n",
+        "site.yml:6",
+        "'with_dict' of a task is not supported yet",
+        "use loop",
+    ),
+    (
+        "    - file: {path: /x}\n      copy: {}\n",
+        "site.yml:6",
+        "a task has one kind; this one has 'file' and 'copy'",
+        "",
+    ),
+    ("    - name: x\n", "site.yml:5", "a task needs a kind", "one of apt"),
+    (
+        "    - file:\n        path: /x\n        stat: absent\n",
+        "site.yml:7",
+        "file has no argument 'stat'",
+        "did you mean 'state'?",
+    ),
+    ("    - file:\n        path: /x\n        state: 5\n", "site.yml:7", "'state' of file should be absent,", ""),
+    ("    - file: {state: absent}\n", "site.yml:5", "file needs the argument 'path'", "invoke docs file"),
+    (
+        "    - file:\n        path: '/{{ prot }}'\n",
+        "site.yml:6",
+        "the variable 'prot' is undefined",
+        "did you mean 'port'?",
+    ),
+    (
+        "    - file: {path: /x}\n      when: prot > 1\n",
+        "site.yml:5",
+        "the variable 'prot' is undefined",
+        "did you mean",
+    ),
+    (
+        "    - file: {path: /x}\n      when: '{{ port }}'\n",
+        "site.yml:6",
+        "'when' is an expression already",
+        "write it without",
+    ),
+    (
+        "    - file: {path: '{{ port | defualt(1) }}'}\n",
+        "site.yml:5",
+        "there is no filter 'defualt'",
+        "did you mean 'default'?",
+    ),
+    (
+        "    - file: {path: /x}\n      notify: relod\n",
+        "site.yml:5",
+        "no handler is called 'relod'",
+        "did you mean 'reload'?",
+    ),
+    ("    - file: {path: /x}\n      become: true\n", "site.yml:6", "'become' of a task that differs", "the play says"),
+    ("    - file: {path: /x}\n      register: a-b\n", "site.yml:6", "'register' should be the name of a variable", ""),
+    (
+        "    - file: {path: /x}\n      no_log: maybe\n",
+        "site.yml:6",
+        "'no_log' should be true or false, not 'maybe'",
+        "",
+    ),
+    (
+        "    - file: {path: /x}\n      loop: {a: 1}\n",
+        "site.yml:6",
+        "'loop' should be a list",
+        "use the filter dict2items",
+    ),
+    ("    - copy: {src: b.conf, dest: /x}\n", "site.yml:5", "'b.conf' does not exist", "did you mean 'a.conf'?"),
+    (
+        "    - template: {src: bad.j2, dest: /x}\n",
+        "templates/bad.j2:2",
+        "the variable 'prot' is undefined",
+        "did you mean",
+    ),
+    ("    - import_tasks: includd.yml\n", "site.yml:5", "'includd.yml' does not exist", "did you mean 'included.yml'?"),
+    ("    - import_tasks: itself.yml\n", "itself.yml:1", "itself.yml includes itself", ""),
+    ("    - block: []\n      rescue: []\n", "site.yml:6", "'rescue' of a block is not supported yet", ""),
+    ("    - 5\n", "site.yml:5", "a task should be a mapping, not 5", ""),
+    ("  roles: [wbe]\n", "site.yml:5", "there is no role 'wbe'", "did you mean 'web'?"),
+    (
+        "  roles: [dependent]\n",
+        "roles/dependent/meta/main.yml:1",
+        "'dependencies' of a role is not supported yet",
+        "list the",
+    ),
+    ("  serial: 1\n", "site.yml:5", "'serial' of a play is not supported yet", ""),
+    ("  taks: []\n", "site.yml:5", "unknown key 'taks' in a play", "did you mean 'tasks'?"),
+    ("  vars_files: nope.yml\n", "site.yml:5", "'nope.yml' does not exist", "did you mean"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "message", "hint"), MISTAKES, ids=[row[2] for row in MISTAKES])
+def test_mistakes(write: Write, text: str, where: str, message: str, hint: str) -> None:
+    write("templates/bad.j2", "{{ port }}\n{{ prot }}\n")
+    write("itself.yml", "- import_tasks: itself.yml\n")
+    write("roles/dependent/meta/main.yml", "dependencies: [web]\n")
+    with pytest.raises(UsageError) as caught:
+        check(write("site.yml", HEAD + text))
+    assert message in caught.value.message
+    assert caught.value.where == where or (where.endswith(":") and caught.value.where.startswith(where))
+    assert caught.value.hint.startswith(hint)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: 1\n", "5\n", "- import_playbook: x.yml\n", "- [a]\n", "- {hosts: all, 5: x}\n"]
+)
+def test_files_that_are_no_playbook(write: Write, text: str) -> None:
+    with pytest.raises(UsageError):
+        playbook.load(write("site.yml", text))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "{command: 'echo {{ x }}', when: x is defined}",
+        "{command: 'echo {{ x | default(1) }}'}",
+        "{command: 'echo {{ x }}', when: port > 5}",
+        "{command: 'echo {{ item }}', loop: [1]}",
+        "{command: 'echo {{ x }}', vars: {x: '{{ port }}'}}",
+        "{command: 'echo {{ ansible_facts.anything }} {{ ansible_hostname }} {{ ansible_check_mode }}'}",
+    ],
+)
+def test_variables_that_may_stay_undefined(write: Write, task: str) -> None:
+    check(write("site.yml", HEAD + f"    - {task}\n"))
+
+
+def test_an_undefined_variable_inside_another(write: Write) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(write("site.yml", HEAD + "    - command: echo {{ a }}\n"), {"a": "{{ b }}", "b": "{{ prot }}"})
+    assert str(caught.value) == "site.yml:5: the variable 'prot', which variable 'b' reads, is undefined"
+
+
+def test_the_list_of_facts_is_the_agents(tmp_path: Path) -> None:
+    assert sorted(FACTS) == sorted(gather(Machine(str(tmp_path))))
+
+
+def test_two_hundred_tasks_load_quickly(write: Write) -> None:
+    rows = "".join(
+        f"    - name: task {number}\n      file: {{path: '/srv/{{{{ port }}}}/{number}', state: directory}}\n"
+        f"      when: port > 1 or ansible_distribution == 'Debian'\n      notify: reload\n"
+        for number in range(200)
+    )
+    path = write("site.yml", HEAD + rows)
+    check(write("warm.yml", HEAD + "    - file: {path: /x}\n"))  # pydantic and the kinds are imported once
+    started = time.process_time()
+    check(path)
+    assert time.process_time() - started < 0.3
+
+
+# -- mistakes nobody thought of -------------------------------------------------------------------------------------
+
+WRONG = [
+    "",
+    "~",
+    "5",
+    "-1",
+    "1.5",
+    "true",
+    "[]",
+    "{}",
+    "[a]",
+    "{a: b}",
+    "{1: 2}",
+    "[[a]]",
+    "x y",
+    "'{{'",
+    "'{{ x }}'",
+    "'{% if %}'",
+    "a=b",
+    "{[a]: b}",
+    "!x y",
+    "*a",
+    "&a [*a]",
+    '"\\x00"',
+    "'../..'",
+    "/",
+    "[~]",
+    "{~: ~}",
+    "'a\tb'",
+    "@",
+    "`",
+    "2024-01-01",
+]
+
+
+def mistaken(text: str, seed: int) -> str:
+    """One field of one line is changed, removed, doubled or misspelt."""
+    pick = random.Random(seed)
+    lines = text.splitlines()
+    index = pick.randrange(len(lines))
+    line = lines[index]
+    change = pick.randrange(6)
+    if change == 0:
+        del lines[index]
+    elif change == 1:
+        lines.insert(index, line)
+    elif change == 2 and ":" in line:
+        lines[index] = line[: line.index(":") + 1] + " " + pick.choice(WRONG)
+    elif change == 3 and len(line.strip()) > 3:
+        at = pick.randrange(len(line) - len(line.lstrip()), len(line))
+        lines[index] = (
+            line[:at] + pick.choice(["", "x", ":", "{", "}", "'", "[", " ", "{{", "-", "\t"]) + line[at + 1 :]
+        )
+    elif change == 4:
+        lines[index] = line + pick.choice([" }", " x: y", ": z", " {{ a }}", " '", ",", "\x01", " - b", "|", "\xff"])
+    else:
+        words = line.split(" ")
+        at = pick.randrange(len(words))
+        words[at] = pick.choice(
+            [*WRONG, "hosts:", "block:", "when:", "loop:", "register:", "vars:", "notify:", "roles:"]
+        )
+        lines[index] = " ".join(words)
+    return "\n".join(lines) + "\n"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**9))
+def test_no_mistake_ends_in_a_traceback(write: Write, seed: int) -> None:
+    surroundings(write)
+    try:
+        check(write("site.yml", mistaken(GOOD, seed)), {"inventory_hostname": "old"})
+        inventory.load(write("hosts.yml", mistaken(Path("hosts.yml").read_text() + INVENTORY, seed))).select("servers")
+        check(write("role.yml", "- {hosts: all, roles: [web]}\n"))
+    except MnemoError as error:
+        assert error.exit_code == 2
+        assert error.message and (error.where or "inventory" in error.message or "host" in error.message)
+
+
+INVENTORY = """\
+more:
+  hosts:
+    new:
+      ansible_host: 10.0.0.1
+      ansible_port: 22
+      ansible_user: root
+  vars:
+    level: 1
+  children:
+    below:
+      hosts: {other: {ansible_connection: local}}
+"""

@@ -1,0 +1,434 @@
+"""One play on one host: batches, results, handlers, checks; over the agent's own loop and a temporary root."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Optional
+
+import pytest
+
+from mnemo_ops import playbook
+from mnemo_ops.agent.converge import Task as AgentTask
+from mnemo_ops.agent.converge import converge
+from mnemo_ops.agent.hold import PendingHandlers
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.model import Batch, Host, Task
+from mnemo_ops.runner import Options, run_play
+
+
+class Session:
+    """A host in a directory: the agent's loop without the channel."""
+
+    def __init__(self, root: Path) -> None:
+        self.facts: Mapping[str, Any] = {"distribution": "Debian", "motd": "{{ not_a_template }}"}
+        self.pending_handlers: Sequence[str] = ()
+        self.batches: list[Batch] = []
+        self.fetched: list[str] = []
+        self._root = root
+
+    def converge(self, batch: Batch) -> Iterator[Event]:
+        self.batches.append(batch)
+        machine = Machine(str(self._root), read_only=batch.check, fetch=self._fetch)
+        notified = PendingHandlers(machine)
+        notified.add(self.pending_handlers)
+        ended = yield from self._run(batch.tasks, batch.check, machine, notified)
+        for name, task in batch.handlers:
+            if ended and name in notified.names():
+                ended = yield from self._run([task], batch.check, machine, notified)
+                if ended:
+                    notified.remove(name)
+        if ended:
+            self.pending_handlers = notified.names()
+
+    def _run(self, tasks: Sequence[Task], check: bool, machine: Machine, notified: PendingHandlers) -> Any:
+        rows = [_row(task) for task in tasks]
+        failed = False
+        for event in converge(rows, machine, check, notified, lambda task: None):
+            yield event
+            ignored = next(row for row in rows if row.id == event.id).ignore_errors
+            failed = failed or (event.status == "failed" and not ignored)
+        return not failed
+
+    def _fetch(self, sha256: str, into: IO[bytes]) -> None:
+        self.fetched.append(sha256)
+        blobs = {key: value for batch in self.batches for task in batch.tasks for key, value in task.files.items()}
+        found = blobs[sha256]
+        into.write(found if isinstance(found, bytes) else found.read_bytes())
+
+
+def _row(task: Task) -> AgentTask:
+    args = asdict(task.resource)  # type: ignore[call-overload]
+    return AgentTask(task.id, task.resource.kind, args, task.notify, bool(task.register), task.ignore_errors)
+
+
+class Bench:
+    """A playbook, a host and what happened there."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "root"
+        for name in ("etc", "srv", "tmp"):
+            (self.root / name).mkdir(parents=True)
+        self.session = Session(self.root)
+        self.tasks: dict[str, Task] = {}
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def play(self, text: str, extra: Optional[Mapping[str, Any]] = None, **options: Any) -> list[tuple[str, str]]:
+        """Run the first play of a playbook; (name, status) in order."""
+        book = playbook.load(self.write("site.yml", text))
+        host = Host("old", "old", vars={"inventory_hostname": "old", "site": "lab"})
+        playbook.check_variables(book.plays[0], {**host.vars, **(extra or {})})
+        self.events = list(run_play(book.plays[0], host, self.session, extra, Options(**options)))
+        self.tasks = {task.name: task for task, _ in self.events}
+        return [(task.name, event.status) for task, event in self.events]
+
+    def why(self, name: str) -> str:
+        return next(event.why for task, event in self.events if task.name == name)
+
+    def read(self, name: str) -> str:
+        return (self.root / name.lstrip("/")).read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.chdir(tmp_path)
+    return Bench(tmp_path)
+
+
+def tasks(text: str, head: str = "") -> str:
+    indented = "".join(f"    {line}\n" for line in text.strip("\n").splitlines())
+    return f"- hosts: all\n{head}  tasks:\n{indented}"
+
+
+def test_a_play_is_one_request_and_the_second_run_changes_nothing(bench: Bench) -> None:
+    text = tasks("""
+- {name: directory, file: {path: "/srv/{{ site }}", state: directory}}
+- {name: text, copy: {dest: "/srv/{{ site }}/motd", content: "{{ ansible_distribution }} {{ ansible_facts.motd }}"}}
+""")
+    assert bench.play(text) == [("directory", "changed"), ("text", "changed")]
+    assert bench.read("/srv/lab/motd") == "Debian {{ not_a_template }}"
+    assert len(bench.session.batches) == 1
+    assert bench.play(text) == [("directory", "ok"), ("text", "ok")]
+
+
+def test_hundreds_of_tasks_are_still_one_request(bench: Bench) -> None:
+    rows = "\n".join(
+        f'- {{copy: {{dest: "/srv/{number}", content: "x"}}, register: r{number}}}' for number in range(200)
+    )
+    assert {status for _, status in bench.play(tasks(rows))} == {"changed"}
+    assert len(bench.session.batches) == 1
+
+
+def test_a_batch_ends_only_where_a_result_is_read(bench: Bench) -> None:
+    text = tasks(
+        """
+- {name: one, copy: {dest: /srv/one, content: "1"}, register: one}
+- {name: two, copy: {dest: /srv/two, content: "2"}, register: two}
+- {name: three, copy: {dest: /srv/three, content: "{{ through }}"}}
+- {name: four, copy: {dest: /srv/four, content: "4"}, when: two is changed}
+- {name: five, copy: {dest: /srv/five, content: "5"}, when: two is not changed}
+""",
+        head='  vars: {through: "{{ one.content }}"}\n',
+    )
+    statuses = dict(bench.play(text))
+    assert statuses == {"one": "changed", "two": "changed", "three": "changed", "four": "changed", "five": "skipped"}
+    assert [[task.name for task in batch.tasks] for batch in bench.session.batches] == [
+        ["one", "two"],
+        ["three", "four"],
+    ]
+    assert bench.read("/srv/three") == "1"
+
+
+def test_skipped_tasks_are_told_in_order(bench: Bench) -> None:
+    text = tasks("""
+- {name: a, copy: {dest: /srv/a, content: a}, when: false}
+- {name: b, copy: {dest: /srv/b, content: b}}
+- {name: c, copy: {dest: /srv/c, content: c}, when: [true, "site == 'prod'"], register: c}
+- {name: d, copy: {dest: /srv/d, content: d}, when: c is skipped}
+""")
+    assert bench.play(text) == [("a", "skipped"), ("b", "changed"), ("c", "skipped"), ("d", "changed")]
+    assert len(bench.session.batches) == 1
+    assert bench.why("a") == "when"
+
+
+def test_loops(bench: Bench) -> None:
+    text = tasks("""
+- name: each
+  copy: {dest: "/srv/{{ item.name }}", content: "{{ item.text | default('none') }}"}
+  loop: [{name: a, text: 1}, {name: b}, {name: c}]
+  when: item.name != 'c'
+  register: made
+- name: count
+  copy: {dest: /srv/count, content: "{{ made.results | map(attribute='item') | map(attribute='name') | join }}"}
+- name: flat {{ one }}
+  copy: {dest: "/srv/{{ one }}", content: x}
+  with_items: [[x, y], z]
+  loop_control: {loop_var: one}
+- {name: nothing, copy: {dest: "/srv/{{ item }}", content: x}, loop: []}
+""")
+    assert bench.play(text) == [
+        ('each => (item={"name": "a", "text": 1})', "changed"),
+        ('each => (item={"name": "b"})', "changed"),
+        ('each => (item={"name": "c"})', "skipped"),
+        ("count", "changed"),
+        ("flat x", "changed"),
+        ("flat y", "changed"),
+        ("flat z", "changed"),
+        ("nothing", "skipped"),
+    ]
+    assert (bench.read("/srv/a"), bench.read("/srv/b"), bench.read("/srv/count")) == ("1", "none", "abc")
+
+
+def test_the_order_of_variables(bench: Bench) -> None:
+    bench.write("roles/r/defaults/main.yml", "a: default\nsite: default\n")
+    bench.write("roles/r/vars/main.yml", "c: role\n")
+    bench.write(
+        "roles/r/tasks/main.yml",
+        '- {name: in role, copy: {dest: /srv/r, content: "{{ a }} {{ site }} {{ b }} {{ c }} {{ d }}"}}\n',
+    )
+    text = "- hosts: all\n  vars: {b: play, c: play, d: play}\n  roles: [r]\n"
+    bench.play(text, {"d": "extra"})
+    assert bench.read("/srv/r") == "default lab play role extra"
+
+
+def test_omit_leaves_an_argument_out(bench: Bench) -> None:
+    bench.play(tasks("""- {name: x, copy: {dest: /srv/x, content: x, mode: "{{ nobody_set_it | default(omit) }}"}}"""))
+    assert bench.tasks["x"].resource.mode is None  # type: ignore[attr-defined]
+
+
+# -- handlers ----------------------------------------------------------------------------------------------------
+
+HANDLED = """\
+- hosts: all
+  handlers:
+    - {name: second, copy: {dest: /srv/second, content: x}}
+    - {name: first, copy: {dest: /srv/first, content: x}}
+  tasks:
+    - {name: change, copy: {dest: /srv/change, content: x}, notify: [first, second]}
+"""
+
+
+def test_handlers_run_in_their_order_in_the_same_request_and_only_when_notified(bench: Bench) -> None:
+    assert bench.play(HANDLED) == [("change", "changed"), ("second", "changed"), ("first", "changed")]
+    assert len(bench.session.batches) == 1
+    assert bench.play(HANDLED) == [("change", "ok")]
+
+
+def test_handlers_left_by_a_crash_run_at_the_end_of_the_next_play(bench: Bench) -> None:
+    bench.play(HANDLED)
+    PendingHandlers(Machine(str(bench.root))).add(["first"])
+    (bench.root / "srv/first").unlink()
+    assert bench.play(HANDLED) == [("change", "ok"), ("first", "changed")]
+
+
+def test_a_check_foresees_its_handlers(bench: Bench) -> None:
+    assert bench.play(HANDLED, check=True) == [("change", "changed"), ("second", "changed"), ("first", "changed")]
+    assert not (bench.root / "srv/change").exists()
+
+
+@pytest.mark.parametrize("content", ["{{ last.content }}", "{{ last.dest.nothing }}"])
+def test_handlers_that_read_the_last_batch_go_apart(bench: Bench, content: str) -> None:
+    text = f"""\
+- hosts: all
+  handlers: [{{name: tell, copy: {{dest: /srv/told, content: "{content}"}}}}]
+  tasks: [{{name: last, copy: {{dest: /srv/last, content: news}}, register: last, notify: tell}}]
+"""
+    good = "nothing" not in content
+    assert bench.play(text) == [("last", "changed"), ("tell", "changed" if good else "failed")]
+    assert len(bench.session.batches) == (2 if good else 1)
+    assert bench.play(text)[0] == ("last", "ok")
+
+
+# -- failures ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_runs_after_a_failure(bench: Bench) -> None:
+    text = tasks("""
+- {name: bad, copy: {dest: /nowhere/x, content: x}}
+- {name: skipped, copy: {dest: /srv/y, content: x}, when: false}
+- {name: after, copy: {dest: /srv/x, content: x}}
+""")
+    assert bench.play(text) == [("bad", "failed")]
+    assert not (bench.root / "srv/x").exists()
+
+
+def test_ignored_failures_are_results(bench: Bench) -> None:
+    text = tasks("""
+- {name: bad, copy: {dest: /nowhere/x, content: x}, ignore_errors: true, register: bad}
+- {name: after, copy: {dest: /srv/x, content: "{{ bad.msg }}"}, when: bad is failed}
+""")
+    assert bench.play(text) == [("bad", "failed"), ("after", "changed")]
+    assert "/nowhere" in bench.read("/srv/x")
+
+
+def test_a_failing_command_keeps_its_return_code(bench: Bench) -> None:
+    text = tasks(
+        """
+- {name: false, command: /bin/false, ignore_errors: true, register: bad}
+- {name: after, copy: {dest: /srv/x, content: "{{ bad.rc }}"}}
+""".replace("name: false", "name: 'no'")
+    )
+    assert bench.play(text) == [("no", "failed"), ("after", "changed")]
+    assert bench.read("/srv/x") == "1"
+
+
+def test_what_cannot_be_rendered_stops_the_whole_batch_before_it_is_sent(bench: Bench) -> None:
+    text = tasks("""
+- {name: first, copy: {dest: /srv/x, content: x}}
+- {name: bad, copy: {dest: "/srv/{{ ansible_facts.distributio }}", content: x}}
+""")
+    assert bench.play(text) == [("bad", "failed")]
+    assert bench.session.batches == []
+    (error,) = [event.error for _, event in bench.events]
+    assert error is not None
+    assert error["class"] == "TemplateError" and error["where"] == "site.yml:4"
+    assert error["hint"] == "did you mean 'distribution'?"
+
+
+def test_a_value_of_the_wrong_type_is_found_when_it_is_rendered(bench: Bench) -> None:
+    bench.play(tasks("""- {name: x, file: {path: /srv/x, state: "{{ site }}"}}"""))
+    assert "should be absent, directory, file, hard, link or touch, not 'lab'" in bench.why("x")
+    bench.play(tasks("""- {name: x, no_log: true, file: {path: /srv/x, state: "{{ site }}"}}"""))
+    assert "lab" not in bench.why("x")
+
+
+# -- checks ------------------------------------------------------------------------------------------------------
+
+
+def test_a_check_says_what_it_cannot_know(bench: Bench) -> None:
+    text = tasks("""
+- {name: one, copy: {dest: /srv/one, content: "1"}, register: one}
+- {name: reads, copy: {dest: /srv/two, content: "{{ one.size }}"}, register: two}
+- {name: asks, copy: {dest: /srv/three, content: x}, when: one.size > 3}
+- {name: changed, copy: {dest: /srv/four, content: x}, when: one is changed}
+- {name: unchanged, copy: {dest: /srv/five, content: x}, when: not one.changed}
+- {name: loops, copy: {dest: "/srv/{{ item }}", content: x}, loop: "{{ [one.size] }}"}
+- {name: whole, copy: {dest: /srv/six, content: "{{ one }}"}}
+- {name: chain, copy: {dest: /srv/seven, content: x}, when: two is changed}
+- {name: independent, copy: {dest: /srv/eight, content: x}}
+""")
+    assert dict(bench.play(text, check=True)) == {
+        "one": "changed",
+        "reads": "unknown",
+        "asks": "unknown",
+        "changed": "changed",
+        "unchanged": "skipped",
+        "loops": "unknown",
+        "whole": "unknown",
+        "chain": "unknown",
+        "independent": "changed",
+    }
+    assert bench.why("reads") == "after one"
+    assert bench.why("chain") == "after one"
+    assert list((bench.root / "srv").iterdir()) == []
+
+
+def test_a_check_knows_the_result_of_what_is_right_already(bench: Bench) -> None:
+    text = tasks("""
+- {name: one, copy: {dest: /srv/one, content: "1"}, register: one}
+- {name: reads, copy: {dest: /srv/two, content: "{{ one.size }}"}}
+""")
+    bench.play(text)
+    assert bench.play(text, check=True) == [("one", "ok"), ("reads", "ok")]
+
+
+# -- tags --------------------------------------------------------------------------------------------------------
+
+TAGGED = tasks("""
+- {name: a, copy: {dest: /srv/a, content: x}, tags: [a, all_of_it]}
+- {name: b, copy: {dest: /srv/b, content: x}, tags: b}
+- {name: always, copy: {dest: /srv/c, content: x}, tags: always}
+- {name: never, copy: {dest: /srv/d, content: x}, tags: [never, d]}
+- {name: plain, copy: {dest: /srv/e, content: x}}
+""")
+
+
+@pytest.mark.parametrize(
+    ("options", "ran"),
+    [
+        ({}, ["a", "b", "always", "plain"]),
+        ({"tags": {"a"}}, ["a", "always"]),
+        ({"tags": {"d"}}, ["always", "never"]),
+        ({"tags": {"tagged"}}, ["a", "b", "always"]),
+        ({"tags": {"untagged"}}, ["always", "plain"]),
+        ({"skip_tags": {"b"}}, ["a", "always", "plain"]),
+        ({"skip_tags": {"always", "a"}}, ["b", "plain"]),
+        ({"start_at": "always"}, ["always", "plain"]),
+    ],
+)
+def test_tags(bench: Bench, options: dict[str, Any], ran: list[str]) -> None:
+    chosen: dict[str, Any] = {
+        key: value if isinstance(value, str) else frozenset(value) for key, value in options.items()
+    }
+    assert [name for name, status in bench.play(TAGGED, **chosen) if status != "skipped"] == ran
+
+
+# -- files of the controller ---------------------------------------------------------------------------------------
+
+
+def test_a_small_text_travels_inside_its_task(bench: Bench) -> None:
+    bench.write("files/app.conf", "a=1\n")
+    assert bench.play(tasks("- {name: x, copy: {src: app.conf, dest: /etc/app.conf}}")) == [("x", "changed")]
+    assert bench.read("/etc/app.conf") == "a=1\n" and bench.session.fetched == []
+
+
+def test_a_file_keeps_its_name_in_a_directory_of_the_host(bench: Bench) -> None:
+    bench.write("files/app.conf", "a=1\n")
+    assert bench.play(tasks("- {name: x, copy: {src: app.conf, dest: /etc}}")) == [("x", "changed")]
+    assert bench.read("/etc/app.conf") == "a=1\n"
+
+
+def test_a_large_file_is_fetched_once_and_only_when_it_differs(bench: Bench) -> None:
+    data = os.urandom(100_000)
+    (bench.home / "files").mkdir()
+    (bench.home / "files/big").write_bytes(data)
+    text = tasks("- {name: x, copy: {src: big, dest: /srv/big}}")
+    assert bench.play(text) == [("x", "changed")]
+    assert (bench.root / "srv/big").read_bytes() == data
+    assert bench.play(text) == [("x", "ok")]
+    assert bench.session.fetched == [hashlib.sha256(data).hexdigest()]
+
+
+@pytest.mark.parametrize(("src", "below"), [("tree", "/srv/tree"), ("tree/", "/srv")])
+def test_a_directory_is_many_tasks(bench: Bench, src: str, below: str) -> None:
+    bench.write("files/tree/a", "a")
+    bench.write("files/tree/deep/b", "b")
+    found = bench.play(tasks(f'- {{name: x, copy: {{src: {src}, dest: /srv, mode: "0600"}}, register: x}}'))
+    assert [name for name, _ in found] == ["x: .", "x: a", "x: deep", "x: deep/b"]
+    assert bench.read(f"{below}/deep/b") == "b"
+    assert (bench.root / below.lstrip("/") / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_templates_are_rendered_here(bench: Bench) -> None:
+    bench.write(
+        "templates/env.j2", "# {{ ansible_managed }}\n{% for n in [1, 2] %}\nN{{ n }}={{ site }}\n{% endfor %}\n"
+    )
+    bench.play(tasks('- {name: x, template: {src: env.j2, dest: /etc/env, mode: "0600"}}'))
+    assert bench.read("/etc/env") == "# Ansible managed\nN1=lab\nN2=lab\n"
+
+
+def test_results_of_one_play_reach_the_next(bench: Bench) -> None:
+    book = playbook.load(
+        bench.write(
+            "two.yml",
+            "- {hosts: all, tasks: [{copy: {dest: /srv/a, content: x}, register: a}]}\n"
+            '- {hosts: all, tasks: [{copy: {dest: /srv/b, content: "{{ a.changed }}"}}]}\n',
+        )
+    )
+    host, registered = Host("old", "old"), dict[str, Any]()
+    playbook.check_variables(book.plays[1], {}, known=["a"])
+    for play in book.plays:
+        assert [event.status for _, event in run_play(play, host, bench.session, None, Options(), registered)] == [
+            "changed"
+        ]
+    assert bench.read("/srv/b") == "True"

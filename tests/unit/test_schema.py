@@ -1,0 +1,143 @@
+"""Arguments of kinds: types in a playbook's words, names as Ansible has them, help for the misspelt."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
+
+import pytest
+
+from mnemo_ops import schema
+from mnemo_ops.agent.resource import KINDS, Resource
+from mnemo_ops.errors import PlaybookError
+from mnemo_ops.yaml_lines import loads
+
+
+@dataclass(frozen=True)
+class Note(Resource):
+    """A note.
+
+    :param name: what it is called,
+        over two lines.
+    :param state: whether it is there.
+    """
+
+    kind: ClassVar[str] = "note"
+    ALIASES: ClassVar[Mapping[str, str]] = {"title": "name"}
+    FREE_FORM: ClassVar[str] = "name"
+    EXAMPLE: ClassVar[str] = "- note: {name: x}\n"
+
+    name: str
+    state: Literal["present", "absent"] = "present"
+    size: Optional[int] = None
+    mode: Optional[Union[int, str]] = None
+    shown: bool = True
+    tags: Optional[List[str]] = None
+    env: Optional[Dict[str, str]] = None
+    anything: Any = None
+    sha256: Optional[str] = field(default=None, metadata={"internal": True})
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 0:
+            raise ValueError("size is below zero")
+
+
+@pytest.fixture(autouse=True)
+def note(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("note")
+    module.Note = Note  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mnemo_ops.agent.resources.note", module)
+    monkeypatch.setitem(KINDS, "note", "note")
+
+
+def build(text: str) -> Any:
+    args = schema.named("note", loads(text, "x.yml"), "x.yml:1")
+    schema.check("note", args)
+    return schema.build("note", args, "x.yml:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("just a name", {"name": "just a name"}),
+        ("{title: a}", {"name": "a"}),
+        ("{name: 5}", {"name": "5"}),
+        ("{name: a, size: '5'}", {"size": 5}),
+        ("{name: a, mode: 0644}", {"mode": 0o644}),
+        ("{name: a, mode: '0644'}", {"mode": "0644"}),
+        ("{name: a, shown: 'no'}", {"shown": False}),
+        ("{name: a, tags: 'b, c'}", {"tags": ["b", "c"]}),
+        ("{name: a, tags: [1, b]}", {"tags": ["1", "b"]}),
+        ("{name: a, env: {A: 1}}", {"env": {"A": "1"}}),
+        ("{name: a, anything: [1, {b: c}]}", {"anything": [1, {"b": "c"}]}),
+    ],
+)
+def test_values_are_converted_as_in_ansible(text: str, expected: Mapping[str, Any]) -> None:
+    found = build(text)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("{nmae: a}", "note has no argument 'nmae'", "did you mean 'name'?"),
+        ("{name: a, title: b}", "'title' and 'name' are the same argument", ""),
+        ("{state: absent}", "note needs the argument 'name'", "invoke docs note"),
+        (
+            "{name: a, state: presnt}",
+            "'state' of note should be present or absent, not 'presnt'",
+            "did you mean 'present'?",
+        ),
+        ("{name: a, size: big}", "'size' of note should be a whole number, not 'big'", ""),
+        ("{name: a, size: true}", "'size' of note should be a whole number, not true", ""),
+        ("{name: a, size: -1}", "note: size is below zero", "invoke docs note"),
+        ("{name: yes}", "'name' of note should be a text, not true", "write it in quotes, or use | string"),
+        ("{name: 1.10}", "'name' of note should be a text, not 1.1", "write it in quotes, or use | string"),
+        ("{name: }", "'name' of note should be a text, not empty", ""),
+        ("{name: a, env: {A: [1]}}", "'env' of note should be a mapping of texts, not a mapping (A: ", ""),
+        ("{name: a, sha256: b}", "note has no argument 'sha256'", None),
+        ("[a]", "the arguments of note should be a mapping, not a list", None),
+        ("run size=5", "'size=' inside the text of note is not supported yet", None),
+    ],
+)
+def test_mistakes(text: str, message: str, hint: Optional[str]) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        build(text)
+    assert message in caught.value.message
+    assert caught.value.where == "x.yml:1"
+    assert hint is None or caught.value.hint == hint
+
+
+def test_templates_wait_until_they_are_rendered() -> None:
+    args = schema.named("note", loads("{name: '{{ x }}', size: '{{ y }}'}", "x.yml"), "x.yml:1")
+    schema.check("note", args)
+    with pytest.raises(PlaybookError, match="should be a whole number, not 'big'"):
+        schema.build("note", {"name": "a", "size": "big"}, "x.yml:1")
+    assert schema.build("note", {"name": True}, "x.yml:1").name == "True"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["file", "ansible.builtin.file", "ansible.legacy.file"])
+def test_collections(name: str) -> None:
+    assert schema.kind_of(name) == "file"
+    assert schema.kind_of("community.docker.docker_volume") == "docker_volume"
+    assert schema.kind_of("other.collection.file") == ""
+
+
+def test_docs() -> None:
+    text = schema.describe("ansible.builtin.note" if "note" not in KINDS else "note")
+    assert text.startswith("note: A note.\n")
+    assert "  name: a text; required; also called title\n      what it is called, over two lines.\n" in text
+    assert "  state: present or absent; default 'present'\n" in text
+    assert "sha256" not in text and text.endswith("  - note: {name: x}\n")
+    with pytest.raises(PlaybookError) as caught:
+        schema.describe("fiel")
+    assert caught.value.hint == "did you mean 'file'?"
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+def test_every_kind_has_a_page(kind: str) -> None:
+    text = schema.describe(kind)
+    assert "Example:" in text
+    assert not [one for one in schema.fields_of(kind).values() if not one.doc], "an argument without a word"

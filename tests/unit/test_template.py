@@ -1,0 +1,188 @@
+"""Templates: types, laziness, Ansible's filters, and errors that name what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnemo_ops.errors import TemplateError
+from mnemo_ops.template import OMIT, Scope, Unready, condition, render, render_file, without_omitted
+from mnemo_ops.template_uses import uses, variables_of
+
+VARS = {
+    "site": "lab",
+    "port": 8080,
+    "names": ["a", "{{ site }}"],
+    "through": "{{ names }}",
+    "nested": {"deep": {"site": "{{ site }}"}},
+    "flag": "false",
+    "one": "{{ other }}",
+    "other": "{{ one }}",
+    "broken": "{{ nowhere }}",
+}
+RESULT = {"changed": True, "failed": False, "skipped": False, "stdout": "{{ site }}"}
+
+
+@pytest.fixture
+def scope() -> Scope:
+    return Scope().plus(VARS).plus({"result": RESULT, "later": Unready("later")}, final=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ port }}", 8080),
+        ("port {{ port }}", "port 8080"),
+        ("{{ port }}\n", "8080\n"),
+        ("{{ through }}", ["a", "lab"]),
+        ("{{ nested.deep.site }}", "lab"),
+        ("{{ result.stdout }}", "{{ site }}"),
+        ("{{ missing.a.b | default('x') }}", "x"),
+        ("{{ names | map('upper') }}", ["A", "LAB"]),
+        ("{% for name in names %}{{ name }},{% endfor %}", "a,lab,"),
+        ("{{ '1' }}", "1"),
+        ("{{ {'a': {'b': 1}} }}", {"a": {"b": 1}}),
+        ("{{ none }}", None),
+        ("no template", "no template"),
+        ("{{ 'yes' | bool }}", True),
+        ("{{ '5' | int + 1 }}", 6),
+        ("{{ {'a': 1} | combine({'b': 2}) }}", {"a": 1, "b": 2}),
+        ("{{ {'a': {'x': 1}} | combine({'a': {'y': 2}}, recursive=true) }}", {"a": {"x": 1, "y": 2}}),
+        ("{{ {'a': 1} | dict2items }}", [{"key": "a", "value": 1}]),
+        ("{{ [{'key': 'a', 'value': 1}] | items2dict }}", {"a": 1}),
+        ("{{ '/a/b.c' | basename }} {{ '/a/b.c' | dirname }}", "b.c /a"),
+        ("{{ 'a1b2' | regex_replace('[0-9]', '#') }}", "a#b#"),
+        ("{{ 'v1.2' | regex_search('v(\\\\d)', '\\\\1') }}", ["1"]),
+        ("{{ 'x' | b64encode | b64decode }}", "x"),
+        ("{{ 'x' | hash('sha256') | length }}", 64),
+        ("{{ 'a b' | quote }}", "'a b'"),
+        ("{{ true | ternary('a', 'b') }}", "a"),
+        ("{{ 'a\nb' | splitlines }}", ["a", "b"]),
+        ("{{ names | to_json }}", '["a", "lab"]'),
+        ("{{ '[1]' | from_json }}", [1]),
+        ("{{ {'b': [1], 'a': 2} | to_nice_yaml }}", "a: 2\nb:\n    - 1\n"),
+        ("{{ {'a': 1} | to_nice_json }}", '{\n    "a": 1\n}'),
+        ("{{ [1, [2, [3]]] | flatten(levels=1) }}", [1, 2, [3]]),
+        ("{{ 'x' | ansible.builtin.b64encode }}", "eA=="),
+        ("{{ result is changed }} {{ result is failed }} {{ result is succeeded }}", "True False True"),
+        ("{{ '1.10' is version('1.9', '>') }}", True),
+        ("{{ 'abc' is match('b') }} {{ 'abc' is search('b') }}", "False True"),
+        ("{{ missing is defined }}", False),
+        ("{{ broken | default('x') }} {{ broken if false else 'y' }}", "x y"),
+    ],
+)
+def test_values(scope: Scope, text: str, expected: Any) -> None:
+    found = render(text, scope)
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("{{ sit }}", "'sit' is undefined", "did you mean 'site'?"),
+        ("{{ nested.dep }}", "has no attribute 'dep'", "did you mean 'deep'?"),
+        ("{{ broken }}", "'nowhere' is undefined", "did you mean 'other'?"),
+        ("{{ zzz }}", "'zzz' is undefined", "define it, pass --vars, or use default()"),
+        ("{{ [sit] }}", "'sit' is undefined", "did you mean 'site'?"),
+        ("{{ -sit }}", "'sit' is undefined", "did you mean 'site'?"),
+        ("{{ one }}", "variable 'one' refers to itself: one → other → one", ""),
+        ("{{ site | defualt(1) }}", "there is no filter 'defualt'", "did you mean 'default'?"),
+        ("{{ site is defind }}", "there is no test 'defind'", "did you mean 'defined'?"),
+        ("{{ site", "not a valid template", ""),
+        ("{{ site + 1 }}", "the template fails: TypeError", ""),
+        ("{{ site | mandatory('x') }} {{ y | mandatory('give y') }}", "give y", ""),
+        ("{% include 'x' %}", "include, import and extends in templates are not supported yet", ""),
+        ("{{ lookup('fiel', 'x') }}", "lookup 'fiel' is not supported yet", "did you mean 'file'?"),
+        ("{{ site is changed }}", "needs a registered result", ""),
+    ],
+)
+def test_errors(scope: Scope, text: str, message: str, hint: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render(text, scope, "x.yml:3")
+    assert message in caught.value.message
+    assert (caught.value.where, caught.value.hint, caught.value.exit_code) == ("x.yml:3", hint, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ later }}",
+        "x{{ later }}",
+        "{{ later.x | default('a guess') }}",
+        "{{ [later] }}",
+        "{{ later | to_json }}",
+        "{{ later == 1 }}",
+        "{{ later > 1 }}",
+        "{{ 'x' in later }}",
+        "{{ later | length }}",
+        "{% for i in [1] %}{{ later }}{% endfor %}",
+        "{{ through_later }}",
+    ],
+)
+def test_a_variable_without_a_value_yet_is_told_apart(scope: Scope, text: str) -> None:
+    with pytest.raises(Unready, match="later"):
+        render(text, scope.plus({"through_later": "{{ later }}"}))
+
+
+def test_what_does_not_need_the_value_is_rendered(scope: Scope) -> None:
+    assert render("{{ site if true else later }}", scope) == "lab"
+    assert condition("later is defined", scope)
+    assert condition("soon is changed and not soon.failed", scope.plus({"soon": Unready("soon", RESULT)}, final=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("port > 80 and site == 'lab'", True),
+        ("flag", False),
+        ("names", True),
+        ("not flag | bool", True),
+        ("True", True),
+    ],
+)
+def test_conditions(scope: Scope, text: str, expected: bool) -> None:
+    assert condition(text, scope) is expected
+
+
+def test_a_text_is_not_a_condition(scope: Scope) -> None:
+    with pytest.raises(TemplateError, match="is the text 'lab', not true or false"):
+        condition("site", scope)
+
+
+def test_omit(scope: Scope) -> None:
+    found = render({"a": "{{ x | default(omit) }}", "b": ["{{ omit }}", 1]}, scope)
+    assert found["a"] is OMIT and without_omitted(found) == {"b": [1]}
+
+
+def test_lookups(scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNEMO_TEST", "from env")
+    (tmp_path / "f").write_text("from file\n")
+    (tmp_path / "t").write_text("from {{ site }}")
+    here = Scope([tmp_path], [tmp_path]).plus(VARS)
+    assert render("{{ lookup('env', 'MNEMO_TEST') }}", here) == "from env"
+    assert render("{{ lookup('file', 'f') }}|{{ lookup('template', 't') }}", here) == "from file|from lab"
+
+
+def test_a_template_file_names_its_own_line(scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "env.j2"
+    path.write_text("# {{ site }}\n{% if port %}\na\n{% endif %}\nb\n")
+    assert render_file(path, scope) == "# lab\na\nb\n"
+    for text, line in (
+        ("1\n{% if port %}\n{{ sit }}\n{% endif %}\n", 3),
+        ("1\n\n{{ x |\n", 3),
+        ("1\n{% endif %}\n", 2),
+    ):
+        path.write_text(text)
+        with pytest.raises(TemplateError) as caught:
+            render_file(path, scope)
+        assert caught.value.where == f"env.j2:{line}"
+
+
+def test_what_a_template_reads() -> None:
+    text = "{{ a.b }} {% for i in c %}{{ i }}{% endfor %}{% set d = e %}{{ d }} {{ f | default(g) }} {{ lookup('x') }}"
+    assert variables_of(text) == {"a", "c", "e", "f", "g"}
+    assert {use.name for use in uses(text) if use.guarded} == {"f"}
+    assert [(use.name, use.line) for use in uses("{{ a }}\n{{ b is defined }}")] == [("a", 1), ("b", 2)]
