@@ -103,7 +103,7 @@ def variable_files(directory: Path, name: str) -> list[Path]:
 
 
 def load_variables(path: Path, error: Type[UsageError], where: str = "") -> Table:
-    """A file of variables, named at ``where``. :raises UsageError: (``error``) it is not a mapping; with file and line (2)."""
+    """A file of variables, named at ``where``. :raises UsageError: (``error``) it is not a mapping (2)."""
     data = yaml_lines.load(path, error, where)
     if data is None:
         return Table(shown(path), 1, error)

@@ -89,7 +89,7 @@ class Table(dict[Any, Any]):
         return value
 
     def only(self, what: str, known: Collection[str], later: Collection[str] = ()) -> None:
-        """Refuse any other key; ``later`` are those of Ansible that we do not have yet. ``what`` comes with its article."""
+        """Refuse any other key of ``what`` (with article); ``later``: those of Ansible we do not have yet."""
         for key in self:
             if key in known:
                 continue
