@@ -232,9 +232,10 @@ def _single(tree: nodes.Template) -> Optional[nodes.Expr]:
 @functools.lru_cache(maxsize=8192)
 def _compile(text: str) -> tuple[Template, bool]:
     """The template, and whether it is one expression, whose value it leaves in ``result``."""
-    single = _single(ENVIRONMENT.parse(text))
+    tree = ENVIRONMENT.parse(text)
+    single = _single(tree)
     if single is None:
-        return ENVIRONMENT.from_string(text), False
+        return ENVIRONMENT.from_string(tree), False
     assign = nodes.Assign(nodes.Name("result", "store", lineno=1), single, lineno=1)
     return ENVIRONMENT.from_string(nodes.Template([assign], lineno=1)), True
 
