@@ -1,0 +1,50 @@
+"""The deep check of a running stack: what `/health` alone would not prove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, List, Mapping
+
+from mnemo_ops.agent import project
+from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.actions.prove import check_health
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.errors import StepFailed
+
+
+@dataclass(frozen=True)
+class Smoke(Action):
+    """SQL answers, the application may write where it must, health is 200, and every container runs.
+
+    :param health: service -> ``port/path``. :param writable: service -> directories inside it.
+    :raises StepFailed: names what is wrong (6).
+    """
+
+    stack: Mapping[str, Any]
+    health: Mapping[str, str]
+    writable: Mapping[str, Any]
+    kind: ClassVar[str] = "smoke"
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        found = project.containers(machine, stack.project)
+        wrong: List[str] = [f"{each.service} is {each.state}" for each in found.values() if not each.running]
+        yield Progress(note="asking the database")
+        server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+        version = server.facts()["version"]
+        for service, directories in self.writable.items():
+            for directory in directories:
+                yield Progress(note=f"{service} writes {directory}")
+                probe = f"{directory}/.mnemo-probe"
+                script = f"echo probe > {probe} && cat {probe} && rm {probe}"
+                argv = ["docker", "exec", project.one(found, service).name, "sh", "-c", script]
+                if machine.run(argv, check=False).rc != 0:
+                    wrong.append(f"{service} may not write {directory}")
+        for service, where in self.health.items():
+            yield Progress(note=f"health of {service}")
+            check_health(machine, found, service, where, wrong)
+        if wrong:
+            raise StepFailed("the stack runs, but: " + "; ".join(wrong), hint="docker compose logs shows why")
+        return {"postgres": version, "containers": len(found), "health": "200"}
