@@ -131,6 +131,8 @@ class AgentSession:
         request = {
             "op": "converge",
             "check": batch.check,
+            # a check writes no list down: what earlier requests of it notified travels along
+            "notified": list(self.pending_handlers) if batch.check else [],
             "tasks": [_row(task) for task in batch.tasks],
             "handlers": [_row(task) for _, task in batch.handlers],
             "handler_names": [name for name, _ in batch.handlers],

@@ -196,6 +196,8 @@ class Machine:
     def keep_program(self) -> str:
         """Path of the agent's own zip on disk, for units that must run when nobody is connected."""
         data = self.program()
+        if not data:
+            raise MnemoError("this process does not know its own program: this is a bug")
         path = f"{self.state_dir}/agent-{hashlib.sha256(data).hexdigest()[:12]}.zip"
         if self.stat(path) is None:
             self.mkdir(self.state_dir, 0o700)

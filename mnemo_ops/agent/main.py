@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -191,10 +192,23 @@ def main(bundle_fd: int) -> None:
 
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
-    job.run(_machine(), where)
+    job.run(_from_disk(), where)
 
 
 def run_watchdog() -> None:
     """Entry point of the lease timer's unit."""
-    for name in lease.expire(_machine()):
+    for name in lease.expire(_from_disk()):
         print(f"lease {name} expired: what it covered was undone")
+
+
+def _from_disk() -> Machine:
+    """The machine of a unit, whose program is the zip it was started from (the first of its import path)."""
+    machine = _machine()
+    program = sys.path[0]
+
+    def read() -> bytes:
+        with open(program, "rb") as file:
+            return file.read()
+
+    machine.program = read
+    return machine

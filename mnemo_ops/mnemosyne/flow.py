@@ -8,6 +8,7 @@ from typing import Any
 
 from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.action import Report as Answer
+from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
@@ -28,15 +29,20 @@ class Flow:
 
     def act(self, host: Host, action: Action, job: str = "") -> Answer:
         """Do a deed on a host as root, its progress shown; with ``job`` it outlives the connection."""
+        title = action.kind.replace("_", " ")
 
         def watch(event: Event) -> None:
-            self.report.progress(host.name, event)
+            self.report.progress(host.name, event, title)
 
         return self.fleet.session(host).act(action, job=job, watch=watch)
 
     def ready(self, host: Host, action: Action) -> Answer:
         """A deed's read-only preflight on a host."""
         return self.fleet.session(host).ready(action)
+
+    def forget(self, host: Host, id: str) -> None:
+        """Remove the traces of a run's jobs from a host."""
+        self.act(host, Forget(id))
 
     def settings(self, host: Host) -> Settings:
         return settings(host)

@@ -71,6 +71,12 @@ def _direction(old: Side, new: Side) -> list[str]:
     found = []
     if not old.runs:
         found.append(f"{old.name} runs no stack")
+    fence = new.survey["fence"]
+    if fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]:
+        found.append(
+            f"run {fence['run']} moved the stack from {new.name} to {old.name}: this is the other direction, "
+            f"and what is on {new.name} is the older copy"
+        )
     if new.holds:
         few = ", ".join(new.holds[:4]) + (f" and {len(new.holds) - 4} more" if len(new.holds) > 4 else "")
         found.append(f"{new.name} already holds a stack ({few}); nothing is ever copied over it")

@@ -24,6 +24,7 @@ def restore(flow: Flow, host: Host, wanted: str) -> dict[str, Any]:
     flow.ready(host, action)
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
     result = flow.act(host, action, job=f"{id}-restore-{new_id()[-4:]}")
+    flow.forget(host, id)
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id} is in place and serving; what it replaced is kept")
     flow.report.say(f"  -> to take it back: invoke restore --undo --host {host.name}")
@@ -37,6 +38,7 @@ def undo(flow: Flow, host: Host) -> dict[str, Any]:
     plan = flow.ready(host, action)
     flow.report.step(f"put back what the restore of {plan['id']} replaced")
     result = flow.act(host, action, job=f"{plan['id']}-undo-{new_id()[-4:]}")
+    flow.forget(host, plan["id"])
     flow.report.host(host.name).add("changed")
     flow.report.extra.update(id=plan["id"], undone=True)
     return result
