@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import threading
@@ -30,11 +31,11 @@ def _refuse_ssh(self: paramiko.Transport, *_: object, **__: object) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whoever needs loopback asks for the fixture ``loopback``; nobody gets more."""
     if not is_closed(request.path):
+        yield
         return
-    monkeypatch.setattr(paramiko.Transport, "start_client", _refuse_ssh)
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: tuple[str, int]) -> None:
@@ -43,7 +44,10 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             _refuse_to_connect(self, address)
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which it may undo
+        patch.setattr(paramiko.Transport, "start_client", _refuse_ssh)
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
 
 
 @pytest.fixture
@@ -63,8 +67,11 @@ def _descriptors() -> dict[str, str]:
 
 def _children() -> set[str]:
     """Process ids, zombies included."""
-    lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
-    return {pid for found in lists for pid in found.split()}
+    found: set[str] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # that thread just ended
+            found |= set(path.read_text().split())
+    return found
 
 
 def held() -> set[str]:

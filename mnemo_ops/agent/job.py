@@ -7,6 +7,7 @@ hold secrets) and ``state.json`` (written by rename; the last one holds the repo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -18,7 +19,6 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, ChannelLost, MnemoError, from_json
 
 STARTING = 20.0  # seconds a unit may take to write its first state
-PULSE = 5.0  # a living job writes its state at least this often (seconds)
 
 
 def directory(machine: Machine, name: str) -> str:
@@ -35,7 +35,12 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool 
     :param attach: after a reconnect: one that ended badly meanwhile is not started again either.
     """
     state = read_state(machine, name)
-    if state is not None and ("report" in state or (attach and "error" in state) or is_alive(machine, name)):
+    failed = state is not None and "error" in state
+    if state is not None and ("report" in state or (attach and failed)):
+        return
+    if failed:  # its last word was written, but its process may still be ending
+        machine.wait_until(f"the end of the failed job {name}", lambda: not is_alive(machine, name), 10.0)
+    elif is_alive(machine, name):
         return
     where = directory(machine, name)
     machine.remove(where)
@@ -134,4 +139,5 @@ def run(machine: Machine, where: str) -> None:
 
 def _renew(machine: Machine, ended: threading.Event) -> None:
     while not ended.wait(5.0):
-        lease.renew_held(machine)
+        with contextlib.suppress(MnemoError, OSError):  # a disk that is full for a moment must not end the renewals
+            lease.renew_held(machine)

@@ -23,19 +23,28 @@ HERE = Path(__file__).parent
 HOST = Host("here", "here", local=True)
 
 
+REAL = bundle.bundle()
+REGISTRY = b"KINDS: Dict[str, str] = {"
+MORE = (("resource", "resources", "probe"), ("action", "actions", "dawdle"))  # registry, package, kind
+
+
 @functools.cache
-def with_probe(blob: bytes) -> bytes:
-    """The agent's zip with one kind more: tests/wire/probe.py."""
-    registry, mark = "mnemo_ops/agent/resource.py", b"KINDS: Dict[str, str] = {"
+def with_probe(blob: bytes, tools: str = "") -> bytes:
+    """The agent's zip with one kind (probe.py) and one action (dawdle.py) more; ``tools`` comes first in its PATH."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(lzma.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == registry:
-                assert data.count(mark) == 1
-                data = data.replace(mark, mark + b'"probe": "probe",')
+        files = {name: old.read(name) for name in old.namelist()}
+        for registry, package, kind in MORE:
+            name = f"mnemo_ops/agent/{registry}.py"
+            assert files[name].count(REGISTRY) == 1
+            files[name] = files[name].replace(REGISTRY, REGISTRY + f'"{kind}": "{kind}",'.encode())
+            files[f"mnemo_ops/agent/{package}/{kind}.py"] = (HERE / f"{kind}.py").read_bytes()
+        if tools:
+            machine, path = "mnemo_ops/agent/machine.py", b'SEARCH_PATH = "'
+            assert files[machine].count(path) == 1
+            files[machine] = files[machine].replace(path, path + tools.encode() + b":")
+        for name, data in files.items():
             new.writestr(name, data)
-        new.writestr("mnemo_ops/agent/resources/probe.py", (HERE / "probe.py").read_bytes())
     return lzma.compress(out.getvalue(), preset=1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from agents import HOST, RawAgent, with_probe
+from agents import HOST, REAL, RawAgent, with_probe
 
 from mnemo_ops import bundle
 from mnemo_ops.local import LocalPipe
@@ -28,7 +28,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def probed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blob = with_probe(bundle.bundle())
+    blob = with_probe(REAL)
     monkeypatch.setattr(bundle, "bundle", lambda: blob)
 
 

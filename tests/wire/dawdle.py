@@ -1,0 +1,38 @@
+"""An action for tests only, shipped inside the agent's zip: takes its time and writes down what it did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Refused, VerificationFailed
+
+
+@dataclass(frozen=True)
+class Dawdle(Action):
+    """``steps`` lines in the file ``path``, ``seconds`` apart; then ``fail`` with that text."""
+
+    kind: ClassVar[str] = "dawdle"
+
+    path: str
+    steps: int = 3
+    seconds: float = 0.0
+    fail: str = ""
+    password: str = ""
+
+    def ready(self, machine: Machine) -> dict[str, int]:
+        if self.fail:
+            raise Refused(self.fail)
+        return {"steps": self.steps}
+
+    def run(self, machine: Machine) -> Deed:
+        for step in range(self.steps):
+            machine.append(self.path, b"step\n")
+            yield Progress(step, self.steps, "dawdling")
+            time.sleep(self.seconds)
+        if self.fail:
+            raise VerificationFailed(self.fail, hint="look again")
+        return {"steps": self.steps}
