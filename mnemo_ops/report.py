@@ -7,7 +7,6 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, TextIO
 

@@ -84,8 +84,8 @@ def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event
         left = Change.between(after, desired)
         if left:
             reduced = left.reduced()
-            shown = after if task.register else reduced.before
-            return Event(task.id, "failed", shown, reduced.after, why=_still_wrong(reduced, after))
+            seen = after if task.register else reduced.before
+            return Event(task.id, "failed", seen, reduced.after, why=_still_wrong(reduced, after))
     shown = change.reduced()
     return Event(task.id, "changed", shown.before, after if task.register else shown.after)
 
