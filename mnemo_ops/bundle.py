@@ -6,9 +6,9 @@ that compresses each for itself would take.
 
 from __future__ import annotations
 
+import bz2
 import functools
 import io
-import lzma
 import shlex
 import zipfile
 from pathlib import Path
@@ -20,7 +20,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 # Skips a password sudo did not ask for, reads exactly N bytes of stdin into an anonymous file, puts it on the import
 # path, and hands over.
 _STAGE = (
-    "import os,sys,lzma;n={size};f=os.memfd_create('mnemo');c=b'-';z=b''\n"
+    "import bz2,os,sys;n={size};f=os.memfd_create('mnemo');c=b'-';z=b''\n"
     "while c!=b'\\0':\n"
     " c=os.read(0,1)\n"
     " if not c:sys.exit(3)\n"
@@ -28,7 +28,7 @@ _STAGE = (
     " b=os.read(0,n-len(z))\n"
     " if not b:sys.exit(3)\n"
     " z+=b\n"
-    "with os.fdopen(os.dup(f),'wb') as m:m.write(lzma.decompress(z))\n"
+    "with os.fdopen(os.dup(f),'wb') as m:m.write(bz2.decompress(z))\n"
     "sys.path.insert(0,'/proc/self/fd/%d'%f)\n"
     "from mnemo_ops.agent.main import main;main(f)"
 )
@@ -43,7 +43,7 @@ def bundle() -> bytes:
         for source in sources:
             name = "mnemo_ops/" + source.relative_to(_ROOT).as_posix()
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), source.read_bytes())
-    return lzma.compress(out.getvalue(), preset=9)
+    return bz2.compress(out.getvalue())
 
 
 def shipment() -> bytes:

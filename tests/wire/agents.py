@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import functools
 import io
-import lzma
 import os
 import shutil
 import subprocess
@@ -32,7 +32,7 @@ MORE = (("resource", "resources", "probe"), ("action", "actions", "dawdle"))  # 
 def with_probe(blob: bytes, tools: str = "") -> bytes:
     """The agent's zip with one kind (probe.py) and one action (dawdle.py) more; ``tools`` comes first in its PATH."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(lzma.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
+    with zipfile.ZipFile(io.BytesIO(bz2.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
         files = {name: old.read(name) for name in old.namelist()}
         for registry, package, kind in MORE:
             name = f"mnemo_ops/agent/{registry}.py"
@@ -45,7 +45,7 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
             files[machine] = files[machine].replace(path, path + tools.encode() + b":")
         for name, data in files.items():
             new.writestr(name, data)
-    return lzma.compress(out.getvalue(), preset=1)
+    return bz2.compress(out.getvalue(), 1)
 
 
 def interpreters() -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
 import json
-import lzma
 import os
 import signal
 import subprocess
@@ -95,7 +95,7 @@ def tools(tmp_path: Path) -> Iterator[Path]:
 def machine(tools: Path, state: Path) -> Machine:
     """This machine with that systemd and the agent's real zip."""
     made = Machine(search_path=f"{tools}:/usr/bin:/bin", state_dir=str(state))
-    made.program = lambda: lzma.decompress(bundle.bundle())
+    made.program = lambda: bz2.decompress(bundle.bundle())
     return made
 
 
