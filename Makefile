@@ -1,0 +1,52 @@
+# make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
+# make test   everything: set-up, linters, types, tests without and with servers
+# make check  the quick half of it: no servers
+# make bench  round trips and times, over a delaying proxy
+# make clean  what make made in this directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo demo-down test check lint fast lab bench clean
+
+$(STAMP): pyproject.toml constraints.txt scripts/machine.sh
+	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
+	@echo "python environment in $(VENV)"
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(PYTHON) -m mnemo_ops.lab.demo
+
+demo-down: $(STAMP)
+	@$(VENV)/bin/mnemo-ops lab.down
+
+test: check lab
+
+check: lint fast
+
+lint: $(STAMP)
+	@echo "== lint"
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+fast: $(STAMP)
+	@scripts/machine.sh sshd=openssh-server
+	@echo "== unit, contract, wire, bench: no servers"
+	@$(VENV)/bin/pytest tests/unit tests/contract tests/wire tests/bench
+
+lab: $(STAMP)
+	@echo "== lab: real servers"
+	@$(VENV)/bin/pytest -s tests/lab
+
+bench: $(STAMP)
+	@scripts/machine.sh sshd=openssh-server
+	@$(PYTHON) tests/bench/bench.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
