@@ -98,9 +98,7 @@ def _first(load: Load, show: Demo) -> None:
 
 def _recap(show: Demo, document: dict[str, Any], path: Path) -> None:
     show.say("done")
-    print(
-        f"  documents acknowledged {document['documents_acknowledged']}, found whole on new {document['documents_found']}"
-    )
+    print(f"  documents acknowledged {document['documents_acknowledged']}, whole on new {document['documents_found']}")
     print(
         f"  write outage {document['write_outage_seconds']:.1f} s, {document['bytes_in_outage'] / 1e6:.1f} MB inside it"
     )
