@@ -125,7 +125,7 @@ def test_an_agent_that_never_starts_says_why(open_session: Open) -> None:
 
 
 def test_a_long_task_beats(open_session: Open, tmp_path: Path) -> None:
-    events = list(open_session().converge(batch(Probe(str(tmp_path / "a")), Probe(str(tmp_path / "b"), seconds=2.3))))
+    events = list(open_session().converge(batch(Probe(str(tmp_path / "a")), Probe(str(tmp_path / "b"), seconds=1.3))))
     beats = [event for event in events if event.status == "progress" and event.id == "task 2"]
-    assert len(beats) >= 2
+    assert beats and beats[-1].after is not None and beats[-1].after["elapsed"] > 0.5
     assert [event.id for event in events if event.status == "changed"] == ["task 1", "task 2"]

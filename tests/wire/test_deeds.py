@@ -233,7 +233,7 @@ def test_closing_does_not_reconnect_and_the_job_goes_on(
     began = time.monotonic()
     threading.Timer(0.5, session.close).start()
     with pytest.raises(ChannelLost):
-        session.act(Dawdle(str(tmp_path / "log"), steps=8, seconds=0.3), job="j1")
+        session.act(Dawdle(str(tmp_path / "log"), steps=5, seconds=0.3), job="j1")
     assert time.monotonic() - began < 2
     assert not session.alive and job.is_alive(machine, "j1")
-    assert end(machine)[1] == {"steps": 8}
+    assert end(machine)[1] == {"steps": 5}

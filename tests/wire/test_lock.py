@@ -95,11 +95,11 @@ def test_a_silent_controller_loses_it_between_two_tasks_also(raw_agent: Raw, tmp
 
 def test_pings_keep_it(raw_agent: Raw) -> None:
     agent = raw_agent()
-    assert agent.hello(lock=OWNER, deaf=1.0)
-    end = time.monotonic() + 2.5
+    assert agent.hello(lock=OWNER, deaf=0.6)
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         agent.send(op="ping")
-        time.sleep(0.2)
+        time.sleep(0.1)
     assert agent.process.poll() is None
     assert not is_free(raw_agent)
 
