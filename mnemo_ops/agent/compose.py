@@ -29,7 +29,12 @@ def is_installed(machine: Machine) -> bool:
 
     def read() -> str:
         done = machine.ask(["docker", "compose", "version", "--format", "json"], check=False)
-        return str(json.loads(done.out)["version"]) if done.rc == 0 else ""
+        if done.rc == 0:
+            return str(json.loads(done.out)["version"])
+        docker.ask(
+            machine, "version", "--format", "{{.Server.Version}}"
+        )  # broken altogether, or only without the plugin?
+        return ""
 
     version: str = machine.once("docker/compose", read)
     numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]

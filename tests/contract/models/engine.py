@@ -1,0 +1,206 @@
+"""A model of the docker command line: volumes, networks, images and containers, with the engine's own refusals."""
+
+# ruff: noqa: PTH103, PTH106, PTH118, PTH123
+from __future__ import annotations
+
+import os
+import sys
+import time
+import zlib
+
+from state import dumps, fail, load, loads, options, save
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VALUED = {
+    "--format",
+    "--filter",
+    "--driver",
+    "--opt",
+    "--label",
+    "--subnet",
+    "--gateway",
+    "--ip-range",
+    "--input",
+    "--tail",
+}
+HEALTHY_AFTER = 0.3  # seconds a container with a healthcheck is "starting"
+EMPTY: dict[str, Any] = {"volumes": {}, "networks": {}, "images": {}, "containers": {}}
+
+
+def main(root: str, argv: list[str]) -> None:
+    if argv[0].endswith("dockerd"):
+        return validate(root, argv[2].partition("=")[2])
+    state = load(root, "docker", EMPTY)
+    if argv[1] == "compose":
+        import composing
+
+        return composing.main(root, state, argv[2:])
+    found, rest = options(argv[1:], VALUED)
+    verbs = {"volume": volume, "network": network, "image": image, "container": container}
+    if rest[0] in verbs:
+        return verbs[rest[0]](root, state, rest[1], rest[2:], found)
+    single = {"version": version, "info": info, "ps": ps, "pull": pull, "load": load_images, "logs": logs}
+    return single[rest[0]](root, state, rest[1:], found)
+
+
+def digest(value: Any) -> str:
+    """64 hex digits, cheaply."""
+    text = dumps(value).encode()
+    return "".join(f"{zlib.crc32(text, start):08x}" for start in range(8))
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
+
+
+def matches(labels: dict[str, str], found: dict[str, list[str]]) -> bool:
+    wanted = [one.partition("=")[2].partition("=") for one in found.get("--filter", []) if one.startswith("label=")]
+    return all(labels.get(key) == value for key, _, value in wanted)
+
+
+def volume(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
+    volumes = state["volumes"]
+    if verb == "ls":
+        print("\n".join(volumes))
+    elif verb == "inspect":
+        print(dumps([volumes[name] for name in names]))
+    elif verb == "create":
+        add_volume(
+            root, state, names[0], found["--driver"][0], pairs(found.get("--opt", [])), pairs(found.get("--label", []))
+        )
+    elif verb == "rm":
+        for row in state["containers"].values():
+            if names[0] in row["Volumes"]:
+                fail(f"Error response from daemon: remove {names[0]}: volume is in use")
+        os.rmdir(os.path.join(root, volumes.pop(names[0])["Mountpoint"].lstrip("/")))
+        save(root, "docker", state)
+
+
+def add_volume(root: str, state: Any, name: str, driver: str, opts: dict[str, str], labels: dict[str, str]) -> None:
+    where = f"/var/lib/docker/volumes/{name}/_data"
+    os.makedirs(root + where, exist_ok=True)
+    row = {"Name": name, "Driver": driver, "Options": opts or None, "Labels": labels or None, "Mountpoint": where}
+    state["volumes"].setdefault(name, row)
+    save(root, "docker", state)
+
+
+def network(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
+    networks = state["networks"]
+    if verb == "ls":
+        print("\n".join(row["Id"][:12] for row in networks.values() if matches(row["Labels"], found)))
+    elif verb == "inspect":
+        print(dumps([row for row in networks.values() if row["Id"][:12] in names]))
+    elif verb == "create":
+        config = [{"Subnet": subnet} for subnet in found.get("--subnet", [])]
+        for place, gateway in enumerate(found.get("--gateway", [])):
+            config[place]["Gateway"] = gateway
+        add_network(
+            root, state, names[0], found["--driver"][0], config, pairs(found.get("--label", [])), "--internal" in found,
+            pairs(found.get("--opt", [])),
+        )  # fmt: skip
+    elif verb == "rm":
+        for row in state["containers"].values():
+            if names[0] in row["Networks"]:
+                fail(
+                    f"Error response from daemon: error while removing network: network {names[0]} has active endpoints"
+                )
+        networks.pop(names[0])
+        save(root, "docker", state)
+
+
+def add_network(
+    root: str, state: Any, name: str, driver: str, config: list[dict[str, str]], labels: dict[str, str],
+    internal: bool = False, opts: Any = None,
+) -> None:  # fmt: skip
+    if name in state["networks"]:
+        fail(f"Error response from daemon: network with name {name} already exists")
+    for row in state["networks"].values() if config else ():
+        import ipaddress
+
+        for theirs in row["IPAM"]["Config"]:
+            for mine in config:
+                if ipaddress.ip_network(mine["Subnet"]).overlaps(ipaddress.ip_network(theirs["Subnet"])):
+                    fail("Error response from daemon: Pool overlaps with other one on this address space")
+    state["networks"][name] = {
+        "Name": name, "Id": digest([name, time.time()]), "Driver": driver, "Options": opts or {}, "Labels": labels,
+        "Internal": internal, "Attachable": False, "IPAM": {"Driver": "default", "Config": config},
+    }  # fmt: skip
+    save(root, "docker", state)
+
+
+def image(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
+    if verb == "ls":
+        for ref, id in state["images"].items():
+            name, _, tag = ref.rpartition(":")
+            print(dumps({"Repository": name, "Tag": tag, "Digest": "<none>", "ID": id}))
+    elif verb == "rm":
+        if names[0] not in state["images"]:
+            fail(f"Error response from daemon: No such image: {names[0]}")
+        del state["images"][names[0]]
+        save(root, "docker", state)
+
+
+def pull(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    registry = load(root, "registry", {})
+    if names[0] not in registry:
+        fail(f"Error response from daemon: manifest for {names[0]} not found")
+    state["images"][names[0]] = registry[names[0]]
+    save(root, "docker", state)
+
+
+def load_images(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    """An archive of this model is a JSON object: image -> id."""
+    with open(root + found["--input"][0]) as file:
+        state["images"].update(loads(file.read()))
+    save(root, "docker", state)
+
+
+def container(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
+    print(dumps([seen(state["containers"][name]) for name in names]))
+
+
+def seen(row: dict[str, Any]) -> dict[str, Any]:
+    """A container as it is now: health comes with time."""
+    state = dict(row["State"])
+    if row["Health"] and state["Status"] == "running":
+        early = time.time() - row["Started"] < HEALTHY_AFTER
+        state["Health"] = {"Status": "starting" if early else row["Health"], "Log": [{"Output": row["Checked"]}]}
+    return {**row, "State": state}
+
+
+def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    for id, row in state["containers"].items():
+        ids = {name: state["networks"][name]["Id"] for name in row["Networks"] if name in state["networks"]}
+        wanted = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("network=")]
+        if matches(row["Config"]["Labels"], found) and all(one in ids.values() or one in ids for one in wanted):
+            print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
+
+
+def logs(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    print("\n".join(state["containers"][names[0]]["Log"].splitlines()[-int(found["--tail"][0]) :]))
+
+
+def version(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    print(dumps({"Version": load(root, "versions", {}).get("engine", "26.1.5+dfsg1")}))
+
+
+def info(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    print("/var/lib/docker")
+
+
+def validate(root: str, path: str) -> None:
+    with open(root + path) as file:
+        unknown = set(loads(file.read())) - {
+            "live-restore",
+            "log-driver",
+            "log-opts",
+            "data-root",
+            "debug",
+            "default-address-pools",
+        }
+    if unknown:
+        fail(f"unable to configure the Docker daemon with file {path}: unknown options: {', '.join(unknown)}")
+    print("configuration OK", file=sys.stderr)

@@ -1,0 +1,104 @@
+"""A model of systemd: unit files below /etc/systemd/system, what was read of them, what runs."""
+
+# ruff: noqa: PTH103, PTH110, PTH123, SIM115
+from __future__ import annotations
+
+import os
+
+from state import fail, load, options, save
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def path(root: str, name: str) -> str:
+    return f"{root}/etc/systemd/system/{name}"
+
+
+def install(root: str, name: str) -> None:
+    """What a package's scripts do: the unit's file, enabled, started."""
+    os.makedirs(f"{root}/etc/systemd/system", exist_ok=True)
+    if not os.path.exists(path(root, name)):
+        with open(path(root, name), "w") as file:
+            file.write("[Service]\n")
+        units = load(root, "units", {})
+        units[name] = {**fresh(root, name), "enabled": True, "active": "active"}
+        started(root, name, units[name])
+        save(root, "units", units)
+
+
+def fresh(root: str, name: str) -> dict[str, Any]:
+    return {"active": "inactive", "enabled": False, "masked": False, "read": read(root, name), "deeds": []}
+
+
+def read(root: str, name: str) -> str:
+    with open(path(root, name)) as file:
+        return file.read()
+
+
+def started(root: str, name: str, unit: dict[str, Any]) -> None:
+    """An engine reads its settings when it starts or is reloaded."""
+    settings = f"{root}/etc/docker/daemon.json"
+    if name == "docker.service":
+        unit["settings"] = open(settings).read() if os.path.exists(settings) else None
+
+
+def main(root: str, argv: list[str]) -> None:
+    found, rest = options(argv[1:], {"--property"})
+    verbs = {"daemon-reload", "show", "start", "stop", "restart", "reload", "enable", "disable", "mask", "unmask"}
+    verb = next(word for word in argv[1:] if word in verbs)
+    names = [word if "." in word or word == "*" else word + ".service" for word in rest if word != verb]
+    units = load(root, "units", {})
+    if verb == "show":
+        show(root, units, names[0], found["--property"][0].split(","))
+        return
+    if verb == "daemon-reload":
+        for name, unit in units.items():
+            unit["read"] = read(root, name)
+    for name in names:
+        if not os.path.exists(path(root, name)):
+            fail(f"Failed to {verb} {name}: Unit {name} not found.", 5)
+        unit = units.setdefault(name, fresh(root, name))
+        act(root, name, unit, verb)
+    save(root, "units", units)
+
+
+def act(root: str, name: str, unit: dict[str, Any], verb: str) -> None:
+    oneshot = "Type=oneshot" in unit["read"]
+    if verb in ("start", "restart", "reload"):
+        if unit["masked"]:
+            fail(f"Failed to {verb} {name}: Unit {name} is masked.")
+        if verb == "reload" and unit["active"] != "active":
+            fail(f"Failed to reload {name}: Unit is not active.")
+        if verb != "start" or unit["active"] != "active":
+            started(root, name, unit)
+        unit["active"] = "inactive" if oneshot else "active"
+        unit["deeds"].append(verb)
+    elif verb == "stop":
+        unit["active"] = "inactive"
+    elif verb in ("enable", "disable"):
+        unit["enabled"] = verb == "enable"
+    elif verb in ("mask", "unmask"):
+        unit["masked"] = verb == "mask"
+
+
+def show(root: str, units: dict[str, Any], name: str, properties: list[str]) -> None:
+    if name == "*":
+        for each, unit in units.items():
+            print(f"NeedDaemonReload={'yes' if unit['read'] != read(root, each) else 'no'}\n")
+        return
+    there = os.path.exists(path(root, name))
+    unit = units.get(name) or (fresh(root, name) if there else {})
+    static = there and "[Install]" not in unit["read"] and name.startswith("static")
+    known = {
+        "LoadState": "not-found" if not there else "masked" if unit["masked"] else "loaded",
+        "ActiveState": unit.get("active", "inactive"),
+        "SubState": "running" if unit.get("active") == "active" else "dead",
+        "UnitFileState": "" if not there else "static" if static else "enabled" if unit["enabled"] else "disabled",
+        "NeedDaemonReload": "yes" if there and unit["read"] != read(root, name) else "no",
+        "Type": "oneshot" if there and "Type=oneshot" in unit["read"] else "simple",
+        "RemainAfterExit": "no",
+    }
+    for each in properties:
+        print(f"{each}={known[each]}")

@@ -1,0 +1,156 @@
+"""What every resource kind promises, tried on every example."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from examples import EXAMPLES, Example
+from pydantic import TypeAdapter
+from running import run
+from world import World
+
+from mnemo_ops.agent.converge import Task
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resource import KINDS, Resource, build, resource_class
+
+each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
+with_tools = pytest.mark.parametrize("example", [each for each in EXAMPLES if each.tools], ids=str)
+
+
+class Killed(BaseException):
+    """The agent's process is gone: nothing it would still do happens."""
+
+
+class Counting(Machine):
+    """A machine that counts writes, and whose process is killed before one of them.
+
+    :param lives: writes until then.
+    """
+
+    def __init__(self, root: str, *, lives: int = 1_000_000, **options: Any) -> None:
+        super().__init__(root, **options)
+        self.writes, self.lives = 0, lives
+
+    def writing(self) -> None:
+        super().writing()
+        if self.writes >= self.lives:
+            raise Killed
+        self.writes += 1
+
+
+def prepare(example: Example, root: Path) -> tuple[World, Task]:
+    root.mkdir()
+    world = World(root)
+    more = example.prepare(world)
+    return world, Task("task", example.kind, {**example.args, **(more if isinstance(more, dict) else {})})
+
+
+def test_every_kind_has_examples() -> None:
+    assert {example.kind for example in EXAMPLES} == set(KINDS)
+
+
+@each_example
+def test_a_check_writes_nothing(example: Example, tmp_path: Path) -> None:
+    world, task = prepare(example, tmp_path / "host")
+    before = world.tree()
+    event = run(task, world.machine(read_only=True), check=True)
+    assert event.status == "changed", event
+    assert world.tree() == before
+
+
+@each_example
+def test_apply_reaches_what_is_desired_and_a_second_run_writes_nothing(example: Example, tmp_path: Path) -> None:
+    world, task = prepare(example, tmp_path / "host")
+    event = run(task, world.machine())
+    assert event.status == "changed", event
+    assert event.seconds < 20
+    machine: Counting = world.machine(Counting)
+    if example.deed:
+        assert run(task, machine).status == "changed"
+        return
+    before = world.tree()
+    event = run(task, machine)
+    assert event.status == "ok", event
+    assert machine.writes == 0
+    assert world.tree() == before
+
+
+@each_example
+def test_killed_between_any_two_writes_a_run_gets_there(example: Example, tmp_path: Path) -> None:
+    for lives in range(100):
+        world, task = prepare(example, tmp_path / f"host{lives}")
+        try:
+            run(task, world.machine(Counting, lives=lives))
+        except Killed:
+            event = run(task, world.machine())
+            assert event.status in ("changed", "ok"), (lives, event)
+            assert not [path for path in world.tree() if ".mnemo-" in path and not path.endswith("~")], lives
+        else:
+            assert lives > 0, "applying wrote nothing"
+            return
+    raise AssertionError("more than 100 writes")
+
+
+@each_example
+def test_a_task_survives_its_journey_as_json(example: Example, tmp_path: Path) -> None:
+    _, task = prepare(example, tmp_path / "host")
+    sent = json.loads(json.dumps(dataclasses.asdict(task)))
+    arrived = Task(**{**sent, "notify": tuple(sent["notify"])})
+    assert arrived == task
+    assert arrived.resource() == task.resource()
+    assert json.loads(json.dumps(task.resource().desired())) == task.resource().desired()
+
+
+@each_example
+def test_an_unknown_field_is_rejected(example: Example) -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        build(example.kind, {**example.args, "nonsense": True})
+
+
+@with_tools
+def test_a_missing_tool_is_absence_not_failure(example: Example, tmp_path: Path) -> None:
+    world, task = prepare(example, tmp_path / "host")
+    world.remove_programs(example.tools)
+    before = world.tree()
+    event = run(task, world.machine(read_only=True), check=True)
+    wants_nothing = task.resource().desired() is None and example.kind.startswith("docker_")
+    assert event.status in (("ok",) if wants_nothing else ("changed", "unknown")), event
+    assert world.tree() == before
+    if not wants_nothing:
+        event = run(task, world.machine())
+        assert event.status == "failed" and event.error is not None
+        assert event.error["class"] in ("Broken", "CommandFailed", "StepFailed"), event
+
+
+@with_tools
+def test_a_broken_tool_fails(example: Example, tmp_path: Path) -> None:
+    world, task = prepare(example, tmp_path / "host")
+    world.break_programs(example.tools)
+    event = run(task, world.machine())
+    assert event.status == "failed", event
+    assert "broken on purpose" in event.why
+    if example.kind != "command":  # its failure is a record, not an error
+        assert event.error is not None and event.error["class"] in ("Broken", "CommandFailed"), event
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_field_is_documented_typed_and_shown(kind: str) -> None:
+    cls = resource_class(kind)
+    documented = {
+        line.split()[1].rstrip(":") for line in (cls.__doc__ or "").splitlines() if line.strip().startswith(":param")
+    }
+    public = {each.name for each in dataclasses.fields(cls) if not each.metadata.get("internal")}  # type: ignore[arg-type]
+    assert documented == public
+    for entry in yaml.safe_load(cls.EXAMPLE):  # type: ignore[attr-defined]
+        given = entry[kind]
+        free = getattr(cls, "FREE_FORM", "")
+        args = given if isinstance(given, dict) else {free: given, **entry.get("args", {})}
+        named = {getattr(cls, "ALIASES", {}).get(name, name): value for name, value in args.items()}
+        assert set(named) <= public
+        found: Resource = TypeAdapter(cls).validate_python(named)
+        assert found == build(kind, named)

@@ -1,0 +1,122 @@
+"""A small host: a temporary root with account files, and stub programs that are working models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from mnemo_ops.agent.machine import Machine
+
+MODELS = Path(__file__).parent / "models"
+PROGRAMS = {
+    "accounts": ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper"),
+    "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg"),
+    "units": ("systemctl",),
+    "engine": ("docker", "dockerd"),
+}
+OS_RELEASE = {
+    "trixie": 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n',
+    "bookworm": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
+}
+ARCHIVE = {
+    "zstd": {"versions": ["1.5.6", "1.5.7"]},
+    "curl": {"versions": ["8.14"], "depends": ["libcurl"]},
+    "libcurl": {"versions": ["8.14"]},
+    "exim": {"versions": ["4.98"], "provides": "mail-transport-agent"},
+    "docker.io": {"versions": ["26.1.5+dfsg1-9"], "units": ["docker.service"], "programs": ["dockerd"]},
+    "docker-cli": {"versions": ["26.1.5+dfsg1-9"], "programs": ["docker"]},
+    "docker-compose": {"versions": ["2.26.1-4"]},
+    "docker-ce": {"versions": ["5:27.5.1-1", "5:28.0.0-1"], "units": ["docker.service"], "programs": ["dockerd"]},
+    "docker-ce-cli": {"versions": ["5:27.5.1-1", "5:28.0.0-1"], "programs": ["docker"]},
+    "containerd.io": {"versions": ["1.7"]},
+    "docker-buildx-plugin": {"versions": ["0.20"]},
+    "docker-compose-plugin": {"versions": ["2.34"]},
+}
+
+
+class World:
+    """:param root: an empty directory; nothing outside of it is touched."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.offered: dict[str, bytes] = {}
+        for directory in ("usr/bin", "usr/share/model", "etc", "home", "var/lib/mnemo_ops", "var/lib/apt/lists", "srv"):
+            (root / directory).mkdir(parents=True)
+        for model, names in PROGRAMS.items():
+            for name in names:
+                self._program(model, name, "usr/share/model" if model == "engine" else "usr/bin")
+        self.write("etc/os-release", OS_RELEASE["trixie"])
+        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nold:x:1500:1500::/home/old:/bin/sh\n")
+        self.write("etc/group", "root:x:0:\nsudo:x:27:\nadm:x:4:old\nold:x:1500:\n")
+        self.write("etc/shadow", "root:*:20000:0:99999:7:::\nold:$6$old:20000:0:99999:7:::\n")
+        self.model("archive", ARCHIVE)
+
+    def _program(self, model: str, name: str, directory: str) -> None:
+        lines = (
+            f"#!{sys.executable} -IS",
+            f"import sys; sys.dont_write_bytecode = False; sys.path.insert(0, {str(MODELS)!r})",
+            f"from {model} import main; main({str(self.root)!r}, sys.argv)",
+        )
+        self.write(f"{directory}/{name}", "\n".join(lines), 0o755)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(mode)
+
+    def read(self, path: str) -> str:
+        return (self.root / path).read_text()
+
+    def model(self, name: str, value: Any) -> None:
+        self.write(f"var/lib/model/{name}.json", json.dumps(value))
+
+    def state(self, name: str) -> Any:
+        return json.loads(self.read(f"var/lib/model/{name}.json"))
+
+    def script(self, name: str, *lines: str) -> None:
+        """A program of the host's own, in Python."""
+        self.write(f"usr/bin/{name}", "\n".join([f"#!{sys.executable} -IS", "import os, sys", *lines]), 0o755)
+
+    def install_docker(self) -> None:
+        """The client and a running engine, without packages."""
+        for name in PROGRAMS["engine"]:
+            (self.root / "usr/bin" / name).write_text((self.root / "usr/share/model" / name).read_text())
+            (self.root / "usr/bin" / name).chmod(0o755)
+
+    def remove_programs(self, names: Iterable[str]) -> None:
+        for name in names:
+            for directory in ("usr/bin", "usr/share/model"):
+                (self.root / directory / name).unlink(missing_ok=True)
+
+    def break_programs(self, names: Iterable[str]) -> None:
+        """They are there, and always fail."""
+        for name in names:
+            self.script(name, "print('cannot connect: broken on purpose', file=sys.stderr); sys.exit(1)")
+
+    def offer(self, data: bytes) -> str:
+        """A file of the controller; its sha256."""
+        digest = hashlib.sha256(data).hexdigest()
+        self.offered[digest] = data
+        return digest
+
+    def fetch(self, sha256: str, into: IO[bytes]) -> None:
+        into.write(self.offered[sha256])
+
+    def machine(self, cls: type[Machine] = Machine, **options: Any) -> Any:
+        return cls(str(self.root), search_path=str(self.root / "usr/bin"), fetch=self.fetch, **options)
+
+    def tree(self) -> dict[str, tuple[Any, ...]]:
+        """Every path with everything a write would change."""
+        return {str(path.relative_to(self.root)): _print(path) for path in sorted(self.root.rglob("*"))}
+
+
+def _print(path: Path) -> tuple[Any, ...]:
+    found = path.lstat()
+    content = path.read_bytes() if stat.S_ISREG(found.st_mode) else str(path.readlink()) if path.is_symlink() else ""
+    return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_nlink, content
