@@ -109,8 +109,12 @@ class Run:
     @contextmanager
     def flow(self, run: str = "", reads: bool = False) -> Iterator[Flow]:
         """What flows stand on; journals and keys lie in ``.mnemo`` beside the inventory."""
+        from mnemo_ops.mnemosyne.deploy import secrets_of
         from mnemo_ops.mnemosyne.flow import Flow
+        from mnemo_ops.mnemosyne.layout import settings
 
+        for host in self.inventory().hosts.values():
+            self.report.mask.learn(secrets_of(settings(host)))
         path = self.path().absolute()
         home = (path if path.is_dir() else path.parent) / ".mnemo"
         with self.fleet(run, reads) as opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.actions.images import ImageUser
@@ -17,6 +18,8 @@ from mnemo_ops.mnemosyne.layout import ENV_NAME, OVERRIDE_NAME, VOLUMES, Setting
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.runner import Options
+
+PLACEHOLDER = "CHANGE_ME"
 
 
 def words(host: Host) -> dict[str, Any]:
@@ -42,10 +45,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     :raises Refused: the stack moved to another host (3). :raises StepFailed: it did not start (6).
     """
     chosen = settings(host)
-    for key in ("source", "env_file"):
-        if not getattr(chosen, key):
-            raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a whole inventory")
-    flow.report.mask.learn(secrets_of(chosen))
+    check_files(host, chosen)
     stack = flow.stack(host)
     flow.ready(host, ComposeUp(stack))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
@@ -62,8 +62,34 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
         flow.report.extra["checks"] = proof
 
 
+def check_files(host: Host, chosen: Settings) -> None:
+    """What the inventory names on this machine is there, and no secret is still its placeholder.
+
+    :raises InventoryError: names the setting and the path (2).
+    """
+    for key in ("source", "env_file", "tls", "images_archive"):
+        value = getattr(chosen, key)
+        if not value and key in ("source", "env_file"):
+            raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a whole inventory")
+        if value and not Path(value).exists():
+            raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
+    waiting = [key for key, value in _pairs(chosen) if value.startswith(PLACEHOLDER)]
+    if waiting:
+        raise InventoryError(
+            f"{chosen.env_file} still holds placeholders: {', '.join(waiting)}",
+            hint="openssl rand -hex 24 makes a secret",
+        )
+
+
 def secrets_of(chosen: Settings) -> list[str]:
-    """Values of the env file on this machine: none of them is ever printed."""
-    with open(chosen.env_file) as file:  # noqa: PTH123
-        pairs = [line.strip().partition("=") for line in file if "=" in line and not line.startswith("#")]
-    return [value for key, _, value in pairs if any(word in key for word in ("PASSWORD", "SECRET", "KEY", "TOKEN"))]
+    """Values of the env file on this machine that nobody may see printed; none when it is not here."""
+    if not Path(chosen.env_file).is_file():
+        return []
+    words = ("PASSWORD", "SECRET", "KEY", "TOKEN", "URL")
+    return [value for key, value in _pairs(chosen) if any(word in key.upper() for word in words)]
+
+
+def _pairs(chosen: Settings) -> list[tuple[str, str]]:
+    lines = Path(chosen.env_file).read_text().splitlines()
+    rows = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
+    return [(key.strip(), value.strip().strip("\"'")) for key, _, value in rows]

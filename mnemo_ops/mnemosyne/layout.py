@@ -7,13 +7,15 @@ service, a volume or a path of the application.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.model import Host
-from mnemo_ops.spelling import nearest
+from mnemo_ops.spelling import suggest
+from mnemo_ops.template import Scope, render
 
 # what writes is stopped first, what stores last; the front goes first of all, so that nobody is answered half way
 STOP_ORDER = (
@@ -61,42 +63,31 @@ WRITABLE = {"api": ["/app/uploads", "/app/data/lightrag"]}
 HEALTH = {"api": "8000/health"}
 DOCUMENTS = {"table": "documents", "path": "file_path", "size": "size", "sha256": "sha256", "base": "uploads"}
 
-KEYS = {
-    "project": "mnemosyne",
-    "directory": "/srv/mnemosyne",
-    "store": "/var/backups/mnemosyne",
-    "source": "",
-    "compose_file": "docker-compose.prod.yml",
-    "override": "override.yml.j2",
-    "env_file": "",
-    "tls": "",
-    "images": {},
-    "images_archive": "",
-    "recipients": [],
-    "grace": 60,
-}
 ENV_NAME = ".env.production"
 OVERRIDE_NAME = "docker-compose.mnemo.yml"
+LOCAL = ("source", "env_file", "tls", "images_archive")  # paths on this machine, relative to the inventory file
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The ``stack`` variable of a host with every default filled in; what is left out is the application's usual.
+    """The ``stack`` variable of a host; what is left out is the application's usual.
 
+    :param directory: where the stack lives on the host. :param store: where its sets lie on the host.
     :param source: directory on this machine with the owner's compose file and what it mounts.
     :param env_file: the env file on this machine. :param tls: directory with the certificate and key on this machine.
     :param images: service -> image reference that replaces the owner's. :param images_archive: ``docker save`` file.
     :param recipients: age public keys for what a set holds of secrets.
+    :param grace: seconds a service gets to finish its work when it is stopped.
     """
 
-    project: str
-    directory: str
-    store: str
-    source: str
-    compose_file: str
-    override: str
-    env_file: str
-    tls: str
+    project: str = "mnemosyne"
+    directory: str = "/srv/mnemosyne"
+    store: str = "/var/backups/mnemosyne"
+    source: str = ""
+    compose_file: str = "docker-compose.prod.yml"
+    override: str = "override.yml.j2"
+    env_file: str = ""
+    tls: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     images_archive: str = ""
     recipients: tuple[str, ...] = ()
@@ -104,17 +95,28 @@ class Settings:
 
 
 def settings(host: Host) -> Settings:
-    """:raises InventoryError: an unknown key, with the nearest valid one (2)."""
-    given = dict(host.vars.get("stack") or {})
-    for key in given:
-        if key not in KEYS:
-            raise InventoryError(
-                f"{host.name}: stack.{key} is not a setting", hint=f"did you mean stack.{nearest(key, KEYS)}?"
-            )
-    values = {**KEYS, **given}
-    values["recipients"] = tuple(values["recipients"])
-    values["images"] = dict(values["images"])
-    return Settings(**values)
+    """:raises InventoryError: an unknown key with the nearest valid one, or a value of the wrong type (2)."""
+    variables = Scope().plus(host.vars)
+    given = render(host.vars.get("stack") or {}, variables, f"{host.name}: stack")
+    known = {each.name: each for each in fields(Settings)}
+    usual = Settings()
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in known:
+            raise InventoryError(f"{host.name}: stack.{key} is not a setting", hint=suggest(key, known))
+        wanted = {"images": Mapping, "recipients": list}.get(key, type(getattr(usual, key)))
+        if not isinstance(value, wanted):
+            raise InventoryError(f"{host.name}: stack.{key} is {value!r}, not of type {wanted.__name__.lower()}")
+        values[key] = value
+    for key in set(LOCAL) & values.keys():
+        values[key] = str(Path(str(host.vars.get("inventory_dir", "."))) / Path(values[key]).expanduser())
+    values["recipients"] = tuple(values.get("recipients", ()))
+    values["images"] = dict(values.get("images", {}))
+    chosen = Settings(**values)
+    for key in ("directory", "store"):
+        if not getattr(chosen, key).startswith("/") or len(Path(getattr(chosen, key)).parts) < 3:
+            raise InventoryError(f"{host.name}: stack.{key} must be an absolute path of its own, like /srv/mnemosyne")
+    return chosen
 
 
 def stack_of(chosen: Settings) -> Stack:
