@@ -66,8 +66,9 @@ def interpreters() -> list[str]:
 class RawAgent:
     """An agent whose pipes the test holds itself, to say what no controller says."""
 
-    def __init__(self, before: bytes = b"") -> None:
-        self.process = subprocess.Popen(bundle.command(sys.executable), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, before: bytes = b"", stderr: Optional[int] = None) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(bundle.command(sys.executable), stdin=pipe, stdout=pipe, stderr=stderr)
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.write(before + bundle.shipment())
@@ -91,9 +92,10 @@ class RawAgent:
         return self.receive()
 
     def close_pipes(self) -> None:
-        for stream in (self.stdin, self.stdout):
+        for stream in (self.stdin, self.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
-                stream.close()
+                if stream is not None:
+                    stream.close()
 
     def close(self) -> None:
         self.close_pipes()

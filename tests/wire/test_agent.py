@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -50,6 +51,14 @@ def test_a_check_writes_nothing(open_session: Open, tmp_path: Path, state: Path)
 def test_stray_prints_do_not_break_the_wire(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
     assert statuses(session, Probe(str(tmp_path / "a"), noise=3 << 20), Probe(str(tmp_path / "b"))) == ["changed"] * 2
+
+
+def test_a_stderr_nobody_reads_does_not_stall_it(raw_agent: Raw, tmp_path: Path) -> None:
+    agent = raw_agent(stderr=subprocess.PIPE)
+    agent.hello()
+    args = {"path": str(tmp_path / "a"), "noise": 1 << 20}
+    agent.send(op="converge", seq=2, tasks=[{"id": "a", "kind": "probe", "args": args}])
+    assert (agent.receive() or {})["status"] == "changed"
 
 
 def test_what_a_login_shell_prints_is_skipped(open_session: Open, tmp_path: Path) -> None:
