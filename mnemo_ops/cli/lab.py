@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from mnemo_ops.cli.options import Run, command
-from mnemo_ops.errors import UsageError
 
 ONLY = ("json", "verbose")
 
@@ -50,11 +49,9 @@ def status(run: Run) -> None:
 
 
 @command("lab.ssh", only=ONLY)
-def ssh(run: Run, name: str = "") -> None:
+def ssh(run: Run, name: str) -> None:
     """A shell on a server of the lab."""
     from mnemo_ops.lab import server
 
-    if not name:
-        raise UsageError("which server? invoke lab.ssh old", hint="invoke lab.status names them")
     argv = server.ssh_command(Path.cwd(), name)
     os.execvp(argv[0], argv)

@@ -160,7 +160,8 @@ def command(
         task.__module__ = body.__module__
         texts = {**{key: COMMON[key][1] for key in only}, **(help or {})}
         repeated = [*iterable, *(["vars"] if "vars" in only else [])]
-        positional = [each.name for each in own if each.name in ("playbook", "kind", "id_", "name")]
+        # invoke takes a word for a parameter only when that has no default, and then asks for it itself
+        positional = [each.name for each in own if each.default is inspect.Parameter.empty]
         return Command(
             task,
             name=name.rpartition(".")[2],
@@ -177,6 +178,9 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
     flags = {key: given.pop(key, False) for key in ("check", "diff", "json", "verbose", "exit_drift")}
     report = Report(name, Style(**flags))
     try:
+        for value in given.values():
+            if isinstance(value, str) and value.startswith("--"):  # invoke takes it for the value of the one before
+                raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
         words = {key: value for text in given.pop("vars", []) for key, value in [_pair(text)]}
         run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False), words)
         body(run, **given)

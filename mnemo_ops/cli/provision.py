@@ -71,21 +71,16 @@ def volumes(run: Run, volume: str = "") -> None:
 @command(
     "play", help={**TAGS, "playbook": "path of a playbook", "start_at": "name of the first task to run"}, only=PLAYS
 )
-def play(run: Run, playbook: str = "", tags: str = "", skip_tags: str = "", start_at: str = "") -> None:
+def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at: str = "") -> None:
     """Converge a playbook."""
-    if not playbook:
-        raise UsageError("which playbook? invoke play PLAYBOOK")
     with _plays(run, tags, skip_tags, start_at) as plays:
         plays.run(Path(playbook))
 
 
 @command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
-def docs(run: Run, kind: str = "") -> None:
-    """Fields, defaults and an example of a kind; without one, all kinds."""
+def docs(run: Run, kind: str) -> None:
+    """Fields, defaults and an example of a kind: `invoke docs copy`; `invoke docs all` names them."""
     from mnemo_ops.agent.resource import KINDS
     from mnemo_ops.schema import describe
 
-    if not kind:
-        run.report.say("\n".join(sorted(KINDS)))
-        return
-    run.report.say(describe(kind))
+    run.report.say(" ".join(sorted(KINDS)) if kind == "all" else describe(kind))
