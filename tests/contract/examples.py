@@ -243,7 +243,10 @@ EXAMPLES: tuple[Example, ...] = (
         "validated",
         "copy",
         {"content": "good", "dest": "/srv/x", "validate": "looker %s"},
-        lambda world: (files(x="old")(world), world.script("looker", f"open({str(world.root)!r} + sys.argv[1])"))[0],
+        lambda world: (
+            files(x="old")(world),
+            world.script("looker", "open(sys.argv[0].rsplit('/', 3)[0] + sys.argv[1])"),
+        )[0],
     ),
     Example(
         "rendered",

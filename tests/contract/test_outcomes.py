@@ -128,7 +128,8 @@ def test_who_does_not_exist_yet_is_unknown_in_a_check_and_a_failure_otherwise(wo
 
 
 def test_a_password_shows_nowhere_but_in_shadow(world: World) -> None:
-    real = world.root / "usr/share/model/chpasswd"
+    real = world.root / "usr/real/chpasswd"
+    real.parent.mkdir()
     (world.root / "usr/bin/chpasswd").rename(real)
     world.script("chpasswd", "assert 'topsecret' not in ' '.join(sys.argv)", f"os.execv({str(real)!r}, sys.argv)")
     event = run(task("user", register=True, name="old", password="$6$topsecret"), world.machine())

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import copy
+import functools
 import hashlib
 import json
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +44,22 @@ ARCHIVE = {
 }
 
 
+@functools.cache
+def stub(model: str) -> Path:
+    """The program behind every name of a model: it finds its root two directories above the name it is called by."""
+    directory = Path(tempfile.mkdtemp(prefix="mnemo-stubs-"))
+    atexit.register(shutil.rmtree, directory)
+    script = directory / model
+    lines = (
+        f"#!{sys.executable} -IS",
+        f"import sys; sys.path.insert(0, {str(MODELS)!r})",
+        f"from {model} import main; main(sys.argv[0].rsplit('/', 3)[0], sys.argv)",
+    )
+    script.write_text("\n".join(lines))
+    script.chmod(0o755)
+    return script
+
+
 class World:
     """:param root: an empty directory; nothing outside of it is touched."""
 
@@ -49,24 +70,25 @@ class World:
             (root / directory).mkdir(parents=True)
         for model, names in PROGRAMS.items():
             for name in names:
-                self._program(model, name, "usr/share/model" if model == "engine" else "usr/bin")
+                where = "usr/share/model" if model == "engine" else "usr/bin"
+                (root / where / name).symlink_to(stub(model))
         self.write("etc/os-release", OS_RELEASE["trixie"])
         self.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nold:x:1500:1500::/home/old:/bin/sh\n")
         self.write("etc/group", "root:x:0:\nsudo:x:27:\nadm:x:4:old\nold:x:1500:\n")
         self.write("etc/shadow", "root:*:20000:0:99999:7:::\nold:$6$old:20000:0:99999:7:::\n")
         self.model("archive", ARCHIVE)
 
-    def _program(self, model: str, name: str, directory: str) -> None:
-        lines = (
-            f"#!{sys.executable} -IS",
-            f"import sys; sys.dont_write_bytecode = False; sys.path.insert(0, {str(MODELS)!r})",
-            f"from {model} import main; main({str(self.root)!r}, sys.argv)",
-        )
-        self.write(f"{directory}/{name}", "\n".join(lines), 0o755)
+    def at(self, root: Path) -> World:
+        """The same controller with a copy of this host."""
+        other = copy.copy(self)
+        other.root = root
+        return other
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_symlink():  # a stub: one file for every world
+            target.unlink()
         target.write_text(text)
         target.chmod(mode)
 
@@ -86,8 +108,7 @@ class World:
     def install_docker(self) -> None:
         """The client and a running engine, without packages."""
         for name in PROGRAMS["engine"]:
-            (self.root / "usr/bin" / name).write_text((self.root / "usr/share/model" / name).read_text())
-            (self.root / "usr/bin" / name).chmod(0o755)
+            (self.root / "usr/bin" / name).symlink_to(stub("engine"))
 
     def remove_programs(self, names: Iterable[str]) -> None:
         for name in names:

@@ -1,10 +1,9 @@
 """A model of apt and dpkg: an archive in archive.json, the index in /var/lib/apt/lists, dpkg's own status file."""
 
-# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH112, PTH119, PTH123, PTH208
+# ruff: noqa: PTH103, PTH115, PTH211, PTH104, PTH108, PTH110, PTH112, PTH119, PTH123, PTH208
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
 import units
@@ -111,6 +110,7 @@ def install(root: str, status: Status, archive: dict[str, Any], name: str, versi
         **({"Provides": entry["provides"]} if "provides" in entry else {}),
     }
     for program in entry.get("programs", []):
-        shutil.copy(f"{root}/usr/share/model/{program}", f"{root}/usr/bin/{program}")
+        if not os.path.lexists(f"{root}/usr/bin/{program}"):
+            os.symlink(os.readlink(f"{root}/usr/share/model/{program}"), f"{root}/usr/bin/{program}")
     for unit in entry.get("units", []):
         units.install(root, unit)
