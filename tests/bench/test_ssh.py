@@ -124,11 +124,13 @@ def test_a_connection_that_breaks_names_the_task_and_frees_the_lock(
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(MIB) * 200)
+    batch = large(tmp_path / "target", source)
     began = time.monotonic()
-    with connect(server.host(proxy.port), become=False, lock=Lock("first")) as session:
-        threading.Timer(0.3, proxy.cut).start()
-        with pytest.raises(ChannelLost, match="loopback broke while large was running"):
-            list(session.converge(large(tmp_path / "target", source)))
+    broke = pytest.raises(ChannelLost, match="loopback broke while large was running")
+    with connect(server.host(proxy.port), become=False, lock=Lock("first")) as session, broke:
+        for event in session.converge(batch):
+            if event.after and event.after.get("done"):
+                proxy.cut()
     connect(server.host(), become=False, lock=Lock("second")).close()
     assert time.monotonic() - began < 10
     assert not (tmp_path / "target").exists() and not list(tmp_path.glob(".mnemo*"))
@@ -137,10 +139,11 @@ def test_a_connection_that_breaks_names_the_task_and_frees_the_lock(
 def test_closing_from_another_thread_ends_it(server: Sshd, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(MIB) * 200)
+    batch = large(tmp_path / "target", source)
     session = connect(server.host(), become=False)
     threading.Timer(0.3, session.close).start()
     with pytest.raises(ChannelLost):
-        list(session.converge(large(tmp_path / "target", source)))
+        list(session.converge(batch))
     assert not session.alive
 
 
