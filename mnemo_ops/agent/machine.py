@@ -380,6 +380,11 @@ class Machine:
         with self.replacing(path, mode, uid, gid) as file:
             file.write(data)
 
+    def scratch(self, directory: str) -> IO[bytes]:
+        """A file without a name on the file system of ``directory``: gone with this process, however that ends."""
+        self.writing()
+        return tempfile.TemporaryFile(dir=self.path(directory))
+
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file, durably."""
         self.writing()
