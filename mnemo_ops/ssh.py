@@ -157,6 +157,12 @@ def _nodelay(sock: Any, **options: Any) -> paramiko.Transport:
     return paramiko.Transport(sock, **options)
 
 
+def _drop(connection: Connection) -> None:
+    """Close what failed half way: Fabric closes only what it counts as connected, and paramiko's thread would stay."""
+    connection.close()
+    connection.client.close()
+
+
 def _open(host: Host) -> Connection:
     options: dict[str, Any] = {"transport_factory": _nodelay, "banner_timeout": 15, "auth_timeout": 15}
     if host.key_file:
@@ -179,10 +185,10 @@ def _open(host: Host) -> Connection:
     try:
         connection.open()
     except HostKeyUnknown:
-        connection.close()
+        _drop(connection)
         raise
     except paramiko.BadHostKeyException as error:
-        connection.close()
+        _drop(connection)
         raise HostKeyChanged(
             f"the host key of {host.name} has CHANGED: {fingerprint(error.key)} now, "
             f"{fingerprint(error.expected_key)} when it was accepted",
@@ -190,13 +196,13 @@ def _open(host: Host) -> Connection:
             f"ssh-keygen -R {shlex.quote(_known_as(host))} -f {known_hosts_file(host)}, then connect again",
         ) from None
     except paramiko.AuthenticationException:
-        connection.close()
+        _drop(connection)
         raise AuthenticationFailed(
             f"{host.name} does not let {user} in",
             hint=f"check ansible_user and ansible_ssh_private_key_file; try: ssh -p {host.port} {user}@{host.address}",
         ) from None
     except (OSError, paramiko.SSHException, EOFError) as error:
-        connection.close()
+        _drop(connection)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError):
             reason = f"{reason}: {error.filename}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -9,8 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from leaks import held, leaked
 from loopback import DelayProxy, Sshd, make_key
 
 from mnemo_ops.agent.resources.copy import Copy
@@ -21,6 +24,7 @@ from mnemo_ops.errors import (
     HostKeyChanged,
     HostKeyUnknown,
     Locked,
+    MnemoError,
     SudoRefused,
     Unreachable,
 )
@@ -153,3 +157,16 @@ def test_an_answer_nobody_reads_does_not_hold_anybody_up(server: Sshd, tmp_path:
         for _ in session.converge(copies(tmp_path, 500)):
             break
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"python": "python4.2"}, {"known_hosts": "/dev/null"}, {"key_file": "other"}, {"port": 1}]
+)
+def test_nothing_stays_open(wrong: dict[str, Any], server: Sshd, tmp_path: Path) -> None:
+    if "key_file" in wrong:
+        make_key(tmp_path / "other")
+        wrong = {"key_file": str(tmp_path / "other")}
+    before = held()
+    with contextlib.suppress(MnemoError):
+        connect(server.host(**wrong), become=False).close()
+    assert not leaked(before)

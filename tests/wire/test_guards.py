@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
 import threading
-from pathlib import Path
-from types import ModuleType
 
 import paramiko
 import pytest
-
-
-def _guards() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("guards", Path(__file__).parents[1] / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from leaks import held, leaked
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 22), ("127.0.0.1", 22)])
@@ -44,17 +34,16 @@ def test_no_ssh() -> None:
 
 
 def test_leaks_are_seen_and_named() -> None:
-    guards = _guards()
-    before = guards.held()
+    before = held()
     reader, writer = os.pipe()
     end = threading.Event()
     thread = threading.Thread(target=end.wait, name="forgotten")
     thread.start()
     child = subprocess.Popen(["true"])
-    found = "; ".join(sorted(guards.leaked(before, grace=0.2)))
+    found = "; ".join(sorted(leaked(before, grace=0.2)))
     assert f"child process {child.pid}" in found and "thread forgotten" in found and found.count("pipe:") == 2
     os.close(reader)
     os.close(writer)
     end.set()
     child.wait()
-    assert not guards.leaked(before)
+    assert not leaked(before)
