@@ -97,6 +97,7 @@ def engine(**state: Any) -> Callable[[World], None]:
 
     def prepare(world: World) -> None:
         world.install_docker()
+        (world.root / "var/lib/docker").mkdir(exist_ok=True)
         world.model("docker", {"volumes": {}, "networks": {}, "images": {}, "containers": {}, **state})
         for volume in state.get("volumes", {}).values():
             (world.root / volume["Mountpoint"].lstrip("/")).mkdir(parents=True)

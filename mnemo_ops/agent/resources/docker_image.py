@@ -83,15 +83,10 @@ class DockerImage(Resource):
         return {**found, **({"renewed": "now"} if self.force_source else {})}
 
     def _load(self, machine: Machine) -> None:
-        """By a file below Docker's own root, the file system that has to have the space anyway."""
+        """By a file on the file system of Docker's own root, which has to have the space anyway."""
         if self.sha256 is None:
             raise StepFailed(f"{self.archive} was not offered by the controller")
-        where = docker.root_dir(machine) + "/mnemo-load"
-        try:
-            machine.remove(where)  # what a killed run may have left
-            machine.mkdir(where, 0o700)
-            with machine.replacing(f"{where}/image.tar", 0o600) as file:
-                machine.fetch(self.sha256, file)
-            docker.run(machine, "load", "--quiet", "--input", f"{where}/image.tar")
-        finally:
-            machine.remove(where)
+        with machine.scratch(docker.root_dir(machine)) as file:
+            machine.fetch(self.sha256, file)
+            file.seek(0)
+            machine.pipe(["docker", "load", "--quiet"], source=file)

@@ -129,7 +129,8 @@ class File(Resource):
         elif self.state in ("link", "hard"):
             self._apply_link(machine, change)
         elif self.state == "directory" or self.recurse:
-            self._make_directory(machine, self.path)
+            if change.creates:
+                self._make_directory(machine)
             self._permission.apply(machine, self.path)
             for below in list(self._differing(machine)) if self.recurse else ():
                 self._permission.apply(machine, below)
@@ -139,15 +140,18 @@ class File(Resource):
             self._permission.apply(machine, self.path)
         return None
 
-    def _make_directory(self, machine: Machine, path: str) -> None:
-        """Missing parents get the same permissions, as with Ansible."""
-        stat = machine.stat(path, follow=True)
-        if stat is not None and stat.kind != "directory":
-            raise Refused(f"{path} exists and is not a directory", hint="move it away first")
-        if stat is None:
-            self._make_directory(machine, posixpath.dirname(path) or "/")
-            machine.mkdir(path, parents=False)
-            self._permission.apply(machine, path)
+    def _make_directory(self, machine: Machine) -> None:
+        """Missing parents get the same permissions, as with Ansible; all appear at once, with them."""
+        missing = [self.path]
+        while machine.stat(posixpath.dirname(missing[0]) or "/", follow=True) is None:
+            missing.insert(0, posixpath.dirname(missing[0]))
+        beside = posixpath.join(posixpath.dirname(missing[0]), f".mnemo-new-{posixpath.basename(missing[0])}")
+        if machine.stat(beside) is not None:  # a killed run's
+            machine.remove(beside)
+        for path in missing:
+            machine.mkdir(beside + path[len(missing[0]) :], parents=False)
+            self._permission.apply(machine, beside + path[len(missing[0]) :])
+        machine.rename(beside, missing[0])
 
     def _apply_link(self, machine: Machine, change: Change) -> None:
         assert self.src is not None

@@ -125,7 +125,7 @@ def add_network(
                 if ipaddress.ip_network(mine["Subnet"]).overlaps(ipaddress.ip_network(theirs["Subnet"])):
                     fail("Error response from daemon: Pool overlaps with other one on this address space")
     state["networks"][name] = {
-        "Name": name, "Id": digest([name, time.time()]), "Driver": driver, "Options": opts or {}, "Labels": labels,
+        "Name": name, "Id": digest([name, config]), "Driver": driver, "Options": opts or {}, "Labels": labels,
         "Internal": internal, "Attachable": False, "IPAM": {"Driver": "default", "Config": config},
     }  # fmt: skip
     save(root, "docker", state)
@@ -153,7 +153,7 @@ def pull(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -
 
 def load_images(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
     """An archive of this model is a JSON object: image -> id."""
-    with open(root + found["--input"][0]) as file:
+    with open(root + found["--input"][0]) if "--input" in found else sys.stdin as file:
         state["images"].update(loads(file.read()))
     save(root, "docker", state)
 
