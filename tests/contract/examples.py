@@ -280,6 +280,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example(
         "changes", "user", {"name": "old", "shell": "/bin/bash", "password": "$6$new", "group": 27}, tools=ACCOUNTS
     ),
+    Example("new-home", "user", {"name": "old", "home": "/srv/old"}, tools=ACCOUNTS),
     Example("absent", "user", {"name": "old", "state": "absent"}, tools=ACCOUNTS),
     Example(
         "started", "systemd", {"name": "web", "state": "started", "enabled": True}, unit("web.service"), tools=SYSTEMD

@@ -119,7 +119,7 @@ class User(Resource):
             machine.run(["usermod", *adding, *self._options(keys), self.name])
         if self.password is not None and "password" in keys:  # by stdin: an argument would be seen by everybody
             machine.run(["chpasswd", "-e"], data=f"{self.name}:{self.password}\n".encode())
-        if "home_exists" in keys and not (self.observe(machine) or {}).get("home_exists"):
+        if self.create_home and not (self.observe(machine) or {}).get("home_exists"):  # a new home, too
             machine.run(["mkhomedir_helper", self.name])
         return None
 
