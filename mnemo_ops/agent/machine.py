@@ -290,6 +290,10 @@ class Machine:
             if found is not None and found.kind == "directory":
                 yield from self.walk(below)
 
+    def pour(self, source: IO[bytes], target: IO[bytes]) -> None:
+        """Everything that is left in one open file into another, in bounded memory."""
+        shutil.copyfileobj(source, target, CHUNK)
+
     def open(self, path: str) -> IO[bytes]:
         """An existing file for reading."""
         return open(self.path(path), "rb")

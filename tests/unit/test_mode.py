@@ -9,8 +9,10 @@ from mnemo_ops.agent.mode import declared, resolve
 
 @pytest.mark.parametrize(
     ("mode", "text"),
-    [(0o644, "0644"), ("644", "0644"), ("0644", "0644"), ("0o755", "0755"), ("1777", "1777"), (0, "0000")]
-    + [("u=rw,g=r,o=", "u=rw,g=r,o="), ("a+X", "a+X"), ("+x", "+x"), ("u=rwx-x", "u=rwx-x")],
+    [
+        *[(0o644, "0644"), ("644", "0644"), ("0644", "0644"), ("0o755", "0755"), ("1777", "1777"), (0, "0000")],
+        *[("u=rw,g=r,o=", "u=rw,g=r,o="), ("a+X", "a+X"), ("+x", "+x"), ("u=rwx-x", "u=rwx-x")],
+    ],
 )
 def test_a_mode_is_written_in_one_way(mode: int | str, text: str) -> None:
     assert declared(mode) == text

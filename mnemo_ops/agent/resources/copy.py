@@ -6,7 +6,6 @@ import hashlib
 import json
 import posixpath
 import shlex
-import shutil
 import time
 from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Union
@@ -101,7 +100,7 @@ class Placed(Resource):
     def _back_up(self, machine: Machine, path: str) -> None:
         stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(machine.now()))
         with machine.open(path) as source, machine.replacing(f"{path}.{machine.pid}.{stamp}~", 0o600) as target:
-            shutil.copyfileobj(source, target)
+            machine.pour(source, target)
 
     def _place(self, machine: Machine, path: str, old: Optional[FileStat], exists: bool) -> None:
         mode, uid, gid = self._permission.resolved(machine, old.mode if old else NEW_MODE, False)
@@ -219,4 +218,4 @@ class Copy(Placed):
         if stat is None or stat.kind != "file":
             raise StepFailed(f"{self.src} is not a file of the host; remote_src copies single files")
         with machine.open(str(self.src)) as source:
-            shutil.copyfileobj(source, file)
+            machine.pour(source, file)
