@@ -29,10 +29,18 @@ _BOOT_SECONDS = 120.0
 _STOP_SECONDS = 60
 
 # a whole machine's rights without --privileged, which fails where CAP_SYS_RESOURCE is missing
-_RIGHTS = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined",
+_RIGHTS = ("--cap-add=ALL", "--security-opt=seccomp=unconfined",
            "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
            "--device-cgroup-rule=a *:* rwm", "--cgroupns=private", "--tmpfs=/run", "--tmpfs=/run/lock",
            "--tty")  # systemd writes its console there # fmt: skip
+
+_ALL_IS_AVAILABLE = 23  # the engine from which ALL means what is available, and the name of what is not is an error
+
+
+def _rights() -> tuple[str, ...]:
+    major = int(docker("version", "--format", "{{.Server.Version}}").split(".")[0])
+    return _RIGHTS if major >= _ALL_IS_AVAILABLE else (*_RIGHTS, "--cap-drop=SYS_RESOURCE")
+
 
 # one exec per `up`: let the lab's key in, tell the server's own keys
 _EXCHANGE = f"""
@@ -180,7 +188,7 @@ def _create(lab: LabDirectory, names: Sequence[str], image: str, reference: str)
         labels = (lab.label, f"mnemo.name={name}", f"mnemo.address={address}", f"mnemo.image={image}")
         docker(
             "create", "--name", lab.container(name), "--hostname", name, *(f"--label={label}" for label in labels),
-            "--network", lab.network, "--ip", address, *_RIGHTS,
+            "--network", lab.network, "--ip", address, *_rights(),
             "--mount", f"type=bind,source={lab.data_root(name)},target=/var/lib/docker", reference,
         )  # fmt: skip
 
