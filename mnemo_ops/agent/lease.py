@@ -11,11 +11,11 @@ from __future__ import annotations
 import fcntl
 import json
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import MnemoError, Refused
+from mnemo_ops.errors import Broken
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
 UNIT = "mnemo-lease"
@@ -53,14 +53,18 @@ def _path(machine: Machine, name: str) -> str:
 
 
 @contextmanager
-def _exclusive(machine: Machine) -> Iterator[None]:
-    """One at a time: a renewal, the watchdog, a release."""
+def _exclusive(machine: Machine, wait: bool = True) -> Iterator[bool]:
+    """One at a time: a renewal, the watchdog, a release. Without ``wait`` false is given when another is at it."""
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(_directory(machine), 0o700)
     path = machine.state_dir + "/leases.lock"
     with machine.open_lock(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]]) -> None:
@@ -84,24 +88,37 @@ def adopt(machine: Machine, run: str) -> None:
 
 
 def renew_held(machine: Machine) -> None:
-    """Push the deadline of every lease this process holds."""
+    """Push the deadline of every lease this process holds.
+
+    Never waits: an undo may take minutes, and a heartbeat that waited for it would look like a dead agent.
+    """
     if not machine.leases:
         return
-    with _exclusive(machine):
-        for name in sorted(machine.leases):
-            lease = _read(machine, name)
-            if lease is None:
-                machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
-                continue
-            lease["deadline"] = machine.now() + SECONDS
-            machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+    with _exclusive(machine, wait=False) as alone:
+        if alone:
+            _push(machine)
 
 
-def release(machine: Machine, name: str) -> None:
-    """End a lease without undoing anything: the change stays. :raises Refused: it expired and was undone (3)."""
+def _push(machine: Machine) -> None:
+    for name in sorted(machine.leases):
+        lease = _read(machine, name)
+        if lease is None:
+            machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
+            continue
+        lease["deadline"] = machine.now() + SECONDS
+        machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+
+
+def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: None) -> None:
+    """End a lease without undoing anything: the change stays.
+
+    :param settle: makes the change final; nothing can expire between it and the end of the lease.
+    :raises Broken: it expired and was undone (6).
+    """
     with _exclusive(machine):
         if _read(machine, name) is None:
-            raise Refused(f"the lease {name} had expired: what it covered was undone on this host")
+            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+        settle()
         machine.remove(_path(machine, name))
     machine.leases.discard(name)
 
@@ -109,7 +126,10 @@ def release(machine: Machine, name: str) -> None:
 def undo(machine: Machine, name: str) -> bool:
     """Run a lease's undo list now and end it; false when there is none."""
     with _exclusive(machine):
-        return _undo(machine, name)
+        try:
+            return _undo(machine, name)
+        finally:
+            _push(machine)  # it may have taken long: our other leases must not look abandoned
 
 
 def _undo(machine: Machine, name: str) -> bool:
@@ -133,11 +153,33 @@ def expire(machine: Machine) -> List[str]:
                 try:
                     _undo(machine, name)
                     undone.append(name)
-                except MnemoError as error:  # try again at the next tick; the journal of the unit says why
-                    print(f"lease {name} could not be undone yet: {error}")
-        if not _all(machine):
-            _uninstall(machine)
+                except Exception as error:  # try again at the next tick; one lease must not hold up the others
+                    print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
+        _tidy(machine, "--no-block")  # it is this very unit that would wait for its own end
     return undone
+
+
+def tidy(machine: Machine) -> None:
+    """Remove the timer and the agent's copy on disk when no lease and no job needs them any more."""
+    with _exclusive(machine):
+        _tidy(machine)
+
+
+def _tidy(machine: Machine, *options: str) -> None:
+    if _all(machine):
+        return
+    if machine.stat(f"{UNITS}/{UNIT}.timer") is not None:
+        machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
+        machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
+        if not options:
+            machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
+        machine.remove(f"{UNITS}/{UNIT}.timer")
+        machine.remove(f"{UNITS}/{UNIT}.service")
+        machine.run(["systemctl", "daemon-reload"], check=False)
+    if not machine.names(machine.state_dir + "/jobs"):
+        for name in machine.names(machine.state_dir):
+            if name.startswith("agent-"):
+                machine.remove(f"{machine.state_dir}/{name}")
 
 
 def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
@@ -167,11 +209,3 @@ def _install(machine: Machine) -> None:
         machine.run(["systemctl", "daemon-reload"])
     if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
         machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])
-
-
-def _uninstall(machine: Machine) -> None:
-    machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
-    machine.remove(f"{UNITS}/{UNIT}.service")
-    machine.remove(f"{UNITS}/{UNIT}.timer")
-    machine.run(["systemctl", "--no-block", "stop", f"{UNIT}.timer"], check=False)
-    machine.run(["systemctl", "daemon-reload"], check=False)

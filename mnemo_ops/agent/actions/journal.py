@@ -47,7 +47,7 @@ class MakeIdentity(Action):
 
 @dataclass(frozen=True)
 class Forget(Action):
-    """Remove a run's jobs and, when nothing else needs it, the agent's copy on disk."""
+    """Remove a run's jobs and, when nothing else needs them, the timer and the agent's copy on disk."""
 
     run_id: str
     kind: ClassVar[str] = "forget"
@@ -57,10 +57,7 @@ class Forget(Action):
         for name in machine.names(machine.state_dir + "/jobs"):
             if name.startswith(self.run_id):
                 job.stop(machine, name)
-        if not lease.names(machine) and not machine.names(machine.state_dir + "/jobs"):
-            for name in machine.names(machine.state_dir):
-                if name.startswith("agent-"):
-                    machine.remove(f"{machine.state_dir}/{name}")
+        lease.tidy(machine)
         return {}
 
 
