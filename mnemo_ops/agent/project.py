@@ -93,6 +93,12 @@ def start(machine: Machine, names: Sequence[str], patience: float) -> None:
     machine.wait_until("containers are healthy: " + ", ".join(names), lambda: not sick(machine, names), patience)
 
 
+def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
+    """Until the engine answers: it may be starting with the host. :raises Broken: it does not (6)."""
+    version = ["docker", "version", "--format", "{{.Server.Version}}"]
+    machine.wait_until("Docker answers", lambda: machine.ask(version, check=False).rc == 0, patience)
+
+
 def sick(machine: Machine, names: Sequence[str]) -> List[str]:
     """Those of the containers that do not run or are not healthy (yet)."""
     if not names:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import lease, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 
 PATIENCE = 180.0  # seconds until started containers must be healthy
 
@@ -96,11 +97,12 @@ class Unfence(Action):
         fence = read_fence(machine, self.project)
         if fence is None or fence["run"] != self.run_id:
             return {"unfenced": False}
-        if fence["state"] == "final":
-            raise Refused(f"the fence of {self.project} is final: {fence['target']} serves now")
+        if fence["state"] == "final":  # settled just before a kill: the other host serves, and the lease may go
+            return {"unfenced": False}
         # said first, so that a set that is still being made does not call itself quiesced
         write_fence(machine, self.project, {**fence, "state": "undoing"})
         yield Progress(note="starting the stack again")
+        project.wait_for_docker(machine)
         for name, was in fence["containers"].items():
             machine.run(["docker", "update", "--restart", was["restart"], name])
         names = [name for name in fence["order"] if fence["containers"][name]["running"]]
@@ -113,7 +115,7 @@ class Unfence(Action):
 class SettleFence(Action):
     """Make a held fence final: from now on only a person takes it away. The stores stop, too.
 
-    :raises Refused: the fence was undone meanwhile: old serves again, new must not be started (3).
+    :raises Broken: the fence was undone meanwhile: old serves again, new must not be started (6).
     """
 
     stack: Mapping[str, Any]
@@ -124,10 +126,12 @@ class SettleFence(Action):
         stack = Stack.from_json(self.stack)
         fence = read_fence(machine, stack.project)
         if fence is None or fence["run"] != self.run_id:
-            raise Refused(f"{stack.project} is not fenced by run {self.run_id}: it may be serving again")
+            raise Broken(f"{stack.project} is no longer fenced by run {self.run_id}: it may be serving again")
         if fence["state"] != "final":
-            lease.release(machine, f"fence-{self.run_id}")
-            write_fence(machine, stack.project, {**fence, "state": "final", "settled_at": machine.now()})
+            final = {**fence, "state": "final", "settled_at": machine.now()}
+            # in one: a kill in between must leave neither a fence that ends by itself nor one that nobody owns
+            settle = partial(write_fence, machine, stack.project, final)
+            lease.release(machine, f"fence-{self.run_id}", settle)
         yield Progress(note="the fence is final")
         return {"state": "final"}
 
