@@ -28,6 +28,8 @@ KINDS: Dict[str, str] = {
     "clean_target": "target",
     "compose_up": "services",
     "drop_key": "transfer",
+    "drop_partial": "sets",
+    "drop_scratch": "swap",
     "fence": "services",
     "fetch": "transfer",
     "forget": "journal",
@@ -52,7 +54,7 @@ KINDS: Dict[str, str] = {
     "start_containers": "services",
     "stop_all": "services",
     "survey": "survey",
-    "undo_restore": "load",
+    "undo_restore": "swap",
     "unfence": "services",
     "write_journal": "journal",
 }

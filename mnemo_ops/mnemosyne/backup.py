@@ -25,8 +25,8 @@ def backup(flow: Flow, host: Host) -> dict[str, Any]:
     flow.ready(host, MakeSet(stack, id, ()))
     flow.report.step(f"make the set {id} on {host.name}; what writes is stopped meanwhile")
     about = {"host": host.name, "tool": __version__}
-    manifest = flow.act(host, MakeSet(stack, id, keys.recipients(flow, host), about=about), job=f"{id}-set")
-    flow.forget(host, id)
+    with flow.forgetting(host, id, f"set-{id}"):
+        manifest = flow.act(host, MakeSet(stack, id, keys.recipients(flow, host), about=about), job=f"{id}-set")
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")

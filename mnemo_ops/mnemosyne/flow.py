@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.action import Report as Answer
 from mnemo_ops.agent.actions.journal import Forget
+from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import ChannelLost, MnemoError
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
 from mnemo_ops.model import Host
@@ -39,6 +43,20 @@ class Flow:
     def ready(self, host: Host, action: Action) -> Answer:
         """A deed's read-only preflight on a host."""
         return self.fleet.session(host).ready(action)
+
+    @contextmanager
+    def forgetting(self, host: Host, id: str, lease: str) -> Iterator[None]:
+        """Leave no traces of a run's jobs on a host, however it ends; ``lease``: what undoes the job's half of it."""
+        try:
+            yield
+        except ChannelLost:  # the job goes on without us; its lease cares for it
+            raise
+        except BaseException:
+            with suppress(MnemoError):
+                self.forget(host, id)
+                self.act(host, Release(lease))
+            raise
+        self.forget(host, id)
 
     def forget(self, host: Host, id: str) -> None:
         """Remove the traces of a run's jobs from a host."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mnemo_ops.agent.actions.load import LoadSet, UndoRestore
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.mnemosyne.backup import choose
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
@@ -23,10 +24,10 @@ def restore(flow: Flow, host: Host, wanted: str) -> dict[str, Any]:
     action = LoadSet(stack, id, fresh=False)
     flow.ready(host, action)
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
-    result = flow.act(host, action, job=f"{id}-restore-{new_id()[-4:]}")
-    flow.forget(host, id)
+    with flow.forgetting(host, id, f"restore-{id}"):
+        result = flow.act(host, action, job=f"{id}-restore-{new_id()[-4:]}")
     flow.report.host(host.name).add("changed")
-    flow.report.step(f"{id} is in place and serving; what it replaced is kept")
+    flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
     flow.report.say(f"  -> to take it back: invoke restore --undo --host {host.name}")
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
@@ -37,8 +38,8 @@ def undo(flow: Flow, host: Host) -> dict[str, Any]:
     action = UndoRestore(flow.stack(host))
     plan = flow.ready(host, action)
     flow.report.step(f"put back what the restore of {plan['id']} replaced")
-    result = flow.act(host, action, job=f"{plan['id']}-undo-{new_id()[-4:]}")
-    flow.forget(host, plan["id"])
+    with flow.forgetting(host, plan["id"], f"undo-{plan['stamp']}"):
+        result = flow.act(host, action, job=f"{plan['id']}-undo-{new_id()[-4:]}")
     flow.report.host(host.name).add("changed")
     flow.report.extra.update(id=plan["id"], undone=True)
     return result

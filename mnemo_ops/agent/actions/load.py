@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import posixpath
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, List, Mapping, Optional
+from typing import Any, ClassVar, Dict, Mapping, Optional
 
 from mnemo_ops.agent import lease, postgres, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.swap import (
+    database_of,
+    drop,
+    drop_before,
+    forget_blank,
+    quiet,
+    record_path,
+    rename,
+    scratch,
+    short,
+    sibling,
+)
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
 from mnemo_ops.agent.stack import Stack, root
 from mnemo_ops.errors import Refused, VerificationFailed
 
 
-def record_path(machine: Machine, name: str) -> str:
-    return f"{machine.state_dir}/restores/{name}.json"
-
-
-def sibling(path: str, word: str, id: str) -> str:
-    """A name beside ``path`` on the same file system, left out of every set."""
-    return f"{posixpath.dirname(path)}/{tree.OURS}{word}-{id}-{posixpath.basename(path)}"
+def identity_path(machine: Machine, id: str) -> str:
+    return f"{machine.runtime_dir}/{id}.key"
 
 
 @dataclass(frozen=True)
@@ -72,36 +79,50 @@ class LoadSet(Action):
         directory = f"{stack.store}/{self.id}"
         manifest = self.ready(machine)["manifest"]
         yield from prove_bytes(machine, directory, manifest)
-        made: List[str] = []
         try:
-            if self.fresh:
+            if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
                 yield from self._config(machine, stack, directory, manifest)
                 _make_volumes(machine, stack, manifest)
-            yield from self._extract(machine, stack, directory, manifest, made)
+            else:
+                drop = {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}}
+                lease.hold(machine, self._lease, "", [drop])
+            yield from self._extract(machine, stack, directory, manifest)
             if self.fresh:
                 yield from _up(machine, stack, stack.keep)
-            server = _server(machine, stack)
+            server = database_of(machine, stack)
             if self.fresh:
                 server.wait(PATIENCE)
                 _compatible(server, manifest)
             yield from self._rows(server, directory, manifest, stack.dataset("postgres").name)
+            plan = self._plan(machine, stack, server)
+            yield from self._swap(machine, stack, server, plan)
         except BaseException:
-            for path in made:
-                machine.remove(path)
+            lease.undo(machine, self._lease)
             raise
-        swaps = {root(machine, stack, each): each.name for each in stack.datasets if each.kind in ("files", "redis")}
-        plan = {
-            "id": self.id,
-            "at": machine.now(),
-            "paths": list(swaps),
-            "database": server.database,
-            "before": f"{server.database}_before_{_short(self.id)}",
-            "scratch": scratch(self.id),
-        }
-        yield from self._swap(machine, stack, server, plan)
         proof = {"level": "restore", "at": machine.now(), "result": "equal"}
         machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
         return {"id": self.id, "datasets": manifest["datasets"], "plan": plan}
+
+    @property
+    def _lease(self) -> str:
+        return f"restore-{self.id}"
+
+    def _plan(self, machine: Machine, stack: Stack, server: Postgres) -> Dict[str, Any]:
+        """What is renamed to what: enough to undo it at any point."""
+        found = project.containers(machine, stack.project)
+        stamp = f"{self.id}-{int(machine.now())}"  # the same set may be restored twice
+        text = machine.read_text(record_path(machine, stack.project))
+        return {
+            "id": self.id,
+            "stamp": stamp,
+            "at": machine.now(),
+            "paths": [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")],
+            "database": server.database,
+            "before": f"{server.database}_before_{short(stamp)}",
+            "scratch": scratch(self.id),
+            "running": [each.name for each in project.ordered(found, stack.start_order) if each.running],
+            "previous": None if text is None or self.fresh else json.loads(text),
+        }
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
         """Decrypt the config part beside its place, compare it, and put it in place."""
@@ -113,7 +134,7 @@ class LoadSet(Action):
         beside = sibling(stack.directory, "restore", self.id)
         machine.remove(beside)
         machine.mkdir(beside, 0o755)
-        key = f"{machine.runtime_dir}/{self.id}.key"
+        key = identity_path(machine, self.id)
         try:
             machine.mkdir(machine.runtime_dir, 0o700)
             machine.write(key, self.identity.encode(), 0o600)  # a file in memory, never an argument
@@ -133,16 +154,13 @@ class LoadSet(Action):
         machine.rename(beside, stack.directory)
         return {}
 
-    def _extract(
-        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], made: List[str]
-    ) -> Making:
+    def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
         for dataset in stack.datasets:
             if dataset.kind not in ("files", "redis"):
                 continue
             where = root(machine, stack, dataset)
             beside = sibling(where, "restore", self.id)
             machine.remove(beside)
-            made.append(beside)
             machine.mkdir(beside, 0o755)
             yield Progress(note=f"unpacking {dataset.name}")
             argv = ["tar", "--extract", "--directory", beside, "--numeric-owner", "--acls", "--xattrs", "-p"]
@@ -158,7 +176,7 @@ class LoadSet(Action):
         """Load the dump into a scratch database and compare every table with the manifest."""
         facts = manifest["datasets"][name]
         database = scratch(self.id)
-        _drop(server, database)
+        drop(server, database)
         try:
             server.sql(_create(database, facts), "postgres")
             yield Progress(note="pg_restore")
@@ -170,117 +188,38 @@ class LoadSet(Action):
                 raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
             server.sql("ANALYZE;", database)
         except BaseException:
-            _drop(server, database)
+            drop(server, database)
             raise
         return {}
 
     def _swap(self, machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> Making:
         """Rename new into place and old aside; a kill in between is undone by the lease."""
-        found = project.containers(machine, stack.project)
-        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
         undo = [
             {"kind": "undo_restore", "args": {"stack": dict(self.stack), "restart": False}},
-            {"kind": "start_containers", "args": {"names": running}},
+            {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}},
+            {"kind": "start_containers", "args": {"names": plan["running"]}},
         ]
         if not self.fresh:  # a fresh host has nothing to go back to
-            lease.hold(machine, f"restore-{self.id}", "", undo)
-        try:
-            for container in project.ordered(found, stack.stop_order):
-                if container.service not in stack.keep:
-                    yield Progress(note=f"stopping {container.service}")
-                    project.stop(machine, [container], stack.grace)
-            machine.mkdir(machine.state_dir + "/restores", 0o700)
-            machine.write(record_path(machine, stack.project), json.dumps(plan).encode(), 0o600)
-            yield Progress(note="swapping")
-            for path in plan["paths"]:
-                machine.rename(path, sibling(path, "before", self.id))
-                machine.rename(sibling(path, "restore", self.id), path)
-            _rename(server, plan["database"], plan["before"])
-            _rename(server, plan["scratch"], plan["database"])
-            if not self.fresh:
-                yield Progress(note="starting the stack")
-                project.start(machine, running, PATIENCE)
-        except BaseException:
-            lease.undo(machine, f"restore-{self.id}")
-            raise
-        if self.fresh:
-            _forget_blank(machine, stack, server, plan)
-        else:
-            lease.release(machine, f"restore-{self.id}")
-        return {}
-
-
-@dataclass(frozen=True)
-class UndoRestore(Action):
-    """Put back what the last restore replaced; safe to run at any point of a half-done swap.
-
-    :param restart: stop what writes before and start it afterwards (the flow); the lease does that itself.
-    """
-
-    stack: Mapping[str, Any]
-    restart: bool = True
-    kind: ClassVar[str] = "undo_restore"
-
-    def ready(self, machine: Machine) -> Report:
-        stack = Stack.from_json(self.stack)
-        text = machine.read_text(record_path(machine, stack.project))
-        if text is None:
-            raise Refused(f"there is no restore of {stack.project} to undo on this host")
-        return dict(json.loads(text))
-
-    def run(self, machine: Machine) -> Deed:
-        stack = Stack.from_json(self.stack)
-        if not self.restart and machine.stat(record_path(machine, stack.project)) is None:
-            return {}
-        plan = self.ready(machine)
-        found = project.containers(machine, stack.project)
-        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
-        for container in project.ordered(found, stack.stop_order):
-            if container.service not in stack.keep and self.restart:
-                yield Progress(note=f"stopping {container.service}")
-                project.stop(machine, [container], stack.grace)
-        yield Progress(note="putting back what was there before")
+            lease.hold(machine, self._lease, "", undo)
+        yield from quiet(machine, stack)
+        machine.mkdir(machine.state_dir + "/restores", 0o700)
+        machine.write(record_path(machine, stack.project), json.dumps(plan).encode(), 0o600)
+        yield Progress(note="swapping")
         for path in plan["paths"]:
-            before = sibling(path, "before", plan["id"])
-            if machine.stat(before) is not None:
-                if machine.stat(path) is not None:
-                    machine.rename(path, sibling(path, "restore", plan["id"]))
-                machine.rename(before, path)
-            machine.remove(sibling(path, "restore", plan["id"]))
-        server = _server(machine, stack)
-        if server.exists(plan["before"]):
-            if server.exists(plan["database"]):
-                _rename(server, plan["database"], plan["scratch"])
-            _rename(server, plan["before"], plan["database"])
-        _drop(server, plan["scratch"])
-        machine.remove(record_path(machine, stack.project))
-        if self.restart:
-            project.start(machine, running, PATIENCE)
-        return {"undone": plan["id"]}
-
-
-def _forget_blank(machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> None:
-    """On a fresh host what was "before" is blank: remove it, after looking once more that it is."""
-    for path in plan["paths"]:
-        before = sibling(path, "before", plan["id"])
-        if not machine.names(before):
-            machine.remove(before)
-    if server.exists(plan["before"]) and not server.digest(plan["before"])["tables"]:
-        server.sql(f"DROP DATABASE {identifier(plan['before'])} WITH (FORCE);", "postgres")
-    machine.remove(record_path(machine, stack.project))
-
-
-def scratch(id: str) -> str:
-    return f"mnemosyne_restore_{_short(id)}"
-
-
-def _short(id: str) -> str:
-    return id.lower().replace("-", "_")
-
-
-def _server(machine: Machine, stack: Stack) -> Postgres:
-    found = project.containers(machine, stack.project)
-    return Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+            machine.rename(path, sibling(path, "before", plan["stamp"]))
+            machine.rename(sibling(path, "restore", self.id), path)
+        rename(server, plan["database"], plan["before"])
+        rename(server, plan["scratch"], plan["database"])
+        if self.fresh:
+            forget_blank(machine, stack, server, plan)
+            return {}
+        yield Progress(note="starting the stack")
+        project.start(machine, plan["running"], PATIENCE)
+        lease.release(machine, self._lease)
+        if plan["previous"]:  # one restore can be undone, the last: what an earlier one replaced goes
+            machine.write(record_path(machine, stack.project), json.dumps({**plan, "previous": None}).encode(), 0o600)
+            drop_before(machine, server, plan["previous"])
+        return {}
 
 
 def _up(machine: Machine, stack: Stack, services: Any) -> Making:
@@ -328,18 +267,3 @@ def _create(database: str, facts: Mapping[str, Any]) -> str:
         f"CREATE DATABASE {identifier(database)} TEMPLATE template0 ENCODING {literal(facts['encoding'])}"
         f" LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}{provider};"
     )
-
-
-def _rename(server: Postgres, old: str, new: str) -> None:
-    server.sql(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(old)};"
-        f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};",
-        "postgres",
-    )
-
-
-def _drop(server: Postgres, database: str) -> None:
-    """Drop a scratch database; its name is checked, so that no other can be meant."""
-    if not database.startswith("mnemosyne_restore_"):
-        raise Refused(f"{database} is not a scratch database")
-    server.sql(f"DROP DATABASE IF EXISTS {identifier(database)} WITH (FORCE);", "postgres")

@@ -67,40 +67,37 @@ class MakeSet(Action):
         stack = Stack.from_json(self.stack)
         found = project.containers(machine, stack.project)
         workdir = f"{stack.store}/{self.id}.partial"
-        machine.remove(workdir)
-        machine.mkdir(stack.store, 0o700)
-        machine.mkdir(workdir, 0o700)
         running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
+        restart = [] if self.fenced else [{"kind": "start_containers", "args": {"names": running}}]
+        drop = {"kind": "drop_partial", "args": {"store": stack.store, "id": self.id}}
         began = machine.now()
         try:
+            lease.hold(machine, self._lease, "", [*restart, drop])  # also should this process be killed
+            machine.remove(workdir)
+            machine.mkdir(stack.store, 0o700)
+            machine.mkdir(workdir, 0o700)
             if not self.fenced:
-                undo = [{"kind": "start_containers", "args": {"names": running}}]
-                lease.hold(machine, self._lease, "", undo)
                 yield from self._quiet(machine, stack, found)
             body = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
-        except BaseException:
-            machine.remove(workdir)  # no manifest, no backup
-            raise
+            manifest = {
+                "format": FORMAT,
+                "id": self.id,
+                "created": machine.now(),
+                "project": stack.project,
+                "consistency": "quiesced",
+                "recipients": list(self.recipients),
+                "seconds": round(machine.now() - began, 3),
+                "images": {each.service: {"image": each.image, "id": each.image_id} for each in found.values()},
+                "volumes": _volumes(machine, stack),
+                "stack": asdict(stack),
+                **dict(self.about),
+                **body,
+            }
+            machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
+            machine.rename(workdir, f"{stack.store}/{self.id}")
         finally:
-            if not self.fenced:
-                lease.undo(machine, self._lease)
-        manifest = {
-            "format": FORMAT,
-            "id": self.id,
-            "created": machine.now(),
-            "project": stack.project,
-            "consistency": "quiesced",
-            "recipients": list(self.recipients),
-            "seconds": round(machine.now() - began, 3),
-            "images": {each.service: {"image": each.image, "id": each.image_id} for each in found.values()},
-            "volumes": _volumes(machine, stack),
-            "stack": asdict(stack),
-            **dict(self.about),
-            **body,
-        }
-        machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
-        machine.rename(workdir, f"{stack.store}/{self.id}")
+            lease.undo(machine, self._lease)  # starts what was stopped, removes a set that did not become one
         return manifest
 
     def _still_quiet(self, machine: Machine, stack: Stack) -> None:
@@ -157,6 +154,20 @@ class MakeSet(Action):
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
             machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
         return facts
+
+
+@dataclass(frozen=True)
+class DropPartial(Action):
+    """Remove a set that was never finished; a finished one is not touched."""
+
+    store: str
+    id: str
+    kind: ClassVar[str] = "drop_partial"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        machine.remove(f"{self.store}/{self.id}.partial")
+        return {}
 
 
 def _size(machine: Machine, stack: Stack, dataset: Dataset, found: Mapping[str, project.Container]) -> int:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Dict, Mapping, Optional
 
 from mnemo_ops.agent import project
 from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.actions.load import identity_path
+from mnemo_ops.agent.actions.swap import record_path, sibling
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
@@ -75,6 +77,10 @@ class CleanTarget(Action):
             removed.append(name)
         self._own(machine, stack)
         machine.remove(stack.directory)
+        # a kill in the middle of unpacking the config leaves these: secrets in clear, and the key to them
+        machine.remove(sibling(stack.directory, "restore", self.run_id))
+        machine.remove(identity_path(machine, self.run_id))
+        machine.remove(record_path(machine, stack.project))
         for name in machine.names(stack.store):
             if name.startswith((self.run_id, f"images-{self.run_id}")):
                 machine.remove(f"{stack.store}/{name}")
