@@ -188,11 +188,15 @@ class Fetch(Action):
         path = f"{self.target}/{row['name']}"
         argv = ["scp", "-q", "-B", "-s", "-P", str(self.port), "-i", key, *_options(key)]
         remote = f"{self.user}@{_bracketed(self.address)}:{self.source}/{row['name']}"
-        yield from machine.moving([*argv, remote, path + ".partial"], path + ".partial", done, total, str(row["name"]))
-        if machine.sha256(path + ".partial") != row["sha256"]:
-            machine.remove(path + ".partial")
-            raise VerificationFailed(f"{row['name']} arrived with another checksum than the manifest says")
-        machine.rename(path + ".partial", path)
+        partial = path + ".partial"
+        try:
+            yield from machine.moving([*argv, remote, partial], partial, done, total, str(row["name"]))
+            if machine.sha256(partial) != row["sha256"]:
+                raise VerificationFailed(f"{row['name']} arrived with another checksum than the manifest says")
+        except BaseException:
+            machine.remove(partial)  # scp does not continue a file, and a full disk wants its space back
+            raise
+        machine.rename(partial, path)
         return {}
 
 
