@@ -131,6 +131,8 @@ def run(machine: Machine, where: str) -> None:
                 leave({"progress": {"done": progress.done, "total": progress.total, "note": progress.note}})
     except MnemoError as error:
         leave({"error": error.to_json()})
+    except OSError as error:
+        leave({"error": Broken(f"{error.filename or request['kind']}: {error.strerror or error}").to_json()})
     except Exception as error:  # a bug must reach the operator, too
         leave({"error": MnemoError(f"{type(error).__name__}: {error}").to_json()})
     finally:
