@@ -24,12 +24,13 @@ from mnemo_ops.agent.actions.sets import MakeSet, SetFiles
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
-from mnemo_ops.errors import Interrupted, MnemoError, Refused, RollbackFailed, StepFailed
+from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.mnemosyne import keys, layout, preflight
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import Journal, new_id
 from mnemo_ops.mnemosyne.preflight import Side
 from mnemo_ops.model import Host
+from mnemo_ops.session import connect
 
 Provision = Callable[[Host], None]
 
@@ -45,7 +46,7 @@ class Migration:
         self.journal = Journal(flow.home, run_id)
         self.phases: list[dict[str, Any]] = []
         self.undo: list[tuple[str, Callable[[], Any]]] = []
-        self.promoted = False
+        self.settling = self.promoted = False
         self.fenced_at = 0.0
         self.bytes_copied = 0
         self.bytes_in_outage = 0
@@ -86,7 +87,7 @@ class Migration:
             if not found:
                 fence = old.survey["fence"]
                 if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
-                    return self.resume_from(fence, new)
+                    return self.resume_from(fence, old, new)
                 if self.clean_up(old, new):
                     old, new = self.look()
                 found = preflight.problems(old, new, self.settings)
@@ -110,9 +111,25 @@ class Migration:
             session = self.flow.fleet.session(host)
             return Side(host.name, session.facts, session.ready(survey))
 
-        sides = self.flow.fleet.each([self.old, self.new], one)
+        try:
+            sides = self.flow.fleet.each([self.old, self.new], one)
+        except Locked as error:
+            self.refuse_one_machine()
+            raise error
         self.sides = (sides[self.old.name], sides[self.new.name])
         return self.sides
+
+    def refuse_one_machine(self) -> None:
+        """One machine under two names locks itself out. :raises Refused: that is why it is locked (3)."""
+        facts = {}
+        for host in (self.old, self.new):
+            with connect(host, become=True) as session:
+                facts[host.name] = session.facts["machine_id"]
+        if len(set(facts.values())) == 1:
+            raise Refused(
+                f"{self.old.name} and {self.new.name} are the same machine (machine-id {facts[self.old.name][:12]})",
+                hint="name another host with --to",
+            )
 
     def clean_up(self, old: Side, new: Side) -> bool:
         """Undo what an interrupted run left; its leases would do the same a little later."""
@@ -132,17 +149,18 @@ class Migration:
             cleaned = True
         return cleaned
 
-    def resume_from(self, fence: dict[str, Any], new: Side) -> str:
+    def resume_from(self, fence: dict[str, Any], old: Side, new: Side) -> str:
         """An earlier run came past the point of no return: go on, or say that it is done."""
         self.id = fence["run"]
         self.promoted = True
         healthy = new.runs and all(each["state"] == "running" for each in new.survey["containers"].values())
         target = new.survey["target"]
-        return "serving" if healthy and target is not None and target["state"] == "serving" else "promoted"
+        done = healthy and not old.runs and target is not None and target["state"] == "serving"
+        return "serving" if done else "promoted"
 
     def already_done(self) -> None:
         self.say(f"nothing to do: run {self.id} moved the stack from {self.old.name} to {self.new.name}, which serves")
-        self.flow.report.extra.update(run=self.id, method="dump", old=self.old.name, new=self.new.name)
+        self.flow.report.extra.update(run=self.id, method="dump", **self.states())
 
     def provision_new(self) -> None:
         with self.phase("provision", f"provision {self.new.name}"):
@@ -212,7 +230,8 @@ class Migration:
         """The point of no return: old's fence becomes final before new lets anybody in."""
         with self.phase("promote", f"make the fence final, start everything on {self.new.name}"):
             self.note("promote", "intent")
-            self.flow.act(self.old, SettleFence(self.stack, self.id))
+            self.settling = True  # an answer that is lost does not say whether it was done
+            self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
             self.promoted = True
             self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "serving"))
             self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
@@ -292,6 +311,11 @@ class Migration:
     def give_up(self, error: BaseException) -> None:
         """Undo in reverse order, old first; then raise what happened, with the state of both hosts."""
         again = f"invoke migrate --from {self.old.name} --to {self.new.name}"
+        for host in (self.old, self.new):
+            with suppress(MnemoError):  # its jobs must not go on; what cannot be reached is left to its leases
+                self.flow.act(host, Forget(self.id))
+        if self.settling and not self.promoted:
+            self.promoted = self.is_settled(error, again)
         if self.promoted:
             raise StepFailed(
                 f"{error}; {self.old.name} is fenced for good, {self.new.name} holds everything, not all of it runs",
@@ -299,10 +323,7 @@ class Migration:
             ) from error
         if self.undo:
             self.say(f"FAILED: {error or 'interrupted'}")
-        failures = []
-        for host in (self.old, self.new):
-            with suppress(MnemoError):  # its jobs must not go on; what cannot be reached is left to its leases
-                self.flow.act(host, Forget(self.id))
+        failures, fenced = [], False
         # old first: the sooner it serves again the better
         for sentence, step in sorted(self.undo, key=lambda each: each[1] != self.unfence):
             self.say(f"undo: {sentence}")
@@ -310,7 +331,8 @@ class Migration:
                 step()
             except MnemoError as failure:
                 failures.append(f"{sentence}: {failure}")
-        if failures:
+                fenced = fenced or step == self.unfence
+        if fenced:
             raise RollbackFailed(
                 f"{error}; and these could not be undone: {'; '.join(failures)}",
                 hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
@@ -318,10 +340,29 @@ class Migration:
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(f"interrupted; {self.old.name} serves, nothing was moved", hint=again) from None
         assert isinstance(error, MnemoError)
+        if failures:
+            error.message += f"; left to the hosts' own leases: {'; '.join(failures)}"
         if self.fenced_at:
             error.message += f"; {self.old.name} serves again, {self.new.name} is stopped and kept for inspection"
         error.hint = error.hint or again
         raise error
+
+    def is_settled(self, error: BaseException, again: str) -> bool:
+        """Whether old's fence is final, asked of old itself. :raises RollbackFailed: it cannot be asked (8)."""
+        try:
+            fence = self.flow.ready(self.old, Survey(self.stack))["fence"]
+        except MnemoError as silence:
+            raise RollbackFailed(
+                f"{error}; and {self.old.name} cannot be asked whether its fence is final: {silence}",
+                hint=f"the same command finds out and goes on: {again}",
+            ) from error
+        return bool(fence and fence["run"] == self.id and fence["state"] == "final")
+
+    def states(self) -> dict[str, Any]:
+        return {
+            "old": {"host": self.old.name, "state": "fenced, stopped, intact"},
+            "new": {"host": self.new.name, "state": "serving"},
+        }
 
     def tell(self) -> None:
         """The report: what moved, how long nobody could write, what was compared."""
@@ -336,8 +377,7 @@ class Migration:
             bytes_copied=self.bytes_copied,
             bytes_in_outage=self.bytes_in_outage,
             verified={**self.manifest.get("datasets", {}), **getattr(self, "proof", {})},
-            old={"host": self.old.name, "state": "fenced, stopped, intact"},
-            new={"host": self.new.name, "state": "serving"},
+            **self.states(),
         )
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"

@@ -115,6 +115,9 @@ def _room(old: Side, new: Side, chosen: Settings) -> list[str]:
         inodes = side.survey["inodes"][chosen.store]
         if inodes is not None and inodes < 1000:
             found.append(f"{side.name} has only {inodes} inodes left in {chosen.store}")
+    free, need = int(new.survey["free"]["/var/lib/docker"]), int(data * 2 * MARGIN)
+    if free < need:  # the data, and once more while it is compared before it is put in place
+        found.append(f"{new.name} has {free} bytes free in /var/lib/docker; the stack's data needs {need}")
     return found
 
 
