@@ -1,11 +1,13 @@
 """The agent as one blob: a zip of its sources, piped into the host's python3 and imported from memory.
 
 The zip is stored and compressed as a whole: sixty small files that resemble each other shrink to half of what a zip
-that compresses each for itself would take.
+that compresses each for itself would take. What only people read (docstrings, examples) stays here; lines keep their
+numbers, so that a traceback from a host names the right one.
 """
 
 from __future__ import annotations
 
+import ast
 import bz2
 import functools
 import io
@@ -42,8 +44,30 @@ def bundle() -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for source in sources:
             name = "mnemo_ops/" + source.relative_to(_ROOT).as_posix()
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), source.read_bytes())
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), _lean(source.read_text()))
     return bz2.compress(out.getvalue())
+
+
+def _lean(source: str) -> str:
+    """The same program without docstrings and the kinds' examples, every line where it was."""
+    lines = source.encode().splitlines(keepends=True)  # the positions below count bytes
+    for text in _prose(ast.parse(source)):
+        first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
+        head, tail = lines[first][: text.col_offset], lines[last][text.end_col_offset :]
+        lines[first : last + 1] = [head + b"''" + tail, *[b"\n"] * (last - first)]
+    return b"".join(lines).decode()
+
+
+def _prose(tree: ast.Module) -> list[ast.Constant]:
+    """Docstrings, and the value of every ``EXAMPLE``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
+            first = node.body[0]
+            found.append(first.value if isinstance(first, ast.Expr) else None)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "EXAMPLE":
+            found.append(node.value)
+    return [text for text in found if isinstance(text, ast.Constant) and isinstance(text.value, str)]
 
 
 def shipment() -> bytes:

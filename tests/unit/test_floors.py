@@ -43,7 +43,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 APART = ("lab", "mnemosyne")  # beside each other, not importing each other
-DOORS = ("agent.machine", "agent.main")  # the only modules of the agent that may import what touches the system
+# the only modules of the agent that may import what touches the system
+DOORS = (
+    "agent.main",
+    "agent.machine",
+    *(f"agent.machine.{path.stem}" for path in (ROOT / "agent/machine").glob("*.py")),
+)
 SYSTEM = ("os", "subprocess", "shutil", "socket")
 ELSEWHERE = "lab.standin"  # runs in its own image, with that image's packages
 

@@ -40,7 +40,7 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
             files[name] = files[name].replace(REGISTRY, REGISTRY + f'"{kind}": "{kind}",'.encode())
             files[f"mnemo_ops/agent/{package}/{kind}.py"] = (HERE / f"{kind}.py").read_bytes()
         if tools:
-            machine, path = "mnemo_ops/agent/machine.py", b'SEARCH_PATH = "'
+            machine, path = "mnemo_ops/agent/machine/programs.py", b'SEARCH_PATH = "'
             assert files[machine].count(path) == 1
             files[machine] = files[machine].replace(path, path + tools.encode() + b":")
         for name, data in files.items():

@@ -1,0 +1,223 @@
+"""Programs: argument vectors, no shell; messages in English; nothing waits for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+
+from mnemo_ops.agent.action import Deed, Progress
+from mnemo_ops.agent.machine.writing import Writing
+from mnemo_ops.errors import Broken, CommandFailed
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended. ``out`` and ``err`` are decoded as UTF-8 with replacement."""
+
+    argv: Tuple[str, ...]
+    rc: int
+    out: str
+    err: str
+
+
+class Conversation:
+    """A program that is asked line by line (psql): question in, everything up to an end mark out."""
+
+    MARK = "mnemo-end-of-answer"
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def ask(self, text: str) -> str:
+        """What psql prints for this SQL. :raises Broken: it ended instead of answering (6)."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its last words say more than the broken pipe
+            self._process.stdin.write(f"{text}\n\\echo {self.MARK}\n".encode())
+            self._process.stdin.flush()
+        said: List[bytes] = []
+        for line in self._process.stdout:
+            if line.strip() == self.MARK.encode():
+                return b"".join(said).decode("utf-8", "replace").strip()
+            said.append(line)
+        assert self._process.stderr is not None
+        why = self._process.stderr.read().decode("utf-8", "replace").strip()
+        raise Broken(f"the database session ended: {why[-1000:]}")
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process.wait()
+
+
+class Programs(Writing):
+    """``ask`` reads, ``run`` changes, ``pipe`` and ``moving`` move data, ``talk`` holds a conversation."""
+
+    search_path: str
+
+    def which(self, name: str) -> Optional[str]:
+        """Full path of a program, or ``None``: the tool is not installed."""
+        return shutil.which(name, path=self.search_path)
+
+    def environment(self, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+        """A small, predictable environment: messages in English, nothing inherited but the user."""
+        base = {key: os.environ[key] for key in ("HOME", "USER", "LOGNAME") if key in os.environ}
+        base.update({"PATH": self.search_path, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"})
+        base.update(extra or {})
+        return base
+
+    def _call(
+        self,
+        argv: Sequence[str],
+        data: Optional[bytes],
+        env: Optional[Mapping[str, str]],
+        timeout: float,
+        cwd: Optional[str],
+        check: bool,
+    ) -> Completed:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self.environment(env),
+                cwd=cwd,
+                start_new_session=True,  # a signal to the agent must not cut a package manager in half
+            )
+        except FileNotFoundError:
+            raise Broken(f"{argv[0]} is not installed on this host") from None
+        try:
+            out, err = process.communicate(data, timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise Broken(f"{argv[0]} did not answer within {timeout:.0f} s") from None
+        done = Completed(
+            tuple(argv), process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+        )
+        if check and done.rc != 0:
+            said = (done.err.strip() or done.out.strip() or "no output")[-2000:]
+            raise CommandFailed(f"{os.path.basename(argv[0])} {_verb(argv)}ended with {done.rc}: {said}")
+        return done
+
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        data: Optional[bytes] = None,
+        env: Optional[Mapping[str, str]] = None,
+        timeout: float = 60.0,
+        check: bool = True,
+    ) -> Completed:
+        """Run a program that only reads; ``timeout`` in seconds.
+
+        :raises Broken: it is missing or does not answer (6). :raises CommandFailed: it ended with an error (6).
+        """
+        return self._call(argv, data, env, timeout, None, check)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        data: Optional[bytes] = None,
+        env: Optional[Mapping[str, str]] = None,
+        timeout: float = 3600.0,
+        cwd: Optional[str] = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run a program that changes something; ``timeout`` in seconds. Errors as :meth:`ask`."""
+        self.writing()
+        return self._call(argv, data, env, timeout, cwd, check)
+
+    def talk(self, argv: Sequence[str]) -> Conversation:
+        """Start a program to be asked line by line; use as a context manager, it ends with the block."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment())
+        return Conversation(process)
+
+    def pipe(
+        self,
+        argv: Sequence[str],
+        *,
+        source: Optional[IO[bytes]] = None,
+        sink: Optional[IO[bytes]] = None,
+        env: Optional[Mapping[str, str]] = None,
+        tick: Tick = lambda: None,
+    ) -> str:
+        """Run a program that moves data: stdin from ``source``, stdout into ``sink`` (files), no size in memory.
+
+        ``tick`` is called about four times a second while it runs; what it raises ends the program.
+
+        :returns: what it said on stderr. :raises CommandFailed: it ended with an error (6).
+        """
+        running = self._moving(argv, source, sink, env)
+        while True:
+            try:
+                next(running)
+                tick()
+            except StopIteration as end:
+                return str(end.value)
+            except BaseException:
+                running.close()
+                raise
+
+    def moving(self, argv: Sequence[str], path: str, done: int, total: int, note: str) -> Deed:
+        """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`."""
+        for _ in self._moving(argv, None, None, None):
+            found = self.stat(path)
+            yield Progress(done + (found.size if found else 0), total, note)
+        return {}
+
+    def _moving(
+        self,
+        argv: Sequence[str],
+        source: Optional[IO[bytes]],
+        sink: Optional[IO[bytes]],
+        env: Optional[Mapping[str, str]],
+    ) -> Generator[None, None, str]:
+        """A program that runs for long: yields about four times a second; its value is what it said on stderr."""
+        self.writing()
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=source if source is not None else subprocess.DEVNULL,
+                stdout=sink if sink is not None else errors,
+                stderr=errors,
+                env=self.environment(env),
+            )
+            try:
+                while process.poll() is None:
+                    yield
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(0.25)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip()
+        if process.returncode != 0:
+            raise CommandFailed(
+                f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
+            )
+        return said
+
+
+def _verb(argv: Sequence[str]) -> str:
+    """The sub-command for an error message; never options or values, they may be secret."""
+    return f"{argv[1]} " if len(argv) > 1 and argv[1].replace("-", "").isalpha() and len(argv[1]) < 20 else ""

@@ -1,0 +1,198 @@
+"""Looking: files, directories, users. Absence is a positive answer; any other trouble is raised."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import stat as statmod
+import struct
+from dataclasses import dataclass
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional
+
+from mnemo_ops.errors import MnemoError, NotYet
+
+CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class FileStat:
+    """What ``lstat`` says. ``kind``: file, directory, link or other; ``mode``: permission bits; sizes in bytes."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    inode: int
+    nlink: int
+
+
+class Reading:
+    """What can be seen of a host below ``root``; what was read is remembered until the next write.
+
+    :param read_only: any write raises :class:`MnemoError`.
+    """
+
+    def __init__(self, root: str, read_only: bool) -> None:
+        self.root = root
+        self.read_only = read_only
+        self._cache: Dict[str, Any] = {}
+
+    def writing(self) -> None:
+        """Called before every write: what was read before it may be stale."""
+        if self.read_only:
+            raise MnemoError("a check tried to write: this is a bug in the resource")
+        self._cache.clear()
+
+    def once(self, key: str, read: Callable[[], Any]) -> Any:
+        """``read()`` once per batch, again after the next write."""
+        try:
+            return self._cache[key]
+        except KeyError:  # looked up once: another thread's write may empty the cache at any time
+            value = self._cache[key] = read()
+            return value
+
+    def path(self, path: str) -> str:
+        """Where ``path`` of the host lies for this process."""
+        return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
+
+    def stat(self, path: str, follow: bool = False) -> Optional[FileStat]:
+        """``None`` when there is nothing; any other trouble (permission, I/O) is raised, never taken for absence."""
+        try:
+            found = os.stat(self.path(path)) if follow else os.lstat(self.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        kinds = {statmod.S_IFREG: "file", statmod.S_IFDIR: "directory", statmod.S_IFLNK: "link"}
+        return FileStat(
+            kinds.get(statmod.S_IFMT(found.st_mode), "other"),
+            statmod.S_IMODE(found.st_mode),
+            found.st_uid,
+            found.st_gid,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ino,
+            found.st_nlink,
+        )
+
+    def read(self, path: str, limit: int = 64 * CHUNK) -> Optional[bytes]:
+        """The content, at most ``limit`` bytes; ``None`` when the file does not exist."""
+        try:
+            with open(self.path(path), "rb") as file:
+                # small reads: /proc answers ENOMEM to a large one
+                return b"".join(iter(lambda: file.read(min(65536, limit)), b""))[:limit]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read_text(self, path: str) -> Optional[str]:
+        data = self.read(path)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def sha256(self, path: str, tick: Callable[[int], None] = lambda count: None) -> Optional[str]:
+        """Hex digest of a file's content, in chunks (``tick`` gets their sizes); ``None`` without a file."""
+        digest = hashlib.sha256()
+        try:
+            with open(self.path(path), "rb") as file:
+                for chunk in iter(lambda: file.read(CHUNK), b""):
+                    digest.update(chunk)
+                    tick(len(chunk))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return digest.hexdigest()
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(self.path(path))
+
+    def realpath(self, path: str) -> str:
+        """``path`` with every link on the way followed, as the host names it."""
+        if self.root == "/":
+            return os.path.realpath(path)
+        return "/" + os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
+
+    def locked_by(self, path: str) -> Optional[int]:
+        """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 when it cannot be seen; ``None``: free."""
+        layout = "hhqqi4x"  # struct flock of 64-bit Linux
+        try:
+            with open(self.path(path), "rb") as file:
+                asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        except FileNotFoundError:
+            return None
+        return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
+
+    def names(self, path: str) -> List[str]:
+        """Sorted names in a directory; empty when it does not exist."""
+        try:
+            return sorted(os.listdir(self.path(path)))
+        except FileNotFoundError:
+            return []
+
+    def glob(self, pattern: str) -> List[str]:
+        """Sorted paths that match; a path without wildcards matches itself when it exists."""
+        cut = 0 if self.root == "/" else len(self.root.rstrip("/"))
+        return sorted(found[cut:] for found in glob.glob(self.path(pattern)))
+
+    def walk(self, path: str) -> Iterator[str]:
+        """Every path below ``path`` (not itself), directories before their content, sorted; links are not followed."""
+        for name in self.names(path):
+            below = os.path.join(path, name)
+            yield below
+            found = self.stat(below)
+            if found is not None and found.kind == "directory":
+                yield from self.walk(below)
+
+    def pour(self, source: IO[bytes], target: IO[bytes]) -> None:
+        """Everything that is left in one open file into another, in bounded memory."""
+        shutil.copyfileobj(source, target, CHUNK)
+
+    def open(self, path: str) -> IO[bytes]:
+        """An existing file for reading."""
+        return open(self.path(path), "rb")
+
+    def free_bytes(self, path: str) -> int:
+        """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""
+        where = path
+        while self.stat(where, follow=True) is None and where not in ("", "/"):
+            where = os.path.dirname(where)
+        found = os.statvfs(self.path(where))
+        return found.f_bavail * found.f_frsize
+
+    def free_inodes(self, path: str) -> Optional[int]:
+        """Inodes left at ``path``'s nearest existing parent; ``None`` where the file system does not count them."""
+        where = path
+        while self.stat(where, follow=True) is None and where not in ("", "/"):
+            where = os.path.dirname(where)
+        found = os.statvfs(self.path(where))
+        return found.f_favail if found.f_files else None
+
+    # -- users and groups: the files, so that a temporary root works too ---------------------------------------
+
+    def accounts(self, database: str) -> Dict[str, List[str]]:
+        """``passwd`` or ``group``: name -> the fields of its line."""
+
+        def read() -> Dict[str, List[str]]:
+            lines = (self.read_text("/etc/" + database) or "").splitlines()
+            rows = [line.split(":") for line in lines if line and not line.startswith("#")]
+            return {row[0]: row for row in rows}
+
+        found: Dict[str, List[str]] = self.once("accounts/" + database, read)
+        return found
+
+    def _id(self, database: str, name: str) -> int:
+        if name.isdigit():
+            return int(name)
+        row = self.accounts(database).get(name)
+        if row is None:
+            raise NotYet(f"{'user' if database == 'passwd' else 'group'} {name} does not exist")
+        return int(row[2])
+
+    def uid(self, name: str) -> int:
+        """Number of a user; raises :class:`NotYet` when there is no such user yet."""
+        return self._id("passwd", name)
+
+    def gid(self, name: str) -> int:
+        """Number of a group; raises :class:`NotYet` when there is no such group yet."""
+        return self._id("group", name)

@@ -1,0 +1,152 @@
+"""Changing files: beside the old one, fsync, rename; or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from typing import IO, Iterator, Optional, Tuple
+
+from mnemo_ops.agent.machine.reading import Reading
+
+
+class Writing(Reading):
+    """Every method says :meth:`~Reading.writing` before it changes anything."""
+
+    @contextlib.contextmanager
+    def replacing(
+        self, path: str, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None
+    ) -> Iterator[IO[bytes]]:
+        """A new file that takes the place of ``path`` when the block ends well: written beside it, fsync, rename.
+
+        The old content stays until the rename; owner and mode not given are the old file's, else 0600 of this user.
+        """
+        self.writing()
+        real = self.path(path)
+        old = self.stat(path, follow=True)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        handle, temporary = tempfile.mkstemp(prefix=".mnemo-", dir=os.path.dirname(real))
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fchown(
+                    file.fileno(),
+                    uid if uid is not None else (old.uid if old else -1),
+                    gid if gid is not None else (old.gid if old else -1),
+                )
+                os.fchmod(file.fileno(), mode if mode is not None else (old.mode if old else 0o600))
+                os.fsync(file.fileno())
+            os.rename(temporary, real)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        self.sync_directory(os.path.dirname(path))
+
+    def write(
+        self, path: str, data: bytes, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None
+    ) -> None:
+        """Replace the content of ``path`` atomically and durably."""
+        with self.replacing(path, mode, uid, gid) as file:
+            file.write(data)
+
+    def scratch(self, directory: str) -> IO[bytes]:
+        """A file without a name on the file system of ``directory``: gone with this process, however that ends."""
+        self.writing()
+        return tempfile.TemporaryFile(dir=self.path(directory))
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to the end of a file, durably."""
+        self.writing()
+        with open(self.path(path), "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sync(self, path: str) -> None:
+        """Make a file's content durable, whoever wrote it."""
+        handle = os.open(self.path(path), os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def sync_directory(self, path: str) -> None:
+        """Make renames and creations in a directory durable."""
+        handle = os.open(self.path(path), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # file systems that cannot sync a directory
+                raise
+        finally:
+            os.close(handle)
+
+    def open_lock(self, path: str) -> IO[bytes]:
+        """A file for ``flock``; made (0600) when missing, never replaced: a new one would be a second lock."""
+        self.writing()
+        return os.fdopen(os.open(self.path(path), os.O_RDONLY | os.O_CREAT, 0o600), "rb")
+
+    def mkdir(self, path: str, mode: int = 0o755, parents: bool = True) -> None:
+        """Make a directory (and its parents, 0755); nothing when it exists."""
+        if self.stat(path, follow=True) is not None:
+            return
+        if parents and os.path.dirname(path) not in ("", "/"):
+            self.mkdir(os.path.dirname(path))
+        self.writing()
+        os.mkdir(self.path(path), mode)
+        os.chmod(self.path(path), mode)
+
+    def chmod(self, path: str, mode: int) -> None:
+        self.writing()
+        os.chmod(self.path(path), mode)
+
+    def chown(self, path: str, uid: int = -1, gid: int = -1) -> None:
+        """Change the owner; a link itself, not what it points to."""
+        self.writing()
+        os.lchown(self.path(path), uid, gid)
+
+    def symlink(self, target: str, path: str) -> None:
+        """Make ``path`` a link to ``target``, in one step when something is there."""
+        self.writing()
+        temporary = self.path(path) + ".mnemo-link"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.symlink(target, temporary)
+        os.rename(temporary, self.path(path))
+
+    def hardlink(self, target: str, path: str) -> None:
+        """Make ``path`` another name of ``target``, in one step when something is there."""
+        self.writing()
+        temporary = self.path(path) + ".mnemo-link"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.link(self.path(target), temporary)
+        os.rename(temporary, self.path(path))
+
+    def utime(self, path: str, times: Optional[Tuple[float, float]] = None) -> None:
+        """Set access and modification time (seconds since the epoch); now, when not given."""
+        self.writing()
+        os.utime(self.path(path), times)
+
+    def rename(self, source: str, target: str) -> None:
+        """Move within one file system, durably."""
+        self.writing()
+        os.rename(self.path(source), self.path(target))
+        for directory in {os.path.dirname(source), os.path.dirname(target)}:
+            self.sync_directory(directory)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, a link or a whole directory tree; nothing when it is not there."""
+        self.writing()
+        found = self.stat(path)
+        if found is None:
+            return
+        if found.kind == "directory":
+            shutil.rmtree(self.path(path))
+        else:
+            os.unlink(self.path(path))
