@@ -22,7 +22,7 @@ from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.hold import HostLock, PendingHandlers
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.wire import GREETING, Event
-from mnemo_ops.errors import ChannelLost, MnemoError
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError
 
 BEAT = 1.0  # seconds between signs of life while a request runs
 RENEWAL = 5.0  # seconds between renewals of the leases this agent holds
@@ -75,6 +75,9 @@ class Agent:
             raise
         except MnemoError as error:
             self._channel.send({"error": error.to_json(), "seq": seq})
+        except OSError as error:  # a full disk, a path that went away: the host's trouble, not a bug
+            broken = Broken(f"{error.filename or self._busy}: {error.strerror or error}")
+            self._channel.send({"error": broken.to_json(), "seq": seq})
         except Exception as error:  # a bug must reach the operator, with its place
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"
