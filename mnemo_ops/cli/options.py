@@ -80,10 +80,12 @@ class Run:
     def host(self, name: str, option: str) -> Host:
         """The one host an option names. :raises UsageError: none or several (2)."""
         if not name:
-            raise UsageError(f"{option} is missing: name a host of the inventory")
+            known = ", ".join(host.name for host in self.inventory().select("all"))
+            raise UsageError(f"{option} is missing: name a host of the inventory", hint=f"{option} one of: {known}")
         found = self.inventory().select(name)
         if len(found) != 1:
-            raise UsageError(f"{option} {name} stands for {len(found)} hosts; name one")
+            names = ", ".join(host.name for host in found)
+            raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=f"{option} one of: {names}")
         return found[0]
 
     def only_host(self, name: str = "") -> Host:

@@ -84,7 +84,7 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> No
         raise UsageError(f"--method {method} is not known; methods: dump")
     old, new = run.host(from_, "--from"), run.host(to, "--to")
     if old.name == new.name:
-        raise UsageError(f"--from and --to are the same host: {old.name}")
+        raise UsageError(f"--from and --to are the same host: {old.name}", hint="name another host with --to")
     id = new_id()
     with run.flow(id) as flow:
         inventory = run.inventory()
