@@ -100,8 +100,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one request asks of a host: tasks in order, then the handlers (by name) that are pending by then."""
+    """What one request asks of a host: tasks in order, then the handlers (by name) that are pending by then.
+
+    :param idle: handlers whose condition is false here: taken off the host's list without being run.
+    """
 
     tasks: tuple[Task, ...]
     handlers: tuple[tuple[str, Task], ...] = ()
+    idle: tuple[str, ...] = ()
     check: bool = False

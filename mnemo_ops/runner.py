@@ -178,15 +178,15 @@ class PlayRun:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _send(self, handlers: Sequence[tuple[str, Task]] = ()) -> Iterator[Outcome]:
+    def _send(self, handlers: Sequence[tuple[str, Task]] = (), idle: Sequence[str] = ()) -> Iterator[Outcome]:
         """Send the batch (and the handlers), yield what becomes of it in order, keep what it registers."""
         works, self._batch, self._waiting = self._batch, [], {}
         queue = deque(step for work in works for step in work.steps)
         tasks = tuple(step.task for step in queue if step.event is None)
         known = {task.id: task for task in (*tasks, *(task for _, task in handlers))}
         yield from _local(queue)
-        batch = Batch(tasks, tuple(handlers), self._options.check)
-        for event in self._session.converge(batch) if known else ():
+        batch = Batch(tasks, tuple(handlers), tuple(idle), self._options.check)
+        for event in self._session.converge(batch) if known or idle else ():
             if event.status == "progress":
                 yield known.get(event.id, next(iter(known.values()))), event
                 continue
@@ -205,37 +205,40 @@ class PlayRun:
     def _finish(self) -> Iterator[Outcome]:
         """The last batch together with the handlers, or before them when they read what it registers."""
         try:
-            handlers = [
-                (one.name, task) for number, one in enumerate(self._play.handlers) for task in self._handler(number)
-            ]
+            rendered = [(one.name, self._handler(number)) for number, one in enumerate(self._play.handlers)]
         except (Unready, MnemoError):
             yield from self._send()
             if not self._failed:
                 yield from self._handlers_apart()
             return
+        handlers = [(name, task) for name, tasks in rendered for task in tasks]
+        idle = [name for name, tasks in rendered if not tasks]
         sends = any(work.sends for work in self._batch)
-        due = sends or any(name in self._session.pending_handlers for name, _ in handlers)
-        yield from self._send(handlers if due else ())
+        due = sends or any(name in self._session.pending_handlers for name, _ in rendered)
+        yield from self._send(handlers, idle) if due else self._send()
 
     def _handlers_apart(self) -> Iterator[Outcome]:
         """Handlers that are due, in a request of their own; only now a bad one is a failure."""
         handlers: list[tuple[str, Task]] = []
+        idle: list[str] = []
         for number, one in enumerate(self._play.handlers):
             if one.name not in self._session.pending_handlers:
                 continue
             title = _unsent(f"h{number}", one)
             try:
-                handlers += [(one.name, task) for task in self._handler(number)]
+                tasks = self._handler(number)
+                handlers += [(one.name, task) for task in tasks]
+                idle += [] if tasks else [one.name]
             except Unready as problem:
                 yield title, Event(title.id, "unknown", why=str(problem))
             except MnemoError as problem:
                 self._failed = True
                 yield title, Event.failure(title.id, problem)
                 return
-        yield from self._send(handlers)
+        yield from self._send(handlers, idle)
 
     def _handler(self, number: int) -> list[Task]:
-        """The task of a handler; none when its condition is false (it stays on the host's list)."""
+        """The task of a handler; none when its condition is false: it comes off the host's list without being run."""
         entry = self._play.handlers[number]
         step = Step(
             Task(f"h{number}", entry.name, NOTHING, entry.where, no_log=entry.no_log, ignore_errors=entry.ignore_errors)

@@ -136,6 +136,7 @@ class AgentSession:
             "tasks": [_row(task) for task in batch.tasks],
             "handlers": [_row(task) for _, task in batch.handlers],
             "handler_names": [name for name, _ in batch.handlers],
+            "idle_handlers": batch.idle,
         }
         files: dict[str, Blob] = {}
         for task in [*batch.tasks, *(task for _, task in batch.handlers)]:

@@ -105,6 +105,8 @@ class Agent:
         failed = self._run(_tasks(request["tasks"]), machine, check, pending)
         if failed:
             return {"failed": True}
+        for name in request.get("idle_handlers", ()):
+            pending.remove(name)
         for name, task in zip(request.get("handler_names", ()), _tasks(request.get("handlers", ()))):
             if name in pending.names():
                 if self._run([task], machine, check, pending):

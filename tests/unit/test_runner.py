@@ -37,6 +37,8 @@ class Session:
         notified = PendingHandlers(machine)
         notified.add(self.pending_handlers)
         ended = yield from self._run(batch.tasks, batch.check, machine, notified)
+        for name in batch.idle:
+            notified.remove(name)
         for name, task in batch.handlers:
             if ended and name in notified.names():
                 ended = yield from self._run([task], batch.check, machine, notified)
@@ -234,6 +236,17 @@ def test_handlers_left_by_a_crash_run_at_the_end_of_the_next_play(bench: Bench) 
 def test_a_check_foresees_its_handlers(bench: Bench) -> None:
     assert bench.play(HANDLED, check=True) == [("change", "changed"), ("second", "changed"), ("first", "changed")]
     assert not (bench.root / "srv/change").exists()
+
+
+@pytest.mark.parametrize("read", ["", "and last is changed"])
+def test_a_handler_whose_condition_is_false_is_forgotten(bench: Bench, read: str) -> None:
+    text = f"""\
+- hosts: all
+  handlers: [{{name: tell, copy: {{dest: /srv/told, content: x}}, when: distribution == 'Plan 9' {read}}}]
+  tasks: [{{name: last, copy: {{dest: /srv/last, content: news}}, register: last, notify: tell}}]
+"""
+    assert bench.play(text.replace("distribution", "ansible_facts.distribution")) == [("last", "changed")]
+    assert bench.session.pending_handlers == []
 
 
 @pytest.mark.parametrize("content", ["{{ last.content }}", "{{ last.dest.nothing }}"])

@@ -62,3 +62,11 @@ def test_a_failed_handler_stays_pending(check: bool, open_session: Open, tmp_pat
     repaired = (("restart", task("h", tmp_path / "h")),)
     assert ids(session, Batch((), repaired, check=check)) == [("h", "changed")]
     assert open_session().pending_handlers == (["restart"] if check else [])
+
+
+def test_an_idle_handler_comes_off_the_list_without_being_run(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    assert ids(session, Batch((task("a", tmp_path / "a", "restart", "reload"),), idle=("restart",))) == [
+        ("a", "changed")
+    ]
+    assert open_session().pending_handlers == ["reload"]
