@@ -128,12 +128,20 @@ class SettleFence(Action):
         if fence is None or fence["run"] != self.run_id:
             raise Broken(f"{stack.project} is no longer fenced by run {self.run_id}: it may be serving again")
         if fence["state"] != "final":
+            self._still_stopped(machine, stack, fence)
             final = {**fence, "state": "final", "settled_at": machine.now()}
             # in one: a kill in between must leave neither a fence that ends by itself nor one that nobody owns
             settle = partial(write_fence, machine, stack.project, final)
             lease.release(machine, f"fence-{self.run_id}", settle)
         yield Progress(note="the fence is final")
         return {"state": "final"}
+
+    def _still_stopped(self, machine: Machine, stack: Stack, fence: Mapping[str, Any]) -> None:
+        """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
+        running = [each.service for each in project.containers(machine, stack.project).values() if each.running]
+        writers = sorted(set(running) - set(stack.keep))
+        if writers or fence["state"] != "held":
+            raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
 
 
 @dataclass(frozen=True)
