@@ -90,7 +90,15 @@ def start(machine: Machine, names: Sequence[str], patience: float) -> None:
     for name in names:
         machine.note = f"starting {name}"
         machine.run(["docker", "start", name])
-    machine.wait_until("containers are healthy: " + ", ".join(names), lambda: not sick(machine, names), patience)
+
+    def well() -> bool:
+        found = _inspect(machine, names)
+        down = [each.name for each in found if not each.running]
+        for name in down:  # a stop that was cut short in its command still ends in the engine, after our start
+            machine.run(["docker", "start", name])
+        return not down and all(each.health in ("", "healthy") for each in found)
+
+    machine.wait_until("containers are healthy: " + ", ".join(names), well, patience)
 
 
 def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
@@ -99,13 +107,11 @@ def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
     machine.wait_until("Docker answers", lambda: machine.ask(version, check=False).rc == 0, patience)
 
 
-def sick(machine: Machine, names: Sequence[str]) -> List[str]:
-    """Those of the containers that do not run or are not healthy (yet)."""
+def _inspect(machine: Machine, names: Sequence[str]) -> List[Container]:
     if not names:
         return []
     rows = json.loads(machine.ask(["docker", "inspect", "--type", "container", *names]).out)
-    found = [_container(row) for row in rows]
-    return [each.name for each in found if not each.running or each.health not in ("", "healthy")]
+    return [_container(row) for row in rows]
 
 
 def one(found: Mapping[str, Container], service: str) -> Container:
