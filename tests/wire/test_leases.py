@@ -1,0 +1,178 @@
+"""Leases and the fence under them: what must undo itself, what must not, and what a kill in between leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnemo_ops.agent import action, lease
+from mnemo_ops.agent.actions.services import Fence, SettleFence, Unfence, read_fence, write_fence
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.errors import Broken
+from mnemo_ops.mnemosyne.layout import wire
+
+# A small engine: containers are rows of a JSON file beside it.
+DOCKER = f"""#!{sys.executable}
+import json, pathlib, sys
+file = pathlib.Path(__file__).with_name("containers.json")
+rows = json.loads(file.read_text())
+word, names = sys.argv[1], sys.argv[2:]
+if word == "ps":
+    print("\\n".join(rows))
+elif word == "inspect":
+    chosen = [rows[name] for name in names if name in rows]
+    print(json.dumps([{{
+        "Id": row["name"], "Name": "/" + row["name"], "Image": "i",
+        "Config": {{"Labels": {{"com.docker.compose.service": row["name"]}}, "Env": [], "Image": "i"}},
+        "State": {{"Status": row["state"], "ExitCode": 0}},
+        "HostConfig": {{"RestartPolicy": {{"Name": row["restart"]}}}},
+    }} for row in chosen]))
+for name in set(names) & set(rows):
+    if word in ("start", "stop"):
+        rows[name]["state"] = {{"start": "running", "stop": "exited"}}[word]
+    if word == "update":
+        rows[name]["restart"] = names[names.index("--restart") + 1]
+file.write_text(json.dumps(rows))
+"""
+NAMES = ("api", "postgres")
+STACK = wire(
+    Stack(
+        project="app", directory="/srv/app", files=("c.yml",), env_file=".env", store="/var/backups/app",
+        datasets=(Dataset("postgres", "postgres", volume="pg", service="postgres"),),
+        stop_order=NAMES, keep=("postgres",), waived={},
+    )
+)  # fmt: skip
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A host with two running containers and a systemd that agrees to everything."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in (("docker", DOCKER), ("systemctl", "#!/bin/sh\n")):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    rows = {name: {"name": name, "state": "running", "restart": "always"} for name in NAMES}
+    (tools / "containers.json").write_text(json.dumps(rows))
+    for directory in ("etc/systemd/system", "var/lib"):
+        (tmp_path / "root" / directory).mkdir(parents=True)
+    made = Machine(str(tmp_path / "root"), search_path=f"{tools}:/usr/bin:/bin", state_dir="/var/lib/mnemo_ops")
+    made.program = lambda: b"a program"
+    return made
+
+
+def containers(machine: Machine) -> dict[str, tuple[str, str]]:
+    rows = json.loads((Path(machine.search_path.split(":")[0]) / "containers.json").read_text())
+    return {name: (row["state"], row["restart"]) for name, row in rows.items()}
+
+
+def do(machine: Machine, deed: action.Action) -> Any:
+    running = deed.run(machine)
+    while True:
+        try:
+            next(running)
+        except StopIteration as end:
+            return end.value
+
+
+def forsake(machine: Machine) -> None:
+    """Nobody renews any more, and time passes."""
+    machine.leases.clear()
+    for name, found in lease.names(machine).items():
+        late = {**found, "deadline": time.time() - 1}
+        machine.write(f"{machine.state_dir}/leases/{name}.json", json.dumps(late).encode())
+
+
+SERVING = {"api": ("running", "always"), "postgres": ("running", "always")}
+FENCED = {"api": ("exited", "no"), "postgres": ("running", "no")}
+
+
+def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machine: Machine) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    assert containers(machine) == FENCED
+    assert machine.names("/etc/systemd/system") == ["mnemo-lease.service", "mnemo-lease.timer"]
+    assert lease.expire(machine) == []  # it is held
+    forsake(machine)
+    assert lease.expire(machine) == ["fence-r1"]
+    assert containers(machine) == SERVING
+    assert read_fence(machine, "app") is None
+    assert machine.names("/etc/systemd/system") == []
+    assert machine.names(machine.state_dir) == ["fences", "leases", "leases.lock"]
+
+
+def test_a_final_fence_outlives_everything(machine: Machine) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, SettleFence(STACK, "r1"))
+    assert do(machine, SettleFence(STACK, "r1")) == {"state": "final"}  # an answer that got lost is asked for again
+    assert lease.names(machine) == {}
+    assert do(machine, Unfence("app", "r1")) == {"unfenced": False}
+    assert containers(machine) == FENCED
+
+
+def test_a_kill_between_the_final_fence_and_the_end_of_its_lease_does_not_unfence(machine: Machine) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    write_fence(machine, "app", {**(read_fence(machine, "app") or {}), "state": "final"})
+    forsake(machine)
+    assert lease.expire(machine) == ["fence-r1"]
+    assert containers(machine) == FENCED
+    fence = read_fence(machine, "app")
+    assert fence is not None and fence["state"] == "final"
+
+
+def test_a_fence_that_expired_cannot_become_final(machine: Machine) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    forsake(machine)
+    lease.expire(machine)
+    with pytest.raises(Broken, match="no longer fenced"):
+        do(machine, SettleFence(STACK, "r1"))
+    assert containers(machine) == SERVING
+
+
+@pytest.mark.parametrize("state", ["held", "undoing"])
+def test_a_fence_under_which_something_was_started_cannot_become_final(machine: Machine, state: str) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    machine.run(["docker", "start", "api"])
+    write_fence(machine, "app", {**(read_fence(machine, "app") or {}), "state": state})
+    with pytest.raises(Broken, match="started again"):
+        do(machine, SettleFence(STACK, "r1"))
+    assert "fence-r1" in lease.names(machine)  # what is held is still undone
+
+
+def test_one_undo_that_fails_does_not_hold_up_the_others_and_is_tried_again(machine: Machine) -> None:
+    machine.mkdir("/srv/stubborn")
+    for name, path in (("a", "/srv/stubborn"), ("b", "/srv/easy")):
+        lease.hold(machine, name, "r1", [{"kind": "remove_file", "args": {"path": path}}])
+    machine.write("/srv/easy", b"")
+    forsake(machine)
+    assert lease.expire(machine) == ["b"]
+    assert machine.stat("/srv/easy") is None
+    assert machine.names("/etc/systemd/system") != []  # the timer stays for the other
+    machine.remove("/srv/stubborn")
+    assert lease.expire(machine) == ["a"]
+
+
+def test_a_renewal_never_waits_for_an_undo_that_takes_long(machine: Machine) -> None:
+    lease.hold(machine, "a", "r1", [])
+    before = lease.names(machine)["a"]["deadline"]
+    with machine.open_lock(machine.state_dir + "/leases.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lease.renew_held(machine)  # returns
+        assert lease.names(machine)["a"]["deadline"] == before
+    lease.renew_held(machine)
+    assert lease.names(machine)["a"]["deadline"] > before
+
+
+def test_an_undo_leaves_the_other_leases_of_its_process_renewed(machine: Machine) -> None:
+    lease.hold(machine, "short", "r1", [])
+    lease.hold(machine, "other", "r1", [])
+    before = lease.names(machine)["other"]["deadline"]
+    assert lease.undo(machine, "short")
+    assert lease.names(machine)["other"]["deadline"] > before
+    assert not lease.undo(machine, "short")
