@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,10 +250,3 @@ def test_no_secret_shows_anywhere(lab: Lab, migration: tuple[Said, set[str], Loa
         )
         assert found == "", f"{host.name}: {found}"
         assert host.sh("journalctl --no-pager | wc -l") != "0"
-
-
-def test_the_whole_took_its_time(lab: Lab) -> None:
-    """Prints where the time went: for whoever wants it shorter."""
-    for said in lab.journal:
-        print(f"{said.seconds:6.1f} s  {' '.join(said.words)}")
-    assert time.monotonic() > 0
