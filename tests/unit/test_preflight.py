@@ -1,0 +1,98 @@
+"""What speaks against a migration: each reason alone, and all of them in one report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mnemo_ops.mnemosyne import preflight
+from mnemo_ops.mnemosyne.layout import Settings
+from mnemo_ops.mnemosyne.preflight import Side
+
+STORE = Settings().store
+GB = 10**9
+
+
+def side(name: str, **survey: Any) -> Side:
+    """A host with nothing on it, but for what is said."""
+    bare: dict[str, Any] = {
+        "machine_id": f"id-of-{name}",
+        "clock": 1000.0,
+        "tools": {},
+        "directory": [],
+        "free": {STORE: 100 * GB, Settings().directory: 100 * GB, "/var/lib/docker": 100 * GB},
+        "inodes": {STORE: 10**6, Settings().directory: 10**6, "/var/lib/docker": 10**6},
+        "fence": None,
+        "target": None,
+        "leases": {},
+        "listening": [],
+        "containers": {},
+        "docker": None,
+        "troubles": [],
+    }
+    return Side(name, {"architecture": "x86_64"}, {**bare, **survey})
+
+
+def serving(name: str, **survey: Any) -> Side:
+    running = {
+        "containers": {"api": {"state": "running", "health": "healthy", "image": "a", "image_id": "sha256:a"}},
+        "container_names": ["mnemosyne-api"],
+        "volumes": ["mnemosyne_postgres_data"],
+        "directory": ["docker-compose.prod.yml"],
+        "postgres": {"bytes": GB, "largest_table": GB},
+        "sizes": {"uploads": GB},
+        "forgotten": [],
+        "own_subnets": ["172.20.0.0/16"],
+    }
+    return side(name, **{**running, **survey})
+
+
+def found(old: Side, new: Side) -> str:
+    return "\n".join(preflight.problems(old, new, Settings()))
+
+
+def test_a_serving_host_and_a_bare_one_may_begin() -> None:
+    assert not found(serving("old"), side("new"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (serving("old", postgres=None), side("new"), "the database on old does not answer"),
+        (serving("old", forgotten=["api: /data on /data"]), side("new"), "neither a dataset nor waived"),
+        (serving("old", tools={"age": False, "tar": True}), side("new"), "old lacks age: invoke bootstrap --limit old"),
+        (serving("old"), side("new", free={STORE: GB, "/srv/mnemosyne": GB, "/var/lib/docker": GB}), "new has"),
+        (serving("old", inodes={STORE: 10}), side("new"), "only 10 inodes left"),
+        (serving("old"), side("new", names=["mnemosyne-api"]), "new has other containers named mnemosyne-api"),
+        (serving("old"), side("new", listening=[443]), "already listens on port 443"),
+        (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "the network lan (172.20.5.0/24) on new"),
+        (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new already holds a stack"),
+        (side("old"), side("new"), "old runs no stack"),
+        (serving("old"), side("new", troubles=["Docker does not answer"]), "new: Docker does not answer"),
+    ],
+)
+def test_each_reason_is_a_sentence_with_names(old: Side, new: Side, said: str) -> None:
+    assert said in found(old, new)
+
+
+def test_the_wrong_direction_is_recognised() -> None:
+    said = found(side("old"), serving("new"))
+    assert "old runs no stack" in said
+    assert "did you swap --from and --to?" in said
+
+
+def test_the_way_back_names_the_run_that_moved_it() -> None:
+    fence = {"run": "r1", "state": "final", "target": "id-of-old"}
+    assert "run r1 moved the stack from new to old" in found(serving("old"), side("new", fence=fence, volumes=["v"]))
+
+
+def test_one_machine_under_two_names() -> None:
+    assert preflight.same_machine(side("a", machine_id="x"), side("b", machine_id="x"))
+    assert not preflight.same_machine(side("a"), side("b"))
+
+
+def test_every_reason_is_in_one_report() -> None:
+    old = serving("old", postgres=None, forgotten=["api: /x on /x"])
+    new = side("new", listening=[80], names=["mnemosyne-api"])
+    assert len(preflight.problems(old, new, Settings())) == 4
