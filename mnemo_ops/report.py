@@ -64,7 +64,7 @@ class Report:
         self._lock = threading.RLock()
         self._started = time.time()
         self._spoke: dict[str, float] = {}
-        self._bars: dict[str, Any] = {}
+        self._bars: dict[str, tuple[str, Any]] = {}  # by host: the job, and its line on the terminal
         self._live: Any = None
 
     # -- what happens --------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Report:
         """One line."""
         with self._lock:
             stream = self._err if self.style.json else self._out
-            if self._live is not None:
+            if self._live is not None and stream.isatty():  # into a file or a pipe it goes past the bar
                 console = self._live.console
                 console.print(self.mask.hide(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
             else:
@@ -87,6 +87,9 @@ class Report:
     def step(self, text: str) -> None:
         """The next sentence of a flow's runbook."""
         seconds = time.time() - self._started
+        with self._lock:  # what the step before showed is over
+            for host in list(self._bars):
+                self._clear(host)
         self.say(f"[{seconds:6.1f} s] {text}")
 
     def host(self, name: str) -> Tally:
@@ -110,9 +113,9 @@ class Report:
 
     def _print_task(self, host: str, task: Task, event: Event) -> None:
         took = f"  {event.seconds:.1f} s" if event.seconds >= 1 else ""
-        why = f": {event.why}" if event.why and not task.no_log else ""
+        why = f": {_indented(event.why)}" if event.why and not task.no_log else ""
         self.say(f"  {event.status:8} {host:12} {task.name}{why}  ({task.where}){took}")
-        if self.style.diff and not task.no_log and event.status in ("changed", "failed"):
+        if self.style.diff and not task.no_log and event.status == "changed":
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.say("      " + line)
 
@@ -122,7 +125,7 @@ class Report:
         done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
         with self._lock:
             if self._terminal():
-                self._bar(host, done, total, note or title or event.id)
+                self._bar(host, event.id, done, total, note or title or event.id)
                 return
             now = time.monotonic()
             if now - self._spoke.setdefault(host, now) < QUIET:
@@ -137,35 +140,23 @@ class Report:
 
         return self._err.isatty() and "NO_COLOR" not in os.environ
 
-    def _bar(self, host: str, done: int, total: int, text: str) -> None:
+    def _bar(self, host: str, job: str, done: int, total: int, text: str) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TransferSpeedColumn,
-        )
+        from rich.progress import Progress
 
         if self._live is None:
-            columns = (
-                TextColumn("  {task.fields[host]:12} {task.description}", markup=False),
-                BarColumn(bar_width=24),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeElapsedColumn(),
-            )
-            self._live = Progress(*columns, console=Console(file=self._err), transient=True)
+            self._live = Progress(*_columns(), console=Console(file=self._err), transient=True, redirect_stdout=False)
             self._live.start()
         shown = self.mask.hide(text)[:48]
+        if host in self._bars and self._bars[host][0] != job:  # another job: its own time, its own bytes
+            self._live.remove_task(self._bars.pop(host)[1])
         if host not in self._bars:
-            self._bars[host] = self._live.add_task(shown, host=host, total=None)
-        self._live.update(self._bars[host], description=shown, completed=done, total=total or None)
+            self._bars[host] = job, self._live.add_task(shown, host=host, total=None)
+        self._live.update(self._bars[host][1], description=shown, completed=done, total=total or None)
 
     def _clear(self, host: str) -> None:
         if self._live is not None and host in self._bars:
-            self._live.remove_task(self._bars.pop(host))
+            self._live.remove_task(self._bars.pop(host)[1])
             if not self._bars:
                 self._live.stop()
                 self._live = None
@@ -225,10 +216,43 @@ class Report:
         return document
 
 
+def _columns() -> list[Any]:
+    """Of the live bar; bytes, rate and the time left only where bytes are counted."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Task as Row
+    from rich.text import Text
+
+    class Bytes(DownloadColumn):
+        def render(self, task: Row) -> Text:
+            return super().render(task) if task.total else Text(_size(task.completed) if task.completed else "")
+
+    class Rate(TransferSpeedColumn):
+        def render(self, task: Row) -> Text:
+            return super().render(task) if task.speed else Text("")
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Row) -> Text:
+            return Text("left ").append(super().render(task)) if task.time_remaining else Text("")
+
+    host = TextColumn("  {task.fields[host]:12} {task.description:32}", markup=False)
+    return [host, BarColumn(bar_width=24), TimeElapsedColumn(), Bytes(), Rate(), Left()]
+
+
 def _diff(before: Any, after: Any) -> list[str]:
     """Unified for texts, ``key: old -> new`` for the rest."""
-    if before is None or after is None:
-        return [f"{'- exists' if after is None else '+ ' + _short(after)}"]
+    if after is None:
+        return ["- exists"]
+    if before is None:
+        texts = {key: value for key, value in after.items() if isinstance(value, str) and "\n" in value}
+        rest = {key: value for key, value in after.items() if key not in texts}
+        return [f"+ {_short(rest)}", *(f"+ {line}" for text in texts.values() for line in text.splitlines())]
     lines: list[str] = []
     for key in after:
         old, new = before.get(key), after[key]
@@ -240,6 +264,10 @@ def _diff(before: Any, after: Any) -> list[str]:
         elif old != new:
             lines.append(f"{key}: {_short(old)} -> {_short(new)}")
     return lines
+
+
+def _indented(text: str) -> str:
+    return text.rstrip().replace("\n", "\n      ")
 
 
 def _short(value: Any) -> str:

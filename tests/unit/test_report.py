@@ -29,6 +29,13 @@ def report(err: Optional[io.StringIO] = None, **style: bool) -> Report:
     return made
 
 
+def on_a_terminal() -> Report:
+    screen = Terminal()
+    made = Report("play", Style(), screen, screen)
+    made.mask.learn([SECRET])
+    return made
+
+
 def out(of: Report) -> str:
     text = of._out.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
@@ -170,9 +177,13 @@ def test_diffs() -> None:
     )
     made.task("web1", task(), Event("2", "changed", None, {"mode": "0600"}))
     made.task("web1", task(), Event("3", "changed", {"mode": "0600"}, None))
+    made.task("web1", task(), Event("4", "changed", None, {"mode": "0644", "content": "one\ntwo\n"}))
+    made.task("web1", task(), Event("5", "failed", {"mode": "0999"}, None, why="first\nsecond"))
     text = out(made)
     for expected in ('mode: "0644" -> "0600"', "      -b", "      +c", '+ {"mode": "0600"}', "- exists"):
         assert expected in text
+    assert '      + {"mode": "0644"}\n      + one\n      + two\n' in text
+    assert "first\n      second  (site.yml:3)\n" in text and text.count("- exists") == 1
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,13 +203,39 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.
 def test_a_terminal_has_a_bar_and_it_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
-    made = report(Terminal())
+    made = on_a_terminal()
     made.progress("web1", Event("1", "progress", after={"done": 5, "total": 10, "note": f"db {SECRET}"}))
     made.say("a line: 100 :smile: " + "and a long one " * 20)
     made.task("web1", task(), Event("1", "changed"))
     made.finish()
     assert "db [secret]" in err(made) and ":smile: and" in err(made) and "S3cr" not in err(made)
     assert "and a long one " * 20 in err(made)
+
+
+def test_a_bar_keeps_no_line_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    made = report(Terminal())
+    made.progress("web1", Event("1", "progress", after={"note": "db"}))
+    made.say("for the file")
+    made.finish()
+    assert out(made) == "for the file\n" and "for the file" not in err(made)
+
+
+def test_the_next_job_has_its_own_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    made = on_a_terminal()
+    made.progress("web1", Event("1", "progress", after={"done": 5_000_000, "total": 9_000_000, "note": "copy"}))
+    made._live.refresh()
+    assert "5.0/9.0 MB" in err(made)
+    written = len(err(made))
+    made.progress("web1", Event("2", "progress", after={"note": "wait"}))
+    made._live.refresh()
+    made.step("the next step")
+    rest = err(made)[written:]
+    made.finish()
+    assert "wait" in rest and "MB" not in rest[rest.index("wait") :] and "bytes" not in rest
+    assert made._bars == {}
 
 
 def test_no_color_means_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
