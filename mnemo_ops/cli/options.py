@@ -82,7 +82,9 @@ class Run:
         if not name:
             known = ", ".join(host.name for host in self.inventory().select("all"))
             raise UsageError(f"{option} is missing: name a host of the inventory", hint=f"{option} one of: {known}")
-        found = self.inventory().select(name)
+        found = self.inventory().select(name, self.limit)
+        if not found:
+            raise UsageError(f"{option} {name} is outside of --limit {self.limit}", hint="leave --limit out")
         if len(found) != 1:
             names = ", ".join(host.name for host in found)
             raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=f"{option} one of: {names}")

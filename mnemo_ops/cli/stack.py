@@ -30,7 +30,9 @@ def create(run: Run) -> None:
         backup(flow, host)
 
 
-@command("backup.list", only=("inventory", "limit", "json", "verbose"))
+@command(
+    "backup.list", help={"all": "also sets that were never finished"}, only=("inventory", "limit", "json", "verbose")
+)
 def list_(run: Run, all: bool = False) -> None:
     """The sets of each host: id, age, size, parts, consistency, whole or not, and when last restored."""
     from mnemo_ops.mnemosyne.backup import age, list_sets
@@ -56,7 +58,13 @@ def list_(run: Run, all: bool = False) -> None:
 
 
 @command(
-    "restore", help={"id": "latest, or the beginning of a set's id", "undo": "take the last restore back"}, only=FLOW
+    "restore",
+    help={
+        "id": "latest, or the beginning of a set's id",
+        "host": "the host whose stack is replaced",
+        "undo": "take the last restore back",
+    },
+    only=FLOW,
 )
 def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
     """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
@@ -69,11 +77,16 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
     with run.flow() as flow:
         if undo:
             flows.undo(flow, target)
+            run.report.step(f"{target.name} has what it had before; its containers are started")
         else:
             flows.restore(flow, target, id)
 
 
-@command("migrate", help={"from_": "the host that serves now", "to": "the host that shall serve"}, only=FLOW)
+@command(
+    "migrate",
+    help={"from_": "the host that serves now", "to": "the host that shall serve", "method": "dump, the only one yet"},
+    only=FLOW,
+)
 def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
     from mnemo_ops.mnemosyne.deploy import provision
