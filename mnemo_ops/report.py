@@ -125,7 +125,7 @@ class Report:
         done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
         with self._lock:
             if self._terminal():
-                self._bar(host, event.id, done, total, note or title or event.id)
+                self._bar(host, title or event.id, done, total, note or title or event.id)
                 return
             now = time.monotonic()
             if now - self._spoke.setdefault(host, now) < QUIET:

@@ -225,11 +225,16 @@ def test_the_next_job_has_its_own_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     made = on_a_terminal()
-    made.progress("web1", Event("1", "progress", after={"done": 5_000_000, "total": 9_000_000, "note": "copy"}))
+    made.progress(
+        "web1", Event("1", "progress", after={"done": 5_000_000, "total": 9_000_000, "note": "copy"}), "fetch"
+    )
     made._live.refresh()
     assert "5.0/9.0 MB" in err(made)
+    first = made._bars["web1"]
+    made.progress("web1", Event("2", "progress", after={"done": 6_000_000, "total": 9_000_000}), "fetch")
+    assert made._bars["web1"] == first
     written = len(err(made))
-    made.progress("web1", Event("2", "progress", after={"note": "wait"}))
+    made.progress("web1", Event("3", "progress", after={"note": "wait"}), "compose up")
     made._live.refresh()
     made.step("the next step")
     rest = err(made)[written:]
