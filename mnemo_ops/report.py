@@ -66,6 +66,7 @@ class Report:
         self._spoke: dict[str, float] = {}
         self._bars: dict[str, tuple[str, Any]] = {}  # by host: the job, and its line on the terminal
         self._live: Any = None
+        self._doing: dict[tuple[str, str], tuple[int, int, str]] = {}  # by host and job: done, total, note
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ class Report:
         """The next sentence of a flow's runbook."""
         seconds = time.time() - self._started
         with self._lock:  # what the step before showed is over
+            self._doing.clear()
             for host in list(self._bars):
                 self._clear(host)
         self.say(f"[{seconds:6.1f} s] {text}")
@@ -121,11 +123,14 @@ class Report:
 
     def progress(self, host: str, event: Event, title: str = "") -> None:
         """How far something is: a bar on a terminal, a line every few seconds elsewhere."""
-        after = event.after or {}
+        after, job = event.after or {}, title or event.id
         done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
         with self._lock:
+            if not (done or total or note):  # a beat: alive, and where it was
+                done, total, note = self._doing.get((host, job), (0, 0, ""))
+            self._doing[host, job] = done, total, note
             if self._terminal():
-                self._bar(host, title or event.id, done, total, note or title or event.id)
+                self._bar(host, job, done, total, note or job)
                 return
             now = time.monotonic()
             if now - self._spoke.setdefault(host, now) < QUIET:
@@ -133,7 +138,7 @@ class Report:
             self._spoke[host] = now
             amount = f" {_size(done)}" + (f" of {_size(total)}" if total else "") if done else ""
             elapsed = f" {after['elapsed']:.0f} s" if "elapsed" in after else ""
-            self.say(f"  ...      {host:12} {title or event.id}{elapsed} {note}{amount}".rstrip())
+            self.say(f"  ...      {host:12} {job}{elapsed} {note}{amount}".rstrip())
 
     def _terminal(self) -> bool:
         import os

@@ -200,6 +200,21 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.
     assert lines[0].split() == ["...", "web1", "site.yml:3", "db", "2.5", "MB", "of", "5.0", "MB"]
 
 
+def test_a_beat_keeps_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    made = report()
+    made.progress("web1", Event("1", "progress", after={"done": 2_500_000, "note": "db"}), "fetch")
+    clock[0] += QUIET
+    made.progress("web1", Event("2", "progress", after={"elapsed": 5.2}), "fetch")
+    clock[0] += QUIET
+    made.progress("web1", Event("3", "progress", after={"elapsed": 0.1}), "wait")
+    assert [line.split()[1:] for line in out(made).splitlines()] == [
+        ["web1", "fetch", "5", "s", "db", "2.5", "MB"],
+        ["web1", "wait", "0", "s"],
+    ]
+
+
 def test_a_terminal_has_a_bar_and_it_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
