@@ -75,6 +75,8 @@ class Migration:
             self.finish()
         except (MnemoError, KeyboardInterrupt) as error:
             self.give_up(error)
+        except Exception as error:  # a bug of ours must not leave old fenced either
+            self.give_up(MnemoError(f"a bug: {type(error).__name__}: {error}"))
 
     def preflight(self) -> str:
         """Look at both hosts; clean up after an interrupted run; refuse with every reason at once.
@@ -109,7 +111,8 @@ class Migration:
 
         def one(host: Host) -> Side:
             session = self.flow.fleet.session(host)
-            return Side(host.name, session.facts, session.ready(survey))
+            asked = time.time()
+            return Side(host.name, session.facts, session.ready(survey), asked)
 
         try:
             sides = self.flow.fleet.each([self.old, self.new], one)

@@ -17,11 +17,20 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Side:
-    """One host as the preflight saw it: its name, facts and survey."""
+    """One host as the preflight saw it: its name, facts and survey.
+
+    :param asked: when it was asked, by the controller's clock (seconds since the epoch).
+    """
 
     name: str
     facts: Facts
     survey: Facts
+    asked: float = 0.0
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which its clock is ahead of the controller's; the way there counts as an error."""
+        return float(self.survey["clock"]) - self.asked
 
     @property
     def runs(self) -> bool:
@@ -64,7 +73,7 @@ def problems(old: Side, new: Side, chosen: Settings) -> list[str]:
 
 def skew_of(old: Side, new: Side) -> float:
     """Seconds by which new's clock is ahead of old's."""
-    return float(new.survey["clock"]) - float(old.survey["clock"])
+    return new.offset - old.offset
 
 
 def _direction(old: Side, new: Side) -> list[str]:

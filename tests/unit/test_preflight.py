@@ -96,3 +96,10 @@ def test_every_reason_is_in_one_report() -> None:
     old = serving("old", postgres=None, forgotten=["api: /x on /x"])
     new = side("new", listening=[80], names=["mnemosyne-api"])
     assert len(preflight.problems(old, new, Settings())) == 4
+
+
+def test_clocks_are_compared_by_when_each_host_was_asked() -> None:
+    old = serving("old", clock=1000.0)
+    late = Side("new", {"architecture": "x86_64"}, {**side("new").survey, "clock": 1100.0}, asked=100.0)
+    assert not found(old, late), "it was only asked later"
+    assert "the clocks differ by 100 s" in found(old, Side("new", late.facts, late.survey))
