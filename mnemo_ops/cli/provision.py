@@ -19,7 +19,7 @@ TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "n
 
 def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
     """One of our own playbooks, with the stack's settings filled in."""
-    from mnemo_ops.mnemosyne.deploy import words
+    from mnemo_ops.mnemosyne.layout import words
     from mnemo_ops.plays import shipped
 
     with _plays(run, tags, skip_tags) as plays:

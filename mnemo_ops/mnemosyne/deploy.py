@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,12 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.mnemosyne.layout import ENV_NAME, OVERRIDE_NAME, VOLUMES, Settings, settings
+from mnemo_ops.mnemosyne.layout import Settings, settings, words
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.runner import Options
 
 PLACEHOLDER = "CHANGE_ME"
-
-
-def words(host: Host) -> dict[str, Any]:
-    """The variables our playbooks are written with."""
-    return {
-        "stack": asdict(settings(host)),
-        "stack_volumes": list(VOLUMES),
-        "env_name": ENV_NAME,
-        "override_name": OVERRIDE_NAME,
-    }
 
 
 def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool = False) -> None:

@@ -119,6 +119,16 @@ def settings(host: Host) -> Settings:
     return chosen
 
 
+def words(host: Host) -> dict[str, Any]:
+    """The variables our playbooks are written with."""
+    return {
+        "stack": asdict(settings(host)),
+        "stack_volumes": list(VOLUMES),
+        "env_name": ENV_NAME,
+        "override_name": OVERRIDE_NAME,
+    }
+
+
 def stack_of(chosen: Settings) -> Stack:
     """What the agent needs to know of the stack."""
     return Stack(
