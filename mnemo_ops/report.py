@@ -128,12 +128,13 @@ class Report:
         with self._lock:
             if not (done or total or note):  # a beat: alive, and where it was
                 done, total, note = self._doing.get((host, job), (0, 0, ""))
+            begins = (host, job) not in self._doing
             self._doing[host, job] = done, total, note
             if self._terminal():
                 self._bar(host, job, done, total, note or job)
                 return
             now = time.monotonic()
-            if now - self._spoke.setdefault(host, now) < QUIET:
+            if now - self._spoke.setdefault(host, now) < QUIET or begins:  # most jobs are over at once
                 return
             self._spoke[host] = now
             amount = f" {_size(done)}" + (f" of {_size(total)}" if total else "") if done else ""

@@ -208,10 +208,12 @@ def test_a_beat_keeps_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> N
     clock[0] += QUIET
     made.progress("web1", Event("2", "progress", after={"elapsed": 5.2}), "fetch")
     clock[0] += QUIET
-    made.progress("web1", Event("3", "progress", after={"elapsed": 0.1}), "wait")
+    made.progress("web1", Event("3", "progress", after={"note": "over at once"}), "write journal")
+    made.progress("web1", Event("4", "progress", after={}), "wait")
+    made.progress("web1", Event("5", "progress", after={"elapsed": 1.1}), "wait")
     assert [line.split()[1:] for line in out(made).splitlines()] == [
         ["web1", "fetch", "5", "s", "db", "2.5", "MB"],
-        ["web1", "wait", "0", "s"],
+        ["web1", "wait", "1", "s"],
     ]
 
 
