@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -36,6 +37,8 @@ COMMON: dict[str, tuple[Any, str]] = {
     "verbose": (False, "also what is already right; a traceback for a bug"),
 }
 SHORT = {"inventory": "i", "verbose": "v"}
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its thread prints a traceback beside our error
 
 
 @dataclass
