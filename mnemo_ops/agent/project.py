@@ -29,6 +29,7 @@ class Container:
     mounts: Tuple[Mapping[str, Any], ...]
     addresses: Tuple[str, ...]
     exit_code: int
+    grace: int  # seconds between SIGTERM and SIGKILL that its owner gave it; 0 when none was said
 
     @property
     def running(self) -> bool:
@@ -62,6 +63,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         mounts=tuple(row.get("Mounts") or []),
         addresses=tuple(net["IPAddress"] for net in networks.values() if net.get("IPAddress")),
         exit_code=int(row["State"].get("ExitCode", 0)),
+        grace=int(row["Config"].get("StopTimeout") or 0),
     )
 
 
@@ -73,13 +75,14 @@ def ordered(found: Mapping[str, Container], order: Sequence[str]) -> List[Contai
 def stop(machine: Machine, chosen: Iterable[Container], grace: int) -> List[str]:
     """Stop running containers one after the other; the names of those that were running.
 
-    :param grace: seconds between SIGTERM and SIGKILL.
+    :param grace: seconds between SIGTERM and SIGKILL, where the container's owner did not ask for more.
     """
-    names = [container.name for container in chosen if container.running]
-    for name in names:
-        machine.note = f"stopping {name}"
-        machine.run(["docker", "stop", "--time", str(grace), name], timeout=grace + 60)
-    return names
+    running = [container for container in chosen if container.running]
+    for container in running:
+        machine.note = f"stopping {container.name}"
+        longest = max(grace, container.grace)
+        machine.run(["docker", "stop", "--time", str(longest), container.name], timeout=longest + 60)
+    return [container.name for container in running]
 
 
 def start(machine: Machine, names: Sequence[str], patience: float) -> None:
