@@ -61,7 +61,8 @@ class Fleet:
             self._interrupted = False
         failures = [(name, future.exception()) for name, future in futures.items() if future.exception()]
         for name, error in failures[1:]:
-            self._report.say(f"  failed   {name:12} {error}")
+            said = error.message if isinstance(error, MnemoError) and error.where in ("", name) else error
+            self._report.say(f"  failed   {name:12} {said}")
         if failures:
             name, error = failures[0]
             if isinstance(error, MnemoError):

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, from_json
+from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, UsageError, from_json
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.model import Host, Play
 from mnemo_ops.playbook import check_variables, load
 from mnemo_ops.report import Report
 from mnemo_ops.runner import Options, run_play
+from mnemo_ops.spelling import suggest
 
 Words = Callable[[Host], Mapping[str, Any]]
 
@@ -51,6 +52,7 @@ class Plays:
         :raises StepFailed: a task failed on a host (6). :raises Unreachable: (4). :raises Locked: (5).
         """
         playbook = load(path)
+        self._check_start([entry.name for play in playbook.plays for entry in play.tasks], path)
         registered: dict[str, dict[str, Any]] = {}
         chosen = [(play, self.inventory.select(play.hosts, self.limit, play.where)) for play in playbook.plays]
         known: set[str] = set()
@@ -72,6 +74,11 @@ class Plays:
         if failures:
             raise self._first(failures)
 
+    def _check_start(self, names: list[str], path: Path) -> None:
+        start = self.options.start_at
+        if start and start not in names:
+            raise UsageError(f"--start-at: no task of {path} is called '{start}'", hint=suggest(start, names))
+
     def _one(self, play: Play, host: Host, extra: Mapping[str, Any], registered: dict[str, Any]) -> None:
         self.report.host(host.name)
         session = self.fleet.session(host, play.become)
@@ -90,6 +97,9 @@ class Plays:
         """The failure to end with: one of a host that works before one of a host that is away."""
         ordered = [failures[name] for name in self.inventory.hosts if name in failures]
         ordered += [error for name, error in failures.items() if name not in self.inventory.hosts]
+        for name, error in failures.items():
+            if error.exit_code == 4:
+                self.report.host(name).add("failed")
         for error in ordered:
             if isinstance(error, ChannelLost) or error.exit_code == 4:
                 self.report.say(f"  unreachable  {error}")

@@ -193,6 +193,8 @@ class PlayRun:
             if queue and queue[0].task.id == event.id:
                 queue.popleft().event = event
             task = known[event.id]
+            if event.status == "unknown":  # the host names the task it waits for by its id
+                event = replace(event, why=_by_name(event.why, known))
             yield task, event
             if event.status == "failed" and not task.ignore_errors:
                 self._failed = True
@@ -253,6 +255,12 @@ class PlayRun:
 def _unsent(id: str, entry: Entry) -> Task:
     """An entry before it is rendered."""
     return Task(id, entry.name, NOTHING, entry.where, no_log=entry.no_log, ignore_errors=entry.ignore_errors)
+
+
+def _by_name(why: str, known: Mapping[str, Task]) -> str:
+    """``after ID: reason`` with the task's name."""
+    id, colon, reason = why.removeprefix("after ").partition(": ")
+    return f"after {known[id].name}{colon}{reason}" if id in known else why
 
 
 def _local(queue: deque[Step]) -> Iterator[Outcome]:

@@ -205,7 +205,9 @@ def _open(host: Host) -> Connection:
         _drop(connection)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError):
-            reason = f"{reason}: {error.filename}"
+            raise Unreachable(
+                f"the key of {host.name} is not there: {error.filename}", hint="check ansible_ssh_private_key_file"
+            ) from None
         raise Unreachable(
             f"{host.name} ({host.address} port {host.port}) cannot be reached: {reason}",
             hint="is the server up, and are ansible_host and ansible_port right?",

@@ -96,6 +96,13 @@ def _still_wrong(left: Change, after: State) -> str:
         return "still wrong: it still exists"
     if left.before is None:
         return "still wrong: it still does not exist"
+    if left.keys == ("rc",):
+        said = _last_words(after)
+        return f"ended with {left.before['rc']}" + (f": {said}" if said else "")
     parts = ", ".join(f"{key} is {left.before.get(key)!r}, not {left.after[key]!r}" for key in left.keys)
-    said = str((after or {}).get("stderr") or (after or {}).get("stdout") or "").strip()[-1500:]
+    said = _last_words(after)
     return f"still wrong: {parts}" + (f": {said}" if said else "")
+
+
+def _last_words(after: State) -> str:
+    return str((after or {}).get("stderr") or (after or {}).get("stdout") or "").strip()[-1500:]

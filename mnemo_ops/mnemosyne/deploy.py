@@ -19,6 +19,7 @@ from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.runner import Options
 
 PLACEHOLDER = "CHANGE_ME"
+TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
 
 
 def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool = False) -> None:
@@ -62,7 +63,18 @@ def check_files(host: Host, chosen: Settings) -> None:
             raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a whole inventory")
         if value and not Path(value).exists():
             raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
-    waiting = [key for key, value in _pairs(chosen) if value.startswith(PLACEHOLDER)]
+    absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).exists()]
+    if absent:
+        raise InventoryError(f"stack.tls of {host.name}: {chosen.tls} lacks {', '.join(absent)}")
+    example = Path(chosen.source) / ".env.production.example"
+    given = {key for key, value in _pairs(chosen.env_file) if value}
+    wanted = [key for key, value in _pairs(str(example)) if value.startswith(PLACEHOLDER)] if example.exists() else []
+    unset = [key for key in wanted if key not in given]
+    if unset:
+        raise InventoryError(
+            f"{chosen.env_file} does not set {', '.join(unset)}", hint=f"{example} shows every variable"
+        )
+    waiting = [key for key, value in _pairs(chosen.env_file) if value.startswith(PLACEHOLDER)]
     if waiting:
         raise InventoryError(
             f"{chosen.env_file} still holds placeholders: {', '.join(waiting)}",
@@ -75,10 +87,10 @@ def secrets_of(chosen: Settings) -> list[str]:
     if not Path(chosen.env_file).is_file():
         return []
     words = ("PASSWORD", "SECRET", "KEY", "TOKEN", "URL")
-    return [value for key, value in _pairs(chosen) if any(word in key.upper() for word in words)]
+    return [value for key, value in _pairs(chosen.env_file) if any(word in key.upper() for word in words)]
 
 
-def _pairs(chosen: Settings) -> list[tuple[str, str]]:
-    lines = Path(chosen.env_file).read_text().splitlines()
+def _pairs(env_file: str) -> list[tuple[str, str]]:
+    lines = Path(env_file).read_text().splitlines()
     rows = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
     return [(key.strip(), value.strip().strip("\"'")) for key, _, value in rows]

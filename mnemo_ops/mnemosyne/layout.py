@@ -78,6 +78,8 @@ class Settings:
     :param images: service -> image reference that replaces the owner's. :param images_archive: ``docker save`` file.
     :param recipients: age public keys for what a set holds of secrets.
     :param grace: seconds a service gets to finish its work when it is stopped.
+    :param datasets: more that must survive, each with a ``name`` and a ``volume`` or a ``path`` of the stack.
+    :param waived: volumes that need not survive, each with the reason.
     """
 
     project: str = "mnemosyne"
@@ -92,6 +94,8 @@ class Settings:
     images_archive: str = ""
     recipients: tuple[str, ...] = ()
     grace: int = 60
+    datasets: tuple[Mapping[str, str], ...] = ()
+    waived: Mapping[str, str] = field(default_factory=dict)
 
 
 def settings(host: Host) -> Settings:
@@ -104,14 +108,19 @@ def settings(host: Host) -> Settings:
     for key, value in given.items():
         if key not in known:
             raise InventoryError(f"{host.name}: stack.{key} is not a setting", hint=suggest(key, known))
-        wanted = {"images": Mapping, "recipients": list}.get(key, type(getattr(usual, key)))
+        wanted = {"images": Mapping, "waived": Mapping, "recipients": list, "datasets": list}.get(
+            key, type(getattr(usual, key))
+        )
         if not isinstance(value, wanted):
             raise InventoryError(f"{host.name}: stack.{key} is {value!r}, not of type {wanted.__name__.lower()}")
         values[key] = value
     for key in set(LOCAL) & values.keys():
         values[key] = str(Path(str(host.vars.get("inventory_dir", "."))) / Path(values[key]).expanduser())
-    values["recipients"] = tuple(values.get("recipients", ()))
-    values["images"] = dict(values.get("images", {}))
+    values.update({key: tuple(values.get(key, ())) for key in ("recipients", "datasets")})
+    values.update({key: dict(values.get(key, {})) for key in ("images", "waived")})
+    for row in values["datasets"]:
+        if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
+            raise InventoryError(f"{host.name}: stack.datasets: each is a name and a volume or a path, not {row!r}")
     chosen = Settings(**values)
     for key in ("directory", "store"):
         if not getattr(chosen, key).startswith("/") or len(Path(getattr(chosen, key)).parts) < 3:
@@ -137,10 +146,10 @@ def stack_of(chosen: Settings) -> Stack:
         files=(chosen.compose_file, OVERRIDE_NAME),
         env_file=ENV_NAME,
         store=chosen.store,
-        datasets=DATASETS,
+        datasets=(*DATASETS, *(Dataset(kind="files", **row) for row in chosen.datasets)),
         stop_order=STOP_ORDER,
         keep=("postgres",),
-        waived=WAIVED,
+        waived={**WAIVED, **chosen.waived},
         grace=chosen.grace,
     )
 

@@ -315,7 +315,9 @@ class Migration:
         """Undo in reverse order, old first; then raise what happened, with the state of both hosts."""
         again = f"invoke migrate --from {self.old.name} --to {self.new.name}"
         for host in (self.old, self.new):
-            with suppress(MnemoError):  # its jobs must not go on; what cannot be reached is left to its leases
+            with suppress(
+                MnemoError, KeyboardInterrupt
+            ):  # its jobs must not go on; what cannot be reached is left to its leases
                 self.flow.act(host, Forget(self.id))
         if self.settling and not self.promoted:
             self.promoted = self.is_settled(error, again)
@@ -325,7 +327,7 @@ class Migration:
                 hint=f"run it again to finish: {again}",
             ) from error
         if self.undo:
-            self.say(f"FAILED: {error or 'interrupted'}")
+            self.say(f"FAILED: {str(error) or 'interrupted'}")
         failures, fenced = [], False
         # old first: the sooner it serves again the better
         for sentence, step in sorted(self.undo, key=lambda each: each[1] != self.unfence):
@@ -335,6 +337,11 @@ class Migration:
             except MnemoError as failure:
                 failures.append(f"{sentence}: {failure}")
                 fenced = fenced or step == self.unfence
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    f"interrupted while undoing; {self.old.name} finishes that by itself and serves within two minutes",
+                    hint=f"then: {again}",
+                ) from None
         if fenced:
             raise RollbackFailed(
                 f"{error}; and these could not be undone: {'; '.join(failures)}",

@@ -37,6 +37,7 @@ def test_values_are_rendered() -> None:
         ({"projekt": "x"}, "stack.projekt is not a setting", "project"),
         ({"grace": "long"}, "stack.grace is 'long', not of type int", ""),
         ({"images": ["api"]}, "not of type mapping", ""),
+        ({"datasets": [{"name": "x"}]}, "a name and a volume or a path", ""),
         ({"recipients": "age1x"}, "not of type list", ""),
         ({"directory": "srv"}, "must be an absolute path", ""),
         ({"store": "/"}, "must be an absolute path", ""),
@@ -102,3 +103,21 @@ def test_a_placeholder_is_refused(env: Path, tmp_path: Path) -> None:
     env.write_text("POSTGRES_PASSWORD=CHANGE_ME_postgres_password\nREDIS_PASSWORD=good\n")
     with pytest.raises(InventoryError, match=r"placeholders: POSTGRES_PASSWORD$"):
         check_files(host(), layout.Settings(source=str(tmp_path), env_file=str(env)))
+
+
+def test_an_env_file_that_lacks_a_secret_of_the_example_is_refused(env: Path, tmp_path: Path) -> None:
+    (tmp_path / ".env.production.example").write_text("REDIS_PASSWORD=CHANGE_ME\nPOSTGRES_PASSWORD=CHANGE_ME\n")
+    with pytest.raises(InventoryError, match=r"does not set REDIS_PASSWORD$"):
+        check_files(host(), layout.Settings(source=str(tmp_path), env_file=str(env)))
+
+
+def test_a_tls_directory_must_hold_all_three_files(env: Path, tmp_path: Path) -> None:
+    (tmp_path / "fullchain.pem").touch()
+    with pytest.raises(InventoryError, match=r"lacks privkey.pem, dhparam.pem$"):
+        check_files(host(), layout.Settings(source=str(tmp_path), env_file=str(env), tls=str(tmp_path)))
+
+
+def test_more_datasets_and_waivers_reach_the_stack() -> None:
+    stack = layout.stack_of(layout.settings(host(datasets=[{"name": "x", "volume": "x_data"}], waived={"y": "why"})))
+    assert stack.datasets[-1].volume == "x_data"
+    assert stack.waived["y"] == "why"

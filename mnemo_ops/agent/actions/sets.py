@@ -50,6 +50,12 @@ class MakeSet(Action):
         found = project.containers(machine, stack.project)
         if not found:
             raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")
+        fence = read_fence(machine, stack.project)
+        if fence is not None and not self.fenced:
+            raise Refused(
+                f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
+                hint="back it up where it serves",
+            )
         lost = forgotten(stack, found)
         if lost:
             raise Refused(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Dict, Mapping, Optional
 from mnemo_ops.agent import project
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.actions.load import identity_path
+from mnemo_ops.agent.actions.services import fence_path
 from mnemo_ops.agent.actions.swap import record_path, sibling
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack
@@ -29,7 +30,9 @@ def read_target(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
 class MarkTarget(Action):
     """Write the mark. ``state``: copying, or serving once the stack may take writes here.
 
-    :raises Refused: copying over a stack that serves (3).
+    What marks of an earlier life are on a host without the stack (it served, or moved away, and was emptied) go.
+
+    :raises Refused: copying to a host that holds the stack (3).
     """
 
     project: str
@@ -39,9 +42,11 @@ class MarkTarget(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        mark = read_target(machine, self.project)
-        if mark is not None and mark["state"] == "serving" and mark["run"] != self.run_id:
-            raise Refused(f"{self.project} serves on this host since run {mark['run']}")
+        if self.state == "copying":
+            found = project.containers(machine, self.project)
+            if found:
+                raise Refused(f"{self.project} already has containers on this host: {', '.join(sorted(found))}")
+            machine.remove(fence_path(machine, self.project))
         machine.mkdir(machine.state_dir, 0o700)
         machine.mkdir(machine.state_dir + "/targets", 0o700)
         mark = {"run": self.run_id, "state": self.state, "at": machine.now()}
