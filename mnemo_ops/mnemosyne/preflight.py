@@ -81,7 +81,8 @@ def _direction(old: Side, new: Side) -> list[str]:
     if not old.runs:
         found.append(f"{old.name} runs no stack")
     fence = new.survey["fence"]
-    if fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]:
+    back = fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]
+    if back and new.holds:
         found.append(
             f"run {fence['run']} moved the stack from {new.name} to {old.name}: this is the other direction, "
             f"and what is on {new.name} is the older copy"

@@ -85,6 +85,7 @@ def test_the_wrong_direction_is_recognised() -> None:
 def test_the_way_back_names_the_run_that_moved_it() -> None:
     fence = {"run": "r1", "state": "final", "target": "id-of-old"}
     assert "run r1 moved the stack from new to old" in found(serving("old"), side("new", fence=fence, volumes=["v"]))
+    assert not found(serving("old"), side("new", fence=fence)), "an emptied host may be moved to again"
 
 
 def test_one_machine_under_two_names() -> None:
