@@ -7,6 +7,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo demo-down test check lint fast lab bench clean
@@ -15,7 +16,8 @@ $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
 	@echo "python environment in $(VENV)"
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install -q -c constraints.txt -e '.[dev]'
+	@$(PYTHON) -m pip install --progress-bar off -c constraints.txt -e '.[dev]' 2>&1 \
+		| sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e '/^ERROR/p' -e 's/^Installing collected packages.*/  installing/p'
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -28,5 +28,5 @@ if [ ! -e $guard ]; then
 fi
 trap '[ -z "$made" ] || rm -f $guard' EXIT
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q >/dev/null
-apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+apt-get update -q | sed -un 's/^Get:[0-9]* .*\/\([a-z-]*\) .*/  \1/p'
+apt-get install -y -q --no-install-recommends "${missing[@]}" | sed -un 's/^\(Unpacking\|Setting up\) \([^ ]*\).*/  \2/p'

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 from mnemo_ops.errors import Refused, StepFailed
 
 Report = Callable[[str], None]
+QUIET = 5.0  # seconds
 
 
 def cache_dir() -> Path:
@@ -47,6 +49,25 @@ def kept() -> Iterator[None]:
     """Meanwhile no :func:`stop_engine_if_ours` of any process stops the engine."""
     with locked(cache_dir() / "engine.use", fcntl.LOCK_SH):
         yield
+
+
+@contextmanager
+def working(report: Report, text: str) -> Iterator[None]:
+    """Say what takes long, and every few seconds that it still does."""
+    report(text)
+    began, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(QUIET):
+            report(f"  ... {text}: {time.monotonic() - began:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def command(
@@ -116,10 +137,10 @@ def install(package: str, report: Report) -> None:
     """
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Refused(f"the lab needs `{package}` on this machine", hint=f"sudo apt-get install {package}")
-    report(f"installing {package}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    command(["apt-get", "update", "-q"], timeout=300, env=quiet)
-    command(["apt-get", "install", "-y", "-q", package], timeout=900, env=quiet)
+    with working(report, f"installing {package}"):
+        command(["apt-get", "update", "-q"], timeout=300, env=quiet)
+        command(["apt-get", "install", "-y", "-q", package], timeout=900, env=quiet)
 
 
 def stop_engine_if_ours(report: Report) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnemo_ops.lab.engine import Report, cache_dir, command, docker, install, kept, locked
+from mnemo_ops.lab.engine import Report, cache_dir, command, docker, install, kept, locked, working
 
 # documentation is left out and dpkg does not sync: a server installs Docker in half the time
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
@@ -67,11 +67,12 @@ def ensure_images(recipe: Recipe, report: Report) -> dict[str, str]:
         base = f"mnemo-lab/{recipe.name}-root:{recipe.root_digest()[:12]}"
         if base not in present:
             tar = _ensure_root(recipe, report)
-            report(f"importing {base}")
-            docker("import", str(tar), base, timeout=300)
-        for name in references.keys() - present:
-            lines = "\n".join((f"FROM {base}", *recipe.images[name]))
-            docker("build", "--quiet", "--tag", references[name], "-", input=lines.encode(), timeout=300)
+            with working(report, f"importing {base}"):
+                docker("import", str(tar), base, timeout=300)
+        with working(report, f"making the images of {recipe.name}"):
+            for name in references.keys() - present:
+                lines = "\n".join((f"FROM {base}", *recipe.images[name]))
+                docker("build", "--quiet", "--tag", references[name], "-", input=lines.encode(), timeout=300)
     return references
 
 
@@ -85,8 +86,8 @@ def archive(references: Sequence[str], report: Report) -> Path:
     path = cache_dir() / f"images-{key[:12]}.tar"
 
     def save(partial: Path) -> None:
-        report(f"saving {len(references)} images to {path.name}")
-        docker("save", "--output", str(partial), *references, timeout=600)
+        with working(report, f"saving {len(references)} images to {path.name}"):
+            docker("save", "--output", str(partial), *references, timeout=600)
 
     with kept(), locked(path.with_suffix(".lock")):
         _once(path, save)
@@ -99,8 +100,8 @@ def _ensure_root(recipe: Recipe, report: Report) -> Path:
     path = cache_dir() / f"rootfs-{recipe.root_digest()}.tar"
 
     def build(partial: Path) -> None:
-        report(f"building the root file system {recipe.name} ({recipe.suite}), about a minute")
-        command(_mmdebstrap(recipe, partial), timeout=1800)
+        with working(report, f"building the root file system {recipe.name} ({recipe.suite})"):
+            command(_mmdebstrap(recipe, partial), timeout=1800)
 
     _once(path, build)
     return path
