@@ -196,6 +196,14 @@ class Host:
             f"ls -d {STORE}/images-* 2>/dev/null; true"
         )
 
+    def is_clean(self) -> bool:
+        """No traces of a run are left, within half a minute; else the assertion names them."""
+        end = time.monotonic() + 30
+        while (found := self.leftovers()) and time.monotonic() < end:
+            time.sleep(0.5)
+        assert found == [], f"left on {self.name}: {found}"
+        return True
+
     def sets(self) -> list[str]:
         return self.lines(f"ls {STORE} 2>/dev/null || true")
 

@@ -364,5 +364,5 @@ def test_killed_in_the_restore_the_same_command_at_once_succeeds(lab: Lab, stack
     bulk = f"sha256sum < {DIRECTORY}/uploads/bulk"
     assert lab.new.sh(bulk) == lab.old.sh(bulk)
     for host in (lab.old, lab.new):
-        eventually(f"nothing is left on {host.name}", lambda host=host: host.leftovers() == [], 30)  # type: ignore[misc]
+        assert host.is_clean()
     assert lab.new.databases() == ["mnemosyne", "postgres"]
