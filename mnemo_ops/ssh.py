@@ -52,13 +52,16 @@ class SshPipe:
             self._channel.exec_command(bundle.command_line(host.python, become, ask))
             if ask and host.become_password is not None:
                 self._channel.sendall(host.become_password.reveal().encode() + b"\n")
-        except (paramiko.SSHException, OSError) as error:
+        except (paramiko.SSHException, OSError, EOFError) as error:
             self._connection.close()
             raise Unreachable(f"{_target(host)} accepted the connection but no channel: {error}") from None
         self.source: IO[bytes] = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:
-        self._channel.sendall(data)
+        try:
+            self._channel.sendall(data)
+        except (EOFError, paramiko.SSHException) as error:  # paramiko's words for a socket that went away
+            raise BrokenPipeError(str(error)) from None
 
     def why_it_ended(self) -> MnemoError:
         """Why there was no hello: sudo, python3, or something else; asked of the host, not guessed from its words."""

@@ -1,0 +1,24 @@
+"""The SSH pipe speaks in ``OSError``, whatever paramiko calls a broken connection."""
+
+from __future__ import annotations
+
+import paramiko
+import pytest
+
+from mnemo_ops.ssh import SshPipe
+
+
+class Broken:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def sendall(self, data: bytes) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [EOFError(), paramiko.SSHException("Key-exchange timed out"), BrokenPipeError()])
+def test_a_write_into_a_broken_connection_is_an_os_error(error: Exception) -> None:
+    pipe = object.__new__(SshPipe)
+    pipe._channel = Broken(error)
+    with pytest.raises(OSError):
+        pipe.write(b"x")
