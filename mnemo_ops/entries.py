@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops import schema, yaml_lines
-from mnemo_ops.agent.resource import KINDS
 from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, MODULES, TASK_KEYS
 from mnemo_ops.errors import PlaybookError, TemplateError
+from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.model import Entry
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import find, is_template
@@ -189,7 +189,7 @@ def task_file(path: Path, place: Place, where: str) -> Iterator[Entry]:
 
 def _entry(table: Table, place: Place, keys: tuple[str, ...]) -> Entry:
     key = _kind_key(table, keys)
-    kind, where = schema.kind_of(key), table.where(key)
+    kind, where = kind_of(key), table.where(key)
     inner = _inherit(table, place)
     args = _arguments(table, key, kind, where)
     loop, flatten = _loop(table)
@@ -229,27 +229,27 @@ def _kind_key(table: Table, keys: tuple[str, ...]) -> str:
             hint = "use loop" if str(key).startswith("with_") else ""
             raise table.fail(f"'{key}' of a {what} is not supported yet", key, hint)
     others = [key for key in table if key not in keys]
-    kinds = [key for key in others if isinstance(key, str) and schema.kind_of(key)]
+    kinds = [key for key in others if isinstance(key, str) and kind_of(key)]
     if len(kinds) > 1:
         raise table.fail(f"a {what} has one kind; this one has '{kinds[0]}' and '{kinds[1]}'", kinds[1])
     for key in others:
         if key not in kinds:
             raise _unknown(table, key, keys, what, bool(kinds))
     if not kinds:
-        raise table.fail(f"a {what} needs a kind", hint=f"one of {', '.join(KINDS)}")
+        raise table.fail(f"a {what} needs a kind", hint=f"one of {', '.join(sorted(KINDS))}")
     return str(kinds[0])
 
 
 def _unknown(table: Table, key: Any, keys: tuple[str, ...], what: str, has_kind: bool) -> PlaybookError:
     short = str(key).rpartition(".")[2]
     if short in MODULES or (isinstance(key, str) and key.count(".") >= 2 and not suggest(short, KINDS, few=0)):
-        hint = f"the kinds are {', '.join(KINDS)}"
+        hint = f"the kinds are {', '.join(sorted(KINDS))}"
         return PlaybookError(f"the kind '{key}' is not supported yet", where=table.where(key), hint=hint)
     if has_kind:
         return PlaybookError(
             f"unknown key {key!r} in a {what}", where=table.where(key), hint=suggest(str(key), {*keys, *TASK_KEYS})
         )
-    hint = suggest(short, [*KINDS, *keys, *TASK_KEYS, *INCLUDES], few=0) or f"the kinds are {', '.join(KINDS)}"
+    hint = suggest(short, [*KINDS, *keys, *TASK_KEYS, *INCLUDES], few=0) or f"the kinds are {', '.join(sorted(KINDS))}"
     return PlaybookError(f"unknown kind {key!r}", where=table.where(key), hint=hint)
 
 

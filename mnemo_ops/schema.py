@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Type, Union
 
-from mnemo_ops.agent.resource import KINDS, Resource, resource_class
+from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.errors import MnemoError, PlaybookError
+from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.yaml_lines import Table, shape
 
-COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.docker.", "community.general.")
 _REQUIRED = object()
 
 
@@ -43,12 +43,6 @@ class Field:
     @property
     def type(self) -> str:
         return _in_words(self.hint)
-
-
-def kind_of(name: str) -> str:
-    """The kind a task's key names, collection prefix or not; empty when it names none."""
-    prefix = next((prefix for prefix in COLLECTIONS if name.startswith(prefix)), "")
-    return name[len(prefix) :] if name[len(prefix) :] in KINDS else ""
 
 
 @functools.cache

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Type
+from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Type
 
 from mnemo_ops.agent.state import Change, State
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine
-
-# kind -> module below agent/resources; Ansible's names, one kind per file. A host imports only what its tasks name.
-KINDS: Dict[str, str] = {
-    "apt": "apt",
-    "command": "command",
-    "copy": "copy",
-    "docker_compose_v2": "docker_compose_v2",
-    "docker_engine": "docker_engine",
-    "docker_image": "docker_image",
-    "docker_network": "docker_network",
-    "docker_volume": "docker_volume",
-    "file": "file",
-    "group": "group",
-    "systemd": "systemd",
-    "template": "template",
-    "user": "user",
-}
 
 
 class Resource:
@@ -56,8 +39,14 @@ class Resource:
 
 
 def resource_class(kind: str) -> Type[Resource]:
-    """The class of a kind of :data:`KINDS`; raises :class:`KeyError` for any other name."""
-    module = importlib.import_module("mnemo_ops.agent.resources." + KINDS[kind])
+    """The class of a kind: each has a module of its name below ``resources``, and a host imports only what it is sent.
+
+    :raises KeyError: there is no such kind.
+    """
+    try:
+        module = importlib.import_module("mnemo_ops.agent.resources." + kind)
+    except ModuleNotFoundError:
+        raise KeyError(kind) from None
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Resource) and value.__dict__.get("kind") == kind:
             return value

@@ -80,7 +80,7 @@ def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at:
 @command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
 def docs(run: Run, kind: str) -> None:
     """Fields, defaults and an example of a kind: `invoke docs copy`; `invoke docs all` names them."""
-    from mnemo_ops.agent.resource import KINDS
+    from mnemo_ops.kinds import KINDS
     from mnemo_ops.schema import describe
 
     run.report.say(" ".join(sorted(KINDS)) if kind == "all" else describe(kind))

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
-from examples import EXAMPLES, Example
+from example import Example
+from examples import EXAMPLES
 from pydantic import TypeAdapter
 from running import run
 from world import World
 
 from mnemo_ops.agent.converge import Task
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.resource import KINDS, Resource, build, resource_class
+from mnemo_ops.agent.resource import Resource, build, resource_class
+from mnemo_ops.kinds import KINDS
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
 with_tools = pytest.mark.parametrize("example", [each for each in EXAMPLES if each.tools], ids=str)

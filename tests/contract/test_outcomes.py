@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examples import (
+from example import (
     APP,
     IMAGE,
     REPOSITORY,

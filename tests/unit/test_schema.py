@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
 import pytest
 
-from mnemo_ops import schema
-from mnemo_ops.agent.resource import KINDS, Resource
+from mnemo_ops import kinds, schema
+from mnemo_ops.agent.resource import Resource
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.yaml_lines import loads
 
@@ -49,7 +49,7 @@ def note(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("note")
     module.Note = Note  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mnemo_ops.agent.resources.note", module)
-    monkeypatch.setitem(KINDS, "note", "note")
+    monkeypatch.setattr(kinds, "KINDS", kinds.KINDS | {"note"})
 
 
 def build(text: str) -> Any:
@@ -120,13 +120,13 @@ def test_templates_wait_until_they_are_rendered() -> None:
 
 @pytest.mark.parametrize("name", ["file", "ansible.builtin.file", "ansible.legacy.file"])
 def test_collections(name: str) -> None:
-    assert schema.kind_of(name) == "file"
-    assert schema.kind_of("community.docker.docker_volume") == "docker_volume"
-    assert schema.kind_of("other.collection.file") == ""
+    assert kinds.kind_of(name) == "file"
+    assert kinds.kind_of("community.docker.docker_volume") == "docker_volume"
+    assert kinds.kind_of("other.collection.file") == ""
 
 
 def test_docs() -> None:
-    text = schema.describe("ansible.builtin.note" if "note" not in KINDS else "note")
+    text = schema.describe("ansible.builtin.note")
     assert text.startswith("note: A note.\n")
     assert "  name: a text; required; also called title\n      what it is called, over two lines.\n" in text
     assert "  state: present or absent; default 'present'\n" in text
@@ -136,7 +136,7 @@ def test_docs() -> None:
     assert caught.value.hint == "did you mean 'file'?"
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_every_kind_has_a_page(kind: str) -> None:
     text = schema.describe(kind)
     assert "Example:" in text

@@ -25,7 +25,6 @@ HOST = Host("here", "here", local=True)
 
 REAL = bundle.bundle()
 REGISTRY = b"KINDS: Dict[str, str] = {"
-MORE = (("resource", "resources", "probe"), ("action", "actions", "dawdle"))  # registry, package, kind
 
 
 @functools.cache
@@ -34,11 +33,11 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(bz2.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
         files = {name: old.read(name) for name in old.namelist()}
-        for registry, package, kind in MORE:
-            name = f"mnemo_ops/agent/{registry}.py"
-            assert files[name].count(REGISTRY) == 1
-            files[name] = files[name].replace(REGISTRY, REGISTRY + f'"{kind}": "{kind}",'.encode())
-            files[f"mnemo_ops/agent/{package}/{kind}.py"] = (HERE / f"{kind}.py").read_bytes()
+        actions = "mnemo_ops/agent/action.py"
+        assert files[actions].count(REGISTRY) == 1
+        files[actions] = files[actions].replace(REGISTRY, REGISTRY + b'"dawdle": "dawdle",')
+        files["mnemo_ops/agent/actions/dawdle.py"] = (HERE / "dawdle.py").read_bytes()
+        files["mnemo_ops/agent/resources/probe.py"] = (HERE / "probe.py").read_bytes()
         if tools:
             machine, path = "mnemo_ops/agent/machine/programs.py", b'SEARCH_PATH = "'
             assert files[machine].count(path) == 1

@@ -1,0 +1,131 @@
+"""Docker."""
+
+from __future__ import annotations
+
+from example import (
+    APP,
+    APT,
+    DOCKER,
+    IMAGE,
+    REPOSITORY,
+    SYSTEMD,
+    Example,
+    archive,
+    archive_on_host,
+    changed_stack,
+    engine,
+    network,
+    new_image,
+    old_engine_settings,
+    orphaned,
+    pullable,
+    stack,
+    stopped_engine,
+    volume,
+)
+
+EXAMPLES: tuple[Example, ...] = (
+    Example("fresh", "docker_engine", {"daemon": {"live-restore": True, "log-driver": "local"}}, tools=APT),
+    Example(
+        "settings",
+        "docker_engine",
+        {"daemon": {"log-driver": "local", "debug": None}},
+        old_engine_settings,
+        tools=SYSTEMD,
+    ),
+    Example("reloadable", "docker_engine", {"daemon": {"live-restore": True}}, old_engine_settings, tools=SYSTEMD),
+    Example("stopped", "docker_engine", {}, stopped_engine, tools=SYSTEMD),
+    Example("own-repository", "docker_engine", {**REPOSITORY, "version": "5:27.5*"}, tools=APT),
+    Example("held", "docker_engine", {"hold": True}, old_engine_settings, tools=("apt-mark",)),
+    Example(
+        "new",
+        "docker_volume",
+        {"volume_name": "app_data", "labels": {"mnemo.role": "db", "n": 1}, "owner": 999, "group": 999, "mode": "0700"},
+        engine(),
+        tools=DOCKER,
+    ),
+    Example(
+        "bind",
+        "docker_volume",
+        {"volume_name": "app_data", "driver_options": {"type": "none", "o": "bind", "device": "/srv/disk"}},
+        engine(),
+        tools=DOCKER,
+    ),
+    Example(
+        "owner",
+        "docker_volume",
+        {"volume_name": "app_data", "owner": 999},
+        engine(volumes=volume("app_data")),
+        tools=DOCKER,
+    ),
+    Example(
+        "removed-on-purpose",
+        "docker_volume",
+        {"volume_name": "app_data", "state": "absent", "force": True},
+        engine(volumes=volume("app_data")),
+        tools=DOCKER,
+    ),
+    Example(
+        "new",
+        "docker_network",
+        {
+            "name": "app",
+            "ipam_config": [{"subnet": "172.20.0.0/16", "gateway": "172.20.0.9"}],
+            "labels": {"a": "b"},
+            "internal": True,
+        },
+        engine(),
+        tools=DOCKER,
+    ),
+    Example(
+        "another-subnet",
+        "docker_network",
+        {"name": "app", "ipam_config": [{"subnet": "10.9.0.0/24"}]},
+        engine(networks=network("app", "10.8.0.0/24")),
+        tools=DOCKER,
+    ),
+    Example(
+        "absent",
+        "docker_network",
+        {"name": "app", "state": "absent"},
+        engine(networks=network("app", "10.8.0.0/24")),
+        tools=DOCKER,
+    ),
+    Example(
+        "pulled",
+        "docker_image",
+        {"name": "docker.io/library/redis", "tag": "7", "source": "pull"},
+        pullable,
+        tools=DOCKER,
+    ),
+    Example(
+        "pulled-again",
+        "docker_image",
+        {"name": "redis:7", "source": "pull", "force_source": True},
+        pullable,
+        deed=True,
+        tools=DOCKER,
+    ),
+    Example(
+        "sent", "docker_image", {"name": "api:2", "source": "load", "archive": "images/api.tar"}, archive, tools=DOCKER
+    ),
+    Example(
+        "on-host",
+        "docker_image",
+        {"name": "api:2", "source": "load", "load_path": "/srv/api.tar"},
+        archive_on_host,
+        tools=DOCKER,
+    ),
+    Example(
+        "absent", "docker_image", {"name": "api:1", "state": "absent"}, engine(images={"api:1": IMAGE}), tools=DOCKER
+    ),
+    Example("new", "docker_compose_v2", {**APP, "wait": True}, stack(), tools=DOCKER),
+    Example("env-file-changed", "docker_compose_v2", APP, changed_stack, tools=DOCKER),
+    Example("image-changed", "docker_compose_v2", {**APP, "wait": True}, new_image, tools=DOCKER),
+    Example("orphans", "docker_compose_v2", {**APP, "remove_orphans": True}, orphaned, tools=DOCKER),
+    Example("stopped", "docker_compose_v2", {**APP, "state": "stopped"}, stack(up=True), tools=DOCKER),
+    Example("restarted", "docker_compose_v2", {**APP, "state": "restarted"}, stack(up=True), deed=True, tools=DOCKER),
+    Example("recreated", "docker_compose_v2", {**APP, "recreate": "always"}, stack(up=True), deed=True, tools=DOCKER),
+    Example("one-service", "docker_compose_v2", {**APP, "services": ["db"]}, stack(), tools=DOCKER),
+    Example("absent", "docker_compose_v2", {**APP, "state": "absent"}, stack(up=True), tools=DOCKER),
+)
