@@ -71,21 +71,26 @@ def converge(
 
 def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
     resource = task.resource()
-    desired = resource.desired()
     observed = resource.observe(machine)
+    desired = resource.target(observed)
     change = Change.between(observed, desired)
     if not change:
         return Event(task.id, "ok", after=observed if task.register else None)
-    notified.add(task.notify)
+    if check and not resource.changes:
+        return Event(task.id, "unknown", why="a check does not do it")
+    if resource.changes:
+        notified.add(task.notify)
     after: State = desired
     if not check:
         record = resource.apply(machine, change)
         after = record if record is not None else resource.observe(machine)
-        left = Change.between(after, desired)
+        left = Change.between(after, resource.target(after))
         if left:
             reduced = left.reduced()
             seen = after if task.register else reduced.before
             return Event(task.id, "failed", seen, reduced.after, why=_still_wrong(reduced, after))
+    if not resource.changes:
+        return Event(task.id, "ok", after=after if task.register else None)
     shown = change.reduced()
     return Event(task.id, "changed", shown.before, after if task.register else shown.after)
 

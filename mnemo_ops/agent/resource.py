@@ -20,10 +20,18 @@ class Resource:
     """
 
     kind: ClassVar[str]
+    changes: ClassVar[bool] = True  # False: doing it changes nothing (a request, a wait); a check leaves it out
 
     def desired(self) -> State:
         """What should be: ``None`` for "must not exist". Only the keys given here are compared."""
         raise NotImplementedError
+
+    def target(self, observed: State) -> State:
+        """What should be, given what is: :meth:`desired`, except for edits, which say only how a text should differ.
+
+        Pure, and at rest where it points: ``target(target(x)) == target(x)``; the loop checks it.
+        """
+        return self.desired()
 
     def observe(self, machine: Machine) -> State:
         """What is: ``None`` for "does not exist". May hold more keys than ``desired`` (they reach ``register``)."""
