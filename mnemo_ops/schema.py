@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Type, Union
 
+from mnemo_ops import free_form
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.kinds import KINDS, kind_of
@@ -104,14 +105,17 @@ def _mapping(kind: str, args: Any, where: str) -> Table:
     if args is None:
         return table
     free: str = _attribute(kind, "FREE_FORM", "")
-    if not free or not isinstance(args, str):
+    found: Mapping[str, Any] | None = None
+    if isinstance(args, str) and free:
+        cmd, inline = free_form.split(args, _attribute(kind, "INLINE", ()))
+        found = {**({free: cmd} if cmd else {}), **inline}
+    elif isinstance(args, str):
+        found = free_form.pairs(args)
+    if found is None:
         hint = f"write {kind}: {{name: value}}; invoke docs {kind} shows them"
         raise PlaybookError(f"the arguments of {kind} should be a mapping, not {shape(args)}", where=where, hint=hint)
-    inline = re.search(rf"(?:^|\s)({'|'.join(fields_of(kind))})=", args)
-    if inline:
-        hint = f"write it below args:, as {inline[1]}: value"
-        raise PlaybookError(f"'{inline[1]}=' inside the text of {kind} is not supported yet", where=where, hint=hint)
-    table[free], table.lines[free] = args, int(line)
+    for name, value in found.items():
+        table[name], table.lines[name] = value, int(line)
     return table
 
 

@@ -23,4 +23,12 @@ EXAMPLES: tuple[Example, ...] = (
         )[0],
         tools=("drop",),
     ),
+    Example(
+        "through-a-shell",
+        "shell",
+        {"cmd": "echo a && echo b > out", "chdir": "/srv", "creates": "out"},
+    ),
+    Example("again", "shell", {"cmd": "read word && test $word = text", "stdin": "text"}, deed=True),
+    Example("again", "raw", {"free_form": "say a"}, script("say", "print(sys.argv[1])"), deed=True, tools=("say",)),
+    Example("answers", "ping", {}),
 )

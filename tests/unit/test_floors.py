@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "controller_files",
         "entries",
         "filters",
+        "free_form",
         "inventory",
         "inventory_ini",
         "inventory_tree",

@@ -99,7 +99,6 @@ def test_values_are_converted_as_in_ansible(text: str, expected: Mapping[str, An
         ("{name: a, env: {A: [1]}}", "'env' of note should be a mapping of texts, not a mapping (A: ", ""),
         ("{name: a, sha256: b}", "note has no argument 'sha256'", None),
         ("[a]", "the arguments of note should be a mapping, not a list", None),
-        ("run size=5", "'size=' inside the text of note is not supported yet", None),
     ],
 )
 def test_mistakes(text: str, message: str, hint: Optional[str]) -> None:

@@ -71,7 +71,7 @@ class Programs(Writing):
 
     def which(self, name: str) -> Optional[str]:
         """Full path of a program, or ``None``: the tool is not installed."""
-        return shutil.which(name, path=self.search_path)
+        return shutil.which(name, path=self.environment()["PATH"])
 
     def environment(self, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
         """A small, predictable environment: messages in English, nothing inherited but the user."""

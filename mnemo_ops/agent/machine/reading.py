@@ -103,6 +103,15 @@ class Reading:
             return None
         return digest.hexdigest()
 
+    def expanded(self, path: str) -> str:
+        """``~`` and ``~name`` at the start of a path as the home directory of this user or that one."""
+        if not path.startswith("~"):
+            return path
+        name, slash, rest = path[1:].partition("/")
+        rows = self.accounts("passwd").values()
+        home = next((row[5] for row in rows if (row[0] == name if name else row[2] == str(os.geteuid()))), "~" + name)
+        return home + slash + rest
+
     def readlink(self, path: str) -> str:
         return os.readlink(self.path(path))
 
