@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
+
 from example import SYSTEMD, Example, unit
+from world import World
+
+
+def loaded_before(path: str) -> Callable[[World], None]:
+    """systemd read its files an hour ago; one of them is newer."""
+
+    def prepare(world: World) -> None:
+        world.write("var/lib/model/loaded", "")
+        hour_ago = time.time() - 3600
+        os.utime(world.root / "var/lib/model/loaded", (hour_ago, hour_ago))
+        world.write(path, "new\n")
+
+    return prepare
+
 
 EXAMPLES: tuple[Example, ...] = (
     Example(
@@ -42,4 +60,40 @@ EXAMPLES: tuple[Example, ...] = (
         deed=True,
         tools=SYSTEMD,
     ),
+    Example(
+        "masked-before-it-exists", "systemd", {"name": "later", "masked": True}, unit("web.service"), tools=SYSTEMD
+    ),
+    Example(
+        "new-file-anywhere",
+        "systemd",
+        {"daemon_reload": True},
+        loaded_before("etc/fstab"),
+        tools=SYSTEMD,
+    ),
+    Example("executed-anew", "systemd", {"daemon_reexec": True}, unit("web.service"), deed=True, tools=SYSTEMD),
+    Example(
+        "not-waited-for",
+        "systemd",
+        {"name": "web", "state": "restarted", "no_block": True},
+        unit("web.service", active="active"),
+        deed=True,
+        tools=SYSTEMD,
+    ),
+    Example(
+        "of-every-user",
+        "systemd",
+        {"name": "web", "enabled": True, "scope": "global", "force": True},
+        unit("web.service"),
+        tools=SYSTEMD,
+    ),
+    Example(
+        "of-a-user", "systemd", {"name": "web", "state": "started", "scope": "user"}, unit("web.service"), tools=SYSTEMD
+    ),
+    Example(
+        "started", "service", {"name": "web", "state": "started", "enabled": True}, unit("web.service"), tools=SYSTEMD
+    ),
+    Example(
+        "restarted", "service", {"name": "web", "state": "restarted"}, unit("web.service"), deed=True, tools=SYSTEMD
+    ),
+    Example("all", "service_facts", {}, unit("web.service", active="active", enabled=True), tools=SYSTEMD),
 )

@@ -1,9 +1,10 @@
 """A model of systemd: unit files below /etc/systemd/system, what was read of them, what runs."""
 
-# ruff: noqa: PTH103, PTH110, PTH123, SIM115
+# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH123, PTH208, SIM115
 from __future__ import annotations
 
 import os
+import time
 
 from state import fail, load, options, save
 
@@ -46,17 +47,39 @@ def started(root: str, name: str, unit: dict[str, Any]) -> None:
 
 def main(root: str, argv: list[str]) -> None:
     found, rest = options(argv[1:], {"--property"})
-    verbs = {"daemon-reload", "show", "start", "stop", "restart", "reload", "enable", "disable", "mask", "unmask"}
-    verb = next(word for word in argv[1:] if word in verbs)
+    verbs = {
+        "daemon-reload",
+        "daemon-reexec",
+        "show",
+        "start",
+        "stop",
+        "restart",
+        "reload",
+        "enable",
+        "disable",
+        "mask",
+    }
+    verb = next(word for word in argv[1:] if word in verbs | {"unmask", "is-enabled", "list-units", "list-unit-files"})
     names = [word if "." in word or word == "*" else word + ".service" for word in rest if word != verb]
     units = load(root, "units", {})
     if verb == "show":
-        show(root, units, names[0], found["--property"][0].split(","))
+        show(root, units, names, found.get("--property", [""])[0])
         return
-    if verb == "daemon-reload":
+    if verb.startswith("list"):
+        listing(root, units, verb)
+        return
+    if verb == "is-enabled":
+        print(properties(root, units, names[0])["UnitFileState"] or "not-found")
+        return
+    if verb in ("daemon-reload", "daemon-reexec"):
         for name, unit in units.items():
             unit["read"] = read(root, name)
+        with open(f"{root}/var/lib/model/loaded", "w"):
+            pass
     for name in names:
+        if verb == "mask" and not os.path.exists(path(root, name)):
+            with open(path(root, name), "w"):
+                units[name] = fresh(root, name)
         if not os.path.exists(path(root, name)):
             fail(f"Failed to {verb} {name}: Unit {name} not found.", 5)
         unit = units.setdefault(name, fresh(root, name))
@@ -83,22 +106,50 @@ def act(root: str, name: str, unit: dict[str, Any], verb: str) -> None:
         unit["masked"] = verb == "mask"
 
 
-def show(root: str, units: dict[str, Any], name: str, properties: list[str]) -> None:
-    if name == "*":
-        for each, unit in units.items():
-            print(f"NeedDaemonReload={'yes' if unit['read'] != read(root, each) else 'no'}\n")
-        return
+def properties(root: str, units: dict[str, Any], name: str) -> dict[str, str]:
     there = os.path.exists(path(root, name))
     unit = units.get(name) or (fresh(root, name) if there else {})
     static = there and "[Install]" not in unit["read"] and name.startswith("static")
-    known = {
+    state = "masked" if unit.get("masked") else "static" if static else "enabled" if unit.get("enabled") else "disabled"
+    return {
         "LoadState": "not-found" if not there else "masked" if unit["masked"] else "loaded",
         "ActiveState": unit.get("active", "inactive"),
         "SubState": "running" if unit.get("active") == "active" else "dead",
-        "UnitFileState": "" if not there else "static" if static else "enabled" if unit["enabled"] else "disabled",
+        "UnitFileState": state if there else "",
         "NeedDaemonReload": "yes" if there and unit["read"] != read(root, name) else "no",
         "Type": "oneshot" if there and "Type=oneshot" in unit["read"] else "simple",
         "RemainAfterExit": "no",
+        "ExecStart": "{ path=/bin/x ; argv[]=/bin/x\n  y }",
     }
-    for each in properties:
+
+
+def show(root: str, units: dict[str, Any], names: list[str], wanted: str) -> None:
+    if not names:
+        known = {"UnitsLoadTimestampMonotonic": str(int(loaded(root) * 1e6))}
+    elif names[0] == "*":
+        for each, unit in units.items():
+            print(f"NeedDaemonReload={'yes' if unit['read'] != read(root, each) else 'no'}\n")
+        return
+    else:
+        known = properties(root, units, names[0])
+    for each in wanted.split(",") if wanted else known:
         print(f"{each}={known[each]}")
+
+
+def loaded(root: str) -> float:
+    """When unit files were read last, on the monotonic clock; just now, when nobody asked for it."""
+    try:
+        ago = time.time() - os.stat(f"{root}/var/lib/model/loaded").st_mtime
+    except FileNotFoundError:
+        ago = 0.0
+    return time.monotonic() - ago
+
+
+def listing(root: str, units: dict[str, Any], what: str) -> None:
+    directory = f"{root}/etc/systemd/system"
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        found = properties(root, units, name)
+        if what == "list-unit-files":
+            print(f"{name} {found['UnitFileState']} enabled")
+        elif name in units:
+            print(f"{name} {found['LoadState']} {found['ActiveState']} {found['SubState']} What it does")

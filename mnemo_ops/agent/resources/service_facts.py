@@ -1,0 +1,53 @@
+"""service_facts: the services of the host, as facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Dict, List, Mapping
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.state import Change, State
+
+BAD = ("not-found", "masked", "failed")
+
+
+@dataclass(frozen=True)
+class ServiceFacts(Resource):
+    """Every service systemd knows, as ``ansible_facts.services``: name -> its name, state, status, source."""
+
+    kind: ClassVar[str] = "service_facts"
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    EXAMPLE: ClassVar[str] = """\
+- name: what runs here
+  service_facts: {}
+"""
+
+    def desired(self) -> State:
+        return {}
+
+    def observe(self, machine: Machine) -> State:
+        return {"ansible_facts": {"services": _services(machine) if machine.which("systemctl") else {}}}
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        return None
+
+
+def _services(machine: Machine) -> Dict[str, Dict[str, str]]:
+    def rows(what: str) -> Dict[str, List[str]]:
+        words = ["systemctl", what, "--type=service", "--all", "--plain", "--no-legend", "--no-pager", "--full"]
+        lines = (line.split() for line in machine.ask(words).out.splitlines())
+        return {fields[0]: fields[1:] for fields in lines if len(fields) > 1}
+
+    units, files = rows("list-units"), rows("list-unit-files")
+    found: Dict[str, Dict[str, str]] = {}
+    for name, fields in units.items():  # load, active, sub, description
+        status = next((bad for bad in BAD if bad in fields[:3]), files.get(name, fields[1:2])[0])
+        found[name] = _service(name, "running" if fields[2:3] == ["running"] else "stopped", status)
+    for name in set(files) - set(units):  # not loaded: systemd says inactive of those
+        found[name] = _service(name, "unknown" if "@." in name else "inactive", files[name][0])
+    return found
+
+
+def _service(name: str, state: str, status: str) -> Dict[str, str]:
+    return {"name": name, "state": state, "status": status, "source": "systemd"}

@@ -1,0 +1,64 @@
+"""What the kinds of services promise beyond the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from example import unit
+from running import run, task
+from world import World
+
+from mnemo_ops.agent.resource import build
+from mnemo_ops.kinds import kind_of
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "host").mkdir()
+    return World(tmp_path / "host")
+
+
+def test_what_systemd_says_of_a_unit_is_registered_under_its_names(world: World) -> None:
+    unit("web.service", active="active", enabled=True)(world)
+    for kind in ("systemd", "service"):
+        event = run(task(kind, name="web", state="started", register=True), world.machine())
+        assert event.status == "ok" and event.after is not None
+        status = event.after["status"]
+        assert (status["ActiveState"], status["UnitFileState"]) == ("active", "enabled")
+        assert status["ExecStart"].endswith("argv[]=/bin/x\n  y }"), "a value may have several lines"
+
+
+def test_services_are_facts(world: World) -> None:
+    unit("web.service", active="active", enabled=True)(world)
+    unit("idle.service")(world)
+    event = run(task("service_facts", register=True), world.machine())
+    assert event.after is not None
+    assert event.after["ansible_facts"]["services"] == {
+        "web.service": {"name": "web.service", "state": "running", "status": "enabled", "source": "systemd"},
+        "idle.service": {"name": "idle.service", "state": "inactive", "status": "disabled", "source": "systemd"},
+    }
+
+
+def test_a_unit_of_a_package_that_is_still_to_come_is_unknown_not_promised(world: World) -> None:
+    event = run(task("service", name="later", state="started"), world.machine(read_only=True), check=True)
+    assert event.error is not None and event.error["class"] == "NotYet" and "later" in event.why
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"name": "web"},
+        {"name": "web*", "state": "started"},
+        {"state": "started"},
+        {"name": "web", "state": "started", "scope": "global"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_said_before_anything_runs(args: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        build("systemd", args)
+
+
+def test_ansibles_other_name() -> None:
+    assert kind_of("ansible.builtin.systemd_service") == "systemd"
