@@ -1,7 +1,10 @@
-"""The agent as one blob: a zip of its sources, piped into the host's python3 and imported from memory.
+"""The agent as a blob: a zip of its sources, piped into the host's python3 and imported from memory.
 
-The zip is stored and compressed as a whole: sixty small files that resemble each other shrink to half of what a zip
-that compresses each for itself would take. What only people read (docstrings, examples) stays here; lines keep their
+Ships what is needed and no more: first the core, with all actions for a flow, then, inside the request that names them,
+the kinds its tasks are of. What a module needs is read from its imports.
+
+A zip is stored and compressed as a whole: small files that resemble each other shrink to half of what a zip that
+compresses each for itself would take. What only people read (docstrings, examples) stays here; lines keep their
 numbers, so that a traceback from a host names the right one.
 """
 
@@ -11,9 +14,12 @@ import ast
 import bz2
 import functools
 import io
-import shlex
+import threading
 import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional, TypeVar
 
 BUDGET = 64 * 1024  # bytes
 _ROOT = Path(__file__).parent
@@ -36,32 +42,80 @@ _STAGE = (
 )
 
 
+T = TypeVar("T")
+_working = threading.RLock()
+
+
+def _once(work: Callable[..., T]) -> Callable[..., T]:
+    """Cached; the threads of fifty hosts that ask at the same moment wait for one answer instead of making fifty."""
+    cached = functools.cache(work)
+
+    @functools.wraps(work)
+    def answer(*asked: object) -> T:
+        with _working:
+            return cached(*asked)
+
+    return answer
+
+
+# -- modules -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A source file as it travels. :param imports: names it imports, modules or what is in them."""
+
+    path: str
+    text: str
+    imports: frozenset[str]
+
+
 @functools.cache
-def bundle() -> bytes:
-    """The compressed zip: the same bytes for the same sources."""
-    sources = [_ROOT / "__init__.py", _ROOT / "errors.py", *sorted((_ROOT / "agent").rglob("*.py"))]
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for source in sources:
-            name = "mnemo_ops/" + source.relative_to(_ROOT).as_posix()
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), _lean(source.read_text()))
-    return bz2.compress(out.getvalue())
+def _module(name: str) -> Optional[_Module]:
+    """The module of that name; ``None`` when it names something else."""
+    place = _ROOT.parent.joinpath(*name.split("."))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.exists():
+            source = path.read_text()
+            statements = list(_statements(ast.parse(source)))
+            return _Module(path.relative_to(_ROOT.parent).as_posix(), _lean(source, statements), _imports(statements))
+    return None
 
 
-def _lean(source: str) -> str:
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """The tree and every statement in it that may run; expressions are left out, which makes it fast."""
+    yield tree
+    if isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING":
+        return
+    for block in ("body", "orelse", "finalbody", "handlers"):
+        for statement in getattr(tree, block, None) or ():
+            yield from _statements(statement)
+
+
+def _imports(statements: Iterable[ast.AST]) -> frozenset[str]:
+    found: set[str] = set()
+    for node in statements:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in found if name.partition(".")[0] == "mnemo_ops")
+
+
+def _lean(source: str, statements: Iterable[ast.AST]) -> str:
     """The same program without docstrings and the kinds' examples, every line where it was."""
     lines = source.encode().splitlines(keepends=True)  # the positions below count bytes
-    for text in _prose(ast.parse(source)):
+    for text in _prose(statements):
         first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
         head, tail = lines[first][: text.col_offset], lines[last][text.end_col_offset :]
         lines[first : last + 1] = [head + b"''" + tail, *[b"\n"] * (last - first)]
     return b"".join(lines).decode()
 
 
-def _prose(tree: ast.Module) -> list[ast.Constant]:
+def _prose(statements: Iterable[ast.AST]) -> list[ast.Constant]:
     """Docstrings, and the value of every ``EXAMPLE``."""
     found = []
-    for node in ast.walk(tree):
+    for node in statements:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
             first = node.body[0]
             found.append(first.value if isinstance(first, ast.Expr) else None)
@@ -70,19 +124,65 @@ def _prose(tree: ast.Module) -> list[ast.Constant]:
     return [text for text in found if isinstance(text, ast.Constant) and isinstance(text.value, str)]
 
 
-def shipment() -> bytes:
+def closure(names: Iterable[str]) -> frozenset[str]:
+    """The modules of these names, all they import in turn, and the packages they are in."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        module = _module(name) if name not in found else None
+        if module is not None:
+            found.add(name)
+            left += [*module.imports, name.rpartition(".")[0]]
+    return frozenset(found)
+
+
+# -- blobs ---------------------------------------------------------------------------------------------------------
+
+
+@_once
+def core(actions: bool) -> frozenset[str]:
+    """Modules an agent starts with: itself, and the deeds of flows when ``actions``."""
+    agent = "mnemo_ops.agent"
+    deeds = [f"{agent}.actions.{path.stem}" for path in (_ROOT / "agent/actions").glob("[!_]*.py")]
+    return closure([f"{agent}.main", f"{agent}.resources", f"{agent}.actions", *(deeds if actions else ())])
+
+
+@_once
+def needed(kinds: frozenset[str]) -> frozenset[str]:
+    """Modules the tasks of these kinds are made of."""
+    return closure(f"mnemo_ops.agent.resources.{kind}" for kind in kinds)
+
+
+@_once
+def pack(modules: frozenset[str]) -> bytes:
+    """The compressed zip of these modules: the same bytes for the same sources."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(modules):
+            module = _module(name)
+            assert module is not None, f"there is no module {name}"
+            archive.writestr(zipfile.ZipInfo(module.path, _EPOCH), module.text)
+    return bz2.compress(out.getvalue())
+
+
+def bundle(actions: bool = True) -> bytes:
+    """What an agent starts from."""
+    return pack(core(actions))
+
+
+def shipment(blob: bytes) -> bytes:
     """The first bytes on the agent's stdin: a mark no password holds, and the blob."""
-    return b"\0" + bundle()
+    return b"\0" + blob
 
 
-def command(python: str = "python3") -> list[str]:
+def command(blob: bytes, python: str = "python3") -> list[str]:
     """The argument vector that starts the agent; :func:`shipment` must follow on its stdin."""
-    stage = _STAGE.format(size=len(bundle()))
+    stage = _STAGE.format(size=len(blob))
     # isolated: nothing of the login directory or the environment is imported; file names are UTF-8 whatever the locale
     return [python, "-IS", "-X", "utf8", "-c", stage]
 
 
-def command_line(python: str, become: bool, ask_password: bool = False) -> str:
-    """:func:`command` for a remote shell, through sudo when ``become``."""
-    sudo = ["sudo", "-S", "-p", "", "-H", "--"] if ask_password else ["sudo", "-n", "-H", "--"]
-    return shlex.join([*(sudo if become else []), *command(python)])
+def through_sudo(argv: Sequence[str], ask_password: bool) -> list[str]:
+    """``argv`` as root; with ``ask_password`` sudo reads the password from the first line of stdin."""
+    return ["sudo", *(["-S", "-p", ""] if ask_password else ["-n"]), "-H", "--", *argv]

@@ -20,11 +20,15 @@ T = TypeVar("T")
 
 
 class Fleet:
-    """Sessions by host, opened when first needed, closed together."""
+    """Sessions by host, opened when first needed, closed together.
 
-    def __init__(self, report: Report, lock: Optional[Lock]) -> None:
+    :param actions: whether agents bring the deeds of flows along; who only converges has no need of them.
+    """
+
+    def __init__(self, report: Report, lock: Optional[Lock], actions: bool = True) -> None:
         self._report = report
         self._lock = lock
+        self._actions = actions
         self._sessions: dict[tuple[str, bool], AgentSession] = {}
         self._guard = threading.Lock()
         self._interrupted = False
@@ -34,7 +38,7 @@ class Fleet:
         with self._guard:
             found = self._sessions.get((host.name, become))
         if found is None or not found.alive:
-            found = connect(host, become=become, lock=self._lock)
+            found = connect(host, become=become, lock=self._lock, actions=self._actions)
             with self._guard:
                 self._sessions[host.name, become] = found
             if self._interrupted:
@@ -89,9 +93,9 @@ def _wait(futures: Sequence[Future[T]]) -> None:
 
 
 @contextmanager
-def fleet(report: Report, lock: Optional[Lock] = None) -> Iterator[Fleet]:
+def fleet(report: Report, lock: Optional[Lock] = None, actions: bool = True) -> Iterator[Fleet]:
     """A fleet whose sessions are closed on every exit."""
-    opened = Fleet(report, lock)
+    opened = Fleet(report, lock, actions)
     try:
         yield opened
     finally:

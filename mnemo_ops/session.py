@@ -5,13 +5,14 @@ Everything a host is told goes through one channel: the agent's blob, then reque
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import getpass
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +32,7 @@ LONG_PATIENCE = 90.0  # seconds to wait for our own lock after a break: the old 
 REFRESH = 0.25  # seconds between two events of a file on its way
 
 Watch = Callable[[Event], None]
+Reach = Callable[[bytes], Pipe]  # opens a pipe to an agent that will start from this blob
 Exchange = Generator[Event, None, Mapping[str, Any]]
 
 
@@ -71,11 +73,12 @@ class AgentSession:
     A request whose events are not read to their end hangs up: the host stops after the task it is in.
     """
 
-    def __init__(self, host: Host, reach: Callable[[], Pipe], lock: Optional[Lock]) -> None:
+    def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True) -> None:
         self.host = host
         self.facts: Mapping[str, Any] = {}
         self.pending_handlers: Sequence[str] = ()
         self._reach = reach
+        self._actions = actions
         self._lock = lock
         self._seq = 0
         self._asking = False
@@ -86,9 +89,11 @@ class AgentSession:
 
     def _open(self, patience: float) -> None:
         lock = asdict(self._lock) if self._lock else None
-        self._channel = Channel(self._reach(), self.host.name)
+        blob = bundle.bundle(self._actions)
+        self._shipped = bundle.core(self._actions)
+        self._channel = Channel(self._reach(blob), self.host.name)
         try:
-            self._channel.start(bundle.shipment(), {"op": "hello", "lock": lock, "patience": patience})
+            self._channel.start(bundle.shipment(blob), {"op": "hello", "lock": lock, "patience": patience})
             hello = _finish(self._answer({}, ("hello",)))
             if self._over.is_set():  # closed while it opened
                 raise self._channel.lost()
@@ -131,6 +136,7 @@ class AgentSession:
         request = {
             "op": "converge",
             "check": batch.check,
+            "code": self._code(task.resource.kind for task in [*batch.tasks, *(task for _, task in batch.handlers)]),
             # a check writes no list down: what earlier requests of it notified travels along
             "notified": list(self.pending_handlers) if batch.check else [],
             "tasks": [_row(task) for task in batch.tasks],
@@ -143,6 +149,12 @@ class AgentSession:
             files.update(task.files)
         answer = yield from self._exchange(request, files, [task.id for task in batch.tasks])
         self.pending_handlers = answer.get("pending_handlers", self.pending_handlers)
+
+    def _code(self, kinds: Iterable[str]) -> str:
+        """The modules of these kinds the host does not have yet, for its ``main``; empty when it has them all."""
+        missing = bundle.needed(frozenset(kinds)) - self._shipped
+        self._shipped |= missing
+        return base64.b64encode(bundle.pack(missing)).decode() if missing else ""
 
     def act(self, action: Action, *, job: str = "", watch: Watch = lambda event: None) -> Report:
         request = {"op": "act", "kind": action.kind, "args": asdict(action), "job": job}  # type: ignore[call-overload]
@@ -245,20 +257,21 @@ def _row(task: Task) -> dict[str, Any]:
     }
 
 
-def connect(host: Host, *, become: bool, lock: Optional[Lock] = None) -> AgentSession:
+def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True) -> AgentSession:
     """Open a session: connect, ship the agent, say hello.
 
     :param become: run the agent as root, through ``sudo -n``.
     :param lock: hold the host lock as long as the session lives; ``None`` for what only reads.
+    :param actions: whether the agent brings the deeds of flows along.
     :raises Unreachable: no route, host key, authentication, sudo or python3 (4). :raises Locked: (5).
     """
 
-    def reach() -> Pipe:
+    def reach(blob: bytes) -> Pipe:
         if host.local:
-            sudo = ["sudo", "-n", "-H", "--"] if become else []
-            return LocalPipe([*sudo, *bundle.command(sys.executable)])
+            argv = bundle.command(blob, sys.executable)
+            return LocalPipe(bundle.through_sudo(argv, False) if become else argv)
         from mnemo_ops.ssh import SshPipe
 
-        return SshPipe(host, become)
+        return SshPipe(host, become, bundle.command(blob, host.python))
 
-    return AgentSession(host, reach, lock)
+    return AgentSession(host, reach, lock, actions)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import shlex
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,9 +38,9 @@ def fingerprint(key: Any) -> str:
 
 
 class SshPipe:
-    """:class:`~mnemo_ops.channel.Pipe` over one SSH channel."""
+    """:class:`~mnemo_ops.channel.Pipe` over one SSH channel to a program (``argv``), as root when ``become``."""
 
-    def __init__(self, host: Host, become: bool) -> None:
+    def __init__(self, host: Host, become: bool, argv: Sequence[str]) -> None:
         self._host = host
         self._become = become
         self._connection = _open(host)
@@ -49,7 +50,7 @@ class SshPipe:
             self._channel = transport.open_session(window_size=8 << 20, timeout=CONNECT_TIMEOUT)
             self._channel.settimeout(SILENCE)
             ask = become and host.become_password is not None
-            self._channel.exec_command(bundle.command_line(host.python, become, ask))
+            self._channel.exec_command(shlex.join(bundle.through_sudo(argv, ask) if become else argv))
             if ask and host.become_password is not None:
                 self._channel.sendall(host.become_password.reveal().encode() + b"\n")
         except (paramiko.SSHException, OSError, EOFError) as error:

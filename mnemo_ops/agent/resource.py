@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Type
 
 from mnemo_ops.agent.state import Change, State
+from mnemo_ops.errors import MnemoError
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine
@@ -63,4 +64,8 @@ def resource_class(kind: str) -> Type[Resource]:
 
 def build(kind: str, args: Mapping[str, Any]) -> Resource:
     """The resource a task of the wire names."""
-    return resource_class(kind)(**args)
+    try:
+        cls = resource_class(kind)
+    except KeyError:
+        raise MnemoError(f"the agent was not sent the kind '{kind}': this is a bug") from None
+    return cls(**args)

@@ -104,13 +104,13 @@ class Run:
         return found[0]
 
     @contextmanager
-    def fleet(self, run: str = "", reads: bool = False) -> Iterator[Fleet]:
-        """Sessions; hosts are locked unless nothing is written."""
+    def fleet(self, run: str = "", reads: bool = False, actions: bool = True) -> Iterator[Fleet]:
+        """Sessions; hosts are locked unless nothing is written. ``actions``: as :class:`~mnemo_ops.fleet.Fleet`."""
         from mnemo_ops.fleet import fleet
         from mnemo_ops.session import Lock
 
         lock = None if self.check or reads else Lock(self.report.command, run)
-        with fleet(self.report, lock) as opened:
+        with fleet(self.report, lock, actions) as opened:
             yield opened
 
     @contextmanager

@@ -33,7 +33,7 @@ def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "") -> Iterator[
 
     options = Options(run.check, _names(tags), _names(skip_tags), start_at)
     inventory = run.inventory()
-    with run.fleet() as fleet:
+    with run.fleet(actions=False) as fleet:
         yield Plays(fleet, run.report, inventory, run.limit, run.vars, options)
 
 

@@ -49,7 +49,7 @@ def program(*argv: str) -> Callable[[], object]:
 
 def start_agent() -> None:
     host = Host("here", "here", local=True)
-    AgentSession(host, lambda: LocalPipe(bundle.command(sys.executable)), None).close()
+    AgentSession(host, lambda blob: LocalPipe(bundle.command(blob, sys.executable)), None, actions=False).close()
 
 
 def start_up(runs: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import contextlib
 import functools
@@ -47,6 +48,11 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
     return bz2.compress(out.getvalue(), 1)
 
 
+def code(*kinds: str) -> str:
+    """What a session sends along with the first request that names these kinds."""
+    return base64.b64encode(bundle.pack(bundle.needed(frozenset(kinds)) - bundle.core(True))).decode()
+
+
 def interpreters() -> list[str]:
     """Oldest and newest python3 from 3.9 on that runs here, and the one that runs this."""
     folders = [*os.environ.get("PATH", "").split(os.pathsep)]
@@ -67,10 +73,11 @@ class RawAgent:
 
     def __init__(self, before: bytes = b"", stderr: Optional[int] = None) -> None:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(bundle.command(sys.executable), stdin=pipe, stdout=pipe, stderr=stderr)
+        argv = bundle.command(bundle.bundle(), sys.executable)
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=stderr)
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        self.write(before + bundle.shipment())
+        self.write(before + bundle.shipment(bundle.bundle()))
         assert self.stdout.readline() == wire.GREETING
 
     def write(self, data: bytes) -> None:

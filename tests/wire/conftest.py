@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def probed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blob = with_probe(REAL)
-    monkeypatch.setattr(bundle, "bundle", lambda: blob)
+    monkeypatch.setattr(bundle, "bundle", lambda actions=True: blob)
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def open_session() -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
         def start(lock: Optional[Lock] = None, python: str = sys.executable, argv: Any = None) -> AgentSession:
-            command = argv or bundle.command(python)
-            return stack.enter_context(AgentSession(HOST, lambda: LocalPipe(command), lock))
+            command = argv or bundle.command(bundle.bundle(), python)
+            return stack.enter_context(AgentSession(HOST, lambda blob: LocalPipe(command), lock))
 
         yield start
 

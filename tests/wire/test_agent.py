@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import bz2
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agents import REAL, RawAgent, batch, interpreters
+from agents import REAL, RawAgent, batch, code, interpreters
 from probe import Probe
 
 from mnemo_ops import bundle
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.errors import MnemoError, Unreachable
+from mnemo_ops.kinds import KINDS, kind_of
+from mnemo_ops.plays import shipped
 from mnemo_ops.session import AgentSession
 
 Open = Callable[..., AgentSession]
@@ -28,6 +33,37 @@ def statuses(session: AgentSession, *resources: object, **options: object) -> li
 
 def test_the_blob_fits_its_budget() -> None:
     assert len(REAL) <= bundle.BUDGET
+
+
+def test_the_kinds_of_our_own_playbooks_fit_the_budget() -> None:
+    texts = [path.read_text() for path in shipped("").rglob("*.yml")]
+    kinds = {kind_of(word) for text in texts for word in re.findall(r"(?m)^[\s-]+([\w.]+):", text)} - {""}
+    core = bundle.core(False)
+    more = bundle.needed(frozenset(kinds)) - core
+    assert len(kinds) > 5 and len(bundle.pack(core)) + len(bundle.pack(more)) <= bundle.BUDGET
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_brings_all_it_imports(kind: str) -> None:
+    """In a python3 that has nothing but what travels."""
+    modules = bundle.core(False) | bundle.needed(frozenset([kind]))
+    look = "import sys; sys.path.insert(0, sys.argv[1]); import mnemo_ops.agent.resources." + kind
+    with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+        file.write(bz2.decompress(bundle.pack(modules)))
+        file.flush()
+        subprocess.run([sys.executable, "-IS", "-c", look, file.name], check=True)
+
+
+def test_only_what_a_batch_names_travels(raw_agent: Raw, tmp_path: Path) -> None:
+    agent = raw_agent()
+    agent.hello()
+    task = {"id": "a", "kind": "file", "args": {"path": str(tmp_path / "a"), "state": "directory"}}
+    agent.send(op="converge", seq=2, tasks=[task])
+    event = agent.receive() or {}
+    assert "was not sent the kind 'file': this is a bug" in event["error"]["message"]
+    agent.receive()
+    agent.send(op="converge", seq=3, code=code("file"), tasks=[task])
+    assert (agent.receive() or {})["status"] == "changed"
 
 
 @pytest.mark.parametrize("python", interpreters())
@@ -63,7 +99,7 @@ def test_a_stderr_nobody_reads_does_not_stall_it(raw_agent: Raw, tmp_path: Path)
 
 def test_what_a_login_shell_prints_is_skipped(open_session: Open, tmp_path: Path) -> None:
     noise = 'echo Welcome; echo "{}"; printf "no newline"; exec "$@"'
-    session = open_session(argv=["sh", "-c", noise, "sh", *bundle.command(sys.executable)])
+    session = open_session(argv=["sh", "-c", noise, "sh", *bundle.command(bundle.bundle(), sys.executable)])
     assert statuses(session, Probe(str(tmp_path / "a"))) == ["changed"]
 
 

@@ -193,7 +193,7 @@ def test_a_bug_in_a_deed_reaches_the_operator(machine: Machine, tmp_path: Path) 
 def session(tools: Path, open_session: Open, state: Path, monkeypatch: pytest.MonkeyPatch) -> AgentSession:
     """A session whose agent has that systemd."""
     blob = with_probe(REAL, str(tools))
-    monkeypatch.setattr(bundle, "bundle", lambda: blob)
+    monkeypatch.setattr(bundle, "bundle", lambda actions=True: blob)
     monkeypatch.setattr("mnemo_ops.session.RECONNECT", (0.05, 0.1))
     return open_session(Lock("invoke migrate"))
 
