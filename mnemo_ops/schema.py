@@ -156,9 +156,11 @@ def _make(kind: str, values: Mapping[str, Any], where: str) -> Resource:
 
 def _checked(kind: str, name: str, value: Any, where: str) -> Any:
     """The value as the field's type, converted as Ansible converts: ``a,b`` to a list, 5 to "5", "yes" to true."""
-    from pydantic import ValidationError
-
     hint = fields_of(kind)[name].hint
+    if _fits(hint, value):
+        return list(value) if isinstance(value, list) else value
+    from pydantic import ValidationError  # a quarter of a second nobody waits for whose values are what they should be
+
     wanted = f"'{name}' of {kind} should be {_in_words(hint)}, not {shape(value)}"
     if isinstance(value, (bool, float)) and not _accepts(hint, type(value)):
         raise PlaybookError(
@@ -183,7 +185,7 @@ def _inside(problem: Any) -> str:
 
 @functools.cache
 def _adapter(kind: str, name: str) -> Any:
-    from pydantic import ConfigDict, TypeAdapter  # a quarter of a second nobody waits for who does not check a play
+    from pydantic import ConfigDict, TypeAdapter
 
     return TypeAdapter(fields_of(kind)[name].hint, config=ConfigDict(coerce_numbers_to_str=True))
 
@@ -199,6 +201,19 @@ def _accepts(hint: Any, wanted: Type[Any]) -> bool:
             return True
         if wanted is list and origin in (tuple, Sequence, set, frozenset):
             return True
+    return False
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value is of one of the types as it stands; where this cannot say yes, pydantic has to look."""
+    for one in _alternatives(hint):
+        origin = typing.get_origin(one)
+        if type(value) is one:
+            return one in (str, bool, int, float, type(None))
+        if origin is Literal and any(type(word) is type(value) and word == value for word in _words(one)):
+            return True
+        if origin is list and isinstance(value, list) and all(type(item) is str for item in value):
+            return typing.get_args(one) == (str,)
     return False
 
 

@@ -140,3 +140,15 @@ def test_every_kind_has_a_page(kind: str) -> None:
     text = schema.describe(kind)
     assert "Example:" in text
     assert not [one for one in schema.fields_of(kind).values() if not one.doc], "an argument without a word"
+
+
+SAMPLES = ["", "present", "0644", "yes", "a,b", 0, 1, 420, -1, 0.5, True, False, None, [], ["a"], ["a", "b"], [1], {}]
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+def test_what_is_taken_as_it_stands_is_what_pydantic_would_make_of_it(kind: str) -> None:
+    for name, one in schema.fields_of(kind).items():
+        for value in [*SAMPLES, *schema._words(one.hint)]:
+            if schema._fits(one.hint, value):
+                made = schema._adapter(kind, name).validate_python(value)
+                assert (type(made), made) == (type(value), value), f"{kind}.{name}"
