@@ -20,7 +20,9 @@ from mnemo_ops.agent.machine import Machine
 MODELS = Path(__file__).parent / "models"
 PROGRAMS = {
     "accounts": ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper"),
-    "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg"),
+    "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg", "dpkg-deb"),
+    "rpms": ("dnf", "rpm"),
+    "debconf": ("debconf-set-selections",),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }
@@ -29,9 +31,10 @@ OS_RELEASE = {
     "bookworm": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
 }
 ARCHIVE = {
-    "zstd": {"versions": ["1.5.6", "1.5.7"]},
+    "zstd": {"versions": ["1.5.6", "1.5.7"], "builds": ["libcurl"]},
     "curl": {"versions": ["8.14"], "depends": ["libcurl"]},
     "libcurl": {"versions": ["8.14"]},
+    "nginx": {"versions": ["1.26"], "units": ["nginx.service"]},
     "exim": {"versions": ["4.98"], "provides": "mail-transport-agent"},
     "docker.io": {"versions": ["26.1.5+dfsg1-9"], "units": ["docker.service"], "programs": ["dockerd"]},
     "docker-cli": {"versions": ["26.1.5+dfsg1-9"], "programs": ["docker"]},
@@ -77,6 +80,7 @@ class World:
         self.write("etc/group", "root:x:0:\nsudo:x:27:\nadm:x:4:old\nold:x:1500:\n")
         self.write("etc/shadow", "root:*:20000:0:99999:7:::\nold:$6$old:20000:0:99999:7:::\n")
         self.model("archive", ARCHIVE)
+        self.model("offered", {"zstd": ["1.5.6", "1.5.7"], "curl": ["8.14"], "libcurl": ["8.14"]})
 
     def at(self, root: Path) -> World:
         """The same controller with a copy of this host."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import socket
 import struct
-from typing import Optional, Tuple
+from typing import IO, Optional, Tuple
 
 from mnemo_ops.agent.machine.reading import CHUNK
 from mnemo_ops.errors import Broken
@@ -49,3 +50,18 @@ class Network:
             raise Broken(f"{url} does not answer: {error}") from None
         finally:
             connection.close()
+
+    def download(self, url: str, into: IO[bytes], timeout: float = 30.0) -> None:
+        """The content behind an http, https, ftp or file URL; redirects are followed, ``timeout`` in seconds.
+
+        :raises Broken: no answer, or not the file (6).
+        """
+        import http.client
+        import urllib.request  # slow to import, seldom needed
+
+        try:
+            asked = urllib.request.Request(url, headers={"User-Agent": "mnemo_ops"})
+            with urllib.request.urlopen(asked, timeout=timeout) as answer:
+                shutil.copyfileobj(answer, into, CHUNK)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Broken(f"{url} could not be loaded: {error}") from None

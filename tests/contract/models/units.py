@@ -17,14 +17,14 @@ def path(root: str, name: str) -> str:
     return f"{root}/etc/systemd/system/{name}"
 
 
-def install(root: str, name: str) -> None:
-    """What a package's scripts do: the unit's file, enabled, started."""
+def install(root: str, name: str, start: bool) -> None:
+    """What a package's scripts do: the unit's file, enabled, started if the policy lets them."""
     os.makedirs(f"{root}/etc/systemd/system", exist_ok=True)
     if not os.path.exists(path(root, name)):
         with open(path(root, name), "w") as file:
             file.write("[Service]\n")
         units = load(root, "units", {})
-        units[name] = {**fresh(root, name), "enabled": True, "active": "active"}
+        units[name] = {**fresh(root, name), "enabled": True, "active": "active" if start else "inactive"}
         started(root, name, units[name])
         save(root, "units", units)
 
