@@ -35,9 +35,9 @@ class Permission:
         mode, uid, gid = self.resolved(machine, stat.mode, stat.kind == "directory")
         found: Dict[str, Any] = {}
         if uid is not None:
-            found["owner"] = str(self.owner) if uid == stat.uid else _name(machine, "passwd", stat.uid)
+            found["owner"] = str(self.owner) if uid == stat.uid else name_of(machine, "passwd", stat.uid)
         if gid is not None:
-            found["group"] = str(self.group) if gid == stat.gid else _name(machine, "group", stat.gid)
+            found["group"] = str(self.group) if gid == stat.gid else name_of(machine, "group", stat.gid)
         if self.mode is not None:
             found["mode"] = declared(self.mode) if mode == stat.mode else f"{stat.mode:04o}"
         return found
@@ -69,6 +69,20 @@ class Permission:
             machine.chmod(path, mode)
 
 
-def _name(machine: Machine, database: str, number: int) -> str:
+def described(machine: Machine, stat: FileStat) -> Dict[str, Any]:
+    """What Ansible's file kinds return about a path, whatever was declared."""
+    return {
+        "uid": stat.uid,
+        "gid": stat.gid,
+        "owner": name_of(machine, "passwd", stat.uid),
+        "group": name_of(machine, "group", stat.gid),
+        "mode": f"{stat.mode:04o}",
+        "size": stat.size,
+        "state": stat.kind,
+    }
+
+
+def name_of(machine: Machine, database: str, number: int) -> str:
+    """Name of a user (``passwd``) or ``group``; its number when it has none."""
     rows = machine.accounts(database).items()
     return next((name for name, row in rows if row[2] == str(number)), str(number))

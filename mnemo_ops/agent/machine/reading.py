@@ -60,11 +60,22 @@ class Reading:
         """Where ``path`` of the host lies for this process."""
         return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
 
+    def inode(self, path: str, follow: bool = False) -> Optional[os.stat_result]:
+        """Everything stat(2) says; ``None`` when there is nothing; any other trouble is raised as in :meth:`stat`."""
+        try:
+            return os.stat(self.path(path)) if follow else os.lstat(self.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def may(self, path: str) -> Dict[str, bool]:
+        """Whether this user may read, write or execute ``path`` (access(2)): ``{"r": ..., "w": ..., "x": ...}``."""
+        asked = {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}
+        return {letter: os.access(self.path(path), bits) for letter, bits in asked.items()}
+
     def stat(self, path: str, follow: bool = False) -> Optional[FileStat]:
         """``None`` when there is nothing; any other trouble (permission, I/O) is raised, never taken for absence."""
-        try:
-            found = os.stat(self.path(path)) if follow else os.lstat(self.path(path))
-        except (FileNotFoundError, NotADirectoryError):
+        found = self.inode(path, follow)
+        if found is None:
             return None
         kinds = {statmod.S_IFREG: "file", statmod.S_IFDIR: "directory", statmod.S_IFLNK: "link"}
         return FileStat(
@@ -93,7 +104,11 @@ class Reading:
 
     def sha256(self, path: str, tick: Callable[[int], None] = lambda count: None) -> Optional[str]:
         """Hex digest of a file's content, in chunks (``tick`` gets their sizes); ``None`` without a file."""
-        digest = hashlib.sha256()
+        return self.digest(path, "sha256", tick)
+
+    def digest(self, path: str, algorithm: str, tick: Callable[[int], None] = lambda count: None) -> Optional[str]:
+        """As :meth:`sha256` with another algorithm of :mod:`hashlib`."""
+        digest = hashlib.new(algorithm)
         try:
             with open(self.path(path), "rb") as file:
                 for chunk in iter(lambda: file.read(CHUNK), b""):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
-import shlex
-import time
 from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Union
 
-from mnemo_ops.agent.machine import FileStat, Machine
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission
+from mnemo_ops.agent.placing import Placing, as_state, checked_validate, text_of
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused, StepFailed
-
-SHOWN = 64 * 1024  # bytes; larger contents are compared and reported by their sha256
-NEW_MODE = 0o644  # of a new file whose mode nobody declared: root's umask, as with Ansible
 
 
 @dataclass(frozen=True)
@@ -35,8 +30,7 @@ class Placed(Resource):
 
     def __post_init__(self) -> None:
         self._permission.desired()
-        if self.validate is not None and "%s" not in self.validate:
-            raise ValueError("validate must contain %s, the file to look at")
+        checked_validate(self.validate)
 
     @property
     def _permission(self) -> Permission:
@@ -91,55 +85,8 @@ class Placed(Resource):
             raise StepFailed(
                 f"the directory {posixpath.dirname(path)} does not exist", hint="make it first: file, state: directory"
             )
-        old = machine.stat(path)
-        if self.backup and old is not None:
-            self._back_up(machine, path)
-        self._place(machine, path, old if old is not None and old.kind == "file" else None, old is not None)
+        Placing(self._permission, self.backup, self.validate).put(machine, path, lambda file: self._fill(machine, file))
         return None
-
-    def _back_up(self, machine: Machine, path: str) -> None:
-        stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(machine.now()))
-        with machine.open(path) as source, machine.replacing(f"{path}.{machine.pid}.{stamp}~", 0o600) as target:
-            machine.pour(source, target)
-
-    def _place(self, machine: Machine, path: str, old: Optional[FileStat], exists: bool) -> None:
-        mode, uid, gid = self._permission.resolved(machine, old.mode if old else NEW_MODE, False)
-        if mode is None:
-            mode = old.mode if old else NEW_MODE
-        uid = old.uid if uid is None and old else uid
-        gid = old.gid if gid is None and old else gid
-        beside = path
-        if self.validate or (exists and old is None):  # a link is replaced, never written through
-            beside = posixpath.join(posixpath.dirname(path), f".mnemo-new-{posixpath.basename(path)}")
-        with machine.replacing(beside, mode, uid, gid) as file:
-            self._fill(machine, file)
-        if beside == path:
-            return
-        try:
-            if self.validate:
-                machine.ask([word.replace("%s", beside) for word in shlex.split(self.validate)])
-            machine.rename(beside, path)
-        except Exception:
-            machine.remove(beside)
-            raise
-
-
-def as_state(data: bytes) -> Dict[str, Any]:
-    """A content as it is shown and compared: text when small, else its sha256."""
-    if len(data) <= SHOWN:
-        try:
-            return {"content": data.decode()}
-        except UnicodeDecodeError:
-            pass
-    return {"content": "sha256:" + hashlib.sha256(data).hexdigest()}
-
-
-def text_of(machine: Machine, path: str) -> Dict[str, Any]:
-    """The content of a file of the host, as :func:`as_state` writes it."""
-    data = machine.read(path, SHOWN + 1) or b""
-    if len(data) > SHOWN:
-        return {"content": f"sha256:{machine.sha256(path)}"}
-    return as_state(data)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.resources.copy import Placed, as_state, text_of
+from mnemo_ops.agent.placing import as_state, text_of
+from mnemo_ops.agent.resources.copy import Placed
 from mnemo_ops.errors import StepFailed
 
 

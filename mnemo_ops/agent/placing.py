@@ -1,0 +1,96 @@
+"""A file put in its place: backup, validation, permissions, one atomic replacement; contents as states."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import shlex
+import time
+from dataclasses import dataclass
+from typing import IO, Any, Callable, Dict, Optional
+
+from mnemo_ops.agent.machine import FileStat, Machine
+from mnemo_ops.agent.permission import Permission
+
+SHOWN = 64 * 1024  # bytes; larger contents are compared and reported by their sha256
+NEW_MODE = 0o644  # of a new file whose mode nobody declared: root's umask, as with Ansible
+
+Fill = Callable[[IO[bytes]], Any]
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How a new content takes its place.
+
+    :param backup: keep the old content beside it, ``NAME.PID.DATE@TIME~``.
+    :param validate: command that must succeed on the new file (``%s``) first.
+    """
+
+    permission: Permission
+    backup: bool = False
+    validate: Optional[str] = None
+
+    def put(self, machine: Machine, path: str, fill: Fill) -> Dict[str, str]:
+        """Write ``path`` with what ``fill`` writes; a link is replaced, never written through.
+
+        On any failure the old content stays as it was.
+
+        :returns: ``{"backup_file": path}`` when one was made. :raises CommandFailed: the validation failed (6).
+        """
+        old = machine.stat(path)
+        kept = {"backup_file": back_up(machine, path)} if self.backup and old is not None else {}
+        beside = path
+        if self.validate or (old is not None and old.kind == "link"):
+            beside = posixpath.join(posixpath.dirname(path), f".mnemo-new-{posixpath.basename(path)}")
+        self._write(machine, beside, old if old is not None and old.kind == "file" else None, fill)
+        if beside == path:
+            return kept
+        try:
+            if self.validate:
+                machine.ask([word.replace("%s", beside) for word in shlex.split(self.validate)])
+            machine.rename(beside, path)
+        except Exception:
+            machine.remove(beside)
+            raise
+        return kept
+
+    def _write(self, machine: Machine, path: str, old: Optional[FileStat], fill: Fill) -> None:
+        current = old.mode if old else NEW_MODE
+        mode, uid, gid = self.permission.resolved(machine, current, False)
+        uid = old.uid if uid is None and old else uid
+        gid = old.gid if gid is None and old else gid
+        with machine.replacing(path, current if mode is None else mode, uid, gid) as file:
+            fill(file)
+
+
+def checked_validate(validate: Optional[str]) -> None:
+    """:raises ValueError: there is no place for the file's name in it."""
+    if validate is not None and "%s" not in validate:
+        raise ValueError("validate must contain %s, the file to look at")
+
+
+def back_up(machine: Machine, path: str) -> str:
+    """Keep the content of ``path`` beside it, readable by its owner only; the copy's path."""
+    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(machine.now()))
+    copy = f"{path}.{machine.pid}.{stamp}~"
+    with machine.open(path) as source, machine.replacing(copy, 0o600) as target:
+        machine.pour(source, target)
+    return copy
+
+
+def as_state(data: bytes) -> Dict[str, Any]:
+    """A content as it is shown and compared: text when small, else its sha256."""
+    if len(data) <= SHOWN:
+        try:
+            return {"content": data.decode()}
+        except UnicodeDecodeError:
+            pass
+    return {"content": "sha256:" + hashlib.sha256(data).hexdigest()}
+
+
+def text_of(machine: Machine, path: str) -> Dict[str, Any]:
+    """The content of a file of the host, as :func:`as_state` writes it."""
+    data = machine.read(path, SHOWN + 1) or b""
+    if len(data) > SHOWN:
+        return {"content": f"sha256:{machine.sha256(path)}"}
+    return as_state(data)
