@@ -7,6 +7,7 @@ a test can put a temporary root and stub programs under the same code, and a kil
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 import time
@@ -102,6 +103,17 @@ class Machine(Programs, Network):
             self.mkdir(self.state_dir, 0o700)
             self.write(path, data, 0o600)
         return path
+
+    def loaded(self, url: str) -> bytes:
+        """The content behind a URL, once per batch: for small things, like keys. Errors as :meth:`download`."""
+
+        def load() -> bytes:
+            into = io.BytesIO()
+            self.download(url, into)
+            return into.getvalue()
+
+        data: bytes = self.once("url/" + url, load)
+        return data
 
     def wait_until(self, what: str, true: Callable[[], bool], deadline: float, pause: float = 0.2) -> None:
         """Poll until ``true()``; ``deadline`` in seconds from now. :raises Broken: it never became true (6)."""
