@@ -43,3 +43,12 @@ VARIABLES = _words("""
     ansible_play_hosts ansible_play_hosts_all ansible_play_name ansible_role_name ansible_run_tags ansible_search_path
     ansible_skip_tags ansible_verbosity ansible_version environment hostvars play_hosts vars
 """)
+
+# filters and lookups of collections that roles use
+PLUGINS = _words("""
+    cidr_merge config counter dict_kv from_csv from_toml groupby_as_dict hashids_decode hashids_encode hwaddr
+    inventory_hostnames ip4_hex ipaddr ipmath ipsubnet ipv4 ipv6 ipwrap jc json_diff json_patch json_query keep_keys
+    lists_mergeby macaddr network_in_network network_in_usable next_nth_usable nthhost parse_cli parse_xml
+    previous_nth_usable random_mac reduce_on_network remove_keys replace_keys slaac to_toml unicode_normalize unvault
+    url usable_range vault version_sort vlan_parser
+""")

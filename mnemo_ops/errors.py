@@ -6,7 +6,8 @@
     ├── UsageError                  2   options, inventory or playbook invalid; nothing was opened
     │   ├── InventoryError          2
     │   ├── PlaybookError           2
-    │   └── TemplateError           2
+    │   ├── TemplateError           2
+    │   └── VaultError              2   encrypted, and no password opens it
     ├── Refused                     3   preflight said no; nothing was touched
     ├── Unreachable                 4   no channel to the host
     │   ├── HostKeyUnknown          4
@@ -71,6 +72,10 @@ class PlaybookError(UsageError):
 
 
 class TemplateError(UsageError):
+    pass
+
+
+class VaultError(UsageError):
     pass
 
 

@@ -11,9 +11,10 @@ from typing import Optional
 from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
 
-from mnemo_ops.errors import TemplateError
+from mnemo_ops.lookups import LOOKUPS, short
 from mnemo_ops.template import ENVIRONMENT, misspelt
-from mnemo_ops.yaml_lines import read, shown
+from mnemo_ops.template_engine import literal, source_of
+from mnemo_ops.yaml_lines import shown
 
 GUARDS = ("default", "d", "defined", "undefined")  # filters and tests that take a variable nobody defined
 
@@ -33,13 +34,14 @@ class Use:
 @functools.lru_cache(maxsize=8192)
 def _uses(text: str) -> tuple[Use, ...]:
     tree = ENVIRONMENT.parse(text)
-    found = list(tree.find_all((nodes.Name, nodes.Filter, nodes.Test, nodes.Stmt)))
+    found = list(tree.find_all((nodes.Name, nodes.Filter, nodes.Test, nodes.Stmt, nodes.Call)))
     names = [node for node in found if isinstance(node, nodes.Name)]
     if any(isinstance(node, nodes.Stmt) and not isinstance(node, (nodes.Output, nodes.If)) for node in found):
         wanted = meta.find_undeclared_variables(tree)  # it knows loops, macros and assignments
     else:
         _refuse_unknown(found)
         wanted = {node.name for node in names}
+    _refuse_lookups(node for node in found if isinstance(node, nodes.Call))
     lines = {node.name: node.lineno for node in reversed(names)}
     guarded = {
         _root(node.node) for node in found if isinstance(node, (nodes.Filter, nodes.Test)) and node.name in GUARDS
@@ -55,6 +57,16 @@ def _refuse_unknown(found: Iterable[nodes.Node]) -> None:
             raise TemplateAssertionError(f"No test named '{node.name}'.", node.lineno)
 
 
+def _refuse_lookups(calls: Iterable[nodes.Call]) -> None:
+    """A lookup that is named by a text can be checked here; one named by a variable when it runs."""
+    for call in calls:
+        first = call.args[0] if call.args else None
+        if not isinstance(call.node, nodes.Name) or call.node.name not in ("lookup", "query", "q"):
+            continue
+        if isinstance(first, nodes.Const) and short(str(first.value)) not in LOOKUPS:
+            raise TemplateAssertionError(f"No lookup named '{first.value}'.", first.lineno)
+
+
 def _root(node: Optional[nodes.Node]) -> str:
     """The variable an attribute path starts at."""
     while isinstance(node, (nodes.Getattr, nodes.Getitem)):
@@ -65,14 +77,14 @@ def _root(node: Optional[nodes.Node]) -> str:
 def uses(text: str, where: str = "") -> tuple[Use, ...]:
     """Every variable a template reads, by name. :raises TemplateError: it is not a valid template (2)."""
     try:
-        return _uses(text)
+        return _uses(literal(text))
     except JinjaError as problem:
         raise misspelt(problem, where) from None
 
 
 def uses_of_file(path: Path) -> tuple[Use, ...]:
     """As :func:`uses` for a template file; errors name its own line."""
-    text = read(path, TemplateError)
+    text, _ = source_of(path)
     try:
         return _uses(text)
     except TemplateSyntaxError as problem:

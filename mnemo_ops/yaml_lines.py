@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Collection, Hashable, Optional, Type
 
@@ -11,6 +12,7 @@ from yaml.constructor import ConstructorError
 
 from mnemo_ops.errors import PlaybookError, UsageError
 from mnemo_ops.spelling import suggest
+from mnemo_ops.vault import Plaintext, Vaulted, is_encrypted, keyring
 
 try:
     from yaml import CSafeLoader as _Base
@@ -107,8 +109,8 @@ class Table(dict[Any, Any]):
 
 def shape(value: Any) -> str:
     """What a value is, in YAML's words, for error messages."""
-    if value is None:
-        return "empty"
+    if value is None or isinstance(value, Vaulted):
+        return "empty" if value is None else "an encrypted value"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (dict, list)):
@@ -162,6 +164,12 @@ class _Loader(_Base):
             raise ConstructorError(None, None, "infinity and not-a-number cannot be sent to a host", node.start_mark)
         return value
 
+    def vaulted(self, node: yaml.ScalarNode) -> Vaulted:
+        lines = [line.strip() for line in str(self.construct_scalar(node)).strip().splitlines()]
+        if not is_encrypted("\n".join(lines)):
+            raise ConstructorError(None, None, "what stands behind '!vault' is not encrypted", node.start_mark)
+        return Vaulted("\n".join(lines), f"{self.file}:{node.start_mark.line + 1}")
+
     def refuse(self, suffix: str, node: yaml.Node) -> None:
         raise ConstructorError(None, None, f"the tag '!{suffix}' is not supported yet", node.start_mark)
 
@@ -169,6 +177,8 @@ class _Loader(_Base):
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.table)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.items)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.number)
+_Loader.add_constructor("!vault", _Loader.vaulted)
+_Loader.add_constructor("!vault-encrypted", _Loader.vaulted)
 _Loader.add_multi_constructor("!", _Loader.refuse)
 
 
@@ -179,9 +189,13 @@ def shown(path: Path) -> str:
 
 
 def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> str:
-    """Text of a file. :raises UsageError: (``error``) it is missing, unreadable or not UTF-8 (2)."""
+    """Text of a file, decrypted when it is a vault.
+
+    :raises UsageError: (``error``) it is missing, unreadable or not UTF-8 (2). :raises VaultError: it stays closed (2).
+    """
     try:
-        return path.read_text("utf-8")
+        text = path.read_text("utf-8")
+        return Plaintext(keyring().reveal(text, shown(path))) if is_encrypted(text) else text
     except UnicodeDecodeError:
         raise error(f"{shown(path)} is not UTF-8 text", where=where) from None
     except OSError as problem:
@@ -203,7 +217,10 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
     try:
         loader = _Loader(text)
         loader.file, loader.error = file, error
-        return loader.get_single_data()
+        data = loader.get_single_data()
+        if isinstance(text, Plaintext):
+            keyring().learn(_texts(data))
+        return data
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
@@ -214,3 +231,13 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _texts(data: Any) -> Iterator[str]:
+    """Every text inside a document."""
+    if isinstance(data, dict):
+        yield from (text for value in data.values() for text in _texts(value))
+    elif isinstance(data, list):
+        yield from (text for value in data for text in _texts(value))
+    elif isinstance(data, str):
+        yield data

@@ -1,0 +1,120 @@
+"""What templates are given besides plain data, and what becomes of what they give back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn, Optional
+
+from jinja2 import StrictUndefined, Undefined
+from jinja2.exceptions import UndefinedError
+from jinja2.utils import missing
+
+
+class Unready(Exception):
+    """A variable that has no value yet. Put as a value into a scope, it is raised when a template needs the value.
+
+    :param known: what is known of the value all the same.
+    """
+
+    def __init__(self, why: str, known: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(why)
+        self.known = known
+
+
+class Unread:
+    """What a template gets for an :class:`Unready` variable: Jinja reads variables it may never use."""
+
+    def __init__(self, unready: Unready) -> None:
+        self._unready = unready
+
+    def _raise(self, *_: object) -> NoReturn:
+        raise self._unready
+
+    __str__ = __iter__ = __eq__ = __ne__ = _raise
+    __hash__ = object.__hash__
+
+    def __getitem__(self, name: str) -> Any:
+        return self._unready.known[name] if name in self._unready.known else self._raise()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+
+class _Omit:
+    """What ``default(omit)`` leaves: an argument that is not given."""
+
+    def __repr__(self) -> str:
+        return "omit"
+
+
+OMIT = _Omit()
+
+
+def without_omitted(value: Any) -> Any:
+    """The value without what ``default(omit)`` left out."""
+    if isinstance(value, dict):
+        return {key: without_omitted(item) for key, item in value.items() if item is not OMIT}
+    return [without_omitted(item) for item in value if item is not OMIT] if isinstance(value, list) else value
+
+
+class Missing(UndefinedError):
+    """An undefined name, with the names that are defined in its place."""
+
+    def __init__(self, message: str, name: Any, owner: Any) -> None:
+        super().__init__(message)
+        self.name = str(name)
+        self.known = [str(key) for key in owner] if isinstance(owner, Mapping) else []
+        self.variable = owner is missing
+
+
+class Absent(StrictUndefined):
+    """Any use is an error, except that ``a.b.c | default(x)`` may go through what is missing, as in Ansible."""
+
+    def __init__(self, hint: Optional[str] = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
+        super().__init__(hint, obj, name, functools.partial(Missing, name=name, owner=obj))  # type: ignore[arg-type]
+
+    @classmethod
+    def because(cls, name: str, problem: Missing) -> Absent:
+        """A variable whose own value reads an undefined one."""
+        found = cls(name=name)
+        found._undefined_exception = lambda _: problem  # type: ignore[assignment]
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, name: Any) -> Any:
+        return self
+
+
+def undef(hint: Optional[str] = None) -> Absent:
+    """The function ``undef()``: a value somebody else has to give."""
+    return Absent(hint=hint or "this has to be given by whoever uses it", name="undef")
+
+
+def joined(parts: Iterable[Any]) -> Any:
+    """What the parts of a template are together: one alone keeps its type, ``none`` is nothing, as in Ansible."""
+    found = [part for part in parts if part is not None]
+    if len(found) == 1:
+        return found[0]
+    return "".join(map(str, found)) if found else None
+
+
+def settled(value: Any) -> Any:
+    """Plain data: nothing undefined inside, generators as lists."""
+    if isinstance(value, (Undefined, Unread)):
+        str(value)  # raises
+        raise UndefinedError("an inline if that does not hold and has no else gives no value")
+    if isinstance(value, dict):
+        return {key: settled(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return str(value)  # Markup
+    if isinstance(value, (bytes, _Omit)) or not hasattr(value, "__iter__"):
+        return value
+    return [settled(item) for item in value] if not isinstance(value, Mapping) else value
