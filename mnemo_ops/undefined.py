@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mnemo_ops import schema
-from mnemo_ops.ansible_words import VARIABLES
+from mnemo_ops.ansible_words import FACTS, VARIABLES
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.model import Entry, Play
 from mnemo_ops.spelling import suggest
@@ -15,13 +16,10 @@ from mnemo_ops.template import Scope, Unready, condition, find, is_template
 from mnemo_ops.template_uses import Use, uses, uses_of_file
 from mnemo_ops.yaml_lines import Table, shown
 
-# what agent/facts.py gathers
-FACTS = (
-    "architecture", "boot_id", "clock", "date_time", "default_ipv4", "distribution", "distribution_major_version",
-    "distribution_release", "distribution_version", "fqdn", "hostname", "kernel", "machine_id", "memfree_mb",
-    "memtotal_mb", "nodename", "os_family", "pkg_mgr", "processor_vcpus", "python", "python_version", "service_mgr",
-    "swaptotal_mb", "system", "user_id", "user_uid", "virtualization_type",
-)  # fmt: skip
+# each interface is a fact of its own name; which there are, the host knows
+INTERFACE = re.compile(
+    r"ansible_(lo|(eth|en|wl|ww|br|bond|team|docker|veth|virbr|vlan|wg|tun|tap|ib|venet|ens)\w*\d\w*)"
+)
 AT_RUN_TIME = frozenset(
     {"ansible_facts", "ansible_check_mode", "ansible_managed", *(f"ansible_{name}" for name in FACTS)}
 )
@@ -100,7 +98,7 @@ class _Check:
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
         guarded = use.guarded or use.name in self._guarded
-        if guarded or use.name in self._late or use.name in self._seen:
+        if guarded or use.name in self._late or use.name in self._seen or INTERFACE.fullmatch(use.name):
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:

@@ -24,6 +24,7 @@ PROGRAMS = {
     "rpms": ("dnf", "rpm"),
     "debconf": ("debconf-set-selections",),
     "kernel": ("sysctl", "modprobe", "hostnamectl", "timedatectl", "crontab", "locale-gen", "locale"),
+    "looking": ("getent",),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }
