@@ -13,7 +13,9 @@ from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.model import Entry, Play
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, condition, find, is_template
+from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import Use, uses, uses_of_file
+from mnemo_ops.vault import Vaulted
 from mnemo_ops.yaml_lines import Table, shown
 
 # each interface is a fact of its own name; which there are, the host knows
@@ -61,7 +63,7 @@ class _Check:
         for key, value in entry.args.items():
             self._check(value, entry.args.where(key) if isinstance(entry.args, Table) else entry.where)
         for path in self._template_files():
-            for use in uses_of_file(path):
+            for use in uses_of_file(path, file_options(entry.args)):
                 self._use(use, f"{shown(path)}:{use.line}")
 
     @functools.cached_property
@@ -95,6 +97,8 @@ class _Check:
         elif isinstance(value, list):
             for item in value:
                 self._check(item, where, inside)
+        elif isinstance(value, Vaulted):
+            value.reveal()  # a password that is missing is missing now
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
         guarded = use.guarded or use.name in self._guarded
