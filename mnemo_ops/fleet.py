@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
+from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import AGAIN
 from mnemo_ops.errors import Interrupted, MnemoError
-from mnemo_ops.model import Host
+from mnemo_ops.model import Batch, Host
 from mnemo_ops.report import Report
 from mnemo_ops.session import AgentSession, Lock, connect
 
@@ -29,22 +30,41 @@ class Fleet:
         self._report = report
         self._lock = lock
         self._actions = actions
-        self._sessions: dict[tuple[str, bool], AgentSession] = {}
+        self._sessions: dict[tuple[Any, ...], AgentSession] = {}
+        self._here = threading.Lock()
         self._guard = threading.Lock()
         self._interrupted = False
 
     def session(self, host: Host, become: bool = True) -> AgentSession:
         """The session to a host as root (``become``) or as the login user; errors as :func:`~session.connect`."""
+        key = (host.name, host.user, host.local, become)
         with self._guard:
-            found = self._sessions.get((host.name, become))
+            found = self._sessions.get(key)
         if found is None or not found.alive:
             found = connect(host, become=become, lock=self._lock, actions=self._actions)
             with self._guard:
-                self._sessions[host.name, become] = found
+                self._sessions[key] = found
             if self._interrupted:
                 found.close()
                 raise _interruption()
         return found
+
+    def hang_up(self, host: Host, become: bool) -> None:
+        """Close the session, if there is one: the next call opens another."""
+        with self._guard:
+            found = self._sessions.pop((host.name, host.user, host.local, become), None)
+        if found is not None:
+            found.close()
+
+    def here(self, become: bool) -> Here:
+        """This machine, for the tasks hosts delegate to it: one at a time, and without the lock of a host."""
+        with self._here:
+            key = ("here", become)
+            found = self._sessions.get(key)
+            if found is None or not found.alive:
+                found = connect(Host("localhost", "localhost", local=True), become=become, actions=False)
+                self._sessions[key] = found
+        return Here(found, self._here)
 
     def each(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T]:
         """``work`` on every host in parallel; one host's failure does not stop the others.
@@ -80,6 +100,19 @@ class Fleet:
             sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             session.close()
+
+
+class Here:
+    """A session that the threads of all hosts share."""
+
+    def __init__(self, session: AgentSession, turn: threading.Lock) -> None:
+        self._session, self._turn = session, turn
+        self.facts, self.login = session.facts, session.login
+        self.pending_handlers: Sequence[str] = ()
+
+    def converge(self, batch: Batch) -> Iterator[Event]:
+        with self._turn:
+            yield from self._session.converge(batch)
 
 
 def _interruption() -> Interrupted:

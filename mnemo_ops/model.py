@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -35,56 +35,162 @@ class Host:
     vars: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold passwords
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, kw_only=True)
+class Keywords:
+    """What a task says of how it is done, or inherits from its blocks, its role and its play.
+
+    :param when: Jinja expressions, all of which must be true.
+    :param become: as another user; ``become_user`` may hold Jinja. :param vars: of the task, its blocks and its role.
+    :param environment: mappings (or Jinja that gives one), outermost first. :param delegate_to: empty or this machine.
+    :param check_mode: ``None``: as the command says.
+    """
+
+    when: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    become: bool = False
+    become_user: str = "root"
+    environment: tuple[Any, ...] = ()
+    no_log: Union[bool, str] = False
+    ignore_errors: Union[bool, str] = False
+    check_mode: Optional[bool] = None
+    run_once: bool = False
+    delegate_to: str = ""
+    module_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """A list, or Jinja that gives one.
+
+    :param lookup: of ``with_LOOKUP``; empty for ``loop``. :param pause: seconds between two items.
+    """
+
+    items: Any
+    lookup: str = ""
+    var: str = "item"
+    index_var: str = ""
+    label: Any = None
+    pause: float = 0.0
+    extended: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """``until``: expressions that end it; ``delay`` in seconds; the numbers may be Jinja."""
+
+    until: tuple[str, ...]
+    retries: Any = 3
+    delay: Any = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Keywords):
     """A task as written in a playbook, still a template.
 
-    :param args: raw arguments; strings may hold Jinja.
-    :param when: Jinja expressions, all of which must be true.
-    :param loop: a list or a Jinja expression; ``None`` when the task does not loop.
-    :param flatten: lists inside the loop's list are loops too (``with_items``).
+    :param args: raw arguments; strings may hold Jinja. :param notify: names of handlers, or Jinja that gives one.
+    :param changed_when: expressions that decide; empty: the kind decides.
     :param files: directories in which its ``src`` is looked up, nearest first.
-    :param vars: variables of its role (defaults below the inventory, vars above the play).
+    :param defaults: of the roles: below the inventory.
     """
 
     name: str
     kind: str
     args: Mapping[str, Any]
     where: Where
-    when: tuple[str, ...] = ()
-    loop: Any = None
-    flatten: bool = False
-    loop_var: str = "item"
+    loop: Optional[Loop] = None
     notify: tuple[str, ...] = ()
     register: str = ""
-    tags: tuple[str, ...] = ()
-    no_log: bool = False
-    ignore_errors: bool = False
+    changed_when: tuple[str, ...] = ()
+    failed_when: tuple[str, ...] = ()
+    retry: Optional[Retry] = None
     files: tuple[Path, ...] = ()
     templates: tuple[Path, ...] = ()
-    vars: Mapping[str, Any] = field(default_factory=dict)
+    variables: tuple[Path, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Tasks with ``rescue`` or ``always``; a block without them is only its tasks."""
+
+    where: Where
+    tasks: tuple[Node, ...]
+    rescue: tuple[Node, ...] = ()
+    always: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Include:
+    """Tasks that are chosen at run time: ``include_tasks``, ``include_role``.
+
+    :param entry: its name, conditions, loop and variables; its argument ``file`` (may be Jinja) chooses.
+    :param choices: file name as the template may give it -> what it holds.
+    """
+
+    entry: Entry
+    choices: Mapping[str, tuple[Node, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flush:
+    """The place where notified handlers run: the end of a section, or ``meta: flush_handlers``."""
+
+    when: tuple[str, ...] = ()
+    where: Where = ""
+
+
+Node = Union[Entry, Block, Include, Flush]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Play:
-    """Hosts, and what should be true on them."""
+    """Hosts, and what should be true on them.
+
+    :param elevated: whether any of its tasks needs root. :param vars_files: names that hold Jinja, with their place.
+    :param serial: how many hosts at a time, one number or percentage after the other; empty: all.
+    """
 
     name: str
     hosts: str
     where: Where
-    become: bool = False
+    home: Path = Path()
+    elevated: bool = False
     vars: Mapping[str, Any] = field(default_factory=dict)
-    tasks: tuple[Entry, ...] = ()
+    vars_files: tuple[tuple[str, Where], ...] = ()
+    role_defaults: Mapping[str, Any] = field(default_factory=dict)
+    role_vars: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[Node, ...] = ()
     handlers: tuple[Entry, ...] = ()
-    tags: tuple[str, ...] = ()
+    topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    serial: tuple[Union[int, str], ...] = ()
+    any_errors_fatal: bool = False
+    max_fail_percentage: Optional[float] = None
+    force_handlers: bool = False
+    local: bool = False
+    user: str = ""
+
+
+def entries(nodes: Iterable[Node]) -> Iterator[Entry]:
+    """Every task that may run, includes and their choices too, in file order."""
+    for node in nodes:
+        if isinstance(node, Entry):
+            yield node
+        elif isinstance(node, Block):
+            yield from entries((*node.tasks, *node.rescue, *node.always))
+        elif isinstance(node, Include):
+            yield node.entry
+            for chosen in node.choices.values():
+                yield from entries(chosen)
 
 
 @dataclass(frozen=True)
 class Task:
     """A task ready to converge on one host: everything rendered.
 
-    :param files: sha256 -> a file of the controller the host may ask for.
+    :param files: sha256 -> a file of the controller the host may ask for. :param user: do it as this user.
+    :param changed: ``changed_when`` where it is a constant. :param failed: ``failed_when: false``.
+    :param check: ``check_mode`` of the task.
     """
 
     id: str
@@ -96,16 +202,39 @@ class Task:
     no_log: bool = False
     ignore_errors: bool = False
     files: Mapping[str, Union[Path, bytes]] = field(default_factory=dict)
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    changed: Optional[bool] = None
+    failed: Optional[bool] = None
+    check: Optional[bool] = None
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one request asks of a host: tasks in order, then the handlers (by name) that are pending by then.
+class Handlers:
+    """A place in a request where the handlers (by name) that are pending by then run.
 
     :param idle: handlers whose condition is false here: taken off the host's list without being run.
     """
 
-    tasks: tuple[Task, ...]
-    handlers: tuple[tuple[str, Task], ...] = ()
+    ready: tuple[tuple[str, tuple[Task, ...]], ...] = ()
     idle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one request asks of a host, in order.
+
+    :param notified: handlers that tasks elsewhere notified: put on the list first.
+    """
+
+    steps: tuple[Union[Task, Handlers], ...] = ()
     check: bool = False
+    notified: tuple[str, ...] = ()
+
+    def tasks(self) -> Iterator[Task]:
+        """Every task that may run."""
+        for step in self.steps:
+            if isinstance(step, Task):
+                yield step
+            else:
+                yield from (task for _, tasks in step.ready for task in tasks)

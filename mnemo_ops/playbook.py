@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops import yaml_lines
 from mnemo_ops.ansible_words import PLAY_KEYS
-from mnemo_ops.entries import Place, become, handlers, located, proof, tables, tags, tasks
+from mnemo_ops.blocks import handlers, nodes, play_roles, role_handlers, tables
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
-from mnemo_ops.model import Entry, Play
-from mnemo_ops.roles import Role, roles
+from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Node, Play, entries
+from mnemo_ops.place import INHERITED, Parts, Place, inherit, located, proof
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.undefined import check_variables
@@ -21,8 +21,15 @@ from mnemo_ops.yaml_lines import Rows, Table, shape, shown
 
 __all__ = ["Playbook", "check_variables", "load"]
 
-SECTIONS = ("pre_tasks", "tasks", "post_tasks", "handlers")
-KEYS = ("name", "hosts", "become", "become_user", "vars", "vars_files", "roles", "tags", "gather_facts", *SECTIONS)
+SECTIONS = ("pre_tasks", "roles", "tasks", "post_tasks", "handlers")
+KEYS = (
+    *(word for word in INHERITED if word not in ("when", "run_once", "delegate_to", "check_mode")), *SECTIONS, "hosts",
+    "vars_files", "gather_facts", "gather_subset", "serial", "any_errors_fatal", "max_fail_percentage", "strategy",
+    "force_handlers", "connection", "remote_user", "order",
+)  # fmt: skip
+STRATEGIES = ("linear", "free", "host_pinned")  # hosts go side by side here, each at its own pace
+IMPORT = ("name", "when", "tags", "vars")
+_IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
 
 
 @dataclass(frozen=True)
@@ -37,100 +44,170 @@ def load(path: Path) -> Playbook:
     :raises PlaybookError: anything in it is unknown, misspelt, missing, of the wrong type or not supported; with file,
         line and the nearest valid name (2). :raises TemplateError: a template is not valid Jinja (2).
     """
-    data = yaml_lines.load(path)
+    return Playbook(path, tuple(_plays(path, Keywords(), "", ())))
+
+
+def _plays(path: Path, outer: Keywords, where: str, within: tuple[Path, ...]) -> Iterator[Play]:
+    if path.resolve() in within:
+        raise PlaybookError(f"{shown(path)} imports itself", where=where)
+    data = yaml_lines.load(path, where=where)
     if not isinstance(data, Rows):
         raise PlaybookError(f"a playbook is a list of plays, not {shape(data)}", where=f"{shown(path)}:1")
     home = path.absolute().parent
-    return Playbook(path, tuple(_play(table, home) for table in tables(data, "a play")))
+    for table in tables(data, "a play"):
+        key = next((key for key in _IMPORTS if key in table), "")
+        if not key:
+            yield _play(table, home, outer)
+            continue
+        table.only("an import", (*IMPORT, key))
+        if is_template(table[key]):
+            raise table.fail(f"a template in '{key}' is not supported yet", key)
+        file = located(table.text(key), (home,), table.where(key))
+        yield from _plays(file, inherit(table, outer), table.where(key), (*within, path.resolve()))
 
 
-def _play(table: Table, home: Path) -> Play:
-    for key in ("import_playbook", "ansible.builtin.import_playbook"):
-        if key in table:
-            raise table.fail(f"'{key}' is not supported yet", key)
+def _play(table: Table, home: Path, outer: Keywords) -> Play:
     table.only("a play", KEYS, PLAY_KEYS)
-    become(table, table.flag("become"))
-    table.flag("gather_facts")
-    place = Place(
-        directories=(home,),
-        files=(home / "files", home),
-        templates=(home / "templates", home),
-        become=table.flag("become"),
-        tags=tags(table),
-    )
-    used = roles(table, home, place)
-    shared = _shared(used, place)
-    known = _handlers(table, used, shared)
-    entries = [
-        *tasks(table.rows("pre_tasks"), shared),
-        *(entry for role in used for entry in role.tasks(shared)),
-        *tasks(table.rows("tasks"), shared),
-        *tasks(table.rows("post_tasks"), shared),
-    ]
+    if not is_template(table.get("gather_facts")):  # facts come with the first word a host says
+        table.flag("gather_facts")
+    keywords = replace(inherit(table, outer), vars={})  # those of the play are a layer of their own
+    parts = Parts(home)
+    place = Place(parts, (home,), (home / "files", home), (home / "templates", home), (home,), keywords)
+    before = nodes(table.rows("pre_tasks"), place)
+    roles = play_roles(table.rows("roles"), place)
+    inside = nodes(table.rows("tasks"), place)
+    after = nodes(table.rows("post_tasks"), place)
+    known = _handlers(table, place)
+    sections = [section for section in (before, (*roles, *inside), after) if section]
+    found = tuple(node for section in sections for node in (*section, Flush()))
+    handlers_ = tuple(_resolved(entry, known) for entry, _ in known.values())
+    every = [*entries(found), *handlers_]
     return Play(
         name=table.text("name") or _hosts(table),
         hosts=_hosts(table),
         where=table.where(),
-        become=place.become,
-        vars=_vars(table, home),
-        tasks=tuple(_resolved(entry, known) for entry in entries),
-        handlers=tuple(_resolved(entry, known) for entry, _ in known.values()),
-        tags=place.tags,
+        home=home,
+        elevated=any(entry.become for entry in every) or (keywords.become and not every),
+        vars=_vars(table, home, outer),
+        vars_files=_late_vars_files(table),
+        role_defaults=parts.defaults,
+        role_vars=parts.vars,
+        tasks=tuple(_with_handlers(node, known) for node in found),
+        handlers=handlers_,
+        topics={name: topics for name, (_, topics) in known.items()},
+        serial=_serial(table),
+        any_errors_fatal=table.flag("any_errors_fatal"),
+        max_fail_percentage=_percentage(table),
+        force_handlers=table.flag("force_handlers"),
+        local=_local(table),
+        user=table.text("remote_user"),
     )
+
+
+# -- what a play says of itself --------------------------------------------------------------------------------------
 
 
 def _hosts(table: Table) -> str:
     patterns = table.texts("hosts")
     if not any(patterns):
         raise table.fail("a play needs 'hosts'", "hosts", "name a host, a group, or all")
-    if is_template(list(patterns)):
-        raise table.fail("a template in 'hosts' is not supported yet", "hosts", "use --limit")
+    proof(list(patterns), table.where("hosts"))
     return ",".join(patterns)
 
 
-def _vars(table: Table, home: Path) -> Mapping[str, Any]:
-    """``vars``, then ``vars_files``, which win as in Ansible."""
+def _vars(table: Table, home: Path, outer: Keywords) -> Mapping[str, Any]:
+    """``vars``, then ``vars_files``, which win as in Ansible; those named by a template follow at run time."""
     own = table.table("vars")
     own.names("vars")
     proof(own)
-    found: dict[str, Any] = {**own, "playbook_dir": str(home)}
+    found: dict[str, Any] = {**outer.vars, **own, "playbook_dir": str(home)}
     for name in table.texts("vars_files"):
-        if is_template(name):
-            raise table.fail("a template in 'vars_files' is not supported yet", "vars_files")
-        where = table.where("vars_files")
-        more = load_variables(located(name, (home,), where), PlaybookError, where)
-        more.names(name)
-        proof(more)
-        found.update(more)
+        if not is_template(name):
+            where = table.where("vars_files")
+            more = load_variables(located(name, (home,), where), PlaybookError, where)
+            more.names(name)
+            proof(more)
+            found.update(more)
     return found
 
 
-def _shared(used: Iterable[Role], place: Place) -> Place:
-    """Variables of every role of a play are seen by the whole play, as in Ansible."""
-    defaults = {name: value for role in used for name, value in role.defaults.items()}
-    variables = {name: value for role in used for name, value in role.vars.items()}
-    return replace(place, defaults=defaults, vars=variables)
+def _late_vars_files(table: Table) -> tuple[tuple[str, str], ...]:
+    names = [name for name in table.texts("vars_files") if is_template(name)]
+    proof(names, table.where("vars_files"))
+    return tuple((name, table.where("vars_files")) for name in names)
 
 
-Handlers = dict[str, tuple[Entry, tuple[str, ...]]]
+def _serial(table: Table) -> tuple[Any, ...]:
+    value = table.get("serial")
+    found = value if isinstance(value, list) else [] if value is None else [value]
+    for one in found:
+        number = isinstance(one, int) and not isinstance(one, bool) and one > 0
+        if not number and not (isinstance(one, str) and one.removesuffix("%").isdigit()):
+            raise table.fail(f"'serial' should be a number or a percentage, not {shape(one)}", "serial")
+    return tuple(found)
 
 
-def _handlers(table: Table, used: Iterable[Role], shared: Place) -> Handlers:
+def _percentage(table: Table) -> Any:
+    value = table.get("max_fail_percentage")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise table.fail(f"'max_fail_percentage' should be a number, not {shape(value)}", "max_fail_percentage")
+    return value
+
+
+def _local(table: Table) -> bool:
+    connection = table.text("connection", "ssh").removeprefix("ansible.builtin.")
+    if connection not in ("ssh", "smart", "paramiko", "paramiko_ssh", "local"):
+        raise table.fail(f"the connection '{connection}' is not supported yet", "connection", "use ssh or local")
+    if table.text("strategy", "linear").removeprefix("ansible.builtin.") not in STRATEGIES:
+        raise table.fail("this strategy is not supported yet", "strategy", f"one of {', '.join(STRATEGIES)}")
+    if table.text("order", "inventory") != "inventory":
+        raise table.fail("an order other than that of the inventory is not supported yet", "order")
+    return connection == "local"
+
+
+# -- handlers --------------------------------------------------------------------------------------------------------
+
+Known = dict[str, tuple[Entry, tuple[str, ...]]]
+
+
+def _handlers(table: Table, place: Place) -> Known:
     """By name; those of the play win over those of roles."""
-    found: Handlers = {}
-    for role in used:
-        found.update({entry.name: (entry, topics) for entry, topics in role.handlers(shared)})
-    found.update({entry.name: (entry, topics) for entry, topics in handlers(table.rows("handlers"), shared)})
+    found: Known = {}
+    for role in place.parts.roles:
+        found.update({entry.name: (entry, topics) for entry, topics in role_handlers(role, place)})
+    found.update({entry.name: (entry, topics) for entry, topics in handlers(table.rows("handlers"), place)})
     return found
 
 
-def _resolved(entry: Entry, known: Handlers) -> Entry:
-    """``notify`` as names of handlers; topics become the handlers that listen to them."""
+def listeners(wanted: str, topics: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Names of the handlers a notification means: by name, by topic, or ``role : name``."""
+    short = wanted.partition(" : ")[2]
+    return [name for name, own in topics.items() if wanted == name or wanted in own or short == name]
+
+
+def _with_handlers(node: Node, known: Known) -> Node:
+    """The node with every ``notify`` resolved."""
+    if isinstance(node, Entry):
+        return _resolved(node, known)
+    if isinstance(node, Block):
+        tasks, rescue, always = (
+            tuple(_with_handlers(one, known) for one in part) for part in (node.tasks, node.rescue, node.always)
+        )
+        return replace(node, tasks=tasks, rescue=rescue, always=always)
+    if isinstance(node, Include):
+        choices = {name: tuple(_with_handlers(one, known) for one in inner) for name, inner in node.choices.items()}
+        return replace(node, choices=choices)
+    return node
+
+
+def _resolved(entry: Entry, known: Known) -> Entry:
+    """``notify`` as names of handlers; topics become the handlers that listen to them, templates wait."""
     names: dict[str, None] = {}
+    topics = {name: own for name, (_, own) in known.items()}
     for wanted in entry.notify:
-        found = [name for name, (_, topics) in known.items() if wanted == name or wanted in topics]
+        found = [wanted] if is_template(wanted) and known else listeners(wanted, topics)
         if not found:
-            hint = suggest(wanted, [*known, *(topic for _, topics in known.values() for topic in topics)])
+            hint = suggest(wanted, [*known, *(topic for own in topics.values() for topic in own)])
             hint = hint or "add it below handlers:"
             raise PlaybookError(f"no handler is called '{wanted}'", where=entry.where, hint=hint)
         names.update(dict.fromkeys(found))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, UsageError, from_json
+from mnemo_ops.crew import Crew, batches
+from mnemo_ops.errors import (
+    AuthenticationFailed,
+    ChannelLost,
+    HostKeyChanged,
+    HostKeyUnknown,
+    MnemoError,
+    PlaybookError,
+    Unreachable,
+    UsageError,
+)
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.inventory import Inventory
-from mnemo_ops.model import Host, Play
+from mnemo_ops.model import Entry, Host, Play, entries
 from mnemo_ops.playbook import check_variables, load
+from mnemo_ops.rendering import HostState
 from mnemo_ops.report import Report
-from mnemo_ops.runner import Options, run_play
+from mnemo_ops.runner import Channel, Options, PlayRun
 from mnemo_ops.spelling import suggest
+from mnemo_ops.template import Scope, Unready, is_template, render
+from mnemo_ops.undefined import ANY, names_set
 
 Words = Callable[[Host], Mapping[str, Any]]
 
@@ -52,46 +67,100 @@ class Plays:
         :raises StepFailed: a task failed on a host (6). :raises Unreachable: (4). :raises Locked: (5).
         """
         playbook = load(path)
-        self._check_start([entry.name for play in playbook.plays for entry in play.tasks], path)
-        registered: dict[str, dict[str, Any]] = {}
-        chosen = [(play, self.inventory.select(play.hosts, self.limit, play.where)) for play in playbook.plays]
-        known: set[str] = set()
-        for play, hosts in chosen:
-            for host in hosts:
-                check_variables(play, {**host.vars, **words(host), **self.extra_vars}, known)
-            known |= {entry.register for entry in play.tasks if entry.register}
+        every = [entry for play in playbook.plays for entry in entries(play.tasks)]
+        self._check_start([entry.name for entry in every], path)
+        self._check_tags([*every, *(entry for play in playbook.plays for entry in play.handlers)])
+        chosen = [(play, self._hosts(play)) for play in playbook.plays]
+        self._check_variables(chosen, words)
+        states = {host.name: HostState(host) for host in self.inventory.hosts.values()}
         failures: dict[str, MnemoError] = {}
         for play, hosts in chosen:
-
-            def work(host: Host, play: Play = play) -> None:
-                try:
-                    extra = {**words(host), **self.extra_vars}
-                    self._one(play, host, extra, registered.setdefault(host.name, {}))
-                except MnemoError as error:
-                    failures[host.name] = error
-
-            self.fleet.each([host for host in hosts if host.name not in failures], work)
+            self._play(play, [host for host in hosts if host.name not in failures], words, states, failures)
+            if failures and play.any_errors_fatal:
+                break
         if failures:
             raise self._first(failures)
+
+    # -- before anything is opened -------------------------------------------------------------------------------
 
     def _check_start(self, names: list[str], path: Path) -> None:
         start = self.options.start_at
         if start and start not in names:
             raise UsageError(f"--start-at: no task of {path} is called '{start}'", hint=suggest(start, names))
 
-    def _one(self, play: Play, host: Host, extra: Mapping[str, Any], registered: dict[str, Any]) -> None:
+    def _check_tags(self, every: Sequence[Entry]) -> None:
+        known = {tag for entry in every for tag in entry.tags} | {"all", "tagged", "untagged", "always", "never"}
+        for tag in sorted(self.options.tags - known):
+            raise UsageError(f"--tags: no task has the tag '{tag}'", hint=suggest(tag, known, few=20))
+
+    def _hosts(self, play: Play) -> list[Host]:
+        pattern = play.hosts
+        if is_template(pattern):
+            scope = Scope().plus(play.vars).plus(self.extra_vars)
+            try:
+                found = render(pattern, scope, play.where)
+            except Unready as problem:
+                raise PlaybookError(f"'hosts' of a play cannot wait: {problem}", where=play.where) from None
+            pattern = ",".join(str(one) for one in found) if isinstance(found, list) else str(found)
+        hosts = self.inventory.select(pattern, self.limit, play.where)
+        hosts = [replace(host, local=True) for host in hosts] if play.local else hosts
+        return [replace(host, user=play.user) for host in hosts] if play.user else hosts
+
+    def _check_variables(self, chosen: Sequence[tuple[Play, list[Host]]], words: Words) -> None:
+        known: set[str] = set()
+        for play, hosts in chosen:
+            seen: set[Any] = set()  # hosts whose variables have the same names and templates need one look
+            for host in hosts:
+                given = {**host.vars, **words(host), **self.extra_vars}
+                alike = frozenset((name, str(value) if is_template(value) else "") for name, value in given.items())
+                if alike not in seen:
+                    seen.add(alike)
+                    check_variables(play, given, known)
+            set_here = names_set(play)
+            known |= {ANY} if set_here is None else set_here
+
+    # -- one play ------------------------------------------------------------------------------------------------
+
+    def _play(
+        self,
+        play: Play,
+        hosts: Sequence[Host],
+        words: Words,
+        states: dict[str, HostState],
+        failures: dict[str, MnemoError],
+    ) -> None:
+        for host in hosts:
+            states.setdefault(host.name, HostState(host)).host = host
+        for batch in batches(hosts, play.serial):
+            crew = Crew(play, batch, hosts, states, self.options)
+
+            def work(host: Host, crew: Crew = crew) -> None:
+                try:
+                    self._one(play, host, crew, {**words(host), **self.extra_vars}, states[host.name])
+                except MnemoError as error:
+                    failures[host.name] = error
+                    crew.failed(host.name)
+
+            self.fleet.each(batch, work)
+            bad = sum(host.name in failures for host in batch)
+            share = 100 * bad / len(batch)
+            limit = play.max_fail_percentage
+            too_many = bad == len(batch) or crew.stopped or (limit is not None and share > limit)
+            if crew.ended or too_many:
+                return
+
+    def _one(self, play: Play, host: Host, crew: Crew, extra: Mapping[str, Any], state: HostState) -> None:
         self.report.host(host.name)
-        session = self.fleet.session(host, play.become)
-        for task, event in run_play(play, host, session, extra, self.options, registered):
-            if event.status == "progress":
-                self.report.progress(host.name, event, task.name)
-                continue
-            self.report.task(host.name, task, event)
-            if event.status == "failed" and not task.ignore_errors:
-                cause = from_json(event.error) if event.error else StepFailed(event.why)
-                cause.message = f"{task.name}: {'failed (no_log)' if task.no_log else cause.message}"
-                cause.where = f"{host.name}, {task.where}"
-                raise cause
+        reach = HostReach(self.fleet, host, play)
+        run = PlayRun(play, state, reach, crew, extra, self.options)
+        with contextlib.closing(run.run()) as outcomes:
+            for task, event in outcomes:
+                if event.status == "progress":
+                    self.report.progress(host.name, event, task.name)
+                else:
+                    self.report.task(host.name, task, event)
+                if crew.stopped and event.status != "failed":  # any_errors_fatal: another host failed
+                    return
 
     def _first(self, failures: Mapping[str, MnemoError]) -> MnemoError:
         """The failure to end with: one of a host that works before one of a host that is away."""
@@ -104,3 +173,32 @@ class Plays:
             if isinstance(error, ChannelLost) or error.exit_code == 4:
                 self.report.say(f"  unreachable  {error}")
         return next((error for error in ordered if error.exit_code != 4), ordered[0])
+
+
+class HostReach:
+    """:class:`~mnemo_ops.runner.Reach` of one host of a play."""
+
+    def __init__(self, fleet: Fleet, host: Host, play: Play) -> None:
+        self._fleet, self._host, self._play = fleet, host, play
+
+    def session(self) -> Channel:
+        return self._fleet.session(self._host, self._play.elevated)
+
+    def here(self) -> Channel:
+        elevated = any(entry.become for entry in entries(self._play.tasks) if entry.delegate_to)
+        return self._fleet.here(elevated)
+
+    def hang_up(self) -> None:
+        self._fleet.hang_up(self._host, self._play.elevated)
+
+    def again(self, timeout: float) -> Channel:
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return self.session()
+            except (HostKeyUnknown, HostKeyChanged, AuthenticationFailed):
+                raise
+            except Unreachable:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1.0)

@@ -16,7 +16,8 @@ from mnemo_ops.model import Task
 from mnemo_ops.secret import Mask
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
-STATUSES = ("ok", "changed", "failed", "skipped", "unknown")
+STATUSES = ("ok", "changed", "failed", "skipped", "unknown", "rescued")
+TOLD = ("changed", "failed", "unknown", "rescued")  # what a reader wants to know of; and what has something to say
 
 
 @dataclass
@@ -28,9 +29,14 @@ class Tally:
     failed: int = 0
     skipped: int = 0
     unknown: int = 0
+    rescued: int = 0
 
     def add(self, status: str) -> None:
         setattr(self, status, getattr(self, status) + 1)
+
+    def to_json(self) -> dict[str, int]:
+        """The counts of cli.md; ``rescued`` only where there was one."""
+        return {name: count for name, count in vars(self).items() if count or name != "rescued"}
 
     def line(self) -> str:
         shown = [name for name in STATUSES if getattr(self, name) or name in ("ok", "changed", "failed")]
@@ -105,9 +111,10 @@ class Report:
             self._spoke[host] = time.monotonic()
             status = "ok" if event.status == "failed" and task.ignore_errors else event.status
             self.host(host).add(status)
-            if event.status in ("changed", "failed", "unknown") or self.style.verbose:
+            told = event.status in TOLD or (event.status == "ok" and bool(event.why))
+            if told or self.style.verbose:
                 self._print_task(host, task, event)
-            if event.status in ("changed", "failed", "unknown"):
+            if told:
                 why = "hidden by no_log" if task.no_log and event.why else event.why
                 row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": why}
                 shown = {} if task.no_log else {"before": event.before, "after": event.after}
@@ -213,7 +220,7 @@ class Report:
             "check": self.style.check,
             "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "seconds": round(time.time() - self._started, 3),
-            "hosts": {name: vars(tally) for name, tally in self._hosts.items()},
+            "hosts": {name: tally.to_json() for name, tally in self._hosts.items()},
             "tasks": self._tasks,
             **{key: value for key, value in self.extra.items() if key != "changed"},
         }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.model import Entry, Task
-from mnemo_ops.template import Unready
+from mnemo_ops.template import Scope, Unready
 
 
 class Pending(Unready):
@@ -37,10 +37,15 @@ class Step:
 
 @dataclass
 class Round:
-    """One item of a loop, or all of a task that does not loop."""
+    """One item of a loop, or all of a task that does not loop.
+
+    :param scope: what it was rendered with. :param args: rendered arguments of a kind the controller does itself.
+    """
 
     steps: Sequence[Step]
     item: Any = None
+    scope: Optional[Scope] = None
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,12 +71,16 @@ def result(work: Work, check: bool) -> Any:
     unready = [outcome for outcome in outcomes if isinstance(outcome, Unready)]
     if unready or not work.looped:
         return min(unready, key=lambda one: len(one.known)) if unready else outcomes[0]
-    key = work.entry.loop_var
+    assert work.entry.loop is not None
+    names = {"ansible_loop_var": work.entry.loop.var}
+    rows = [{**one, work.entry.loop.var: row.item, **names} for one, row in zip(outcomes, work.rounds)]
+    skipped = all(one.get("skipped") for one in outcomes)
     return {
-        "results": [{**one, key: row.item} for one, row in zip(outcomes, work.rounds)],
-        "changed": any(outcome["changed"] for outcome in outcomes),
-        "failed": any(outcome["failed"] for outcome in outcomes),
-        "skipped": all(outcome["skipped"] for outcome in outcomes),
+        "results": rows,
+        "changed": any(one["changed"] for one in outcomes),
+        "failed": any(one["failed"] for one in outcomes),
+        "msg": "All items completed",
+        **({"skipped": True} if skipped else {}),
     }
 
 
@@ -80,19 +89,27 @@ def _outcome(one: Round, check: bool) -> Any:
     statuses = {event.status for event in events}
     if "unknown" in statuses:
         return Unknown(next(event.why for event in events if event.status == "unknown"))
-    if check and "changed" in statuses:
+    acted = all(step.task.check is False for step in one.steps)  # check_mode: false
+    if check and "changed" in statuses and not acted:
         return Unknown(f"after {one.steps[0].task.name}", FORESEEN)
-    failed = next((event for event in events if event.status == "failed"), None)
+    return outcome(events)
+
+
+def outcome(events: Sequence[Event]) -> dict[str, Any]:
+    """What became of a task, with Ansible's keys."""
+    statuses = {event.status for event in events}
+    failed = next((event for event in events if event.status in ("failed", "rescued")), None)
     known: dict[str, Any] = {}
     if len(events) == 1:  # a failure carries what is in ``before`` and what should be in ``after``
         known = dict((events[0].before if failed else events[0].after) or {})
     for name in ("stdout", "stderr"):
         if isinstance(known.get(name), str):
-            known[f"{name}_lines"] = known[name].splitlines()
+            known.setdefault(f"{name}_lines", known[name].splitlines())
+    skipped = statuses == {"skipped"} or not statuses
     return {
         **known,
         **({"msg": failed.why} if failed else {}),
+        **({"skipped": True, "skip_reason": "Conditional result was False"} if skipped else {}),
         "changed": "changed" in statuses,
         "failed": failed is not None,
-        "skipped": statuses == {"skipped"} or not statuses,
     }

@@ -27,7 +27,7 @@ class Field:
     """An argument of a kind.
 
     :param default: what it is when not given. :param source: ``file`` or ``template``: a path on the controller.
-    :param fills: the internal field the content of the source goes to.
+    :param fills: the internal field the content of the source goes to. :param expression: Jinja without braces.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Field:
     doc: str
     source: str = ""
     fills: str = ""
+    expression: bool = False
 
     @property
     def required(self) -> bool:
@@ -60,7 +61,9 @@ def fields_of(kind: str) -> Mapping[str, Field]:
         default = _REQUIRED if default is dataclasses.MISSING else default
         source = next((one for one in ("file", "template") if one in field.metadata), "")
         fills = field.metadata.get(source, "")
-        found[field.name] = Field(field.name, hints[field.name], default, docs.get(field.name, ""), source, fills)
+        expression = bool(field.metadata.get("expression"))
+        doc = docs.get(field.name, "")
+        found[field.name] = Field(field.name, hints[field.name], default, doc, source, fills, expression)
     return found
 
 
@@ -88,6 +91,9 @@ def named(kind: str, args: Any, where: str) -> Table:
     result = Table(table.file, table.line)
     for key, value in table.items():
         name = aliases.get(key, key)
+        if name not in known and _attribute(kind, "OPEN", False) and str(key).isidentifier():
+            result[key], result.lines[key] = value, table.lines.get(key, table.line)
+            continue
         if name not in known:
             hint = suggest(str(key), [*known, *aliases], few=25)
             raise table.fail(f"{kind} has no argument {key!r}", key, hint or f"invoke docs {kind}")
@@ -127,9 +133,10 @@ def check(kind: str, args: Table) -> None:
     for name, field in fields_of(kind).items():
         if field.required and name not in args:
             raise args.fail(f"{kind} needs the argument '{name}'", hint=f"invoke docs {kind}")
-    values = {name: value for name, value in args.items() if not is_template(value)}
+    given = {name: value for name, value in args.items() if name in fields_of(kind)}
+    values = {name: value for name, value in given.items() if not is_template(value)}
     values = {name: _checked(kind, name, value, args.where(name)) for name, value in values.items()}
-    if len(values) == len(args):
+    if len(values) == len(given):
         _make(kind, values, args.where())
 
 
@@ -139,7 +146,7 @@ def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
     for name, field in known.items():
         if field.required and name not in args:
             raise PlaybookError(f"{kind} needs the argument '{name}'", where=where, hint=f"invoke docs {kind}")
-    values = dict(args)
+    values = {name: value for name, value in args.items() if name in known or not _attribute(kind, "OPEN", False)}
     for name in known.keys() & args.keys():
         if isinstance(args[name], bool) and _accepts(known[name].hint, str) and not _accepts(known[name].hint, bool):
             values[name] = str(args[name])  # what "{{ x }}" renders to as a text, in Ansible as here

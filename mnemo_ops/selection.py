@@ -14,6 +14,8 @@ class Options:
     tags: frozenset[str] = frozenset()
     skip_tags: frozenset[str] = frozenset()
     start_at: str = ""
+    verbosity: int = 0
+    diff: bool = False
 
     def wants(self, tags: Sequence[str]) -> bool:
         """Ansible's rules, ``always``, ``never``, ``tagged``, ``untagged`` and ``all`` included."""

@@ -13,18 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Optional, Protocol, Union
 
 from mnemo_ops import bundle
 from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import Blob, Channel, Pipe
 from mnemo_ops.errors import ChannelLost, MnemoError, Unreachable, from_json
 from mnemo_ops.local import LocalPipe
-from mnemo_ops.model import Batch, Host, Task
+from mnemo_ops.model import Batch, Handlers, Host, Task
 
 RECONNECT = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds of backoff when the channel of a job breaks
 PATIENCE = 3.0  # seconds to wait for the lock of a run that is just ending
@@ -76,6 +77,7 @@ class AgentSession:
     def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True) -> None:
         self.host = host
         self.facts: Mapping[str, Any] = {}
+        self.login = ""  # the user who came in, whoever the agent runs as
         self.pending_handlers: Sequence[str] = ()
         self._reach = reach
         self._actions = actions
@@ -101,6 +103,7 @@ class AgentSession:
             self._channel.close()
             raise
         self.facts = hello["facts"]
+        self.login = hello["login"]
         self.pending_handlers = hello["pending_handlers"]
 
     def _reopen(self, pauses: Iterator[float], watch: Watch) -> None:
@@ -136,19 +139,17 @@ class AgentSession:
         request = {
             "op": "converge",
             "check": batch.check,
-            "code": self._code(task.resource.kind for task in [*batch.tasks, *(task for _, task in batch.handlers)]),
+            "code": self._code(task.resource.kind for task in batch.tasks()),
             # a check writes no list down: what earlier requests of it notified travels along
-            "notified": list(self.pending_handlers) if batch.check else [],
-            "tasks": [_row(task) for task in batch.tasks],
-            "handlers": [_row(task) for _, task in batch.handlers],
-            "handler_names": [name for name, _ in batch.handlers],
-            "idle_handlers": batch.idle,
+            "notified": [*(self.pending_handlers if batch.check else ()), *batch.notified],
+            "steps": [_step(step) for step in gathered(batch.steps)],
         }
         files: dict[str, Blob] = {}
-        for task in [*batch.tasks, *(task for _, task in batch.handlers)]:
+        for task in batch.tasks():
             files.update(task.files)
-        answer = yield from self._exchange(request, files, [task.id for task in batch.tasks])
-        self.pending_handlers = answer.get("pending_handlers", self.pending_handlers)
+        order = [step.id for step in batch.steps if isinstance(step, Task)]
+        answer = yield from self._exchange(request, files, order)
+        self.pending_handlers = answer["pending_handlers"]
 
     def _code(self, kinds: Iterable[str]) -> str:
         """The modules of these kinds the host does not have yet, for its ``main``; empty when it has them all."""
@@ -246,15 +247,44 @@ def _finish(exchange: Exchange, watch: Watch = lambda event: None) -> Mapping[st
         watch(event)
 
 
-def _row(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "kind": task.resource.kind,
-        "args": asdict(task.resource),  # type: ignore[call-overload]
-        "notify": task.notify,
-        "register": bool(task.register),
-        "ignore_errors": task.ignore_errors,
-    }
+def gathered(steps: Sequence[Union[Task, Handlers]]) -> Iterator[Union[list[Task], Handlers]]:
+    """Tasks in a row as one list."""
+    for together, group in groupby(steps, lambda step: isinstance(step, Task)):
+        if together:
+            yield [step for step in group if isinstance(step, Task)]
+        else:
+            yield from (step for step in group if isinstance(step, Handlers))
+
+
+def _step(step: Union[list[Task], Handlers]) -> dict[str, Any]:
+    if isinstance(step, Handlers):
+        ready = [(name, [row(task) for task in tasks]) for name, tasks in step.ready]
+        return {"handlers": ready, "idle": step.idle}
+    return {"tasks": [row(task) for task in step]}
+
+
+def row(task: Task) -> dict[str, Any]:
+    """A task as it travels; what is as usual stays here."""
+    row: dict[str, Any] = {"id": task.id, "kind": task.resource.kind, "args": _arguments(task.resource)}
+    for name in ("notify", "ignore_errors", "user", "environment"):
+        if value := getattr(task, name):
+            row[name] = value
+    for name in ("changed", "failed", "check"):
+        if (value := getattr(task, name)) is not None:
+            row[name] = value
+    if task.register:
+        row["register"] = True
+    return row
+
+
+def _arguments(resource: Resource) -> dict[str, Any]:
+    """Fields that are not what they are by default."""
+    given: dict[str, Any] = {}
+    for field_ in fields(resource):  # type: ignore[arg-type]
+        value = getattr(resource, field_.name)
+        if field_.default is MISSING or value != field_.default or type(value) is not type(field_.default):
+            given[field_.name] = value
+    return given
 
 
 def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True) -> AgentSession:

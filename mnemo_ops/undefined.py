@@ -3,40 +3,102 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional
 
 from mnemo_ops import schema
-from mnemo_ops.ansible_words import FACTS, VARIABLES
+from mnemo_ops.ansible_words import VARIABLES
+from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError
-from mnemo_ops.model import Entry, Play
+from mnemo_ops.inventory import load_variables
+from mnemo_ops.model import Entry, Play, entries
+from mnemo_ops.place import located
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, condition, find, is_template
-from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import Use, uses, uses_of_file
-from mnemo_ops.vault import Vaulted
 from mnemo_ops.yaml_lines import Table, shown
 
-# each interface is a fact of its own name; which there are, the host knows
-INTERFACE = re.compile(
-    r"ansible_(lo|(eth|en|wl|ww|br|bond|team|docker|veth|virbr|vlan|wg|tun|tap|ib|venet|ens)\w*\d\w*)"
-)
-AT_RUN_TIME = frozenset(
-    {"ansible_facts", "ansible_check_mode", "ansible_managed", *(f"ansible_{name}" for name in FACTS)}
-)
+# what agent/facts.py gathers
+FACTS = (
+    "architecture", "boot_id", "clock", "date_time", "default_ipv4", "distribution", "distribution_major_version",
+    "distribution_release", "distribution_version", "fqdn", "hostname", "kernel", "machine_id", "memfree_mb",
+    "memtotal_mb", "nodename", "os_family", "pkg_mgr", "processor_vcpus", "python", "python_version", "service_mgr",
+    "swaptotal_mb", "system", "user_id", "user_uid", "virtualization_type",
+)  # fmt: skip
+# what the runner adds
+OF_THE_RUN = (
+    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_failed_task",
+    "ansible_index_var", "ansible_loop", "ansible_loop_var", "ansible_managed", "ansible_play_batch",
+    "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name", "ansible_run_tags", "ansible_skip_tags",
+    "ansible_verbosity", "ansible_version", "hostvars", "play_hosts", "role_names", "ansible_play_role_names",
+    "ansible_role_names", "vars",
+)  # fmt: skip
+AT_RUN_TIME = frozenset({*OF_THE_RUN, *(f"ansible_{name}" for name in FACTS)})
 
 
 def check_variables(play: Play, host_vars: Mapping[str, Any], known: Collection[str] = ()) -> None:
     """Every variable a play reads on a host must be defined, asked for with ``is defined``, or have a ``default``.
 
-    :param host_vars: variables of the host, with those of ``--vars``. :param known: names registered by earlier plays.
+    :param host_vars: variables of the host, with those of ``--vars``. :param known: names set by earlier plays.
     :raises PlaybookError: with file, line and the nearest name (2).
     """
-    results = {entry.register for entry in play.tasks if entry.register}
-    for entry in (*play.tasks, *play.handlers):
-        loop = {entry.loop_var} if entry.loop is not None else set()
-        _Check(play, entry, host_vars, AT_RUN_TIME | results | loop | set(known)).run()
+    every = [*entries(play.tasks), *play.handlers]
+    names = names_set(play)
+    if names is None or ANY in known:  # a file of variables only the run can name: nobody knows what it holds
+        return
+    late = AT_RUN_TIME | names | set(known) | loop_names(every)
+    for entry in every:
+        _Check(play, entry, host_vars, late).run()
+
+
+ANY = "*"  # stands for names nobody can know before the run
+
+
+def names_set(play: Play) -> Optional[set[str]]:
+    """Variables the tasks of a play set on their way; ``None`` when that cannot be known before the run."""
+    names: set[str] = set()
+    if play.vars_files:
+        return None
+    for entry in (*entries(play.tasks), *play.handlers):
+        names |= {entry.register} if entry.register else set()
+        if entry.kind == "set_fact":
+            names |= {str(name) for name in entry.args}
+        if entry.kind == "include_vars":
+            found = _included(entry)
+            if found is None:
+                return None
+            names |= found
+    return names
+
+
+def _included(entry: Entry) -> Optional[set[str]]:
+    if isinstance(entry.args.get("name"), str):
+        return None if is_template(entry.args["name"]) else {entry.args["name"]}
+    value = str(entry.args.get("file") or "")
+    if is_template(dict(entry.args)) or not value:
+        files = set(candidates(value, entry.loop, entry.variables).values()) if value else set()
+        return {str(name) for path in files for name in _names_in(path)} if files else None
+    return {
+        str(name) for name in load_variables(located(value, entry.variables, entry.where), PlaybookError, entry.where)
+    }
+
+
+def _names_in(path: Path) -> Collection[Any]:
+    """Names a file of variables defines; none when it is no such file: a pattern fits many."""
+    try:
+        return load_variables(path, PlaybookError)
+    except PlaybookError:
+        return ()
+
+
+def loop_names(every: Iterable[Entry]) -> set[str]:
+    """Variables of loops around included tasks: the tasks do not know which include brings them in."""
+    loops = [entry.loop for entry in every if entry.loop is not None and entry.kind in INCLUDES]
+    return {name for loop in loops for name in (loop.var, loop.index_var) if name}
+
+
+INCLUDES = ("include_tasks", "include_role")
 
 
 class _Check:
@@ -44,14 +106,18 @@ class _Check:
 
     def __init__(self, play: Play, entry: Entry, host_vars: Mapping[str, Any], late: Collection[str]) -> None:
         self._entry = entry
-        self._late = late  # defined, but not before the run
-        self._layers = (entry.vars, play.vars, host_vars, entry.defaults)  # the first that has a name wins
+        loop = {entry.loop.var, entry.loop.index_var} if entry.loop is not None else set()
+        self._late = {*late, *loop}  # defined, but not before the run
+        # the first that has a name wins
+        self._layers = (entry.vars, play.role_vars, play.vars, host_vars, entry.defaults, play.role_defaults)
         self._seen: set[str] = set()
         self._guarded = {use.name for text in entry.when for use in uses("{{ " + text + " }}") if use.guarded}
 
     def run(self) -> None:
-        for text in self._entry.when:
-            self._check("{{ " + text + " }}", self._entry.where)
+        entry = self._entry
+        until = entry.retry.until if entry.retry else ()
+        for text in (*entry.when, *entry.changed_when, *entry.failed_when, *until):
+            self._check("{{ " + text + " }}", entry.where)
         try:
             self._check_arguments(self._entry)
         except PlaybookError:
@@ -59,11 +125,18 @@ class _Check:
                 raise
 
     def _check_arguments(self, entry: Entry) -> None:
-        self._check(entry.loop, entry.where)
+        self._check(entry.loop.items if entry.loop else None, entry.where)
+        for value in (*entry.environment, entry.become_user if entry.become else None):
+            self._check(value, entry.where)
+        expressions = {name for name, one in self._fields().items() if one.expression}
         for key, value in entry.args.items():
+            if key in expressions:
+                for text in value if isinstance(value, list) else [value]:
+                    self._check("{{ " + str(text) + " }}", entry.where)
+                continue
             self._check(value, entry.args.where(key) if isinstance(entry.args, Table) else entry.where)
         for path in self._template_files():
-            for use in uses_of_file(path, file_options(entry.args)):
+            for use in uses_of_file(path):
                 self._use(use, f"{shown(path)}:{use.line}")
 
     @functools.cached_property
@@ -80,8 +153,11 @@ class _Check:
         except (Unready, MnemoError):
             return False
 
+    def _fields(self) -> Mapping[str, schema.Field]:
+        return schema.fields_of(self._entry.kind) if self._entry.kind not in INCLUDES else {}
+
     def _template_files(self) -> Iterator[Any]:
-        for name, field in schema.fields_of(self._entry.kind).items():
+        for name, field in self._fields().items():
             value = self._entry.args.get(name)
             if field.source == "template" and isinstance(value, str) and not is_template(value):
                 yield find(value, self._entry.templates)
@@ -97,12 +173,10 @@ class _Check:
         elif isinstance(value, list):
             for item in value:
                 self._check(item, where, inside)
-        elif isinstance(value, Vaulted):
-            value.reveal()  # a password that is missing is missing now
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
         guarded = use.guarded or use.name in self._guarded
-        if guarded or use.name in self._late or use.name in self._seen or INTERFACE.fullmatch(use.name):
+        if guarded or use.name in self._late or use.name in self._seen:
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:

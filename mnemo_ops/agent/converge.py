@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping, Protocol, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource, build
@@ -21,6 +21,10 @@ class Task:
     :param notify: names of handlers to write down before the change that notifies them.
     :param register: the whole observed state travels back, not only what differs.
     :param ignore_errors: a failure does not end the batch.
+    :param user: do it as this user; empty: as the agent itself.
+    :param environment: variables for the programs it runs.
+    :param changed: ``changed_when`` where it is a constant. :param failed: ``failed_when: false``.
+    :param check: ``check_mode``: look only, or act even in a check.
     """
 
     id: str
@@ -29,6 +33,16 @@ class Task:
     notify: Tuple[str, ...] = ()
     register: bool = False
     ignore_errors: bool = False
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    changed: Optional[bool] = None
+    failed: Optional[bool] = None
+    check: Optional[bool] = None
+
+    @property
+    def entry(self) -> str:
+        """What it shares with the other items of its loop."""
+        return self.id.partition(".")[0]
 
     def resource(self) -> Resource:
         return build(self.kind, self.args)
@@ -43,30 +57,69 @@ class Notified(Protocol):
 def converge(
     tasks: Sequence[Task], machine: Machine, check: bool, notified: Notified, began: Callable[[Task], None]
 ) -> Iterator[Event]:
-    """Bring each task's resource to its desired state, in order; ends after the first failure.
+    """Bring each task's resource to its desired state, in order; ends after the first failure (and its loop's rest).
 
     With ``check`` the loop runs without its one line that writes. ``began`` is told each task before it is looked at.
     """
     pending = ""  # the first task a check left undone: what later tasks may not be able to know
+    failed = ""  # the entry that failed: the other items of its loop still have their turn, as in Ansible
     for task in tasks:
+        if failed and task.entry != failed:
+            return
         began(task)
         started = time.monotonic()
-        try:
-            event = _one(task, machine, check, notified)
-        except NotYet as error:
-            if pending:
-                event = Event(task.id, "unknown", why=f"after {pending}: {error}")
-            else:
-                event = Event.failure(task.id, error)
-        except MnemoError as error:
-            event = Event.failure(task.id, error)
-        except OSError as error:
-            event = Event.failure(task.id, MnemoError(f"{error.strerror}: {error.filename or ''}".rstrip(": ")))
+        looks = check if task.check is None else task.check
+        event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, pending))
         yield event.timed(time.monotonic() - started)
-        if check and event.status == "changed" and not pending:
+        if looks and event.status == "changed" and not pending:
             pending = task.id
         if event.status == "failed" and not task.ignore_errors:
-            return
+            failed = task.entry
+
+
+def _judged(task: Task, event: Event) -> Event:
+    """The event as ``failed_when: false`` and a constant ``changed_when`` want it."""
+    if event.status == "failed" and task.failed is False:
+        acted = "ok" if event.error else "changed"  # an error tells that it could not even begin
+        event = replace(event, status=acted, after=event.before or {"msg": event.why}, why="", error=None)
+    if task.changed is not None and event.status in ("ok", "changed"):
+        event = replace(event, status="changed" if task.changed else "ok")
+    return event
+
+
+def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, pending: str) -> Event:
+    machine.variables = dict(task.environment)
+    try:
+        if task.user and task.user != machine.user_name:
+            return _as_user(task, machine, check, notified)
+        return _one(task, machine, check, notified)
+    except NotYet as error:
+        if pending:
+            return Event(task.id, "unknown", why=f"after {pending}: {error}")
+        return Event.failure(task.id, error)
+    except MnemoError as error:
+        return Event.failure(task.id, error)
+    except OSError as error:
+        return Event.failure(task.id, MnemoError(f"{error.strerror}: {error.filename or ''}".rstrip(": ")))
+    finally:
+        machine.variables = {}
+
+
+def _as_user(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
+    """The task in a process of its user; what it notifies is written down here, where the list is."""
+    task.resource()  # its module is imported from a file that is root's alone
+
+    def there(ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Dict[str, Any]:
+        class Remote:
+            def add(self, names: Sequence[str]) -> None:
+                ask({"notify": list(names)})
+
+        return {"event": _one(task, machine, check, Remote()).to_json()}
+
+    def answer(question: Mapping[str, Any]) -> None:
+        notified.add(question["notify"])
+
+    return Event.from_json(machine.as_user(task.user, there, answer)["event"])
 
 
 def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
@@ -75,10 +128,12 @@ def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event
     desired = resource.target(observed)
     change = Change.between(observed, desired)
     if not change:
+        if task.changed:
+            notified.add(task.notify)
         return Event(task.id, "ok", after=observed if task.register else None)
     if check and not resource.changes:
         return Event(task.id, "unknown", why="a check does not do it")
-    if resource.changes:
+    if resource.changes and task.changed is not False:
         notified.add(task.notify)
     after: State = desired
     if not check:

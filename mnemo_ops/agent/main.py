@@ -96,27 +96,35 @@ class Agent:
             lock.take(request["lock"], float(request.get("patience", 5.0)))
             self._lock = lock
             lease.adopt(self._machine, str(request["lock"].get("run", "")))
-        return {"facts": gather(self._machine), "pending_handlers": PendingHandlers(self._machine).names()}
+        facts = gather(self._machine)
+        login = os.environ.get("SUDO_USER") or facts["user_id"]
+        return {"facts": facts, "login": login, "pending_handlers": PendingHandlers(self._machine).names()}
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Tasks in order, then those of the given handlers that are pending."""
+        """Steps in order: tasks, and in between the handlers that are pending by then."""
         _unpack(str(request.get("code", "")))
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
         self._noting = machine
         pending = PendingHandlers(machine)
         pending.add(request.get("notified", ()))
-        failed = self._run(_tasks(request["tasks"]), machine, check, pending)
-        if failed:
-            return {"failed": True}
-        for name in request.get("idle_handlers", ()):
+        failed = False
+        for step in request["steps"]:
+            failed = failed or self._step(step, machine, check, pending)
+        return {"failed": failed, "pending_handlers": pending.names()}
+
+    def _step(self, step: Mapping[str, Any], machine: Machine, check: bool, pending: PendingHandlers) -> bool:
+        """Whether it failed."""
+        if self._run(_tasks(step.get("tasks", ())), machine, check, pending):
+            return True
+        for name in step.get("idle", ()):
             pending.remove(name)
-        for name, task in zip(request.get("handler_names", ()), _tasks(request.get("handlers", ()))):
+        for name, rows in step.get("handlers", ()):
             if name in pending.names():
-                if self._run([task], machine, check, pending):
-                    return {"failed": True}
+                if self._run(_tasks(rows), machine, check, pending):
+                    return True
                 pending.remove(name)
-        return {"failed": False, "pending_handlers": pending.names()}
+        return False
 
     def _run(self, tasks: Sequence[Task], machine: Machine, check: bool, pending: PendingHandlers) -> bool:
         failed = False

@@ -21,6 +21,7 @@ class Resource:
     """
 
     kind: ClassVar[str]
+    on_controller: ClassVar[bool] = False  # done by whoever reads the playbook: no host is asked
     changes: ClassVar[bool] = True  # False: doing it changes nothing (a request, a wait); a check leaves it out
 
     def desired(self) -> State:

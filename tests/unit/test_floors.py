@@ -19,6 +19,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("kinds", "model", "secret"),
     (
         "ansible_words",
+        "blocks",
+        "candidates",
         "connection",
         "controller_files",
         "entries",
@@ -31,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "lookup_lists",
         "lookup_secrets",
         "lookups",
+        "place",
         "playbook",
         "replacing",
         "results",
@@ -49,7 +52,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "yaml_lines",
     ),
     ("bundle", "channel", "local", "session", "ssh", "trust"),
-    ("fleet", "plays", "report", "runner", "selection"),
+    ("controller_tasks", "crew", "fleet", "plays", "rendering", "report", "runner", "selection"),
     ("lab", "mnemosyne"),
     ("cli",),
 )

@@ -4,112 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import IO, Any, Optional
+from typing import Any
 
 import pytest
+from playing import Bench, tasks
 
 from mnemo_ops import playbook
-from mnemo_ops.agent.converge import Task as AgentTask
-from mnemo_ops.agent.converge import converge
 from mnemo_ops.agent.hold import PendingHandlers
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.model import Batch, Host, Task
-from mnemo_ops.runner import Options, run_play
-
-
-class Session:
-    """A host in a directory: the agent's loop without the channel."""
-
-    def __init__(self, root: Path) -> None:
-        self.facts: Mapping[str, Any] = {"distribution": "Debian", "motd": "{{ not_a_template }}"}
-        self.pending_handlers: Sequence[str] = ()
-        self.batches: list[Batch] = []
-        self.fetched: list[str] = []
-        self._root = root
-
-    def converge(self, batch: Batch) -> Iterator[Event]:
-        self.batches.append(batch)
-        machine = Machine(str(self._root), read_only=batch.check, fetch=self._fetch)
-        notified = PendingHandlers(machine)
-        notified.add(self.pending_handlers)
-        ended = yield from self._run(batch.tasks, batch.check, machine, notified)
-        for name in batch.idle:
-            notified.remove(name)
-        for name, task in batch.handlers:
-            if ended and name in notified.names():
-                ended = yield from self._run([task], batch.check, machine, notified)
-                if ended:
-                    notified.remove(name)
-        if ended:
-            self.pending_handlers = notified.names()
-
-    def _run(self, tasks: Sequence[Task], check: bool, machine: Machine, notified: PendingHandlers) -> Any:
-        rows = [_row(task) for task in tasks]
-        failed = False
-        for event in converge(rows, machine, check, notified, lambda task: None):
-            yield event
-            ignored = next(row for row in rows if row.id == event.id).ignore_errors
-            failed = failed or (event.status == "failed" and not ignored)
-        return not failed
-
-    def _fetch(self, sha256: str, into: IO[bytes]) -> None:
-        self.fetched.append(sha256)
-        blobs = {key: value for batch in self.batches for task in batch.tasks for key, value in task.files.items()}
-        found = blobs[sha256]
-        into.write(found if isinstance(found, bytes) else found.read_bytes())
-
-
-def _row(task: Task) -> AgentTask:
-    args = asdict(task.resource)  # type: ignore[call-overload]
-    return AgentTask(task.id, task.resource.kind, args, task.notify, bool(task.register), task.ignore_errors)
-
-
-class Bench:
-    """A playbook, a host and what happened there."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.root = home / "root"
-        for name in ("etc", "srv", "tmp"):
-            (self.root / name).mkdir(parents=True)
-        self.session = Session(self.root)
-        self.tasks: dict[str, Task] = {}
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def play(self, text: str, extra: Optional[Mapping[str, Any]] = None, **options: Any) -> list[tuple[str, str]]:
-        """Run the first play of a playbook; (name, status) in order."""
-        book = playbook.load(self.write("site.yml", text))
-        host = Host("old", "old", vars={"inventory_hostname": "old", "site": "lab"})
-        playbook.check_variables(book.plays[0], {**host.vars, **(extra or {})})
-        self.events = list(run_play(book.plays[0], host, self.session, extra, Options(**options)))
-        self.tasks = {task.name: task for task, _ in self.events}
-        return [(task.name, event.status) for task, event in self.events]
-
-    def why(self, name: str) -> str:
-        return next(event.why for task, event in self.events if task.name == name)
-
-    def read(self, name: str) -> str:
-        return (self.root / name.lstrip("/")).read_text()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.chdir(tmp_path)
-    return Bench(tmp_path)
-
-
-def tasks(text: str, head: str = "") -> str:
-    indented = "".join(f"    {line}\n" for line in text.strip("\n").splitlines())
-    return f"- hosts: all\n{head}  tasks:\n{indented}"
+from mnemo_ops.crew import Crew
+from mnemo_ops.model import Host
+from mnemo_ops.rendering import HostState
+from mnemo_ops.runner import Options, PlayRun
 
 
 def test_a_play_is_one_request_and_the_second_run_changes_nothing(bench: Bench) -> None:
@@ -144,7 +50,7 @@ def test_a_batch_ends_only_where_a_result_is_read(bench: Bench) -> None:
     )
     statuses = dict(bench.play(text))
     assert statuses == {"one": "changed", "two": "changed", "three": "changed", "four": "changed", "five": "skipped"}
-    assert [[task.name for task in batch.tasks] for batch in bench.session.batches] == [
+    assert [[task.name for task in batch.tasks()] for batch in bench.session.batches] == [
         ["one", "two"],
         ["three", "four"],
     ]
@@ -438,10 +344,11 @@ def test_results_of_one_play_reach_the_next(bench: Bench) -> None:
             '- {hosts: all, tasks: [{copy: {dest: /srv/b, content: "{{ a.changed }}"}}]}\n',
         )
     )
-    host, registered = Host("old", "old"), dict[str, Any]()
+    host = Host("old", "old")
+    state = HostState(host)
     playbook.check_variables(book.plays[1], {}, known=["a"])
     for play in book.plays:
-        assert [event.status for _, event in run_play(play, host, bench.session, None, Options(), registered)] == [
-            "changed"
-        ]
+        crew = Crew(play, [host], [host], {"old": state}, Options())
+        run = PlayRun(play, state, bench.reach, crew, {}, Options())
+        assert [event.status for _, event in run.run()] == ["changed"]
     assert bench.read("/srv/b") == "True"

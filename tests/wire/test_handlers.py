@@ -11,7 +11,7 @@ import pytest
 from agents import RawAgent
 from probe import Probe
 
-from mnemo_ops.model import Batch, Task
+from mnemo_ops.model import Batch, Handlers, Task
 from mnemo_ops.session import AgentSession
 
 Open = Callable[..., AgentSession]
@@ -26,9 +26,9 @@ def ids(session: AgentSession, batch: Batch) -> list[tuple[str, str]]:
 
 
 def test_only_the_notified_run_and_only_once(open_session: Open, tmp_path: Path) -> None:
-    handlers = (("restart", task("h1", tmp_path / "h1")), ("reload", task("h2", tmp_path / "h2")))
+    handlers = Handlers((("restart", (task("h1", tmp_path / "h1"),)), ("reload", (task("h2", tmp_path / "h2"),))))
     session = open_session()
-    batch = Batch((task("a", tmp_path / "a", "restart"), task("b", tmp_path / "b", "restart")), handlers)
+    batch = Batch((task("a", tmp_path / "a", "restart"), task("b", tmp_path / "b", "restart"), handlers))
     assert ids(session, batch) == [("a", "changed"), ("b", "changed"), ("h1", "changed")]
     assert ids(session, batch) == [("a", "ok"), ("b", "ok")]
     assert session.pending_handlers == []
@@ -41,13 +41,14 @@ def test_a_kill_between_the_change_and_the_handler_loses_nothing(
     agent.hello()
     args = {"path": str(tmp_path / "a"), "seconds": 30}
     row = {"id": "a", "kind": "probe", "args": args, "notify": ["restart"]}
-    agent.send(op="converge", seq=2, tasks=[row])
+    agent.send(op="converge", seq=2, steps=[{"tasks": [row]}])
     while not (tmp_path / "a").exists():
         assert agent.process.poll() is None
     os.kill(agent.process.pid, signal.SIGKILL)
     session = open_session()
     assert session.pending_handlers == ["restart"]
-    batch = Batch((task("a", tmp_path / "a", "restart"),), (("restart", task("h", tmp_path / "h")),))
+    handlers = Handlers((("restart", (task("h", tmp_path / "h"),)),))
+    batch = Batch((task("a", tmp_path / "a", "restart"), handlers))
     assert ids(session, batch) == [("a", "ok"), ("h", "changed")]
     assert session.pending_handlers == []
     assert open_session().pending_handlers == []
@@ -55,18 +56,27 @@ def test_a_kill_between_the_change_and_the_handler_loses_nothing(
 
 @pytest.mark.parametrize("check", [True, False])
 def test_a_failed_handler_stays_pending(check: bool, open_session: Open, tmp_path: Path) -> None:
-    broken = (("restart", task("h", tmp_path / "no" / "such" / "directory")),)
+    broken = Handlers((("restart", (task("h", tmp_path / "no" / "such" / "directory"),)),))
     session = open_session()
-    assert ids(session, Batch((task("a", tmp_path / "a", "restart"),), broken))[-1] == ("h", "failed")
+    assert ids(session, Batch((task("a", tmp_path / "a", "restart"), broken)))[-1] == ("h", "failed")
     assert open_session().pending_handlers == ["restart"]
-    repaired = (("restart", task("h", tmp_path / "h")),)
-    assert ids(session, Batch((), repaired, check=check)) == [("h", "changed")]
+    repaired = Handlers((("restart", (task("h", tmp_path / "h"),)),))
+    assert ids(session, Batch((repaired,), check=check)) == [("h", "changed")]
     assert open_session().pending_handlers == (["restart"] if check else [])
 
 
 def test_an_idle_handler_comes_off_the_list_without_being_run(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
-    assert ids(session, Batch((task("a", tmp_path / "a", "restart", "reload"),), idle=("restart",))) == [
-        ("a", "changed")
-    ]
+    batch = Batch((task("a", tmp_path / "a", "restart", "reload"), Handlers(idle=("restart",))))
+    assert ids(session, batch) == [("a", "changed")]
     assert open_session().pending_handlers == ["reload"]
+
+
+def test_handlers_run_where_they_stand_and_again_later(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    first = Handlers((("restart", (task("h1", tmp_path / "h1"),)),))
+    second = Handlers((("restart", (task("h2", tmp_path / "h2"),)),))
+    steps = (task("a", tmp_path / "a", "restart"), first, task("b", tmp_path / "b"), second)
+    assert ids(session, Batch(steps)) == [("a", "changed"), ("h1", "changed"), ("b", "changed")]
+    steps = (task("c", tmp_path / "c", "restart"), first, task("d", tmp_path / "d", "restart"), second)
+    assert ids(session, Batch(steps))[-1] == ("h2", "changed")

@@ -51,7 +51,7 @@ def test_killing_the_holder_frees_it_at_once(raw_agent: Raw, tmp_path: Path) -> 
     first = raw_agent()
     assert "done" in (first.hello(lock=OWNER) or {})
     # a program a task started lives on, and must not hold the lock
-    first.send(op="converge", seq=2, tasks=[{"id": "a", "kind": "probe", "args": _linger(tmp_path)}])
+    first.send(op="converge", seq=2, steps=[{"tasks": [{"id": "a", "kind": "probe", "args": _linger(tmp_path)}]}])
     assert "done" not in (first.receive() or {})
     second = raw_agent()
     assert "Locked" in str(second.hello(lock=OWNER, patience=0.0))
@@ -87,7 +87,7 @@ def test_a_silent_controller_loses_it_between_two_tasks_also(raw_agent: Raw, tmp
         {"id": str(number), "kind": "probe", "args": {"path": str(tmp_path / str(number)), "seconds": 0.4}}
         for number in range(40)
     ]
-    agent.send(op="converge", seq=2, tasks=tasks)
+    agent.send(op="converge", seq=2, steps=[{"tasks": tasks}])
     assert agent.process.wait(8) == 0
     assert 1 < len(list(tmp_path.iterdir())) < 15  # it finished the task it was in, and no more
     assert is_free(raw_agent)

@@ -6,19 +6,21 @@ a test can put a temporary root and stub programs under the same code, and a kil
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
 import sys
 import time
-from typing import IO, Callable, Dict, Set
+from typing import IO, Callable, Set
 
-from mnemo_ops.agent.machine.network import Address, Network
+from mnemo_ops.agent.machine.identity import Identity
+from mnemo_ops.agent.machine.network import Network
 from mnemo_ops.agent.machine.programs import SEARCH_PATH, Completed, Conversation, Programs, Tick
 from mnemo_ops.agent.machine.reading import CHUNK, FileStat
 from mnemo_ops.errors import Broken, MnemoError
 
-__all__ = ["CHUNK", "SEARCH_PATH", "Address", "Completed", "Conversation", "Fetch", "FileStat", "Machine", "Tick"]
+__all__ = ["CHUNK", "SEARCH_PATH", "Completed", "Conversation", "Fetch", "FileStat", "Machine", "Tick"]
 
 Fetch = Callable[[str, IO[bytes]], None]
 
@@ -27,7 +29,7 @@ def _no_fetch(sha256: str, into: IO[bytes]) -> None:
     raise Broken(f"the controller offers no file with sha256 {sha256}")
 
 
-class Machine(Programs, Network):
+class Machine(Programs, Network, Identity):
     """One host, seen from inside.
 
     :param root: directory every path is looked up under; ``/`` on a real host.
@@ -54,6 +56,14 @@ class Machine(Programs, Network):
         self.program: Callable[[], bytes] = bytes  # the agent's own zip
         self.note = ""  # what is being done right now; the heartbeat carries it to the operator
 
+    def looking(self, read_only: bool) -> Machine:
+        """This machine for one task that looks only, or acts: what was read is shared, and forgotten by both."""
+        if read_only == self.read_only:
+            return self
+        other = copy.copy(self)
+        other.read_only = read_only
+        return other
+
     @property
     def is_root(self) -> bool:
         return os.geteuid() == 0
@@ -61,20 +71,6 @@ class Machine(Programs, Network):
     @property
     def effective_uid(self) -> int:
         return os.geteuid()
-
-    @property
-    def effective_gid(self) -> int:
-        return os.getegid()
-
-    @property
-    def inherited(self) -> Dict[str, str]:
-        """The environment this process was started with; programs get :meth:`environment` instead."""
-        return dict(os.environ)
-
-    @property
-    def processors(self) -> int:
-        """How many this process may use."""
-        return len(os.sched_getaffinity(0))
 
     @property
     def user_name(self) -> str:
@@ -137,9 +133,6 @@ class Machine(Programs, Network):
                 raise Broken(f"{what} did not happen within {deadline:.0f} s")
             self.note = f"waiting: {what}"
             time.sleep(pause)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
     def now(self) -> float:
         """Seconds since the epoch."""

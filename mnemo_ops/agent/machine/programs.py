@@ -68,6 +68,7 @@ class Programs(Writing):
     """``ask`` reads, ``run`` changes, ``pipe`` and ``moving`` move data, ``talk`` holds a conversation."""
 
     search_path: str
+    variables: Mapping[str, str] = {}  # the environment the task at hand gives its programs
 
     def which(self, name: str) -> Optional[str]:
         """Full path of a program, or ``None``: the tool is not installed."""
@@ -77,6 +78,7 @@ class Programs(Writing):
         """A small, predictable environment: messages in English, nothing inherited but the user."""
         base = {key: os.environ[key] for key in ("HOME", "USER", "LOGNAME") if key in os.environ}
         base.update({"PATH": self.search_path, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"})
+        base.update(self.variables)
         base.update(extra or {})
         return base
 

@@ -46,6 +46,10 @@ class Reading:
         """Called before every write: what was read before it may be stale."""
         if self.read_only:
             raise MnemoError("a check tried to write: this is a bug in the resource")
+        self.forget()
+
+    def forget(self) -> None:
+        """What was read may be stale."""
         self._cache.clear()
 
     def once(self, key: str, read: Callable[[], Any]) -> Any:
@@ -183,24 +187,6 @@ class Reading:
             where = os.path.dirname(where)
         found = os.statvfs(self.path(where))
         return found.f_bavail * found.f_frsize
-
-    def space(self, path: str) -> Dict[str, int]:
-        """Size and use of the file system at a mount point, in Ansible's words; empty when it may not be asked."""
-        try:
-            found = os.statvfs(self.path(path))
-        except OSError:
-            return {}
-        return {
-            "size_total": found.f_frsize * found.f_blocks,
-            "size_available": found.f_frsize * found.f_bavail,
-            "block_size": found.f_bsize,
-            "block_total": found.f_blocks,
-            "block_available": found.f_bavail,
-            "block_used": found.f_blocks - found.f_bavail,
-            "inode_total": found.f_files,
-            "inode_available": found.f_favail,
-            "inode_used": found.f_files - found.f_favail,
-        }
 
     def free_inodes(self, path: str) -> Optional[int]:
         """Inodes left at ``path``'s nearest existing parent; ``None`` where the file system does not count them."""

@@ -1,0 +1,160 @@
+"""Kinds no host is asked for: what is said, asserted, set and waited for on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import PlaybookError, StepFailed
+from mnemo_ops.inventory import load_variables
+from mnemo_ops.model import Batch, Entry, Task
+from mnemo_ops.place import located
+from mnemo_ops.results import Round
+from mnemo_ops.template import Scope, condition, render
+
+if TYPE_CHECKING:
+    from mnemo_ops.runner import PlayRun
+
+FACTS = ("setup", "package_facts", "service_facts")  # kinds of hosts whose results are facts
+AFTER_ALL = ("assert", "fail", "pause", "reboot", "wait_for_connection")  # what comes before them happens first
+
+Steps = Iterator[tuple[Task, Event]]
+
+
+def perform(run: PlayRun, task: Task, one: Round, entry: Entry) -> Any:
+    """Do a task of a kind that is ``on_controller``; a generator of progress whose value is its event."""
+    assert one.scope is not None
+    if entry.kind in _WAITING:
+        return (yield from _WAITING[entry.kind](run, task, one.args))
+    return _AT_ONCE[entry.kind](run, task, one.args, one.scope, entry)
+
+
+def _debug(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    if int(args.get("verbosity", 0)) > run.options.verbosity:
+        return Event(task.id, "skipped", why="verbosity")
+    if "var" in args:
+        value = render("{{ " + args["var"] + " }}", scope, entry.where)
+        return Event(task.id, "ok", after={args["var"]: value}, why=f"{args['var']}: {_text(value)}")
+    message = args.get("msg", "Hello world!")
+    return Event(task.id, "ok", after={"msg": message}, why=_text(message))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
+def _assert(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    that = args["that"]
+    for text in that if isinstance(that, list) else [that]:
+        if not condition(str(text), scope, entry.where):
+            said = _text(args.get("fail_msg", "Assertion failed"))
+            state = {"assertion": str(text), "evaluated_to": False}
+            return Event(task.id, "failed", before=state, why=f"{said} (not so: {text})")
+    said = _text(args.get("success_msg", "All assertions passed"))
+    return Event(task.id, "ok", after={"msg": said})
+
+
+def _fail(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    return Event.failure(task.id, StepFailed(args.get("msg", "Failed as requested from task")))
+
+
+def _set_fact(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    values = {name: value for name, value in args.items() if name != "cacheable"}
+    run.set_variables(values)
+    if args.get("cacheable"):
+        run.state.facts.update(values)
+    return Event(task.id, "ok", after={"ansible_facts": values})
+
+
+def _include_vars(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    found: dict[str, Any] = {}
+    for path in vars_files(args, entry):
+        found.update(load_variables(path, PlaybookError, entry.where))
+    values = {str(args["name"]): found} if "name" in args else found
+    run.set_variables(values, templates=True)
+    return Event(task.id, "ok", after={"ansible_facts": {}})
+
+
+def vars_files(args: Mapping[str, Any], entry: Entry) -> list[Path]:
+    """The files an ``include_vars`` reads. :raises PlaybookError: there is none (2)."""
+    if "file" in args:
+        return [located(str(args["file"]), entry.variables, entry.where)]
+    directory = located(str(args["dir"]), entry.variables, entry.where)
+    depth = int(args.get("depth", 0))
+    fits = re.compile(args.get("files_matching") or "")
+    extensions = {f".{one.lstrip('.')}" for one in args.get("extensions", ["yaml", "yml", "json"])}
+    found = []
+    for path in sorted(directory.rglob("*")):
+        below = len(path.relative_to(directory).parts)
+        if not path.is_file() or (depth and below > depth) or path.name in args.get("ignore_files", ()):
+            continue
+        if not fits.search(path.name) or (path.suffix not in extensions and args.get("ignore_unknown_extensions")):
+            continue
+        if path.suffix not in extensions:
+            raise PlaybookError(f"include_vars: {path.name} has none of the extensions to read", where=entry.where)
+        found.append(path)
+    return found
+
+
+def _meta(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+    if str(args["action"]).startswith("end_"):
+        run.end_here(str(args["action"]))
+    return Event(task.id, "ok")
+
+
+def _pause(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+    seconds = float(args.get("seconds") or 0) + 60 * float(args.get("minutes") or 0)
+    if not run.checks:
+        yield from run.wait(task, seconds, "pause")
+    return Event(task.id, "ok", after={"delta": seconds})
+
+
+def _reboot(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+    """Reboot, and wait until the host answers with another boot id. Nothing else tells that it happened."""
+    from mnemo_ops.agent.resources.command import Command
+
+    if run.checks:
+        return Event(task.id, "changed", after={"rebooted": True})
+    before, began = run.session.facts["boot_id"], run.clock()
+    yield from run.wait(task, float(args.get("pre_reboot_delay", 0)), "before the reboot")
+    words = str(args.get("reboot_command") or "systemctl reboot")
+    sent = Task(task.id, task.name, Command(cmd=words), task.where, ignore_errors=True)
+    run.last_word(Batch((sent,)))
+    timeout = float(args.get("reboot_timeout", 600))
+    while run.session.facts["boot_id"] == before:
+        left = timeout - (run.clock() - began)
+        if left <= 0:
+            raise StepFailed(f"the host was told to reboot and did not, in {timeout:.0f} s")
+        yield from run.wait(task, 1.0, "waiting for the reboot")
+        run.reconnect(left)
+    yield from run.wait(task, float(args.get("post_reboot_delay", 0)), "after the reboot")
+    test = str(args.get("test_command") or "whoami")
+    yield from run.until_it_works(task, Command(cmd=test), timeout - (run.clock() - began))
+    return Event(task.id, "changed", after={"rebooted": True, "elapsed": int(run.clock() - began)})
+
+
+def _wait_for_connection(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+    began = run.clock()
+    if not run.checks:
+        yield from run.wait(task, float(args.get("delay", 0)), "before the first try")
+        run.reconnect(float(args.get("timeout", 600)))
+    return Event(task.id, "ok", after={"elapsed": int(run.clock() - began)})
+
+
+_AT_ONCE: dict[str, Callable[..., Event]] = {
+    "debug": _debug,
+    "assert": _assert,
+    "fail": _fail,
+    "set_fact": _set_fact,
+    "include_vars": _include_vars,
+    "meta": _meta,
+}
+_WAITING: dict[str, Callable[..., Any]] = {
+    "pause": _pause,
+    "reboot": _reboot,
+    "wait_for_connection": _wait_for_connection,
+}

@@ -1,0 +1,190 @@
+"""Where a task stands in a play, and what it inherits from there: keywords, directories, the role it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mnemo_ops import schema
+from mnemo_ops.errors import PlaybookError, TemplateError
+from mnemo_ops.kinds import kind_of
+from mnemo_ops.model import Keywords
+from mnemo_ops.roles import Role
+from mnemo_ops.template import find, is_template
+from mnemo_ops.template_uses import uses
+from mnemo_ops.yaml_lines import Rows, Table, shape
+
+INHERITED = (
+    "name", "when", "tags", "vars", "become", "become_user", "become_method", "environment", "no_log", "ignore_errors",
+    "check_mode", "run_once", "delegate_to", "module_defaults", "collections",
+)  # fmt: skip
+HERE = ("localhost", "127.0.0.1", "::1")  # what delegate_to calls this machine
+SELF = ("{{ inventory_hostname }}", "{{inventory_hostname}}")  # delegate_to the host itself: nothing to do
+
+
+@dataclass
+class Parts:
+    """What a play gathers while it is read: roles in the order of their use, and what they let the whole play see."""
+
+    home: Path
+    roles: list[Role] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    vars: dict[str, Any] = field(default_factory=dict)
+
+    def use(self, role: Role) -> None:
+        """Defaults and vars of a role are seen by the whole play, as in Ansible."""
+        self.roles.append(role)
+        self.defaults.update(role.defaults)
+        self.vars.update(role.vars)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a task.
+
+    :param directories: where included files of tasks are looked up; nearest first, as ``files`` and ``templates``.
+    :param variables: where files of variables are looked up. :param role: the role it belongs to.
+    :param within: the files being read, outermost first.
+    """
+
+    parts: Parts
+    directories: tuple[Path, ...]
+    files: tuple[Path, ...]
+    templates: tuple[Path, ...]
+    variables: tuple[Path, ...]
+    keywords: Keywords
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    role: Optional[Role] = None
+    within: tuple[Path, ...] = ()
+
+    def inside(self, table: Table) -> Place:
+        """The place inside a block, an include, or a task itself."""
+        return replace(self, keywords=inherit(table, self.keywords))
+
+    def in_role(self, role: Role, params: Mapping[str, Any]) -> Place:
+        """The place of a role's tasks; ``params`` win over its own variables."""
+        own = {"role_name": role.name, "ansible_role_name": role.name, "role_path": str(role.path)}
+        return replace(
+            self,
+            directories=(role.path / "tasks", role.path, *self.directories),
+            files=(role.path / "files", role.path, *self.files),
+            templates=(role.path / "templates", role.path, *self.templates),
+            variables=(role.path / "vars", role.path, *self.variables),
+            keywords=replace(self.keywords, vars={**self.keywords.vars, **role.vars, **params, **own}),
+            defaults={**self.defaults, **role.defaults},
+            role=role,
+        )
+
+
+def inherit(table: Table, outer: Keywords) -> Keywords:
+    """The keywords of a play, a block, an include or a task, on top of those around it. :raises PlaybookError: (2)."""
+    own = table.table("vars")
+    own.names("vars")
+    proof(own)
+    if table.text("become_method", "sudo") not in ("sudo", "ansible.builtin.sudo"):
+        raise table.fail("'become_method' other than sudo is not supported yet", "become_method")
+    user = table.text("become_user", outer.become_user)
+    proof(user, table.where("become_user"))
+    check = table.get("check_mode")
+    return replace(
+        outer,
+        when=outer.when + conditions(table, "when"),
+        tags=outer.tags + tags(table),
+        vars={**outer.vars, **own} if own else outer.vars,
+        become=table.flag("become", outer.become),
+        become_user=user,
+        environment=outer.environment + _environment(table),
+        no_log=_flag(table, "no_log", outer.no_log),
+        ignore_errors=_flag(table, "ignore_errors", outer.ignore_errors),
+        check_mode=outer.check_mode if check is None else table.flag("check_mode"),
+        run_once=table.flag("run_once", outer.run_once),
+        delegate_to=_delegate(table, outer.delegate_to),
+        module_defaults=_module_defaults(table, outer.module_defaults),
+    )
+
+
+def _flag(table: Table, key: str, outer: Union[bool, str]) -> Union[bool, str]:
+    """True, false, or the template that decides."""
+    value = table.get(key)
+    if isinstance(value, str) and is_template(value):
+        proof(value, table.where(key))
+        return value
+    return outer if value is None else table.flag(key)
+
+
+def _environment(table: Table) -> tuple[Any, ...]:
+    value = table.get("environment")
+    found = value if isinstance(value, list) else [] if value is None else [value]
+    for one in found:
+        if not isinstance(one, Table) and not is_template(one):
+            raise table.fail(f"'environment' should be a mapping, not {shape(one)}", "environment")
+    proof(value, table.where("environment"))
+    return tuple(found)
+
+
+def _delegate(table: Table, outer: str) -> str:
+    value = table.text("delegate_to")
+    if not value:
+        return outer
+    if value in SELF:
+        return ""
+    if value not in HERE:
+        hint = "put the task into a play of its own for that host"
+        raise table.fail(f"'delegate_to: {value}' is not supported yet, only localhost", "delegate_to", hint)
+    return "localhost"
+
+
+def _module_defaults(table: Table, outer: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    found = {kind: dict(args) for kind, args in outer.items()}
+    given = table.table("module_defaults")
+    for name in given:
+        kind = kind_of(str(name))
+        if not kind:
+            raise given.fail(f"module_defaults: the kind '{name}' is not supported yet", name)
+        args = schema.named(kind, given[name], given.where(name))
+        proof(args)
+        found.setdefault(kind, {}).update(args)
+    return found
+
+
+def tags(table: Table) -> tuple[str, ...]:
+    return tuple(tag.strip() for text in table.texts("tags") for tag in text.split(",") if tag.strip())
+
+
+def conditions(table: Table, key: str) -> tuple[str, ...]:
+    """The expressions of ``when`` and its like, checked for syntax."""
+    value = table.get(key)
+    if value is None:
+        return ()
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, (str, bool, int)) or item == "":
+            raise table.fail(f"'{key}' should be an expression, not {shape(item)}", key)
+        if isinstance(item, str) and ("{{" in item or "{%" in item):
+            raise table.fail(f"'{key}' is an expression already", key, "write it without {{ }}")
+        uses("{{ " + str(item) + " }}", table.where(key))
+        found.append(str(item))
+    return tuple(found)
+
+
+def proof(value: Any, where: str = "") -> None:
+    """Check the syntax of every template inside a value. :raises TemplateError: (2)."""
+    if isinstance(value, str):
+        if is_template(value):
+            uses(value, where)
+    elif isinstance(value, Table):
+        for key, item in value.items():
+            proof(item, value.where(key))
+    elif isinstance(value, Rows):
+        for index, item in enumerate(value):
+            proof(item, value.where(index))
+
+
+def located(name: str, directories: tuple[Path, ...], where: str) -> Path:
+    """A file or directory of the controller. :raises PlaybookError: it is nowhere (2)."""
+    try:
+        return find(name, directories)
+    except TemplateError as problem:
+        raise PlaybookError(problem.message, where=where, hint=problem.hint) from None

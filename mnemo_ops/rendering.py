@@ -1,0 +1,287 @@
+"""From an entry of a playbook to tasks for one host: variables in scope, conditions, loops, arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+from mnemo_ops import schema
+from mnemo_ops.agent.resource import Resource, resource_class
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.controller_files import prepared
+from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
+from mnemo_ops.filters import flatten
+from mnemo_ops.inventory import load_variables
+from mnemo_ops.model import Entry, Host, Loop, Play, Task
+from mnemo_ops.place import located
+from mnemo_ops.playbook import listeners
+from mnemo_ops.results import Pending, Round, Step, Unknown, Work
+from mnemo_ops.selection import Options
+from mnemo_ops.template import Scope, Unready, condition, render, without_omitted
+from mnemo_ops.template_uses import variables_of
+from mnemo_ops.yaml_lines import Table
+
+NOTHING = Resource()  # stands in a task that is not sent
+
+
+@dataclass
+class HostState:
+    """What is known of a host during a run, from play to play.
+
+    :param facts: without prefix. :param results: what tasks registered and set; data, never templates.
+    :param included: variables of ``include_vars``: templates, as all variables.
+    """
+
+    host: Host
+    facts: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
+    included: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class User:
+    """:param agent: the user the agent runs as. :param login: the one who came in."""
+
+    agent: str = "root"
+    login: str = "root"
+
+
+class Renderer:
+    """Renders the entries of one play for one host.
+
+    :param extra: of ``--vars``: they win over everything. :param magic: Ansible's own variables of the play.
+    :attr:`waiting`: names the unsent batch registers. :attr:`overlays`: variables of includes being run.
+    """
+
+    def __init__(
+        self, play: Play, state: HostState, extra: Mapping[str, Any], options: Options, magic: Mapping[str, Any]
+    ) -> None:
+        self.waiting: dict[str, Pending] = {}
+        self.overlays: list[Mapping[str, Any]] = []
+        self.user = User()
+        self._play, self._state, self._extra, self._options, self._magic = play, state, extra, options, magic
+        self._started = not options.start_at
+        self._scopes: dict[tuple[int, ...], Scope] = {}
+        self._late_vars: Mapping[str, Any] = {}
+
+    def changed(self) -> None:
+        """A variable was set: scopes made before are stale."""
+        self._scopes.clear()
+
+    def read_vars_files(self) -> None:
+        """``vars_files`` whose names are templates. :raises MnemoError: one is missing or wrong (2)."""
+        found: dict[str, Any] = {}
+        for name, where in self._play.vars_files:
+            path = located(str(render(name, self.plain(), where)), (self._play.home,), where)
+            found.update(load_variables(path, PlaybookError, where))
+        self._late_vars = found
+        self.changed()
+
+    def plain(self) -> Scope:
+        """The scope of the play itself."""
+        return self.scope(Entry(name="", kind="", args={}, where=self._play.where))
+
+    def scope(self, entry: Entry) -> Scope:
+        """Role defaults < inventory < facts < play < role and task vars < includes, results < ``--vars``."""
+        key = (id(entry.defaults), id(entry.vars), id(entry.files), id(entry.templates))
+        if key not in self._scopes:
+            self._scopes[key] = self._scope(entry)
+        return self._scopes[key]
+
+    def _scope(self, entry: Entry) -> Scope:
+        play, state = self._play, self._state
+        facts = {f"ansible_{name.removeprefix('ansible_')}": value for name, value in state.facts.items()}
+        scope = Scope(entry.files, entry.templates).plus({"ansible_managed": "Ansible managed"})
+        scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
+        known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}
+        scope = scope.plus({**known, **self._magic}, final=True)
+        scope = scope.plus(play.vars).plus(self._late_vars).plus(play.role_vars).plus(entry.vars).plus(state.included)
+        scope = scope.plus({**state.results, **self.waiting}, final=True)
+        scope = scope.plus({"vars": scope}, final=True)
+        for overlay in self.overlays:
+            scope = scope.plus(overlay, final=True)
+        return scope.plus(self._extra)
+
+    # -- one entry -----------------------------------------------------------------------------------------------
+
+    def work(self, id: str, entry: Entry) -> Work:
+        """Everything an entry asks for on this host. :raises Pending: it reads what the unsent batch registers."""
+        self._started = self._started or entry.name == self._options.start_at
+        step = Step(unsent(id, entry))
+        if not self._started or not self._options.wants(entry.tags):
+            return Work(entry, [Round([step.end("skipped", "tags" if self._started else "before --start-at")])])
+        scope = self.scope(entry)
+        step.task = replace(step.task, name=title(entry, scope), no_log=self._flag(entry.no_log, scope, True))
+        try:
+            step.task = replace(step.task, ignore_errors=self._flag(entry.ignore_errors, scope, False))
+            return self._rendered(entry, scope, step)
+        except Pending:
+            raise
+        except Unknown as problem:
+            return Work(entry, [Round([step.end("unknown", str(problem))])])
+        except MnemoError as problem:
+            if step.task.no_log and isinstance(problem, PlaybookError):  # it quotes the value that does not fit
+                problem = PlaybookError(f"an argument of {entry.kind} does not fit (no_log)", where=problem.where)
+            step.event = Event.failure(id, problem)
+            return Work(entry, [Round([step])])
+
+    def _flag(self, value: Any, scope: Scope, when_unsure: bool) -> bool:
+        if not isinstance(value, str):
+            return bool(value)
+        try:
+            return bool(schema.truth(render(value, scope)))
+        except Pending:
+            raise
+        except (Unready, MnemoError):
+            return when_unsure
+
+    def _rendered(self, entry: Entry, scope: Scope, step: Step) -> Work:
+        if entry.loop is None:
+            return Work(entry, [self._round(entry, scope, step, entry.when)])
+        early = [text for text in entry.when if not {entry.loop.var, "ansible_loop"} & _read(text)]
+        if not all(condition(text, scope, entry.where) for text in early):
+            return Work(entry, [Round([step.end("skipped", "when")])])
+        found = items(entry.loop, scope, entry.where)
+        if not found:
+            return Work(entry, [Round([step.end("skipped", "no items")])])
+        late = [text for text in entry.when if text not in early]
+        rounds = []
+        for number, item in enumerate(found):
+            inner = scope.plus(loop_variables(entry.loop, found, number), final=True)
+            name, label = self._label(entry, inner, step, item)
+            one = Step(replace(step.task, id=f"{step.task.id}.{number}", name=name + label))
+            rounds.append(replace(self._round(entry, inner, one, late), item=item))
+        return Work(entry, rounds, looped=True)
+
+    def _label(self, entry: Entry, scope: Scope, step: Step, item: Any) -> tuple[str, str]:
+        assert entry.loop is not None
+        name = step.task.name if step.task.no_log else title(entry, scope)
+        if step.task.no_log or name != step.task.name:
+            return name, ""
+        shown = item if entry.loop.label is None else render(entry.loop.label, scope, entry.where)
+        return name, f" => ({entry.loop.var}={_short(shown)})"
+
+    def _round(self, entry: Entry, scope: Scope, step: Step, when: Sequence[str]) -> Round:
+        if not all(condition(text, scope, entry.where) for text in when):
+            return Round([step.end("skipped", "when")])
+        args = without_omitted(self.arguments(entry, scope))
+        if resource_class(entry.kind).on_controller:
+            task = replace(step.task, resource=schema.build(entry.kind, args, entry.where), register=entry.register)
+            return Round([Step(task)], scope=scope, args=args)
+        steps = []
+        for number, one in enumerate(prepared(entry.kind, args, scope, entry.where)):
+            task = replace(
+                step.task,
+                id=f"{step.task.id}/{number}" if one.label else step.task.id,
+                name=f"{step.task.name}: {one.label}" if one.label else step.task.name,
+                resource=schema.build(one.kind, one.args, entry.where),
+                notify=tuple(self._notified(entry, scope)),
+                register=entry.register,
+                files=one.files,
+                user=self._user(entry, scope),
+                environment=environment(entry, scope),
+                changed=constant(entry.changed_when),
+                failed=False if constant(entry.failed_when) is False else None,
+                check=entry.check_mode,
+            )
+            steps.append(Step(task))
+        return Round(steps, scope=scope)
+
+    def arguments(self, entry: Entry, scope: Scope) -> dict[str, Any]:
+        """Its arguments rendered; those that are expressions themselves stay as they are."""
+        raw = {name for name, one in schema.fields_of(entry.kind).items() if one.expression}
+        found = {}
+        for name, value in entry.args.items():
+            where = entry.args.where(name) if isinstance(entry.args, Table) else entry.where
+            found[name] = value if name in raw else render(value, scope, where)
+        return found
+
+    def _user(self, entry: Entry, scope: Scope) -> str:
+        wanted = str(render(entry.become_user, scope, entry.where)) if entry.become else self.user.login
+        return "" if wanted == self.user.agent else wanted
+
+    def _notified(self, entry: Entry, scope: Scope) -> Iterator[str]:
+        """Names of handlers, those of templates looked up now."""
+        for wanted in entry.notify:
+            if wanted in self._play.topics:
+                yield wanted
+                continue
+            texts = render(wanted, scope, entry.where)
+            for text in texts if isinstance(texts, list) else [texts]:
+                found = listeners(str(text), self._play.topics)
+                if not found:
+                    raise PlaybookError(f"no handler is called '{text}'", where=entry.where)
+                yield from found
+
+
+def environment(entry: Entry, scope: Scope) -> dict[str, str]:
+    """Variables for the programs of a task, innermost last."""
+    found: dict[str, str] = {}
+    for one in entry.environment:
+        rendered = without_omitted(render(one, scope, entry.where))
+        if not isinstance(rendered, Mapping):
+            raise TemplateError("'environment' should be a mapping", where=entry.where)
+        found.update({str(key): str(value) for key, value in rendered.items()})
+    return found
+
+
+def constant(expressions: Sequence[str]) -> Optional[bool]:
+    """What expressions come to when no variable is read; ``None`` when there are none, or it depends."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    known = [words.get(text.lower()) for text in expressions]
+    return all(known) if known and None not in known else None
+
+
+def loop_variables(loop: Loop, found: Sequence[Any], number: int) -> dict[str, Any]:
+    """What one item of a loop adds to the scope."""
+    names: dict[str, Any] = {loop.var: found[number], "ansible_loop_var": loop.var}
+    if loop.index_var:
+        names |= {loop.index_var: number, "ansible_index_var": loop.index_var}
+    if loop.extended:
+        count = len(found)
+        names["ansible_loop"] = {
+            "index": number + 1, "index0": number, "revindex": count - number, "revindex0": count - number - 1,
+            "first": number == 0, "last": number == count - 1, "length": count, "allitems": list(found),
+            **({"previtem": found[number - 1]} if number else {}),
+            **({"nextitem": found[number + 1]} if number + 1 < count else {}),
+        }  # fmt: skip
+    return names
+
+
+def items(loop: Loop, scope: Scope, where: str) -> list[Any]:
+    """What a loop goes through. :raises TemplateError: it is not a list (2)."""
+    found = render(loop.items, scope, where)
+    if loop.lookup == "items":
+        return flatten(found if isinstance(found, list) else [found], levels=1)
+    if loop.lookup and loop.lookup != "list":
+        terms = found if isinstance(found, list) else [found]
+        inner = scope.plus({"_terms": terms}, final=True)
+        found = render("{{ query('" + loop.lookup + "', *_terms) }}", inner, where)
+    if not isinstance(found, list):
+        hint = "use the filter dict2items" if isinstance(found, dict) else ""
+        raise TemplateError(f"'loop' needs a list, not {_short(found)}", where=where, hint=hint)
+    return found
+
+
+def title(entry: Entry, scope: Scope) -> str:
+    """The task's name, rendered when it can be: no name is worth a failure, or a round trip."""
+    try:
+        return str(render(entry.name, scope))
+    except (Unready, TemplateError):
+        return entry.name
+
+
+def unsent(id: str, entry: Entry) -> Task:
+    """An entry before it is rendered."""
+    return Task(id, entry.name, NOTHING, entry.where, no_log=bool(entry.no_log))
+
+
+def _read(text: str) -> set[str]:
+    return variables_of("{{ " + text + " }}")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

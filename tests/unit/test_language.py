@@ -1,0 +1,399 @@
+"""The words of a play beyond single tasks: blocks, retries, includes, roles, what is decided on the way."""
+
+from __future__ import annotations
+
+import pytest
+from playing import Bench, tasks
+
+COPY = "copy: {dest: /srv/%s, content: x}"
+
+
+def names(found: list[tuple[str, str]], *statuses: str) -> list[str]:
+    return [name for name, status in found if status in statuses]
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+RESCUED = tasks("""
+- {name: before, copy: {dest: /srv/before, content: x}}
+- block:
+    - {name: inside, copy: {dest: /srv/inside, content: x}}
+    - {name: bad, copy: {dest: /nowhere/x, content: x}}
+    - {name: never, copy: {dest: /srv/never, content: x}}
+  rescue:
+    - {name: saved, copy: {dest: /srv/saved, content: "{{ ansible_failed_task.name }}: {{ why }}"}}
+  always:
+    - {name: at last, copy: {dest: /srv/last, content: x}}
+- {name: after, copy: {dest: /srv/after, content: x}}
+""").replace("  tasks:", "  vars: {why: '{{ ansible_failed_result.msg }}'}\n  tasks:")
+
+
+def test_a_block_is_rescued_and_the_play_goes_on(bench: Bench) -> None:
+    assert bench.play(RESCUED) == [
+        ("before", "changed"),
+        ("inside", "changed"),
+        ("bad", "rescued"),
+        ("saved", "changed"),
+        ("at last", "changed"),
+        ("after", "changed"),
+    ]
+    assert bench.error is None
+    assert bench.read("/srv/saved").startswith("bad: the directory /nowhere does not exist")
+    assert not (bench.root / "srv/never").exists()
+
+
+def test_always_runs_and_the_failure_stays_one(bench: Bench) -> None:
+    text = tasks("""
+- block: [{name: bad, copy: {dest: /nowhere/x, content: x}}]
+  always: [{name: at last, copy: {dest: /srv/last, content: x}}]
+- {name: after, copy: {dest: /srv/after, content: x}}
+""")
+    assert bench.play(text) == [("bad", "failed"), ("at last", "changed")]
+    assert bench.error is not None and bench.error.message.startswith("bad: ")
+
+
+def test_a_rescue_that_fails_is_a_failure(bench: Bench) -> None:
+    text = tasks("""
+- block: [{name: bad, copy: {dest: /nowhere/x, content: x}}]
+  rescue: [{name: worse, copy: {dest: /nowhere/y, content: x}}]
+  always: [{name: at last, copy: {dest: /srv/last, content: x}}]
+""")
+    assert bench.play(text) == [("bad", "rescued"), ("worse", "failed"), ("at last", "changed")]
+    assert bench.error is not None and bench.error.message.startswith("worse: ")
+
+
+def test_what_fails_before_a_block_does_not_enter_it(bench: Bench) -> None:
+    text = tasks("""
+- {name: bad, copy: {dest: /nowhere/x, content: x}}
+- block: [{name: inside, copy: {dest: /srv/x, content: x}}]
+  rescue: [{name: saved, copy: {dest: /srv/saved, content: x}}]
+  always: [{name: at last, copy: {dest: /srv/last, content: x}}]
+""")
+    # the batch was one: nobody knew of the failure when the block began
+    assert bench.play(text) == [("bad", "failed")]
+    assert list((bench.root / "srv").iterdir()) == []
+
+
+def test_blocks_within_blocks(bench: Bench) -> None:
+    text = tasks("""
+- block:
+    - block: [{name: bad, copy: {dest: /nowhere/x, content: x}}]
+      always: [{name: inner, copy: {dest: /srv/inner, content: x}}]
+    - {name: never, copy: {dest: /srv/never, content: x}}
+  rescue: [{name: outer, copy: {dest: /srv/outer, content: x}}]
+""")
+    assert bench.play(text) == [("bad", "rescued"), ("inner", "changed"), ("outer", "changed")]
+
+
+def test_a_template_that_fails_can_be_rescued(bench: Bench) -> None:
+    text = tasks("""
+- block:
+    - {name: first, copy: {dest: /srv/first, content: x}, register: first}
+    - {name: bad, copy: {dest: /srv/x, content: "{{ first.nothing }}"}}
+  rescue: [{name: saved, copy: {dest: /srv/saved, content: x}}]
+""")
+    assert bench.play(text) == [("first", "changed"), ("bad", "rescued"), ("saved", "changed")]
+
+
+# -- what decides ------------------------------------------------------------------------------------------------------
+
+
+def test_constants_are_decided_on_the_host(bench: Bench) -> None:
+    text = tasks("""
+- {name: quiet, command: "true", changed_when: false}
+- {name: loud, file: {path: /srv, state: directory}, changed_when: true}
+- {name: forgiven, command: "false", failed_when: false}
+- {name: last, copy: {dest: /srv/x, content: x}}
+""")
+    found = bench.play(text)
+    assert found == [("quiet", "ok"), ("loud", "changed"), ("forgiven", "changed"), ("last", "changed")]
+    assert len(bench.session.batches) == 1
+
+
+def test_expressions_are_decided_here(bench: Bench) -> None:
+    text = tasks("""
+- {name: said, command: echo nothing to do, register: said, changed_when: "'nothing' not in said.stdout"}
+- {name: two, command: "sh -c 'exit 2'", register: two, failed_when: "two.rc not in [0, 2]", changed_when: two.rc == 2}
+- {name: bad, command: echo ERROR, register: bad, failed_when: "'ERROR' in bad.stdout"}
+- {name: never, copy: {dest: /srv/x, content: x}}
+""")
+    assert bench.play(text) == [("said", "ok"), ("two", "changed"), ("bad", "failed")]
+    assert "failed_when: 'ERROR' in bad.stdout" in bench.why("bad")
+    assert bench.state.results["two"]["rc"] == 2 and bench.state.results["two"]["failed"] is False
+
+
+def test_a_judged_change_notifies(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers:
+    - {name: tell, copy: {dest: /srv/told, content: x}}
+    - {name: hush, copy: {dest: /srv/hushed, content: x}}
+  tasks:
+    - {name: told, command: echo a, register: a, changed_when: a.stdout == 'a', notify: tell}
+    - {name: hushed, command: echo a, register: a, changed_when: a.stdout == 'b', notify: hush}
+"""
+    assert bench.play(text) == [("told", "changed"), ("hushed", "ok"), ("tell", "changed")]
+    assert bench.session.pending_handlers == []
+
+
+def test_until_it_is_so(bench: Bench) -> None:
+    (bench.root / "srv/count").write_text("")
+    script = f"echo x >> {bench.root}/srv/count; wc -l < {bench.root}/srv/count"
+    text = tasks(f"""
+- name: counts
+  command: {{argv: [sh, -c, "{script}"]}}
+  register: counts
+  until: counts.stdout | int >= 3
+  retries: 5
+  delay: 0
+- {{name: after, copy: {{dest: /srv/after, content: "{{{{ counts.stdout }}}}"}}}}
+""")
+    assert bench.play(text) == [("counts", "changed"), ("after", "changed")]
+    assert bench.read("/srv/after") == "3"
+
+
+def test_until_gives_up(bench: Bench) -> None:
+    text = tasks("- {name: never, command: echo no, register: r, until: r.stdout == 'yes', retries: 2, delay: 0}")
+    assert bench.play(text) == [("never", "failed")]
+    assert "not so after 2 tries: r.stdout == 'yes'" in bench.why("never")
+
+
+def test_a_loop_has_all_its_items_tried(bench: Bench) -> None:
+    text = tasks("""
+- {name: "to {{ item }}", copy: {dest: "{{ item }}/x", content: x}, loop: [/srv, /nowhere, /etc]}
+- {name: never, copy: {dest: /srv/y, content: x}}
+""")
+    assert bench.play(text) == [("to /srv", "changed"), ("to /nowhere", "failed"), ("to /etc", "changed")]
+
+
+# -- what the controller does itself -----------------------------------------------------------------------------------
+
+
+def test_facts_that_are_set(bench: Bench) -> None:
+    text = tasks("""
+- {set_fact: {a: 1, b: "{{ site }}", c: [x, "{{ site }}"]}}
+- {name: uses, copy: {dest: /srv/x, content: "{{ a }} {{ b }} {{ c | join(' ') }}"}}
+""")
+    assert names(bench.play(text), "changed") == ["uses"]
+    assert bench.read("/srv/x") == "1 lab x lab"
+    assert len(bench.session.batches) == 1
+
+
+def test_a_fact_of_a_result(bench: Bench) -> None:
+    text = tasks("""
+- {command: echo hello, register: r}
+- {set_fact: {said: "{{ r.stdout | upper }}"}}
+- {name: uses, copy: {dest: /srv/x, content: "{{ said }}"}}
+""")
+    bench.play(text)
+    assert bench.read("/srv/x") == "HELLO"
+
+
+def test_debug_says(bench: Bench) -> None:
+    text = tasks("""
+- {name: hello, debug: {msg: "in {{ site }}"}}
+- {name: var, debug: {var: "site | upper"}}
+- {name: quiet, debug: {msg: x, verbosity: 2}}
+""")
+    assert bench.play(text) == [("hello", "ok"), ("var", "ok"), ("quiet", "skipped")]
+    assert bench.why("hello") == "in lab" and bench.why("var") == "site | upper: LAB"
+
+
+def test_assertions(bench: Bench) -> None:
+    text = tasks("""
+- {name: done, copy: {dest: /srv/x, content: x}}
+- {name: good, assert: {that: [site == 'lab', 1 < 2]}}
+- {name: bad, assert: {that: [site == 'lab', site == 'other'], fail_msg: "not {{ site }}"}}
+- {name: never, copy: {dest: /srv/y, content: x}}
+""")
+    assert bench.play(text) == [("done", "changed"), ("good", "ok"), ("bad", "failed")]
+    assert bench.why("bad") == "not lab (not so: site == 'other')"
+
+
+def test_fail(bench: Bench) -> None:
+    text = tasks("""
+- {name: done, copy: {dest: /srv/x, content: x}}
+- {name: refused, fail: {msg: "not on {{ site }}"}, when: site == 'lab'}
+- {name: never, copy: {dest: /srv/y, content: x}}
+""")
+    assert bench.play(text) == [("done", "changed"), ("refused", "failed")]
+    assert bench.error is not None and "not on lab" in bench.error.message
+
+
+def test_variables_of_a_file(bench: Bench) -> None:
+    bench.write("Debian.yml", "package: apache2\nnested: {a: '{{ package }}'}\n")
+    bench.write("default.yml", "package: httpd\n")
+    text = tasks("""
+- include_vars: "{{ ansible_distribution }}.yml"
+- {name: uses, copy: {dest: /srv/x, content: "{{ package }} {{ nested.a }}"}}
+""")
+    assert names(bench.play(text), "changed") == ["uses"]
+    assert bench.read("/srv/x") == "apache2 apache2"
+
+
+def test_a_host_that_ends_early(bench: Bench) -> None:
+    text = tasks("""
+- {name: first, copy: {dest: /srv/x, content: x}}
+- {meta: end_host, when: site == 'lab'}
+- {name: never, copy: {dest: /srv/y, content: x}}
+""")
+    assert names(bench.play(text), "changed") == ["first"]
+    assert bench.error is None
+
+
+# -- handlers ----------------------------------------------------------------------------------------------------------
+
+
+def test_handlers_run_at_the_end_of_each_section(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers: [{name: tell, command: "true"}]
+  pre_tasks: [{name: a, copy: {dest: /srv/a, content: x}, notify: tell}]
+  tasks:
+    - {name: b, copy: {dest: /srv/b, content: x}, notify: tell}
+    - meta: flush_handlers
+    - {name: c, copy: {dest: /srv/c, content: x}, notify: tell}
+  post_tasks: [{name: d, copy: {dest: /srv/d, content: x}}]
+"""
+    assert [name for name, _ in bench.play(text)] == ["a", "tell", "b", "tell", "c", "tell", "d"]
+    assert len(bench.session.batches) == 1
+
+
+def test_a_template_names_the_handler(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  vars: {service: web}
+  handlers: [{name: restart web, command: "true"}, {name: restart db, command: "true"}]
+  tasks: [{name: a, copy: {dest: /srv/a, content: x}, notify: "restart {{ service }}"}]
+"""
+    assert bench.play(text) == [("a", "changed"), ("restart web", "changed")]
+    text = text.replace("service: web", "service: nothing").replace("/srv/a", "/srv/b")
+    assert bench.play(text) == [("a", "failed")]
+
+
+def test_a_handler_with_a_loop(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers: [{name: tell, copy: {dest: "/srv/{{ item }}", content: x}, loop: [one, two]}]
+  tasks: [{name: a, copy: {dest: /srv/a, content: x}, notify: tell}]
+"""
+    assert [status for _, status in bench.play(text)] == ["changed"] * 3
+
+
+# -- includes and roles ------------------------------------------------------------------------------------------------
+
+
+def test_the_file_a_fact_chooses(bench: Bench) -> None:
+    bench.write("setup-Debian.yml", "- {name: debian, copy: {dest: /srv/x, content: x}}\n")
+    bench.write("setup-RedHat.yml", "- {name: redhat, copy: {dest: /srv/y, content: x}}\n")
+    text = tasks("""
+- include_tasks: "setup-{{ ansible_distribution }}.yml"
+- {include_tasks: setup-RedHat.yml, when: ansible_distribution == 'RedHat'}
+""")
+    assert bench.play(text) == [("debian", "changed"), ("include_tasks", "skipped")]
+
+
+def test_a_mistake_in_a_file_no_host_would_choose(bench: Bench) -> None:
+    bench.write("setup-Debian.yml", "- {name: debian, copy: {dest: /srv/x, content: x}}\n")
+    bench.write("setup-RedHat.yml", "- {name: redhat, coyp: {dest: /srv/y, content: x}}\n")
+    with pytest.raises(Exception, match="unknown kind 'coyp'"):
+        bench.play(tasks('- include_tasks: "setup-{{ ansible_distribution }}.yml"\n'))
+
+
+def test_an_include_in_a_loop(bench: Bench) -> None:
+    bench.write("one.yml", '- {name: "make {{ item }}", copy: {dest: "/srv/{{ item }}", content: "{{ n }}"}}\n')
+    text = tasks("""
+- {include_tasks: one.yml, loop: [a, b, c], when: item != 'b', loop_control: {index_var: n}}
+""")
+    assert bench.play(text) == [("make a", "changed"), ("make c", "changed")]
+    assert bench.read("/srv/c") == "2"
+
+
+def test_roles_everywhere(bench: Bench) -> None:
+    for name in ("base", "web", "extra"):
+        bench.write(
+            f"roles/{name}/tasks/main.yml",
+            f"- {{name: {name}, copy: {{dest: '/srv/{name}', content: '{{{{ v }}}}'}}}}\n",
+        )
+        bench.write(f"roles/{name}/defaults/main.yml", f"v: {name}\n")
+    bench.write("roles/web/meta/main.yml", "dependencies: [{role: base, v: from web}]\n")
+    bench.write("roles/extra/tasks/other.yml", "- {name: other, copy: {dest: /srv/other, content: '{{ v }}'}}\n")
+    text = """\
+- hosts: all
+  roles: [web]
+  tasks:
+    - import_role: {name: extra}
+    - include_role: {name: extra, tasks_from: other}
+      vars: {v: mine}
+      when: site == 'lab'
+"""
+    assert [name for name, _ in bench.play(text)] == ["base", "web", "extra", "other"]
+    assert bench.read("/srv/base") == "from web" and bench.read("/srv/other") == "mine"
+    assert bench.read("/srv/web") == "web"
+
+
+def test_a_playbook_brings_others(bench: Bench) -> None:
+    bench.write("other.yml", "- {hosts: all, tasks: [{name: inner, copy: {dest: /srv/x, content: '{{ v }}'}}]}\n")
+    assert bench.play("- {import_playbook: other.yml, vars: {v: given}}\n") == [("inner", "changed")]
+    assert bench.read("/srv/x") == "given"
+
+
+# -- who and where -----------------------------------------------------------------------------------------------------
+
+
+def test_a_task_for_this_machine(bench: Bench) -> None:
+    text = tasks("""
+- {name: there, copy: {dest: /srv/x, content: x}}
+- {name: here, copy: {dest: /srv/x, content: here}, delegate_to: localhost, register: r}
+- {name: back, copy: {dest: /srv/y, content: "{{ r.dest is defined }}"}}
+""")
+    assert [status for _, status in bench.play(text)] == ["changed"] * 3
+    assert bench.read("/srv/x") == "x" and (bench.home / "here/srv/x").read_text() == "here"
+
+
+def test_the_environment_of_a_task(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  environment: {A: play, B: play}
+  tasks:
+    - {name: prints, command: sh -c 'echo $A $B', environment: {B: "{{ site }}"}, register: r}
+    - {name: uses, copy: {dest: /srv/x, content: "{{ r.stdout }}"}}
+"""
+    bench.play(text)
+    assert bench.read("/srv/x") == "play lab"
+
+
+def test_a_task_that_acts_in_a_check(bench: Bench) -> None:
+    text = tasks("""
+- {name: asks, command: echo yes, register: r, check_mode: false, changed_when: false}
+- {name: depends, copy: {dest: /srv/x, content: "{{ r.stdout }}"}}
+""")
+    assert bench.play(text, check=True) == [("asks", "ok"), ("depends", "changed")]
+    assert not (bench.root / "srv/x").exists()
+
+
+def test_a_check_does_not_guess(bench: Bench) -> None:
+    text = tasks("""
+- {name: asks, command: echo yes, register: r, changed_when: "'yes' in r.stdout"}
+- {name: depends, copy: {dest: /srv/x, content: "{{ r.stdout }}"}}
+""")
+    assert bench.play(text, check=True) == [("asks", "unknown"), ("depends", "unknown")]
+
+
+def test_module_defaults(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  module_defaults: {copy: {mode: "0600"}}
+  tasks: [{name: a, copy: {dest: /srv/a, content: x}}, {name: b, copy: {dest: /srv/b, content: x, mode: "0640"}}]
+"""
+    bench.play(text)
+    assert [(bench.root / f"srv/{name}").stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o640]
+
+
+def test_flags_that_are_templates(bench: Bench) -> None:
+    text = tasks("""
+- {name: bad, copy: {dest: /nowhere/x, content: x}, ignore_errors: "{{ site == 'lab' }}"}
+- {name: hidden, copy: {dest: /nowhere/x, content: x}, no_log: "{{ true }}", ignore_errors: true}
+""")
+    bench.play(text)
+    assert bench.error is None and bench.tasks["hidden"].no_log is True

@@ -1,0 +1,77 @@
+"""Tasks as another user: the kernel decides what they may do; files and handlers still come through."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mnemo_ops.agent.resources.command import Command
+from mnemo_ops.agent.resources.copy import Copy
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.model import Batch, Task
+from mnemo_ops.session import AgentSession
+
+Open = Callable[..., AgentSession]
+NOBODY = "nobody"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A directory of nobody, below directories he may pass."""
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    path = tmp_path / "theirs"
+    path.mkdir()
+    os.chown(path, pwd.getpwnam(NOBODY).pw_uid, -1)
+    return path
+
+
+def last(session: AgentSession, *tasks: Task) -> list[Event]:
+    return [event for event in session.converge(Batch(tasks)) if event.status != "progress"]
+
+
+def test_what_it_makes_is_theirs(open_session: Open, theirs: Path) -> None:
+    data = os.urandom(200_000)
+    source = theirs.parent / "source"
+    source.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    session = open_session()
+    copied = Task(
+        "t1", "big", Copy(str(theirs / "big"), src="source", sha256=digest), "x:1", files={digest: source}, user=NOBODY
+    )
+    asked = Task("t2", "who", Command(cmd="id -un"), "x:2", register="who", user=NOBODY)
+    told = Task("t3", "told", Copy(str(theirs / "a"), content="x"), "x:3", notify=("tell",), user=NOBODY)
+    events = last(session, copied, asked, told)
+    assert [event.status for event in events] == ["changed"] * 3, events
+    assert (theirs / "big").read_bytes() == data
+    assert (theirs / "big").owner() == NOBODY
+    assert events[1].after is not None and events[1].after["stdout"] == NOBODY
+    assert session.pending_handlers == ["tell"]
+
+
+def test_what_they_may_not_is_not_done(open_session: Open, theirs: Path) -> None:
+    ours = theirs.parent / "ours"
+    ours.mkdir(mode=0o700)
+    (event,) = last(open_session(), Task("t1", "no", Copy(str(ours / "x"), content="x"), "x:1", user=NOBODY))
+    assert event.status == "failed" and "ermission denied" in event.why
+    assert list(ours.iterdir()) == []
+
+
+def test_a_user_who_does_not_exist(open_session: Open, theirs: Path) -> None:
+    (event,) = last(open_session(), Task("t1", "no", Command(cmd="id"), "x:1", user="no-such-user"))
+    assert event.status == "failed" and event.why == "user no-such-user does not exist"
+
+
+def test_the_environment_reaches_programs_and_nothing_else(open_session: Open) -> None:
+    asked = Task("t1", "a", Command(cmd="sh -c 'echo $WORD'"), "x:1", register="a", environment={"WORD": "said"})
+    after = Task("t2", "b", Command(cmd="sh -c 'echo $WORD'"), "x:2", register="b")
+    events = last(open_session(), asked, after)
+    assert [event.after and event.after["stdout"] for event in events] == ["said", ""]
