@@ -50,3 +50,20 @@ PLUGINS = _words("""
     previous_nth_usable random_mac reduce_on_network remove_keys replace_keys slaac to_toml unicode_normalize unvault
     url usable_range vault version_sort vlan_parser
 """)
+
+# what agent/facts.py gathers
+FACTS = _words("""
+    all_ipv4_addresses all_ipv6_addresses apparmor architecture bios_date bios_vendor bios_version boot_id
+    clock cmdline date_time default_ipv4 default_ipv6 distribution distribution_file_parsed
+    distribution_file_path distribution_file_variety distribution_major_version distribution_minor_version
+    distribution_release distribution_version dns domain effective_group_id effective_user_id env fips fqdn
+    hostname interfaces is_chroot kernel kernel_version loadavg lsb machine machine_id memfree_mb memory_mb
+    memtotal_mb module_setup mounts nodename os_family pkg_mgr processor processor_cores processor_count
+    processor_nproc processor_threads_per_core processor_vcpus product_name product_serial product_uuid
+    product_version python python_version real_group_id real_user_id selinux service_mgr
+    ssh_host_key_ecdsa_public ssh_host_key_ecdsa_public_keytype ssh_host_key_ed25519_public
+    ssh_host_key_ed25519_public_keytype ssh_host_key_rsa_public ssh_host_key_rsa_public_keytype swapfree_mb
+    swaptotal_mb system system_vendor uptime_seconds user_dir user_gecos user_gid user_id user_shell user_uid
+    userspace_architecture userspace_bits virtualization_role virtualization_tech_guest
+    virtualization_tech_host virtualization_type
+""")

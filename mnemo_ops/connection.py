@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import nearest
+from mnemo_ops.vault import Vaulted
 from mnemo_ops.yaml_lines import shape
 
 # Ansible's older names
@@ -78,6 +79,7 @@ class _Variables:
         if not given:
             return None
         value = self._values[given]
+        value = value.reveal() if isinstance(value, Vaulted) else value
         if isinstance(value, str) and "{" in value:
             from mnemo_ops.template import Scope, render  # most inventories need no Jinja
 

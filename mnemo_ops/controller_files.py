@@ -9,11 +9,14 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
 from mnemo_ops import schema
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.template import Scope, find, render_file
+from mnemo_ops.template_engine import FILE_OPTIONS, file_options
+from mnemo_ops.vault import HEADER, keyring
+from mnemo_ops.yaml_lines import shown
 
 SMALL = 32 * 1024  # bytes; a text up to this size travels inside its task and is shown in diffs
 _CHUNK = 1 << 20
@@ -29,7 +32,7 @@ class Prepared:
     kind: str
     args: Mapping[str, Any]
     label: str = ""
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Union[Path, bytes]] = field(default_factory=dict)
 
 
 def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> Iterator[Prepared]:
@@ -44,8 +47,9 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
     (source,) = sources
     name = str(args[source.name])
     if source.source == "template":
-        path = find(name, scope.templates)
-        yield Prepared(kind, {**args, source.fills: render_file(path, scope)})
+        options = file_options(args)
+        text = render_file(find(name, scope.templates), scope, options)
+        yield Prepared(kind, {**_without(args, *FILE_OPTIONS), source.fills: text})
         return
     path = find(name, scope.files)
     if path.is_dir():
@@ -55,6 +59,11 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
 
 
 def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path) -> Prepared:
+    secret = _decrypted(path) if schema.truth(args.get("decrypt", True)) else None
+    args = _without(args, "decrypt")
+    if secret is not None:  # never offered as a path: the file on disk is the encrypted one
+        digest = hashlib.sha256(secret).hexdigest()
+        return Prepared(kind, {**args, source.fills: digest}, files={digest: secret})
     # without src the host cannot add its name to a dest that is a directory, so only where the names agree
     if posixpath.basename(str(args.get("dest", ""))) == path.name and path.stat().st_size <= SMALL:
         try:
@@ -65,6 +74,16 @@ def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path) 
     found = path.stat()
     digest = sha256(path, found.st_mtime_ns, found.st_size)
     return Prepared(kind, {**args, source.fills: digest}, files={digest: path})
+
+
+def _decrypted(path: Path) -> Optional[bytes]:
+    """The content of a file that ansible-vault encrypted; ``None`` for any other."""
+    with path.open("rb") as file:
+        if file.read(len(HEADER)) != HEADER.encode():
+            return None
+    data = keyring().open(path.read_text("ascii"), shown(path)).data
+    keyring().learn([data.decode(errors="replace")])  # it is shown in diffs
+    return data
 
 
 @functools.lru_cache(maxsize=4096)

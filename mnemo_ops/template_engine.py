@@ -238,6 +238,21 @@ def _evaluate_text(text: str, scope: Scope) -> Any:
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
+def file_options(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of :data:`FILE_OPTIONS` that arguments hold and that are known."""
+    return {name: args[name] for name in FILE_OPTIONS if name in args and not is_template(args[name])}
+
+
+def parsed_file(path: Path, options: Mapping[str, Any]) -> nodes.Template:
+    """The syntax tree of a template file. :raises TemplateSyntaxError: it is not a template."""
+    text, own = source_of(path)
+    return _seeing((), _sorted({**options, **own})).parse(text)
+
+
+def _sorted(options: Mapping[str, Any]) -> Options:
+    return tuple(sorted(options.items()))
+
+
 def source_of(path: Path) -> tuple[str, dict[str, Any]]:
     """A template file without its ``#jinja2:`` line, and what that line sets.
 
@@ -260,6 +275,6 @@ def run_file(path: Path, scope: Scope, options: Mapping[str, Any]) -> Any:
     """What a template file gives. :param options: of :data:`FILE_OPTIONS`."""
     text, own = source_of(path)
     directories = tuple(dict.fromkeys((*scope.templates, path.parent)))
-    environment = _seeing(directories, tuple(sorted({**options, **own}.items())))
+    environment = _seeing(directories, _sorted({**options, **own}))
     code = environment.compile(text, str(path), str(path))
     return run(environment.template_class.from_code(environment, code, environment.globals, None), scope)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from types import MappingProxyType
+from typing import Any, Optional
 
 from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
 
 from mnemo_ops.lookups import LOOKUPS, short
 from mnemo_ops.template import ENVIRONMENT, misspelt
-from mnemo_ops.template_engine import literal, source_of
+from mnemo_ops.template_engine import literal, parsed_file
 from mnemo_ops.yaml_lines import shown
 
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 GUARDS = ("default", "d", "defined", "undefined")  # filters and tests that take a variable nobody defined
 
 
@@ -33,7 +35,10 @@ class Use:
 
 @functools.lru_cache(maxsize=8192)
 def _uses(text: str) -> tuple[Use, ...]:
-    tree = ENVIRONMENT.parse(text)
+    return _uses_of(ENVIRONMENT.parse(text))
+
+
+def _uses_of(tree: nodes.Template) -> tuple[Use, ...]:
     found = list(tree.find_all((nodes.Name, nodes.Filter, nodes.Test, nodes.Stmt, nodes.Call)))
     names = [node for node in found if isinstance(node, nodes.Name)]
     if any(isinstance(node, nodes.Stmt) and not isinstance(node, (nodes.Output, nodes.If)) for node in found):
@@ -82,11 +87,10 @@ def uses(text: str, where: str = "") -> tuple[Use, ...]:
         raise misspelt(problem, where) from None
 
 
-def uses_of_file(path: Path) -> tuple[Use, ...]:
-    """As :func:`uses` for a template file; errors name its own line."""
-    text, _ = source_of(path)
+def uses_of_file(path: Path, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Use, ...]:
+    """As :func:`uses` for a template file; errors name its own line. :param options: as of ``render_file``."""
     try:
-        return _uses(text)
+        return _uses_of(parsed_file(path, options))
     except TemplateSyntaxError as problem:
         raise misspelt(problem, f"{shown(path)}:{problem.lineno}") from None
 

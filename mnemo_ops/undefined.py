@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops import schema
-from mnemo_ops.ansible_words import VARIABLES
+from mnemo_ops.ansible_words import FACTS, VARIABLES
 from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.inventory import load_variables
@@ -16,16 +17,11 @@ from mnemo_ops.model import Entry, Play, entries
 from mnemo_ops.place import located
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, condition, find, is_template
+from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import Use, uses, uses_of_file
+from mnemo_ops.vault import Vaulted
 from mnemo_ops.yaml_lines import Table, shown
 
-# what agent/facts.py gathers
-FACTS = (
-    "architecture", "boot_id", "clock", "date_time", "default_ipv4", "distribution", "distribution_major_version",
-    "distribution_release", "distribution_version", "fqdn", "hostname", "kernel", "machine_id", "memfree_mb",
-    "memtotal_mb", "nodename", "os_family", "pkg_mgr", "processor_vcpus", "python", "python_version", "service_mgr",
-    "swaptotal_mb", "system", "user_id", "user_uid", "virtualization_type",
-)  # fmt: skip
 # what the runner adds
 OF_THE_RUN = (
     "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_failed_task",
@@ -35,6 +31,10 @@ OF_THE_RUN = (
     "ansible_role_names", "vars",
 )  # fmt: skip
 AT_RUN_TIME = frozenset({*OF_THE_RUN, *(f"ansible_{name}" for name in FACTS)})
+# each interface is a fact of its own name; which there are, the host knows
+INTERFACE = re.compile(
+    r"ansible_(lo|(eth|en|wl|ww|br|bond|team|docker|veth|virbr|vlan|wg|tun|tap|ib|venet|ens)\w*\d\w*)"
+)
 
 
 def check_variables(play: Play, host_vars: Mapping[str, Any], known: Collection[str] = ()) -> None:
@@ -136,7 +136,7 @@ class _Check:
                 continue
             self._check(value, entry.args.where(key) if isinstance(entry.args, Table) else entry.where)
         for path in self._template_files():
-            for use in uses_of_file(path):
+            for use in uses_of_file(path, file_options(entry.args)):
                 self._use(use, f"{shown(path)}:{use.line}")
 
     @functools.cached_property
@@ -173,10 +173,12 @@ class _Check:
         elif isinstance(value, list):
             for item in value:
                 self._check(item, where, inside)
+        elif isinstance(value, Vaulted):
+            value.reveal()  # a password that is missing is missing now
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
         guarded = use.guarded or use.name in self._guarded
-        if guarded or use.name in self._late or use.name in self._seen:
+        if guarded or use.name in self._late or use.name in self._seen or INTERFACE.fullmatch(use.name):
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:

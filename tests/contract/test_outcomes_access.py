@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,9 @@ import pytest
 from example import files
 from running import run, task
 from world import World
+
+from mnemo_ops.agent.facts import gather
+from mnemo_ops.agent.machine import Machine
 
 
 @pytest.fixture
@@ -49,3 +57,114 @@ def test_a_tilde_is_the_home_of_the_user(world: World) -> None:
     world.write("home/old/made", "")
     for path in ("~/made", "~old/made"):
         assert run(task("shell", cmd="exit 1", creates=path), world.machine()).status == "ok"
+
+
+# -- waiting and looking -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listening(loopback: None) -> Iterator[int]:
+    """A service that greets; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def greet() -> None:
+            while not over.is_set():
+                connection, _ = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"220 mail.example ready\r\n")
+
+        over = threading.Event()
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield server.getsockname()[1]
+        over.set()
+        socket.create_connection(server.getsockname()).close()  # it sits in accept
+        thread.join()
+
+
+def test_an_open_port_is_not_waited_for(world: World, listening: int) -> None:
+    event = run(task("wait_for", port=listening, register=True), world.machine(read_only=True), check=True)
+    assert event.status == "ok" and event.after is not None and event.after["elapsed"] == 0
+    found = seen(world, "wait_for", port=listening, search_regex=r"^220 (?P<name>\S+)")
+    assert found["match_groups"] == ["mail.example"] and found["match_groupdict"] == {"name": "mail.example"}
+
+
+def test_time_that_is_up_is_a_failure_with_the_given_words(world: World, listening: int) -> None:
+    event = run(task("wait_for", port=listening, state="stopped", timeout=0, msg="still open"), world.machine())
+    assert event.status == "failed" and event.why == "still open"
+    event = run(task("wait_for", path="/srv/x", timeout=0), world.machine())
+    assert event.status == "failed" and "/srv/x" in event.why
+
+
+def test_drained_is_a_port_nobody_is_connected_to(world: World, loopback: None) -> None:
+    drained = {"state": "drained", "timeout": 0, "active_connection_states": ["ESTABLISHED"]}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert run(task("wait_for", port=port, **drained), world.machine()).status == "ok"
+        with socket.create_connection(("127.0.0.1", port)):
+            assert run(task("wait_for", port=port, **drained), world.machine()).status == "failed"
+            assert (
+                run(task("wait_for", port=port, exclude_hosts=["127.0.0.1"], **drained), world.machine()).status == "ok"
+            )
+
+
+def test_what_appears_is_waited_for(world: World) -> None:
+    made = threading.Timer(0.3, files(x="done"), [world])
+    made.start()
+    found = seen(world, "wait_for", path="/srv/x", search_regex="done", sleep=0, timeout=10)
+    made.join()
+    assert found["state"] == "started"
+
+
+def test_getent_gives_ansibles_facts(world: World) -> None:
+    (facts,) = seen(world, "getent", database="passwd", key="old").values()
+    assert facts == {"getent_passwd": {"old": ["x", "1500", "1500", "", "/home/old", "/bin/sh"]}}
+    event = run(task("getent", database="passwd", key="nobody"), world.machine())
+    assert event.status == "failed" and event.error is not None and event.error["hint"] == "fail_key: false"
+    world.write("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 me\n")
+    (facts,) = seen(world, "getent", database="hosts").values()
+    assert facts["getent_hosts"] == {"127.0.0.1": [["localhost"], ["me"]], "::1": ["localhost"]}
+
+
+# -- facts -------------------------------------------------------------------------------------------------------------
+
+
+def test_setup_filters_by_name_with_and_without_prefix(world: World) -> None:
+    (facts,) = seen(world, "setup", filter=["ansible_mem*", "distribution"]).values()
+    assert set(facts) == {"ansible_memtotal_mb", "ansible_memfree_mb", "ansible_memory_mb", "ansible_distribution"}
+
+
+def test_facts_of_the_interfaces_agree_with_the_kernel() -> None:
+    facts = gather(Machine())
+    assert facts["lo"]["ipv4"] == {
+        "address": "127.0.0.1", "broadcast": "", "netmask": "255.0.0.0", "network": "127.0.0.0", "prefix": "8",
+    }  # fmt: skip
+    assert set(facts["interfaces"]) == {path.name for path in Path("/sys/class/net").iterdir()}
+    assert "127.0.0.1" not in facts["all_ipv4_addresses"]
+    root = next((row for row in facts["mounts"] if row["mount"] == "/"), None)
+    assert root is None or root["size_total"] > root["size_available"] > 0
+
+
+def test_facts_read_the_files_of_the_host(world: World) -> None:
+    world.write("etc/debian_version", "13.1\n")
+    world.write("proc/sys/kernel/hostname", "app\n")
+    world.write("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 app.example.org app\n")
+    world.write("proc/cmdline", "root=/dev/vda quiet\n")
+    world.write("run/systemd/container", "lxc\n")
+    facts = gather(world.machine())
+    assert (facts["distribution_version"], facts["distribution_major_version"]) == ("13.1", "13")
+    assert (facts["hostname"], facts["fqdn"], facts["domain"]) == ("app", "app.example.org", "example.org")
+    assert facts["cmdline"] == {"root": "/dev/vda", "quiet": True}
+    assert facts["virtualization_type"] == "lxc" and "container" in facts["virtualization_tech_guest"]
+    assert facts["selinux"] == {"status": "disabled"}
+
+
+def test_gathering_facts_stays_cheap() -> None:
+    gather(Machine())
+    spent = []
+    for _ in range(5):
+        began = time.process_time()
+        gather(Machine())
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.01

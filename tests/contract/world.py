@@ -23,6 +23,8 @@ PROGRAMS = {
     "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg", "dpkg-deb"),
     "rpms": ("dnf", "rpm"),
     "debconf": ("debconf-set-selections",),
+    "kernel": ("sysctl", "modprobe", "hostnamectl", "timedatectl", "crontab", "locale-gen", "locale"),
+    "looking": ("getent",),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }

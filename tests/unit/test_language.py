@@ -397,3 +397,23 @@ def test_flags_that_are_templates(bench: Bench) -> None:
 """)
     bench.play(text)
     assert bench.error is None and bench.tasks["hidden"].no_log is True
+
+
+def test_variables_of_the_first_file_found(bench: Bench) -> None:
+    bench.write("vars/Debian.yml", "package: apache2\n")
+    text = tasks("""
+- include_vars: "{{ item }}"
+  with_first_found: ["vars/{{ ansible_distribution }}-13.yml", "vars/{{ ansible_distribution }}.yml", vars/default.yml]
+- {name: uses, copy: {dest: /srv/x, content: "{{ package }}"}}
+""")
+    bench.play(text)
+    assert bench.read("/srv/x") == "apache2"
+
+
+def test_loops_by_lookup(bench: Bench) -> None:
+    text = tasks("""
+- {name: "d {{ item.key }}", copy: {dest: "/srv/{{ item.key }}", content: x}, with_dict: {a: 1, b: 2}}
+- {name: "n {{ item.0 }}{{ item.1 }}", copy: {dest: /srv/n, content: x}, with_nested: [[a, b], [1]]}
+- {name: "l {{ ansible_loop.index }}", copy: {dest: /srv/n, content: x}, loop: [1, 2], loop_control: {extended: true}}
+""")
+    assert [name for name, _ in bench.play(text)] == ["d a", "d b", "n a1", "n b1", "l 1", "l 2"]

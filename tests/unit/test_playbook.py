@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mnemo_ops import inventory, playbook
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.ansible_words import FACTS
 from mnemo_ops.errors import MnemoError, UsageError
 from mnemo_ops.model import entries
-from mnemo_ops.undefined import FACTS
 
 Write = Callable[[str, str], Path]
 
@@ -265,6 +265,9 @@ def test_an_undefined_variable_inside_another(write: Write) -> None:
 
 
 def test_the_list_of_facts_is_the_agents(tmp_path: Path) -> None:
+    for kind in ("rsa", "ecdsa", "ed25519"):
+        (tmp_path / "etc/ssh").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"etc/ssh/ssh_host_{kind}_key.pub").write_text(f"ssh-{kind} AAAA")
     assert sorted(FACTS) == sorted(gather(Machine(str(tmp_path))))
 
 

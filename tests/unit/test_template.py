@@ -188,3 +188,60 @@ def test_what_a_template_reads() -> None:
     assert variables_of(text) == {"a", "c", "e", "f", "g"}
     assert {use.name for use in uses(text) if use.guarded} == {"f"}
     assert [(use.name, use.line) for use in uses("{{ a }}\n{{ b is defined }}")] == [("a", 1), ("b", 2)]
+
+
+INCLUDES = {
+    "role/a.j2": '{% set own = 5 %}{% include "b.j2" %}|{% include "none.j2" ignore missing %}|{% import "m.j2" as m %}'
+    '{{ m.hi("x") }}|{% from "m.j2" import hi with context %}{{ hi("y") }}',
+    "role/b.j2": "{{ site }} {{ own }}{% for n in names %}{% include 'n.j2' %}{% endfor %}",
+    "play/n.j2": " {{ n }}",
+    "role/m.j2": '{% macro hi(x) %}hi {{ x }} {{ site | default("nobody") }}{% endmacro %}',
+    "role/child.j2": "{% extends 'base.j2' %}{% block body %}{{ super() }} and {{ port }}{% endblock %}",
+    "play/base.j2": "<{% block body %}{{ site }}{% endblock %}>\n",
+    "role/bad.j2": "1\n{% include 'wrong.j2' %}\n",
+    "play/wrong.j2": "1\n2 {{ sit }}\n",
+    "role/absent.j2": "1\n{% include 'nobody.j2' %}\n",
+    "role/lookup.j2": "{% include 'inner.j2' %}",
+    "play/inner.j2": "{{ lookup('template', 'n.j2', template_vars={'n': site}) }}",
+    "role/none.txt": "x{{ nothing }}y{{ none }}{{ [1] }}",
+}
+
+
+@pytest.fixture
+def included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
+    monkeypatch.chdir(tmp_path)
+    for name, text in INCLUDES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return Scope([], [tmp_path / "role", tmp_path / "play"]).plus({**VARS, "nothing": None})
+
+
+def test_a_template_includes_imports_and_extends_others(included: Scope) -> None:
+    assert render_file(Path("role/a.j2"), included) == "lab 5 a lab||hi x nobody|hi y lab"
+    assert render_file(Path("role/child.j2"), included) == "<lab and 8080>\n"
+    assert render_file(Path("role/lookup.j2"), included) == " lab"
+    assert render_file(Path("role/none.txt"), included) == "xy[1]"
+    assert render("{% include 'base.j2' %}", included) == "<lab>\n"
+
+
+def test_an_included_template_names_its_own_line(included: Scope) -> None:
+    for name, where, message in (
+        ("bad", "play/wrong.j2:2", "'sit' is undefined"),
+        ("absent", "role/absent.j2:2", "the template 'nobody.j2' to include does not exist"),
+    ):
+        with pytest.raises(TemplateError, match=message) as caught:
+            render_file(Path(f"role/{name}.j2"), included)
+        assert caught.value.where == where
+
+
+def test_options_of_a_template_file(tmp_path: Path, scope: Scope) -> None:
+    path = tmp_path / "t.j2"
+    path.write_text("a\n  {% if port %}\nb\n  {% endif %}\nc\n")
+    assert render_file(path, scope) == "a\n  b\n  c\n"
+    assert render_file(path, scope, {"lstrip_blocks": True}) == "a\nb\nc\n"
+    assert render_file(path, scope, {"trim_blocks": False, "newline_sequence": "\r\n"}).startswith("a\r\n  \r\nb\r\n")
+    path.write_text("#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n[[ site ]] {{ x }}\n")
+    assert render_file(path, scope) == "lab {{ x }}\n"
+    path.write_text("#jinja2: bogus: 1\n")
+    with pytest.raises(TemplateError, match="'bogus: 1' in the line '#jinja2:' is not an option"):
+        render_file(path, scope)

@@ -12,15 +12,15 @@ import io
 import os
 import sys
 import time
-from typing import IO, Callable, Set
+from typing import IO, Callable, Dict, Set
 
 from mnemo_ops.agent.machine.identity import Identity
-from mnemo_ops.agent.machine.network import Network
+from mnemo_ops.agent.machine.network import Address, Network
 from mnemo_ops.agent.machine.programs import SEARCH_PATH, Completed, Conversation, Programs, Tick
 from mnemo_ops.agent.machine.reading import CHUNK, FileStat
 from mnemo_ops.errors import Broken, MnemoError
 
-__all__ = ["CHUNK", "SEARCH_PATH", "Completed", "Conversation", "Fetch", "FileStat", "Machine", "Tick"]
+__all__ = ["CHUNK", "SEARCH_PATH", "Address", "Completed", "Conversation", "Fetch", "FileStat", "Machine", "Tick"]
 
 Fetch = Callable[[str, IO[bytes]], None]
 
@@ -71,6 +71,20 @@ class Machine(Programs, Network, Identity):
     @property
     def effective_uid(self) -> int:
         return os.geteuid()
+
+    @property
+    def effective_gid(self) -> int:
+        return os.getegid()
+
+    @property
+    def inherited(self) -> Dict[str, str]:
+        """The environment this process was started with; programs get :meth:`environment` instead."""
+        return dict(os.environ)
+
+    @property
+    def processors(self) -> int:
+        """How many this process may use."""
+        return len(os.sched_getaffinity(0))
 
     @property
     def user_name(self) -> str:
@@ -133,6 +147,9 @@ class Machine(Programs, Network, Identity):
                 raise Broken(f"{what} did not happen within {deadline:.0f} s")
             self.note = f"waiting: {what}"
             time.sleep(pause)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def now(self) -> float:
         """Seconds since the epoch."""

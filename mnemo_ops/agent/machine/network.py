@@ -6,14 +6,42 @@ import fcntl
 import shutil
 import socket
 import struct
-from typing import IO, Optional, Tuple
+from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from mnemo_ops.agent.machine.reading import CHUNK
 from mnemo_ops.errors import Broken
 
 
+class Address(NamedTuple):
+    """An address of an interface; ``version`` 4 or 6, ``scope`` as rtnetlink(7) numbers it."""
+
+    version: int
+    address: str
+    prefix: int
+    scope: int
+    broadcast: str
+
+
 class Network:
     """Addresses, open ports, one HTTP request."""
+
+    def addresses(self) -> Dict[str, List[Address]]:
+        """Every address of every interface, in the kernel's order (RTM_GETADDR, rtnetlink(7))."""
+        names = dict(socket.if_nameindex())
+        found: Dict[str, List[Address]] = {}
+        for index, one in _answers():
+            found.setdefault(names.get(index, ""), []).append(one)
+        return found
+
+    def ipv6_text(self, packed: bytes) -> str:
+        return socket.inet_ntop(socket.AF_INET6, packed)
+
+    def numbers(self, name: str) -> List[str]:
+        """Every address a name stands for; none when it cannot be resolved."""
+        try:
+            return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+        except OSError:
+            return []
 
     def ipv4_of(self, interface: str) -> Optional[str]:
         """First IPv4 address of a network interface (SIOCGIFADDR, netdevice(7)); ``None`` when it has none."""
@@ -29,6 +57,32 @@ class Network:
         try:
             with socket.create_connection((address, port), timeout):
                 return True
+        except OSError:
+            return False
+
+    def connections(self) -> Iterator[Tuple[str, int, str, int]]:
+        """Address and port here, address there, and state (a number) of every TCP socket (proc_net_tcp(5))."""
+        for name in ("tcp", "tcp6"):
+            try:
+                with open(f"/proc/net/{name}") as file:
+                    lines = file.readlines()[1:]
+            except FileNotFoundError:  # no IPv6
+                continue
+            for line in lines:
+                here, there, state = line.split()[1:4]
+                yield _endpoint(here), int(here.partition(":")[2], 16), _endpoint(there), int(state, 16)
+
+    def hears(self, address: str, port: int, timeout: float, enough: Callable[[bytes], bool]) -> bool:
+        """Whether what a TCP service says by itself is ``enough``; ``timeout`` in seconds for each silence."""
+        said = b""
+        try:
+            with socket.create_connection((address, port), timeout) as connection:
+                while not enough(said):
+                    more = connection.recv(1024)
+                    if not more or len(said) > CHUNK:
+                        return False
+                    said += more
+            return True
         except OSError:
             return False
 
@@ -65,3 +119,41 @@ class Network:
                 shutil.copyfileobj(answer, into, CHUNK)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise Broken(f"{url} could not be loaded: {error}") from None
+
+
+def _answers() -> Iterator[Tuple[int, Address]]:
+    """Interface number and address, from the kernel's routing socket."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as line:
+        line.send(struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 1, 0, 0, 0, 0, 0, 0))  # RTM_GETADDR, REQUEST | DUMP
+        while True:
+            data = line.recv(1 << 18)
+            while len(data) >= 16:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
+                    return
+                family, prefix, _, scope, index = struct.unpack_from("=BBBBI", data, 16)
+                if family in (socket.AF_INET, socket.AF_INET6):
+                    fields = _fields(data[24:length])
+                    texts = {key: socket.inet_ntop(family, fields[key]) for key in (1, 2, 4) if key in fields}
+                    version = 4 if family == socket.AF_INET else 6
+                    address = texts.get(2) or texts.get(1, "")  # IFA_LOCAL before IFA_ADDRESS: the peer's
+                    yield index, Address(version, address, prefix, scope, texts.get(4, ""))
+                data = data[(length + 3) & ~3 :]
+
+
+def _fields(data: bytes) -> Dict[int, bytes]:
+    found = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        found[kind] = data[4:length]
+        data = data[max((length + 3) & ~3, 4) :]
+    return found
+
+
+def _endpoint(text: str) -> str:
+    """An address as /proc writes it: words of 32 bit, hexadecimal, in the host's byte order."""
+    words = text.partition(":")[0]
+    packed = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
+    if packed.startswith(b"\0" * 10 + b"\xff\xff"):  # IPv4 through an IPv6 socket
+        packed = packed[12:]
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

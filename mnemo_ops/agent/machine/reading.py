@@ -188,6 +188,24 @@ class Reading:
         found = os.statvfs(self.path(where))
         return found.f_bavail * found.f_frsize
 
+    def space(self, path: str) -> Dict[str, int]:
+        """Size and use of the file system at a mount point, in Ansible's words; empty when it may not be asked."""
+        try:
+            found = os.statvfs(self.path(path))
+        except OSError:
+            return {}
+        return {
+            "size_total": found.f_frsize * found.f_blocks,
+            "size_available": found.f_frsize * found.f_bavail,
+            "block_size": found.f_bsize,
+            "block_total": found.f_blocks,
+            "block_available": found.f_bavail,
+            "block_used": found.f_blocks - found.f_bavail,
+            "inode_total": found.f_files,
+            "inode_available": found.f_favail,
+            "inode_used": found.f_files - found.f_favail,
+        }
+
     def free_inodes(self, path: str) -> Optional[int]:
         """Inodes left at ``path``'s nearest existing parent; ``None`` where the file system does not count them."""
         where = path

@@ -102,6 +102,7 @@ class Copy(Placed):
     :param backup: keep the old content beside it, ``NAME.PID.DATE@TIME~``.
     :param force: ``false``: only when nothing is there yet.
     :param remote_src: ``src`` is a file of the host.
+    :param decrypt: a ``src`` that ansible-vault encrypted arrives in clear.
     :param validate: command that must succeed on the new file (``%s``) before it takes its place.
     """
 
@@ -121,6 +122,7 @@ class Copy(Placed):
     src: Optional[str] = field(default=None, metadata={"file": "sha256"})
     content: Optional[Union[str, Dict[str, Any], List[Any]]] = None
     remote_src: bool = False
+    decrypt: bool = True
     sha256: Optional[str] = field(default=None, metadata={"internal": True})
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, field
-from typing import IO, Any, ClassVar, Dict, Mapping, Optional
+from typing import IO, Any, ClassVar, Dict, Literal, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.placing import as_state, text_of
@@ -23,6 +23,15 @@ class Template(Placed):
     :param group: group name or number.
     :param backup: keep the old content beside it, ``NAME.PID.DATE@TIME~``.
     :param force: ``false``: only when nothing is there yet.
+    :param trim_blocks: the newline after a block (``{% ... %}``) belongs to it.
+    :param lstrip_blocks: the blanks before a block belong to it.
+    :param newline_sequence: what ends the lines.
+    :param block_start_string: what stands for ``{%`` in this template.
+    :param block_end_string: for ``%}``.
+    :param variable_start_string: for ``{{``.
+    :param variable_end_string: for ``}}``.
+    :param comment_start_string: for ``{#``.
+    :param comment_end_string: for ``#}``.
     :param validate: command that must succeed on the new file (``%s``) before it takes its place.
     """
 
@@ -34,6 +43,15 @@ class Template(Placed):
 """
 
     src: str = field(default="", metadata={"template": "content"})
+    trim_blocks: bool = True
+    lstrip_blocks: bool = False
+    newline_sequence: Literal["\n", "\r", "\r\n"] = "\n"
+    block_start_string: str = "{%"
+    block_end_string: str = "%}"
+    variable_start_string: str = "{{"
+    variable_end_string: str = "}}"
+    comment_start_string: str = "{#"
+    comment_end_string: str = "#}"
     content: Optional[str] = field(default=None, metadata={"internal": True})
 
     def __post_init__(self) -> None:
