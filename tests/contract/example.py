@@ -18,6 +18,7 @@ class Example:
     """:param prepare: makes the world, and returns arguments that depend on it.
     :param deed: done each time: a second run changes again.
     :param tools: the programs the kind works with.
+    :param web: it asks the test's own web server.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Example:
     prepare: Callable[[World], dict[str, Any] | None] = lambda world: None
     deed: bool = False
     tools: tuple[str, ...] = field(default=())
+    web: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.name}"
