@@ -25,6 +25,10 @@ PROGRAMS = {
     "debconf": ("debconf-set-selections",),
     "kernel": ("sysctl", "modprobe", "hostnamectl", "timedatectl", "crontab", "locale-gen", "locale"),
     "looking": ("getent",),
+    "disks": (
+        *("mount", "umount", "blkid", "mkfs.ext4", "mkfs.xfs", "mkswap", "pvcreate"),
+        *("tune2fs", "xfs_info", "resize2fs", "xfs_growfs"),
+    ),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }

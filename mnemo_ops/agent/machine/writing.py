@@ -150,3 +150,8 @@ class Writing(Reading):
             shutil.rmtree(self.path(path))
         else:
             os.unlink(self.path(path))
+
+    def rmdir(self, path: str) -> None:
+        """Remove a directory that is empty; any other stays, with an error (rmdir(2))."""
+        self.writing()
+        os.rmdir(self.path(path))

@@ -1,0 +1,58 @@
+"""What is mounted where (proc_pid_mountinfo(5)) and what should be (fstab(5))."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, List
+
+from mnemo_ops.agent.machine import Machine
+
+FIELDS = ("src", "path", "fstype", "opts", "dump", "passno")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """``source``: the device or address; ``root``: which directory of it, ``/`` unless it is a bind mount."""
+
+    source: str
+    root: str
+    fstype: str
+
+
+def mounted(machine: Machine) -> Dict[str, Mounted]:
+    """Mount point -> what is on top there."""
+    found: Dict[str, Mounted] = {}
+    for line in (machine.read_text("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        fstype, source = fields[fields.index("-") + 1 :][:2]
+        found[_plain(fields[4])] = Mounted(_plain(source), _plain(fields[3]), fstype)
+    return found
+
+
+def _plain(text: str) -> str:
+    return _OCTAL.sub(lambda code: chr(int(code[1], 8)), text)
+
+
+def escaped(text: str) -> str:
+    """A field of fstab: what would end it is written in octal."""
+    for letter in "\\ &\t":
+        text = text.replace(letter, f"\\{ord(letter):03o}")
+    return text
+
+
+def fields(line: str) -> Dict[str, str]:
+    """A line of fstab; empty for comments and what is none."""
+    words: List[str] = line.partition("#")[0].split()
+    if not 4 <= len(words) <= 6:
+        return {}
+    return dict(zip(FIELDS, [_plain(word) for word in [*words, "0", "0"]]))
+
+
+def device(machine: Machine, source: str) -> str:
+    """The device file behind ``UUID=``, ``LABEL=``, ``PARTUUID=``, ``PARTLABEL=`` or a link; else as it was given."""
+    tag, _, value = source.partition("=")
+    if tag in ("UUID", "LABEL", "PARTUUID", "PARTLABEL"):
+        source = f"/dev/disk/by-{tag.lower()}/" + value.strip('"')
+    return machine.realpath(source) if source.startswith("/dev/") else source
