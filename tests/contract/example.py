@@ -33,7 +33,6 @@ class Example:
         return f"{self.kind}-{self.name}"
 
 
-ACCOUNTS = ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper")
 APT = ("apt-get",)
 SYSTEMD = ("systemctl",)
 DOCKER = ("docker",)

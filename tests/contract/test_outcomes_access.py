@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 from example import files
+from examples_accounts import ADA, BEN
 from running import run, task
 from world import World
 
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.resource import build
 
 
 @pytest.fixture
@@ -168,3 +171,46 @@ def test_gathering_facts_stays_cheap() -> None:
         gather(Machine())
         spent.append(time.process_time() - began)
     assert min(spent) < 0.01
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_comments_and_other_keys_stay_and_the_file_is_the_users(world: World) -> None:
+    world.write("home/old/.ssh/authorized_keys", f"# who\n{BEN} ben\n", 0o644)
+    assert run(task("authorized_key", user="old", key=ADA + " ada"), world.machine()).status == "changed"
+    assert world.read("home/old/.ssh/authorized_keys") == f"# who\n{BEN} ben\n{ADA} ada\n"
+    found = (world.root / "home/old/.ssh/authorized_keys").stat()
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o600, 1500, 1500)
+    assert (world.root / "home/old/.ssh").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_line_that_is_no_key_is_refused_before_anything_is_opened() -> None:
+    with pytest.raises(ValueError, match="no public key"):
+        build("authorized_key", {"user": "old", "key": f"{ADA}\nnonsense"})
+    with pytest.raises(ValueError, match=r"not about a\.example"):
+        build("known_hosts", {"name": "a.example", "key": "b.example " + ADA})
+
+
+def test_a_hashed_name_is_what_ssh_looks_for(world: World) -> None:
+    args = {"name": "a.example", "key": "a.example " + ADA, "path": "/srv/known", "hash_host": True}
+    assert run(task("known_hosts", **args), world.machine()).status == "changed"
+    assert "a.example" not in world.read("srv/known")
+    keygen = ["ssh-keygen", "-F", "a.example", "-f", str(world.root / "srv/known")]
+    assert ADA in subprocess.run(keygen, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_user_has_a_key_and_register_holds_it(world: World) -> None:
+    world.write("home/old/x", "")
+    found = seen(world, "user", name="old", generate_ssh_key=True, ssh_key_comment="me")
+    assert found["ssh_key_file"] == "/home/old/.ssh/id_rsa" and found["ssh_public_key"] == "ssh-rsa AAAA me"
+    assert (found["uid"], found["home"], found["shell"]) == (1500, "/home/old", "/bin/sh")
+    for name, mode in (("", 0o700), ("/id_rsa", 0o600), ("/id_rsa.pub", 0o644)):
+        stat = (world.root / f"home/old/.ssh{name}").stat()
+        assert (stat.st_mode & 0o777, stat.st_uid) == (mode, 1500)
+
+
+def test_a_home_moves_with_what_is_in_it(world: World) -> None:
+    world.write("home/old/x", "kept")
+    assert run(task("user", name="old", home="/srv/old", move_home=True), world.machine()).status == "changed"
+    assert world.read("srv/old/x") == "kept" and not (world.root / "home/old").exists()

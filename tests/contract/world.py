@@ -18,8 +18,22 @@ from typing import IO, Any
 from mnemo_ops.agent.machine import Machine
 
 MODELS = Path(__file__).parent / "models"
+ACCOUNTS = (
+    "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper", "chage",
+)  # fmt: skip
 PROGRAMS = {
-    "accounts": ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper"),
+    "accounts": (
+        "useradd",
+        "usermod",
+        "userdel",
+        "groupadd",
+        "groupmod",
+        "groupdel",
+        "chpasswd",
+        "mkhomedir_helper",
+        "chage",
+    ),
+    "ssh_keygen": ("ssh-keygen",),
     "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg", "dpkg-deb"),
     "rpms": ("dnf", "rpm"),
     "debconf": ("debconf-set-selections",),

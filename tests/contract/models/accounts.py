@@ -55,7 +55,10 @@ class Accounts:
 
 def main(root: str, argv: list[str]) -> None:
     tool = os.path.basename(argv[0])
-    found, rest = options(argv[1:], set() if tool == "userdel" else {"-u", "-g", "-G", "-c", "-d", "-s"})
+    valued = {"-u", "-g", "-G", "-c", "-d", "-s", "-e", "-k", "-K", "-M", "-m", "-W", "-I"}
+    if tool in ("useradd", "usermod"):  # -m is a flag there: make, or move, the home
+        valued -= {"-m", "-M"}
+    found, rest = options(argv[1:], set() if tool in ("userdel", "groupdel", "chpasswd") else valued)
     accounts = Accounts(root)
     if tool == "chpasswd":
         assert "-e" in found
@@ -64,6 +67,11 @@ def main(root: str, argv: list[str]) -> None:
             if name not in accounts.rows["shadow"]:
                 fail(f"user '{name}' does not exist")
             accounts.rows["shadow"][name][1] = hashed
+    elif tool == "chage":
+        row = accounts.rows["shadow"].get(rest[0]) or fail(f"user '{rest[0]}' does not exist")
+        for option, place in (("-m", 3), ("-M", 4), ("-W", 5), ("-I", 6)):
+            value = found.get(option, [row[place]])[0]
+            row[place] = "" if value == "-1" else value
     elif tool == "mkhomedir_helper":
         home(accounts, rest[0])
     else:
@@ -75,7 +83,7 @@ def groupadd(accounts: Accounts, name: str, found: dict[str, list[str]]) -> None
     if name in accounts.rows["group"]:
         fail(f"group '{name}' already exists", 9)
     number = found.get("-g", [accounts.free("group", "-r" in found)])[0]
-    if any(row[2] == number for row in accounts.rows["group"].values()):
+    if any(row[2] == number for row in accounts.rows["group"].values()) and "-o" not in found:
         fail(f"GID '{number}' already exists", 4)
     accounts.rows["group"][name] = [name, "x", number, ""]
 
@@ -107,6 +115,7 @@ def useradd(accounts: Accounts, name: str, found: dict[str, list[str]]) -> None:
     row = [name, "x", uid, gid, found.get("-c", [""])[0], where, found.get("-s", ["/bin/sh"])[0]]
     accounts.rows["passwd"][name] = row
     accounts.rows["shadow"][name] = [name, "!", "20000", "0", "99999", "7", "", "", ""]
+    accounts.rows["shadow"][name][7] = days(found.get("-e", [""])[0])
     accounts.join(name, found.get("-G", [""])[0], append=False)
     if "-m" in found:
         home(accounts, name)
@@ -114,12 +123,32 @@ def useradd(accounts: Accounts, name: str, found: dict[str, list[str]]) -> None:
 
 def usermod(accounts: Accounts, name: str, found: dict[str, list[str]]) -> None:
     row = accounts.rows["passwd"].get(name) or fail(f"user '{name}' does not exist", 6)
+    old = row[5]
     for option, place in (("-u", 2), ("-c", 4), ("-d", 5), ("-s", 6)):
         row[place] = found.get(option, [row[place]])[0]
     if "-g" in found:
         row[3] = accounts.gid(found["-g"][0])
     if "-G" in found:
         accounts.join(name, found["-G"][0], append="-a" in found)
+    shadow = accounts.rows["shadow"][name]
+    if "-e" in found:
+        shadow[7] = days(found["-e"][0])
+    if "-L" in found and not shadow[1].startswith("!"):
+        shadow[1] = "!" + shadow[1]
+    if "-U" in found:
+        shadow[1] = shadow[1][1:] if len(shadow[1].rstrip("!")) > 1 else fail("unlocking would leave no password", 1)
+    if "-m" in found and old != row[5]:
+        os.rename(accounts.root + old, accounts.root + row[5])
+
+
+def days(date: str) -> str:
+    """A date as shadow(5) counts it."""
+    if not date:
+        return ""
+    import calendar
+
+    year, month, day = (int(part) for part in date.split("-"))
+    return str(calendar.timegm((year, month, day, 0, 0, 0)) // 86400)
 
 
 def userdel(accounts: Accounts, name: str, found: dict[str, list[str]]) -> None:
