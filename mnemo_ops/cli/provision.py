@@ -31,7 +31,8 @@ def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "") -> Iterator[
     from mnemo_ops.plays import Plays
     from mnemo_ops.runner import Options
 
-    options = Options(run.check, _names(tags), _names(skip_tags), start_at)
+    style = run.report.style
+    options = Options(run.check, _names(tags), _names(skip_tags), start_at, int(style.verbose), style.diff)
     inventory = run.inventory()
     with run.fleet(actions=False) as fleet:
         yield Plays(fleet, run.report, inventory, run.limit, run.vars, options)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnemo_ops import inventory, playbook
+from mnemo_ops import inventory, playbook, plays
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.ansible_words import FACTS
 from mnemo_ops.errors import MnemoError, UsageError
-from mnemo_ops.model import entries
+from mnemo_ops.mnemosyne import layout
+from mnemo_ops.model import Host, entries
 
 Write = Callable[[str, str], Path]
 
@@ -376,3 +377,14 @@ more:
     below:
       hosts: {other: {ansible_connection: local}}
 """
+
+
+SHIPPED = sorted(path.name for path in plays.shipped("").glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_our_own_playbooks_load(name: str) -> None:
+    host = Host("old", "192.0.2.1", vars={"inventory_hostname": "old"})
+    assert len(SHIPPED) > 3
+    for play in playbook.load(plays.shipped(name)).plays:
+        playbook.check_variables(play, {**host.vars, **layout.words(host), "stack_owner": 1000})

@@ -1,0 +1,166 @@
+"""Several hosts in one play: one after the other, one for all, all together; over real agents on this machine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnemo_ops import inventory
+from mnemo_ops.errors import MnemoError
+from mnemo_ops.fleet import fleet
+from mnemo_ops.plays import Plays
+from mnemo_ops.report import Report, Style
+
+Run = Callable[..., "Seen"]
+
+
+class Seen:
+    """What a playbook left and said."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.out = io.StringIO()
+        self.error: MnemoError | None = None
+
+    def read(self, name: str) -> str:
+        return (self.home / name).read_text()
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.home.iterdir() if not path.suffix}
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    hosts = {name: {"ansible_connection": "local"} for name in ("a", "b", "c", "d")}
+
+    def run(text: str, **more: Any) -> Seen:
+        (tmp_path / "site.yml").write_text(text.replace("HOME", str(tmp_path / "out")))
+        (tmp_path / "hosts.yml").write_text(f"all: {{hosts: {hosts}}}\n")
+        (tmp_path / "out").mkdir(exist_ok=True)
+        seen = Seen(tmp_path / "out")
+        report = Report("play", Style(), seen.out, seen.out)
+        with fleet(report, actions=False) as many:
+            try:
+                Plays(many, report, inventory.load(tmp_path / "hosts.yml"), **more).run(tmp_path / "site.yml")
+            except MnemoError as error:
+                seen.error = error
+        return seen
+
+    return run
+
+
+def test_serial(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  serial: [1, "50%"]
+  tasks:
+    - shell: echo {{ inventory_hostname }} {{ ansible_play_batch | length }} >> HOME/order
+""")
+    assert seen.error is None
+    lines = seen.read("order").splitlines()
+    assert lines[0] == "a 1" and set(lines[1:3]) == {"b 2", "c 2"} and lines[3] == "d 1"
+
+
+def test_a_batch_that_fails_ends_the_play(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  serial: 1
+  tasks:
+    - command: touch HOME/{{ inventory_hostname }}
+    - fail: {msg: "enough"}
+      when: inventory_hostname == 'b'
+""")
+    assert seen.error is not None and seen.error.exit_code == 6
+    assert seen.names() == {"a", "b"}
+
+
+def test_once_for_all(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  tasks:
+    - shell: "echo {{ inventory_hostname }} | tee -a HOME/once"
+      run_once: true
+      register: first
+    - copy: {dest: "HOME/{{ inventory_hostname }}", content: "{{ first.stdout }}"}
+""")
+    assert seen.error is None
+    assert seen.read("once") == "a\n"
+    assert [seen.read(name) for name in "abcd"] == ["a"] * 4
+
+
+def test_once_for_all_and_it_fails(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  tasks:
+    - command: "false"
+      run_once: true
+    - command: touch HOME/{{ inventory_hostname }}
+""")
+    assert seen.error is not None and seen.names() == set()
+
+
+def test_any_error_is_fatal_for_all(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  any_errors_fatal: true
+  tasks:
+    - shell: "[ {{ inventory_hostname }} != a ]"
+    - shell: sleep 1
+    - command: touch HOME/{{ inventory_hostname }}
+      when: ansible_facts.hostname is defined
+- hosts: all
+  tasks: [{command: "touch HOME/second"}]
+""")
+    assert seen.error is not None and seen.names() == set()
+
+
+def test_others_go_on_without_the_one_that_failed(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  tasks:
+    - {fail: , when: inventory_hostname == 'c'}
+    - command: touch HOME/{{ inventory_hostname }}
+- hosts: all
+  tasks: [{command: "touch HOME/{{ inventory_hostname }}2"}]
+""")
+    assert seen.error is not None
+    assert seen.names() == {"a", "b", "d", "a2", "b2", "d2"}
+
+
+def test_what_is_known_of_the_others(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  tasks: [{set_fact: {mine: "of {{ inventory_hostname }}"}}]
+- hosts: a
+  tasks:
+    - copy:
+        dest: HOME/known
+        content: "{{ groups.all | map('extract', hostvars, 'mine') | join(', ') }} {{ hostvars.b.inventory_hostname }}"
+""")
+    assert seen.error is None, seen.error
+    assert seen.read("known") == "of a, of b, of c, of d b"
+
+
+def test_the_end_of_a_play(play: Run) -> None:
+    seen = play("""
+- hosts: a
+  tasks:
+    - command: touch HOME/one
+    - meta: end_play
+    - command: touch HOME/never
+- hosts: a
+  tasks: [{command: "touch HOME/two"}]
+""")
+    assert seen.error is None and seen.names() == {"one", "two"}
+
+
+def test_a_tag_nobody_has(play: Run) -> None:
+    from mnemo_ops.runner import Options
+
+    seen = play("- {hosts: all, tasks: [{command: ls, tags: web}]}\n", options=Options(tags=frozenset({"wbe"})))
+    assert seen.error is not None and seen.error.hint == "did you mean 'web'?"
