@@ -79,7 +79,8 @@ class _Variables:
         if not given:
             return None
         value = self._values[given]
-        value = value.reveal() if isinstance(value, Vaulted) else value
+        if isinstance(value, Vaulted):
+            return value.reveal()
         if isinstance(value, str) and "{" in value:
             from mnemo_ops.template import Scope, render  # most inventories need no Jinja
 

@@ -87,6 +87,7 @@ class Source:
     label: str
     said: str
     read: Callable[[], bytes] = field(repr=False)
+    again: Optional[Callable[[], bytes]] = None  # asks once more, before something is encrypted with a typing error
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,13 @@ class Keyring:
         self._passwords: dict[int, bytes] = {}
         self._texts: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._proved: set[int] = set()  # passwords that have opened something
 
     def _password(self, number: int) -> bytes:
         with self._lock:  # hosts run side by side; nobody wants to be asked twice
             if number not in self._passwords:
                 self._passwords[number] = self.sources[number].read()
+                self.learn([self._passwords[number].decode(errors="replace")])
             return self._passwords[number]
 
     def open(self, text: str, where: str = "") -> Opened:
@@ -129,6 +132,7 @@ class Keyring:
             for number in sorted(range(len(self.sources)), key=lambda one: self.sources[one].label != label):
                 data = decrypt(text, self._password(number))
                 if data is not None:
+                    self._proved.add(number)
                     return Opened(data, self.sources[number].label)
         except VaultError as problem:
             problem.where = problem.where or where
@@ -153,7 +157,10 @@ class Keyring:
         if not numbers:
             hint = "pass --vault-password-file, or --vault-id label@source"
             raise VaultError(f"there is no vault password{f' of the id {label!r}' if label else ''}", hint=hint)
-        return encrypt(data, self._password(numbers[0]), self.sources[numbers[0]].label)
+        number, source = numbers[0], self.sources[numbers[0]]
+        if source.again and number not in self._proved and source.again() != self._password(number):
+            raise VaultError("the two passwords differ")
+        return encrypt(data, self._password(number), source.label)
 
 
 # The one thing of a process that is not passed on: a YAML file, a template or a file to copy may turn out to be

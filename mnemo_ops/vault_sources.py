@@ -44,7 +44,9 @@ def sources(
 
 def _source(label: str, place: str) -> Source:
     if place in ("prompt", "prompt_ask_vault_pass"):
-        return Source(label, "the prompt", functools.partial(_asked, label))
+        return Source(
+            label, "the prompt", functools.partial(_asked, label), functools.partial(_asked, f"{label}, once more")
+        )
     if place == "-":
         return Source(label, "stdin", lambda: _checked(sys.stdin.buffer.read(), "stdin"))
     return Source(label, place, functools.partial(_read, Path(place).expanduser(), label))

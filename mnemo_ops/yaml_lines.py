@@ -215,7 +215,7 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
     """As :func:`load`, for text already read from ``file``."""
     loader: Optional[_Loader] = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(str(text))
         loader.file, loader.error = file, error
         data = loader.get_single_data()
         if isinstance(text, Plaintext):

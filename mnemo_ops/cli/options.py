@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -34,8 +34,12 @@ COMMON: dict[str, tuple[Any, str]] = {
     "yes": (False, "do not ask"),
     "vars": ([], "k=v, repeatable; the strongest precedence"),
     "exit_drift": (False, "with --check: exit 9 when something would change"),
+    "vault_password_file": ([], "file with a vault password, a program that prints it, or - for stdin; repeatable"),
+    "vault_id": ([], "label@source, source as above or prompt; repeatable"),
+    "ask_vault_pass": (False, "ask for a vault password"),
     "verbose": (False, "also what is already right; a traceback for a bug"),
 }
+VAULT = ("vault_password_file", "vault_id", "ask_vault_pass")
 SHORT = {"inventory": "i", "verbose": "v"}
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its thread prints a traceback beside our error
@@ -150,6 +154,8 @@ def command(
     :param only: the common options it takes.
     """
 
+    only = (*only, *(key for key in VAULT if "inventory" in only and key not in only))  # it may be encrypted
+
     def wrap(body: Callable[..., None]) -> Command:
         own = list(inspect.signature(body).parameters.values())[1:]
 
@@ -166,7 +172,7 @@ def command(
         task.__name__ = body.__name__
         task.__module__ = body.__module__
         texts = {**{key: COMMON[key][1] for key in only}, **(help or {})}
-        repeated = [*iterable, *(["vars"] if "vars" in only else [])]
+        repeated = [*iterable, *(key for key in only if COMMON[key][0] == [])]
         # invoke takes a word for a parameter only when that has no default, and then asks for it itself
         positional = [each.name for each in own if each.default is inspect.Parameter.empty]
         return Command(
@@ -190,7 +196,9 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
                 raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
         words = {key: value for text in given.pop("vars", []) for key, value in [_pair(text)]}
         run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False), words)
-        body(run, **given)
+        vaults = [given.pop(key, COMMON[key][0]) for key in VAULT]
+        with _vaults(report, *vaults):
+            body(run, **given)
     except MnemoError as error:
         return report.finish(error)
     except KeyboardInterrupt:
@@ -205,6 +213,14 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
         bug = MnemoError(f"a bug: {type(error).__name__}: {error}", where=where, hint="--verbose shows the traceback")
         return report.finish(bug)
     return report.finish()
+
+
+def _vaults(report: Report, files: Sequence[str], ids: Sequence[str], ask: bool) -> AbstractContextManager[Any]:
+    """The vault passwords of the command; what they open is masked."""
+    from mnemo_ops.vault import Keyring, unlocked
+    from mnemo_ops.vault_sources import sources
+
+    return unlocked(Keyring(tuple(sources(files, ids, ask)), report.mask.learn))
 
 
 def _pair(text: str) -> tuple[str, Any]:

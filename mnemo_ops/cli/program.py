@@ -11,7 +11,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import hosts, lab, provision, stack
+from mnemo_ops.cli import hosts, lab, provision, secrets, stack
 from mnemo_ops.errors import UsageError
 
 
@@ -24,6 +24,8 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_collection(_collection("backup", [stack.backup_list], default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
+    vault = [secrets.encrypt, secrets.encrypt_string, secrets.decrypt, secrets.edit, secrets.view, secrets.rekey]
+    root.add_collection(_collection("secrets", [*vault, secrets.check]))
     root.add_collection(_collection("lab", [lab.up, lab.down, lab.status, lab.ssh]))
     return root
 

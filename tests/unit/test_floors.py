@@ -48,6 +48,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "template_uses",
         "undefined",
         "vault",
+        "vault_files",
         "vault_sources",
         "yaml_lines",
     ),
