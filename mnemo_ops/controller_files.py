@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,25 +48,28 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
     (source,) = sources
     name = str(args[source.name])
     if source.source == "template":
-        options = file_options(args)
-        text = render_file(find(name, scope.templates), scope, options)
-        yield Prepared(kind, {**_without(args, *FILE_OPTIONS), source.fills: text})
+        path = find(name, scope.templates)
+        text = render_file(path, scope, file_options(args))
+        yield Prepared(kind, _preserved({**_without(args, *FILE_OPTIONS), source.fills: text}, path))
         return
     path = find(name, scope.files)
     if path.is_dir():
         yield from _spread(args, name, path, where)
     else:
-        yield _file(kind, args, source, path)
+        yield _file(kind, args, source, path, where)
 
 
-def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path) -> Prepared:
+def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path, where: str = "") -> Prepared:
     secret = _decrypted(path) if schema.truth(args.get("decrypt", True)) else None
-    args = _without(args, "decrypt")
+    args = _preserved(_without(args, "decrypt", "local_follow", "directory_mode"), path)
+    wanted = str(args.pop("checksum", None) or "").lower() if kind == "copy" else ""
+    if wanted and hashlib.sha1(path.read_bytes() if secret is None else secret).hexdigest() != wanted:
+        raise PlaybookError(f"{shown(path)} does not have the checksum {wanted}", where=where)
     if secret is not None:  # never offered as a path: the file on disk is the encrypted one
         digest = hashlib.sha256(secret).hexdigest()
         return Prepared(kind, {**args, source.fills: digest}, files={digest: secret})
     # without src the host cannot add its name to a dest that is a directory, so only where the names agree
-    if posixpath.basename(str(args.get("dest", ""))) == path.name and path.stat().st_size <= SMALL:
+    if kind == "copy" and posixpath.basename(str(args.get("dest", ""))) == path.name and path.stat().st_size <= SMALL:
         try:
             text = path.read_bytes().decode()
             return Prepared(kind, {**_without(args, source.name), "content": text})
@@ -74,6 +78,13 @@ def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path) 
     found = path.stat()
     digest = sha256(path, found.st_mtime_ns, found.st_size)
     return Prepared(kind, {**args, source.fills: digest}, files={digest: path})
+
+
+def _preserved(args: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """``mode: preserve`` as the permission bits of the controller's file."""
+    if args.get("mode") != "preserve":
+        return dict(args)
+    return {**args, "mode": f"{stat.S_IMODE(path.stat().st_mode):04o}"}
 
 
 def _decrypted(path: Path) -> Optional[bytes]:
@@ -106,14 +117,19 @@ def _spread(args: Mapping[str, Any], name: str, path: Path, where: str) -> Itera
         raise PlaybookError("copy needs the argument 'dest'", where=where)
     base = args["dest"] if name.endswith("/") else posixpath.join(args["dest"], path.name)
     owner = {key: args[key] for key in ("owner", "group") if key in args}
-    mode = {"mode": args["directory_mode"]} if "directory_mode" in args else {}
+    new = {"new_mode": args["directory_mode"]} if "directory_mode" in args else {}
+    follow = schema.truth(args.get("local_follow", True))
     source = schema.fields_of("copy")["src"]
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, followlinks=follow):
         folders.sort()
         below = Path(folder).relative_to(path).as_posix()
         target = posixpath.normpath(posixpath.join(base, below))
-        yield Prepared("file", {"path": target, "state": "directory", **owner, **mode}, label=below)
-        for file in sorted(files):
-            one = {**_without(args, "directory_mode"), "src": file, "dest": posixpath.join(target, file)}
-            done = _file("copy", one, source, Path(folder) / file)
-            yield Prepared("copy", done.args, posixpath.normpath(posixpath.join(below, file)), done.files)
+        yield Prepared("file", {"path": target, "state": "directory", **owner, **new}, label=below)
+        for entry in sorted(Path(folder) / name for name in [*files, *folders]):
+            label, dest = posixpath.normpath(posixpath.join(below, entry.name)), posixpath.join(target, entry.name)
+            if entry.is_symlink() and not follow:
+                link = {"path": dest, "state": "link", "src": str(entry.readlink()), "force": True, "follow": False}
+                yield Prepared("file", {**link, **owner}, label)
+            elif not entry.is_dir():
+                done = _file("copy", {**args, "src": entry.name, "dest": dest}, source, entry)
+                yield Prepared("copy", done.args, label, done.files)

@@ -240,7 +240,10 @@ def _evaluate_text(text: str, scope: Scope) -> Any:
 
 def file_options(args: Mapping[str, Any]) -> dict[str, Any]:
     """Those of :data:`FILE_OPTIONS` that arguments hold and that are known."""
-    return {name: args[name] for name in FILE_OPTIONS if name in args and not is_template(args[name])}
+    found = {name: args[name] for name in FILE_OPTIONS if name in args and not is_template(args[name])}
+    if "newline_sequence" in found:  # '\\n' in single quotes is meant, too
+        found["newline_sequence"] = found["newline_sequence"].replace("\\n", "\n").replace("\\r", "\r")
+    return found
 
 
 def parsed_file(path: Path, options: Mapping[str, Any]) -> nodes.Template:

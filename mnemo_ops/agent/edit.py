@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Pattern
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
-from mnemo_ops.agent.placing import Placing, checked_validate
+from mnemo_ops.agent.placing import Placing, at_home, checked_validate
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused
@@ -68,6 +68,9 @@ class Edit(Resource):
         return ABSENT if observed is None and not text else {"content": text, **permission}
 
     def observe(self, machine: Machine) -> State:
+        return at_home(self, machine, "path")._observe(machine)
+
+    def _observe(self, machine: Machine) -> State:
         stat = machine.stat(self.path, follow=True)
         if stat is None:
             if self.create or self.removes:
@@ -80,6 +83,9 @@ class Edit(Resource):
         return {**seen, **self._permission.observed(machine, stat)}
 
     def apply(self, machine: Machine, change: Change) -> State:
+        return at_home(self, machine, "path")._apply(machine, change)
+
+    def _apply(self, machine: Machine, change: Change) -> State:
         before, after = ((state or {}).get("content") for state in (change.before, change.after))
         done: Dict[str, Any] = {"msg": "ownership, perms or SE linux context changed"}
         if before != after and after is not None:

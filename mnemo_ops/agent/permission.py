@@ -55,17 +55,17 @@ class Permission:
     def differs(self, machine: Machine, stat: FileStat) -> bool:
         return self.observed(machine, stat) != self.desired()
 
-    def apply(self, machine: Machine, path: str) -> None:
-        """Change what differs on ``path`` (a link: what it points to)."""
-        path = machine.realpath(path)
-        stat = machine.stat(path, follow=True)
+    def apply(self, machine: Machine, path: str, follow: bool = True) -> None:
+        """Change what differs on ``path``; of a link that is not followed only the owner: its mode means nothing."""
+        path = machine.realpath(path) if follow else path
+        stat = machine.stat(path, follow)
         if stat is None:
             return
         mode, uid, gid = self.resolved(machine, stat.mode, stat.kind == "directory")
         if (uid is not None and uid != stat.uid) or (gid is not None and gid != stat.gid):
             machine.chown(path, -1 if uid is None else uid, -1 if gid is None else gid)
-            stat = machine.stat(path, follow=True) or stat  # a change of owner drops setuid bits
-        if mode is not None and mode != stat.mode:
+            stat = machine.stat(path, follow) or stat  # a change of owner drops setuid bits
+        if mode is not None and mode != stat.mode and stat.kind != "link":
             machine.chmod(path, mode)
 
 

@@ -6,11 +6,12 @@ import hashlib
 import posixpath
 import shlex
 import time
-from dataclasses import dataclass
-from typing import IO, Any, Callable, Dict, Optional
+from dataclasses import dataclass, replace
+from typing import IO, Any, Callable, Dict, Optional, TypeVar
 
 from mnemo_ops.agent.machine import FileStat, Machine
 from mnemo_ops.agent.permission import Permission
+from mnemo_ops.agent.resource import Resource
 
 SHOWN = 64 * 1024  # bytes; larger contents are compared and reported by their sha256
 NEW_MODE = 0o644  # of a new file whose mode nobody declared: root's umask, as with Ansible
@@ -89,8 +90,19 @@ def as_state(data: bytes) -> Dict[str, Any]:
 
 
 def text_of(machine: Machine, path: str) -> Dict[str, Any]:
-    """The content of a file of the host, as :func:`as_state` writes it."""
+    """The content of a file of the host, as :func:`as_state` writes it, and its SHA1 as ``checksum``."""
     data = machine.read(path, SHOWN + 1) or b""
     if len(data) > SHOWN:
-        return {"content": f"sha256:{machine.sha256(path)}"}
-    return as_state(data)
+        sha256, sha1 = machine.digests(path, ("sha256", "sha1")) or ("", "")
+        return {"content": f"sha256:{sha256}", "checksum": sha1}
+    return {**as_state(data), "checksum": hashlib.sha1(data).hexdigest()}
+
+
+R = TypeVar("R", bound=Resource)
+
+
+def at_home(resource: R, machine: Machine, *names: str) -> R:
+    """The same resource with ``~`` in these arguments replaced by the home directory."""
+    given = {name: getattr(resource, name) for name in names}
+    found = {name: machine.expanded(path) for name, path in given.items() if path and path.startswith("~")}
+    return replace(resource, **found) if found else resource  # type: ignore[type-var]

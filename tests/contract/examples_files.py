@@ -67,4 +67,36 @@ EXAMPLES: tuple[Example, ...] = (
         files(env="A=0\n"),
     ),
     Example("into-directory", "template", {"src": "t/env.j2", "content": "A=1\n", "dest": "/srv/new/"}),
+    Example(
+        "tree-on-host",
+        "copy",
+        {"src": "/srv/d", "dest": "/srv/new", "remote_src": True, "mode": "0640", "directory_mode": "0750"},
+        files(d__x="1", d__e__y="2"),
+    ),
+    Example(
+        "content-on-host",
+        "copy",
+        {"src": "/srv/d/", "dest": "/srv/e", "remote_src": True, "owner": 1234},
+        files(d__x="1", d__e__y="2", e__x="old", e__own="3"),
+    ),
+    Example(
+        "preserved", "copy", {"src": "/srv/a", "dest": "/srv/b", "remote_src": True, "mode": "preserve"}, files(a="1")
+    ),
+    Example("through-a-link", "copy", {"content": "new", "dest": "/srv/link", "follow": True}, links(link="target")),
+    Example("link-owner", "file", {"path": "/srv/link", "follow": False, "owner": 77}, links(link="target")),
+    Example(
+        "time",
+        "file",
+        {"path": "/srv/x", "state": "file", "modification_time": "202001020304.05", "access_time": "preserve"},
+        files(x="1"),
+    ),
+    Example(
+        "directory-time",
+        "file",
+        {"path": "/srv/d", "state": "directory", "modification_time": "2020", "modification_time_format": "%Y"},
+    ),
+    Example("now", "file", {"path": "/srv/x", "modification_time": "now"}, files(x="1"), deed=True),
+    Example(
+        "encoded", "template", {"src": "x.j2", "content": "grüße\n", "dest": "/srv/x", "output_encoding": "latin-1"}
+    ),
 )

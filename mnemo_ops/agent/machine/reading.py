@@ -10,7 +10,7 @@ import shutil
 import stat as statmod
 import struct
 from dataclasses import dataclass
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -112,15 +112,23 @@ class Reading:
 
     def digest(self, path: str, algorithm: str, tick: Callable[[int], None] = lambda count: None) -> Optional[str]:
         """As :meth:`sha256` with another algorithm of :mod:`hashlib`."""
-        digest = hashlib.new(algorithm)
+        found = self.digests(path, (algorithm,), tick)
+        return found[0] if found else None
+
+    def digests(
+        self, path: str, algorithms: Sequence[str], tick: Callable[[int], None] = lambda count: None
+    ) -> Optional[List[str]]:
+        """Several digests of a file, which is read once."""
+        found = [hashlib.new(algorithm) for algorithm in algorithms]
         try:
             with open(self.path(path), "rb") as file:
                 for chunk in iter(lambda: file.read(CHUNK), b""):
-                    digest.update(chunk)
+                    for digest in found:
+                        digest.update(chunk)
                     tick(len(chunk))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return digest.hexdigest()
+        return [digest.hexdigest() for digest in found]
 
     def expanded(self, path: str) -> str:
         """``~`` and ``~name`` at the start of a path as the home directory of this user or that one."""

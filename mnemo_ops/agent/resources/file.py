@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Union
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission
+from mnemo_ops.agent.permission import Owner, Permission, described
+from mnemo_ops.agent.placing import at_home
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused
@@ -18,7 +20,7 @@ from mnemo_ops.errors import NotYet, Refused
 class File(Resource):
     """A path on the host: what it is, and who may do what with it.
 
-    :param path: absolute path; links are followed, except for ``link`` and ``absent``.
+    :param path: absolute path; links are followed, except for ``link`` and ``absent``, and unless ``follow`` says no.
     :param state: ``directory`` (made with its parents), ``file`` (must exist), ``link``, ``hard``, ``touch`` (made
         empty, times set to now) or ``absent`` (removed, with its content). Default: what is there, permissions only.
     :param mode: permission bits, ``"0644"`` or ``u=rw,g=r,o=``.
@@ -27,8 +29,11 @@ class File(Resource):
     :param recurse: give the same permissions to everything below the directory.
     :param src: what a link points to; relative to the directory of ``path``.
     :param force: make a link to what does not exist (yet), or in place of a file or an empty directory.
-    :param access_time: ``preserve`` keeps it when ``touch`` meets an existing file.
-    :param modification_time: ``preserve`` keeps it when ``touch`` meets an existing file.
+    :param follow: ``false``: a link itself is meant, not what it points to.
+    :param access_time: ``now``, ``preserve`` or a time; default ``now`` for ``touch``, else ``preserve``.
+    :param access_time_format: how a time is written (strptime(3)).
+    :param modification_time: ``now``, ``preserve`` or a time; default ``now`` for ``touch``, else ``preserve``.
+    :param modification_time_format: how a time is written (strptime(3)).
     """
 
     kind: ClassVar[str] = "file"
@@ -48,8 +53,12 @@ class File(Resource):
     recurse: bool = False
     src: Optional[str] = None
     force: bool = False
-    access_time: Literal["now", "preserve"] = "now"
-    modification_time: Literal["now", "preserve"] = "now"
+    follow: bool = True
+    access_time: Optional[str] = None
+    access_time_format: str = "%Y%m%d%H%M.%S"
+    modification_time: Optional[str] = None
+    modification_time_format: str = "%Y%m%d%H%M.%S"
+    new_mode: Mode = field(default=None, metadata={"internal": True})  # of a directory that is made, and no other
 
     def __post_init__(self) -> None:
         if (self.src is not None) != (self.state in ("link", "hard")):
@@ -57,14 +66,28 @@ class File(Resource):
         if self.recurse and self.state not in (None, "directory"):
             raise ValueError("recurse goes with state directory")
         self._permission.desired()
+        if any(isinstance(time, float) for time in self._times().values()) and self.state in ("link", "hard", "absent"):
+            raise ValueError(f"a time does not go with state {self.state}")
 
     @property
     def _permission(self) -> Permission:
         return Permission(self.owner, self.group, self.mode)
 
+    def _times(self) -> Dict[str, Union[float, str]]:
+        """What the times should be: seconds since the epoch, ``now`` or ``preserve``. :raises ValueError: no time."""
+        usual = "now" if self.state == "touch" else "preserve"
+        found: Dict[str, Union[float, str]] = {}
+        for key, given, form in (
+            ("atime", self.access_time, self.access_time_format),
+            ("mtime", self.modification_time, self.modification_time_format),
+        ):
+            word = given or usual
+            found[key] = word if word in ("now", "preserve") else time.mktime(time.strptime(word, form))
+        return found
+
     @property
     def _touches(self) -> bool:
-        return self.state == "touch" and "now" in (self.access_time, self.modification_time)
+        return "now" in self._times().values()
 
     def desired(self) -> State:
         permission = self._permission.desired()
@@ -72,27 +95,48 @@ class File(Resource):
             return ABSENT
         if self.state in ("link", "hard"):
             return {"kind": self.state, "target": self.src, **permission}
+        times = {key: value for key, value in self._times().items() if isinstance(value, float)}
+        touched = {"touched": "now"} if self._touches else {}
         if self.state == "directory" or self.recurse:
             below = {"differing_below": 0} if self.recurse and permission else {}
-            return {"kind": "directory", **permission, **below}
+            return {"kind": "directory", **permission, **times, **touched, **below}
         if self.state == "file":
-            return {"kind": "file", **permission}
-        return {"exists": True, **permission, **({"touched": "now"} if self._touches else {})}
+            return {"kind": "file", **permission, **times, **touched}
+        return {"exists": True, **permission, **times, **touched}
+
+    def target(self, observed: State) -> State:
+        desired = self.desired()
+        if desired is not None and observed is not None and observed.get("state") == "link" and not self.follow:
+            desired.pop("mode", None)  # a link's own mode means nothing
+        return desired
 
     def observe(self, machine: Machine) -> State:
+        return at_home(self, machine, "path", "src")._observe(machine)
+
+    def _observe(self, machine: Machine) -> State:
         if self.state == "absent":
             stat = machine.stat(self.path)
-            return None if stat is None else {"kind": stat.kind}
+            return None if stat is None else {"kind": stat.kind, "path": self.path}
         if self.state in ("link", "hard"):
             return self._observe_link(machine)
-        stat = machine.stat(self.path, follow=True)
+        stat = machine.stat(self.path, self.follow)
         if stat is None:
             if self.state in (None, "file") and not self.recurse:
                 raise NotYet(f"{self.path} does not exist", hint="state: touch or directory, or copy, would make it")
             return ABSENT
-        if self.state in ("file", "directory") and stat.kind != self.state:
+        if (
+            self.state in ("file", "directory")
+            and stat.kind != self.state
+            and (self.state, stat.kind) != ("file", "link")
+        ):
             raise Refused(f"{self.path} exists and is not a {self.state}", hint="move it away first")
-        found: Dict[str, Any] = {"exists": True, "kind": stat.kind, **self._permission.observed(machine, stat)}
+        found: Dict[str, Any] = {"exists": True, "kind": stat.kind, "path": self.path, **described(machine, stat)}
+        found.update(self._permission.observed(machine, stat))
+        if stat.kind == "link":
+            found["kind"] = self.state or "link"
+        inode = machine.inode(self.path, self.follow)
+        if inode is not None:
+            found.update(atime=inode.st_atime, mtime=inode.st_mtime)
         if self.recurse:
             found["differing_below"] = sum(1 for _ in self._differing(machine))
         return found
@@ -115,6 +159,9 @@ class File(Resource):
             raise Refused(f"{self.path} is a directory; it is not replaced by a link", hint="move it away first")
         elif not self.force:
             raise Refused(f"{self.path} is a file; it is not replaced by a link", hint="force: true replaces it")
+        found.update(dest=self.path, src=self.src, **{key: described(machine, stat)[key] for key in ("uid", "gid")})
+        if not self.follow:
+            return {**found, **Permission(self.owner, self.group, None).observed(machine, stat)}
         return {**found, **(self._permission.observed(machine, aim) if aim else self._permission.desired())}
 
     def _differing(self, machine: Machine) -> Iterator[str]:
@@ -124,6 +171,9 @@ class File(Resource):
                 yield below
 
     def apply(self, machine: Machine, change: Change) -> State:
+        return at_home(self, machine, "path", "src")._apply(machine, change)
+
+    def _apply(self, machine: Machine, change: Change) -> State:
         if self.state == "absent":
             machine.remove(self.path)
         elif self.state in ("link", "hard"):
@@ -131,17 +181,18 @@ class File(Resource):
         elif self.state == "directory" or self.recurse:
             if change.creates:
                 self._make_directory(machine)
-            self._permission.apply(machine, self.path)
+            self._permission.apply(machine, self.path, self.follow)
             for below in list(self._differing(machine)) if self.recurse else ():
                 self._permission.apply(machine, below)
         elif self.state == "touch":
             return self._touch(machine)
         else:
-            self._permission.apply(machine, self.path)
-        return None
+            self._permission.apply(machine, self.path, self.follow)
+        return self._timed(machine)
 
     def _make_directory(self, machine: Machine) -> None:
         """Missing parents get the same permissions, as with Ansible; all appear at once, with them."""
+        permission = self._permission if self.mode is not None else replace(self._permission, mode=self.new_mode)
         missing = [self.path]
         while machine.stat(posixpath.dirname(missing[0]) or "/", follow=True) is None:
             missing.insert(0, posixpath.dirname(missing[0]))
@@ -150,7 +201,7 @@ class File(Resource):
             machine.remove(beside)
         for path in missing:
             machine.mkdir(beside + path[len(missing[0]) :], parents=False)
-            self._permission.apply(machine, beside + path[len(missing[0]) :])
+            permission.apply(machine, beside + path[len(missing[0]) :])
         machine.rename(beside, missing[0])
 
     def _apply_link(self, machine: Machine, change: Change) -> None:
@@ -163,14 +214,24 @@ class File(Resource):
                 machine.symlink(self.src, self.path)
             else:
                 machine.hardlink(posixpath.join(posixpath.dirname(self.path), self.src), self.path)
-        self._permission.apply(machine, self.path)
+        self._permission.apply(machine, self.path, self.follow)
 
     def _touch(self, machine: Machine) -> State:
-        stat = machine.stat(self.path, follow=True)
-        if stat is None:
+        if machine.stat(self.path, follow=True) is None:
             machine.write(self.path, b"", 0o644)
-        elif self._touches:
-            now, kept = machine.now(), stat.mtime_ns / 1e9
-            machine.utime(self.path, (now, kept if self.modification_time == "preserve" else now))
-        self._permission.apply(machine, self.path)
-        return {**(self.observe(machine) or {}), "touched": "now"}
+        self._permission.apply(machine, self.path, self.follow)
+        return self._timed(machine)
+
+    def _timed(self, machine: Machine) -> State:
+        """Set the times; a deed when one of them is now."""
+        times, inode = self._times(), machine.inode(self.path, self.follow)
+        if self.state in ("absent", "link", "hard") or inode is None or set(times.values()) == {"preserve"}:
+            return None
+        known = {"now": machine.now()}
+        access, modification = (
+            kept if value == "preserve" else known.get(str(value), value)
+            for value, kept in ((times["atime"], inode.st_atime), (times["mtime"], inode.st_mtime))
+        )
+        if (access, modification) != (inode.st_atime, inode.st_mtime):
+            machine.utime(self.path, (float(access), float(modification)))
+        return {**(self._observe(machine) or {}), "touched": "now"} if self._touches else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import posixpath
 from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, Literal, Mapping, Optional
@@ -18,11 +19,13 @@ class Template(Placed):
 
     :param dest: path on the host; a directory (or a path ending in ``/``, made when missing) keeps the name of ``src``.
     :param src: template of the controller.
-    :param mode: permission bits, ``"0644"`` or ``u=rw,g=r,o=``; a new file gets 0644.
+    :param mode: permission bits, ``"0644"``, ``u=rw,g=r,o=`` or ``preserve``: those of ``src``; a new file gets 0644.
     :param owner: user name or number.
     :param group: group name or number.
     :param backup: keep the old content beside it, ``NAME.PID.DATE@TIME~``.
     :param force: ``false``: only when nothing is there yet.
+    :param follow: write through a link at ``dest`` instead of replacing it.
+    :param output_encoding: how the text is written.
     :param trim_blocks: the newline after a block (``{% ... %}``) belongs to it.
     :param lstrip_blocks: the blanks before a block belong to it.
     :param newline_sequence: what ends the lines.
@@ -43,9 +46,10 @@ class Template(Placed):
 """
 
     src: str = field(default="", metadata={"template": "content"})
+    output_encoding: str = "utf-8"
     trim_blocks: bool = True
     lstrip_blocks: bool = False
-    newline_sequence: Literal["\n", "\r", "\r\n"] = "\n"
+    newline_sequence: Literal["\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"] = "\n"
     block_start_string: str = "{%"
     block_end_string: str = "%}"
     variable_start_string: str = "{{"
@@ -58,12 +62,19 @@ class Template(Placed):
         super().__post_init__()
         if not self.src:
             raise ValueError("src is missing")
+        try:
+            codecs.lookup(self.output_encoding)
+        except LookupError as problem:
+            raise ValueError(str(problem)) from None
+
+    def _data(self) -> bytes:
+        return (self.content or "").encode(self.output_encoding)
 
     def _name(self) -> str:
         return posixpath.basename(self.src)
 
     def _declared(self) -> Dict[str, Any]:
-        return as_state((self.content or "").encode())
+        return as_state(self._data())
 
     def _found(self, machine: Machine, path: str) -> Dict[str, Any]:
         return text_of(machine, path)
@@ -71,4 +82,4 @@ class Template(Placed):
     def _fill(self, machine: Machine, file: IO[bytes]) -> None:
         if self.content is None:
             raise StepFailed(f"{self.src} was not rendered by the controller")
-        file.write(self.content.encode())
+        file.write(self._data())
