@@ -34,7 +34,12 @@ MODULES = {
     "etc/modprobe.d/old.conf": "options loop max_loop=8\noptions nbd nbds_max=1\n",
 }
 CRONTAB = {"var/spool/cron/crontabs/root": 'MAILTO="root"\n0 1 * * * /own\n#Ansible: old\n@daily /old\n'}
-SYSCTL, CRON, MODPROBE = ("sysctl",), ("crontab",), ("modprobe",)
+LOCALES = {
+    "etc/locale.gen": "# which ones\n#  de_AT.UTF-8 UTF-8\nen_US.UTF-8 UTF-8\n",
+    "usr/share/i18n/SUPPORTED": "de_AT.UTF-8 UTF-8\nfr_FR ISO-8859-1\n",
+    "usr/lib/locale/list": "en_US.utf8\n",
+}
+SYSCTL, CRON, MODPROBE, LOCALE = ("sysctl",), ("crontab",), ("modprobe",), ("locale-gen", "locale")
 
 EXAMPLES: tuple[Example, ...] = (
     Example("new", "sysctl", SWAPPINESS, written(KERNEL), tools=SYSCTL),
@@ -100,4 +105,7 @@ EXAMPLES: tuple[Example, ...] = (
         {"name": "x", "cron_file": "app", "state": "absent"},
         written({"etc/cron.d/app": "#Ansible: x\n@daily old /x\n"}),
     ),
+    Example("new", "locale_gen", {"name": ["de_AT.UTF-8"]}, written(LOCALES), tools=LOCALE),
+    Example("supported", "locale_gen", {"name": "fr_FR"}, written(LOCALES), tools=LOCALE),
+    Example("absent", "locale_gen", {"name": "en_US.UTF-8", "state": "absent"}, written(LOCALES), tools=LOCALE),
 )

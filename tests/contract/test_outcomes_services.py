@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from example import unit
+from examples_services import booted
 from running import run, task
 from world import World
 
@@ -30,7 +31,7 @@ def test_what_systemd_says_of_a_unit_is_registered_under_its_names(world: World)
 
 
 def test_services_are_facts(world: World) -> None:
-    unit("web.service", active="active", enabled=True)(world)
+    booted(world)
     unit("idle.service")(world)
     event = run(task("service_facts", register=True), world.machine())
     assert event.after is not None
@@ -38,6 +39,11 @@ def test_services_are_facts(world: World) -> None:
         "web.service": {"name": "web.service", "state": "running", "status": "enabled", "source": "systemd"},
         "idle.service": {"name": "idle.service", "state": "inactive", "status": "disabled", "source": "systemd"},
     }
+
+
+def test_where_systemd_does_not_run_there_are_no_services(world: World) -> None:
+    event = run(task("service_facts", register=True), world.machine())
+    assert event.after == {"ansible_facts": {"services": {}}}
 
 
 def test_a_unit_of_a_package_that_is_still_to_come_is_unknown_not_promised(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from examples_system import CONF, CRONTAB, KERNEL, MODULES, NAMED, written
+from examples_system import CONF, CRONTAB, KERNEL, LOCALES, MODULES, NAMED, written
 from running import run, task
 from world import World
 
@@ -114,3 +114,12 @@ def test_a_file_for_cron_names_the_user_and_goes_with_its_last_job(world: World)
 def test_a_job_that_cannot_be_meant_is_said_before_anything_runs(args: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         build("cron", args)
+
+
+def test_a_locale_nobody_knows_is_named_and_others_stay(world: World) -> None:
+    written(LOCALES)(world)
+    event = run(task("locale_gen", name="xx_YY.UTF-8"), world.machine())
+    assert event.error is not None and event.error["class"] == "NotYet" and "xx_YY.UTF-8" in event.why
+    assert run(task("locale_gen", name=["de_AT.UTF-8", "C.UTF-8"]), world.machine()).status == "changed"
+    assert world.read("etc/locale.gen") == "# which ones\nde_AT.UTF-8 UTF-8\nen_US.UTF-8 UTF-8\n"
+    assert world.read("usr/lib/locale/list") == "de_AT.utf8\nen_US.utf8\n"

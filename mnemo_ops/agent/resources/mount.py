@@ -107,7 +107,8 @@ class Mount(Resource):
                 f"{there.source if there else ''} is mounted on {self._path}, not {self.src}",
                 hint=f"unmount it first: umount {self._path}",
             )
-        own = {"name": self.path, "src": self.src, "fstype": self.fstype, "fstab": self.fstab}
+        asked = {**self._shown(self._entry()), "src": self.src, "fstype": self.fstype}
+        own = {"name": self.path, **asked, "boot": self.boot, "fstab": self.fstab}
         return {**own, "entry": entry and self._shown(entry), "mounted": now}
 
     def _lines(self, machine: Machine) -> List[str]:

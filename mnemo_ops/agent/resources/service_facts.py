@@ -14,7 +14,10 @@ BAD = ("not-found", "masked", "failed")
 
 @dataclass(frozen=True)
 class ServiceFacts(Resource):
-    """Every service systemd knows, as ``ansible_facts.services``: name -> its name, state, status, source."""
+    """Every service systemd knows, as ``ansible_facts.services``: name -> its name, state, status, source.
+
+    None where systemd does not run.
+    """
 
     kind: ClassVar[str] = "service_facts"
     ALIASES: ClassVar[Mapping[str, str]] = {}
@@ -27,7 +30,8 @@ class ServiceFacts(Resource):
         return {}
 
     def observe(self, machine: Machine) -> State:
-        return {"ansible_facts": {"services": _services(machine) if machine.which("systemctl") else {}}}
+        runs = machine.which("systemctl") and machine.stat("/run/systemd/system")  # sd_booted(3)
+        return {"ansible_facts": {"services": _services(machine) if runs else {}}}
 
     def apply(self, machine: Machine, change: Change) -> State:
         return None
