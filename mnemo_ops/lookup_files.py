@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import posixpath
 import re
 import subprocess
 from collections.abc import Mapping
-from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -20,6 +18,8 @@ from mnemo_ops.spelling import suggest
 from mnemo_ops.yaml_lines import read
 
 if TYPE_CHECKING:
+    from configparser import ConfigParser
+
     from mnemo_ops.template_engine import Scope
 
 
@@ -121,6 +121,8 @@ def _csvfile(
     encoding: str = "utf-8",
 ) -> list[Any]:
     """The column ``col`` of the row whose column ``keycol`` is the term."""
+    import csv
+
     found = []
     known = {"file": file, "delimiter": delimiter, "col": col, "keycol": keycol, "default": default}
     for term in terms:
@@ -147,6 +149,8 @@ def _ini(
     allow_no_value: bool = False,
 ) -> list[Any]:
     """Values of an ini file, or of one without sections (``type='properties'``)."""
+    from configparser import ConfigParser, Error  # start-up time for a lookup few use
+
     found: list[Any] = []
     known = {"file": file, "section": section, "type": type, "re": re, "default": default}
     for term in terms:

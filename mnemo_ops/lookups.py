@@ -14,6 +14,7 @@ from jinja2 import Undefined, pass_context
 from mnemo_ops import lookup_files, lookup_lists, lookup_secrets
 from mnemo_ops.errors import MnemoError, TemplateError
 from mnemo_ops.spelling import suggest
+from mnemo_ops.template_values import Unread
 
 if TYPE_CHECKING:
     from mnemo_ops.template_engine import Scope
@@ -58,8 +59,11 @@ def lookup(
     try:
         found = look_up(plugin, list(terms), options, context.parent)
     except (MnemoError, OSError, ValueError, LookupError, TypeError) as problem:
-        if errors == "strict" or short(plugin) not in LOOKUPS:
+        if short(plugin) not in LOOKUPS:
             raise
+        if errors == "strict":  # an error when somebody uses it: x | default(lookup('file', ...)) may not
+            context.parent.failed.append(problem)
+            return Unread(problem)
         if errors == "warn":
             logging.getLogger(__name__).warning("lookup '%s' found nothing: %s", plugin, problem)
         return [] if wantlist else None

@@ -68,6 +68,7 @@ def render_file(path: Path, scope: Scope, options: Optional[Mapping[str, Any]] =
 
 def _told(work: Callable[[], Any], scope: Scope, where: str) -> Any:
     scope.unread.clear()
+    scope.failed.clear()
     try:
         return work()
     except Unready:
@@ -75,6 +76,8 @@ def _told(work: Callable[[], Any], scope: Scope, where: str) -> Any:
     except Exception as problem:  # an expression may raise anything
         if scope.unread:  # a filter that met what has no value yet
             raise scope.unread[-1] from None
+        if scope.failed and not isinstance(problem, (MnemoError, UndefinedError)):  # or what a lookup did not find
+            problem = scope.failed[-1]
         raise _explained(problem, scope, _line(problem) or where) from None
 
 

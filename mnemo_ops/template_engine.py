@@ -20,7 +20,7 @@ from mnemo_ops.lookups import lookup, query
 from mnemo_ops.search_path import look_for
 from mnemo_ops.template_values import OMIT, Absent, Missing, Unread, Unready, joined, settled, undef
 from mnemo_ops.vault import Vaulted
-from mnemo_ops.yaml_lines import read
+from mnemo_ops.yaml_lines import Unsafe, read
 
 Options = tuple[tuple[str, Any], ...]
 # of a template file: what ``#jinja2:`` in its first line, and the arguments of the kind and of the lookup, may set
@@ -43,6 +43,7 @@ class Scope(Mapping[str, Any]):
         self._final: frozenset[str] = frozenset()  # names whose values are data, not templates
         self._done: dict[str, Any] = {}
         self.unread: list[Unready] = []  # handed out since the last rendering began
+        self.failed: list[Exception] = []  # lookups, since then
         self._open: list[str] = []  # names being rendered right now, outermost first
 
     def plus(self, values: Mapping[str, Any], *, final: bool = False) -> Scope:
@@ -55,7 +56,7 @@ class Scope(Mapping[str, Any]):
     def inside(self, values: Mapping[str, Any]) -> Scope:
         """The scope of a block or an included file, with what was set outside of it."""
         scope = self.plus({key: value for key, value in values.items() if value is not missing}, final=True)
-        scope.unread = self.unread
+        scope.unread, scope.failed = self.unread, self.failed
         return scope
 
     def raw(self, name: str) -> Any:
@@ -184,14 +185,17 @@ def _seeing(directories: tuple[Path, ...], options: Options = ()) -> Environment
 
 
 def is_template(value: Any) -> bool:
-    """Whether a value is known only when it is rendered: it holds Jinja anywhere, or is encrypted."""
+    """Whether a value is known only when it is rendered: it holds Jinja anywhere, is encrypted, or ``!unsafe``."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value or "{#" in value
     if isinstance(value, Mapping):
         return any(is_template(item) for pair in value.items() for item in pair)
-    return isinstance(value, Vaulted) or (isinstance(value, list) and any(is_template(item) for item in value))
+    if isinstance(value, (Vaulted, Unsafe)):
+        return True
+    return isinstance(value, list) and any(is_template(item) for item in value)
 
 
+@functools.lru_cache(maxsize=4096)
 def literal(text: str) -> str:
     """A text of a YAML file as Jinja should read it: there, a backslash in a string of ``{{ }}`` is a backslash."""
     if "\\" not in text or "{{" not in text:
@@ -221,7 +225,7 @@ def evaluate(value: Any, scope: Scope) -> Any:
     """A value of a YAML file with everything in it rendered."""
     if isinstance(value, str):
         return _evaluate_text(value, scope) if is_template(value) else value
-    if isinstance(value, Vaulted):
+    if isinstance(value, (Vaulted, Unsafe)):
         return value.reveal()
     if isinstance(value, dict):
         return {evaluate(key, scope): evaluate(item, scope) for key, item in value.items()}

@@ -24,19 +24,24 @@ class Unready(Exception):
 
 
 class Unread:
-    """What a template gets for an :class:`Unready` variable: Jinja reads variables it may never use."""
+    """What a template gets in place of a value there is none of: Jinja reads values it may never use.
 
-    def __init__(self, unready: Unready) -> None:
-        self._unready = unready
+    :param problem: raised when it is used: an :class:`Unready` variable's, or that of a lookup that failed.
+    """
+
+    def __init__(self, problem: Exception) -> None:
+        self._problem = problem
+        self._known = problem.known if isinstance(problem, Unready) else {}
 
     def _raise(self, *_: object) -> NoReturn:
-        raise self._unready
+        raise self._problem
 
-    __str__ = __iter__ = __eq__ = __ne__ = _raise
+    __str__ = __iter__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __len__ = __bool__ = _raise
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __contains__ = __call__ = _raise
     __hash__ = object.__hash__
 
     def __getitem__(self, name: str) -> Any:
-        return self._unready.known[name] if name in self._unready.known else self._raise()
+        return self._known[name] if name in self._known else self._raise()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Hashable, Optional, Type
 
@@ -18,6 +19,16 @@ try:
     from yaml import CSafeLoader as _Base
 except ImportError:  # PyYAML built without libyaml: the same language, slower
     from yaml import SafeLoader as _Base  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Unsafe:
+    """An ``!unsafe`` text of a file: data, whatever braces it holds."""
+
+    text: str
+
+    def reveal(self) -> str:
+        return self.text
 
 
 class Rows(list[Any]):
@@ -170,6 +181,11 @@ class _Loader(_Base):
             raise ConstructorError(None, None, "what stands behind '!vault' is not encrypted", node.start_mark)
         return Vaulted("\n".join(lines), f"{self.file}:{node.start_mark.line + 1}")
 
+    def unsafe(self, node: yaml.ScalarNode) -> Unsafe:
+        if not isinstance(node, yaml.ScalarNode):
+            raise ConstructorError(None, None, "'!unsafe' stands before a text", node.start_mark)
+        return Unsafe(str(self.construct_scalar(node)))
+
     def refuse(self, suffix: str, node: yaml.Node) -> None:
         raise ConstructorError(None, None, f"the tag '!{suffix}' is not supported yet", node.start_mark)
 
@@ -179,6 +195,7 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.items)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.number)
 _Loader.add_constructor("!vault", _Loader.vaulted)
 _Loader.add_constructor("!vault-encrypted", _Loader.vaulted)
+_Loader.add_constructor("!unsafe", _Loader.unsafe)
 _Loader.add_multi_constructor("!", _Loader.refuse)
 
 

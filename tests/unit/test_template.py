@@ -10,6 +10,7 @@ import pytest
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.template import OMIT, Scope, Unready, condition, render, render_file, without_omitted
 from mnemo_ops.template_uses import uses, variables_of
+from mnemo_ops.yaml_lines import loads
 
 VARS = {
     "site": "lab",
@@ -145,6 +146,33 @@ def test_what_does_not_need_the_value_is_rendered(scope: Scope) -> None:
 )
 def test_conditions(scope: Scope, text: str, expected: bool) -> None:
     assert condition(text, scope) is expected
+
+
+def test_a_lookup_that_fails_is_an_error_only_when_it_is_used(scope: Scope) -> None:
+    failing = "lookup('file', 'nowhere.txt')"
+    assert render("{{ site | default(" + failing + ") }}", scope) == "lab"
+    assert render("{{ site if true else " + failing + " }}", scope) == "lab"
+    for text in (
+        failing,
+        failing + " | default('x')",
+        f"nothing | default({failing})",
+        failing + " | length",
+        failing + " ~ 'x'",
+        failing + " | from_json",
+        "[" + failing + "]",
+        failing + " == 'x'",
+        f"1 if {failing} else 2",
+    ):
+        with pytest.raises(TemplateError, match=r"'nowhere\.txt' does not exist"):
+            render("{{ " + text + " }}", scope)
+    with pytest.raises(TemplateError, match="'sit' is undefined"):
+        render("{{ site | default(" + failing + ") ~ sit }}", scope)
+
+
+def test_unsafe_text_is_data(scope: Scope) -> None:
+    data = loads("raw: !unsafe '{{ site }} {%'\nlist: [!unsafe '{{', '{{ site }}']\n", "x.yml")
+    assert render("{{ raw }}", scope.plus(data)) == "{{ site }} {%"
+    assert render({"a": data["raw"], "b": data["list"]}, scope) == {"a": "{{ site }} {%", "b": ["{{", "lab"]}
 
 
 def test_a_text_is_not_a_condition(scope: Scope) -> None:
