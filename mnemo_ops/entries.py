@@ -13,7 +13,7 @@ from mnemo_ops.place import INHERITED, Place, conditions, located, proof
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.template_engine import file_options
-from mnemo_ops.template_uses import uses_of_file
+from mnemo_ops.template_uses import check_file
 from mnemo_ops.yaml_lines import Table, shape
 
 LOOPS = ("loop", *(f"with_{name}" for name in (
@@ -173,4 +173,4 @@ def _sources(kind: str, args: Table, place: Place) -> None:
         if path.is_dir() and (one.source == "template" or kind != "copy"):
             raise args.fail(f"'{value}' is a directory", name)
         if one.source == "template":
-            uses_of_file(path, file_options(args))
+            check_file(path, file_options(args), place.templates)

@@ -22,6 +22,7 @@ from mnemo_ops.yaml_lines import shown
 
 __all__ = [
     "ENVIRONMENT",
+    "LOOKED",
     "OMIT",
     "Scope",
     "Unready",
@@ -33,6 +34,9 @@ __all__ = [
     "render_file",
     "without_omitted",
 ]
+
+
+LOOKED = "it is looked for in templates/ of the role or beside the playbook, and beside the template"
 
 
 def render(value: Any, scope: Scope, where: str = "") -> Any:
@@ -104,8 +108,7 @@ def _explained(problem: Exception, scope: Mapping[str, Any], where: str) -> Mnem
         return TemplateError(str(problem), where=where, hint=hint or instead)
     if isinstance(problem, TemplateNotFound) or (isinstance(problem, TypeError) and "no loader" in str(problem)):
         named = f" '{problem.name}'" if isinstance(problem, TemplateNotFound) else ""
-        hint = "it is looked for in templates/ of the role or beside the playbook, and beside the template"
-        return TemplateError(f"the template{named} to include does not exist", where=where, hint=hint)
+        return TemplateError(f"the template{named} to include does not exist", where=where, hint=LOOKED)
     if isinstance(problem, JinjaError) and not isinstance(problem, UndefinedError):
         return misspelt(problem, where)
     named = "" if isinstance(problem, UndefinedError) else f"{type(problem).__name__}: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +12,10 @@ from typing import Any, Optional
 from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
 
+from mnemo_ops.errors import TemplateError
 from mnemo_ops.lookups import LOOKUPS, short
-from mnemo_ops.template import ENVIRONMENT, misspelt
+from mnemo_ops.search_path import look_for
+from mnemo_ops.template import ENVIRONMENT, LOOKED, misspelt
 from mnemo_ops.template_engine import literal, parsed_file
 from mnemo_ops.yaml_lines import shown
 
@@ -93,6 +95,28 @@ def uses_of_file(path: Path, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[U
         return _uses_of(parsed_file(path, options))
     except TemplateSyntaxError as problem:
         raise misspelt(problem, f"{shown(path)}:{problem.lineno}") from None
+
+
+def check_file(
+    path: Path, options: Mapping[str, Any], directories: Sequence[Path], within: Sequence[Path] = ()
+) -> None:
+    """Whether a template file, and every file it names with ``include``, ``import`` or ``extends``, is a template.
+
+    :param directories: where they are looked for, besides the first one's own.
+    :raises TemplateError: one of them is missing or is not a template; with its line (2).
+    """
+    uses_of_file(path, options)
+    places = (*directories, (within or (path,))[0].parent)
+    for node in parsed_file(path, options).find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        wanted: nodes.Expr = getattr(node, "template")  # noqa: B009  (of each of the four)
+        named = wanted.items if isinstance(wanted, (nodes.List, nodes.Tuple)) else [wanted]
+        names = [str(one.value) for one in named if isinstance(one, nodes.Const)]
+        found = next((one for one in (look_for(name, places) for name in names) if one), None)
+        if found is not None and found not in (path, *within):
+            check_file(found, {}, directories, (*within, path))
+        elif found is None and len(names) == len(named) and not getattr(node, "ignore_missing", False):
+            where = f"{shown(path)}:{node.lineno}"
+            raise TemplateError(f"the template '{names[0]}' to include does not exist", where=where, hint=LOOKED)
 
 
 def variables_of(text: str) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.template import OMIT, Scope, Unready, condition, render, render_file, without_omitted
-from mnemo_ops.template_uses import uses, variables_of
+from mnemo_ops.template_uses import check_file, uses, variables_of
 from mnemo_ops.yaml_lines import loads
 
 VARS = {
@@ -259,6 +259,19 @@ def test_an_included_template_names_its_own_line(included: Scope) -> None:
     ):
         with pytest.raises(TemplateError, match=message) as caught:
             render_file(Path(f"role/{name}.j2"), included)
+        assert caught.value.where == where
+
+
+def test_included_templates_are_checked_before_anything_runs(included: Scope) -> None:
+    for name in ("a", "child", "lookup"):
+        check_file(Path(f"role/{name}.j2"), {}, included.templates)
+    Path("role/b.j2").write_text("1\n{{ site | upppr }}")
+    for name, where, message in (
+        ("a", "role/b.j2:2", "there is no filter 'upppr'"),
+        ("absent", "role/absent.j2:2", "the template 'nobody.j2' to include does not exist"),
+    ):
+        with pytest.raises(TemplateError, match=message) as caught:
+            check_file(Path(f"role/{name}.j2"), {}, included.templates)
         assert caught.value.where == where
 
 
