@@ -34,6 +34,8 @@ PROGRAMS = {
         "chage",
     ),
     "ssh_keygen": ("ssh-keygen",),
+    "filtering": ("iptables", "ip6tables", "ufw"),
+    "exporting": ("exportfs",),
     "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg", "dpkg-deb"),
     "rpms": ("dnf", "rpm"),
     "debconf": ("debconf-set-selections",),
