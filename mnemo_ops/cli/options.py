@@ -188,6 +188,7 @@ def command(
 
 
 def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int:
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)  # invoke forbids it: every start would compile anew
     flags = {key: given.pop(key, False) for key in ("check", "diff", "json", "verbose", "exit_drift")}
     report = Report(name, Style(**flags))
     try:
