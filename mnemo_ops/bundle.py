@@ -16,7 +16,7 @@ import functools
 import io
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, TypeVar
@@ -181,8 +181,3 @@ def command(blob: bytes, python: str = "python3") -> list[str]:
     stage = _STAGE.format(size=len(blob))
     # isolated: nothing of the login directory or the environment is imported; file names are UTF-8 whatever the locale
     return [python, "-IS", "-X", "utf8", "-c", stage]
-
-
-def through_sudo(argv: Sequence[str], ask_password: bool) -> list[str]:
-    """``argv`` as root; with ``ask_password`` sudo reads the password from the first line of stdin."""
-    return ["sudo", *(["-S", "-p", ""] if ask_password else ["-n"]), "-H", "--", *argv]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from mnemo_ops import ssh_arguments
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import nearest
@@ -22,6 +23,8 @@ _ALIASES = {
     "ansible_private_key_file": "ansible_ssh_private_key_file",
     "ansible_become_pass": "ansible_become_password",
     "ansible_sudo_pass": "ansible_become_password",
+    "ansible_private_key_passphrase": "ansible_ssh_private_key_passphrase",
+    "ansible_ssh_timeout": "ansible_timeout",
 }
 _KNOWN = (
     "ansible_host",
@@ -29,6 +32,12 @@ _KNOWN = (
     "ansible_user",
     "ansible_password",
     "ansible_ssh_private_key_file",
+    "ansible_ssh_private_key_passphrase",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_ssh_retries",
+    "ansible_timeout",
     "ansible_become_password",
     "ansible_python_interpreter",
     "ansible_connection",
@@ -40,6 +49,8 @@ _FIXED = {
     "ansible_become_user": ("root",),
     "ansible_become_exe": ("sudo",),
     "ansible_shell_type": ("sh",),
+    "ansible_host_key_checking": (True,),
+    "ansible_ssh_host_key_checking": (True,),
     "ansible_pipelining": (True,),
     "ansible_ssh_pipelining": (True,),
 }
@@ -47,19 +58,11 @@ _LATER = (
     "ansible_become",
     "ansible_become_flags",
     "ansible_group_priority",
-    "ansible_host_key_checking",
     "ansible_remote_tmp",
     "ansible_scp_extra_args",
     "ansible_sftp_extra_args",
     "ansible_shell_executable",
-    "ansible_ssh_args",
-    "ansible_ssh_common_args",
     "ansible_ssh_executable",
-    "ansible_ssh_extra_args",
-    "ansible_ssh_host_key_checking",
-    "ansible_ssh_retries",
-    "ansible_ssh_timeout",
-    "ansible_timeout",
 )
 _CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
@@ -97,11 +100,24 @@ class _Variables:
         text = self.text(name)
         return None if text is None else Secret(text)
 
-    def port(self) -> int:
-        text = self.text("ansible_port") or "22"
-        if not text.isdigit() or not 0 < int(text) < 65536:
-            raise self.fail("ansible_port", f"'ansible_port' of host {self._host} is {text!r}, not a port number")
+    def number(self, name: str, least: int, most: int) -> Optional[int]:
+        text = self.text(name)
+        if text is None:
+            return None
+        if not text.isdigit() or not least <= int(text) <= most:
+            what = "a port number" if most == 65535 else f"a whole number from {least} to {most}"
+            raise self.fail(name, f"'{name}' of host {self._host} is {text!r}, not {what}")
         return int(text)
+
+    def ssh(self) -> dict[str, str]:
+        """Options for ssh from all three variables, in Ansible's order: the first that names an option counts."""
+        found: dict[str, str] = {}
+        for name in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
+            try:
+                found = {**ssh_arguments.options(self.text(name) or ""), **found}
+            except ValueError as problem:
+                raise self.fail(name, f"{name}: {problem}") from None
+        return found
 
     def python(self) -> str:
         text = self.text("ansible_python_interpreter") or "auto"
@@ -110,7 +126,8 @@ class _Variables:
     def refuse_others(self) -> None:
         for name, value in self._values.items():
             if name in _LATER or (name in _FIXED and value not in _FIXED[name]):
-                raise self.fail(name, f"'{name}: {value}' is not supported yet")
+                hint = "invoke hosts.trust accepts a host's key" if name.endswith("host_key_checking") else ""
+                raise self.fail(name, f"'{name}: {value}' is not supported yet", hint)
             misspelt = name.startswith(("ansible_", "mnemo_")) and name not in (*_KNOWN, *_ALIASES, *_FIXED)
             near = nearest(name, _KNOWN, cutoff=0.9) if misspelt else ""
             if near:
@@ -129,10 +146,14 @@ def connection(host: str, values: Mapping[str, Any], origin: Mapping[str, str], 
     if kind not in _CONNECTIONS:
         raise known.fail("ansible_connection", f"'ansible_connection: {kind}' is not supported yet", "use ssh or local")
     return {
-        "address": known.text("ansible_host") or host,
-        "port": known.port(),
+        "address": (known.text("ansible_host") or host).strip("[]"),
+        "port": known.number("ansible_port", 1, 65535),
         "user": known.text("ansible_user"),
         "key_file": known.path("ansible_ssh_private_key_file", home),
+        "passphrase": known.secret("ansible_ssh_private_key_passphrase"),
+        "ssh": known.ssh(),
+        "timeout": known.number("ansible_timeout", 1, 3600),
+        "retries": known.number("ansible_ssh_retries", 0, 100) or 0,
         "password": known.secret("ansible_password"),
         "become_password": known.secret("ansible_become_password"),
         "known_hosts": known.path("mnemo_known_hosts_file", home),

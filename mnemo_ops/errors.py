@@ -147,6 +147,9 @@ class Interrupted(MnemoError):
     exit_code = 130
 
 
+FINAL = (HostKeyUnknown, HostKeyChanged, AuthenticationFailed, SudoRefused)  # waiting does not mend these
+
+
 def _classes(root: Type[MnemoError]) -> List[Type[MnemoError]]:
     return [root] + [found for child in root.__subclasses__() for found in _classes(child)]
 

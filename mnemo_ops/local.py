@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
+import os
 import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Optional
 
-from mnemo_ops.errors import MnemoError, Unreachable
+from mnemo_ops.elevation import refusal
+from mnemo_ops.errors import MnemoError, SudoRefused, Unreachable
+from mnemo_ops.model import Host
 
 ENDING = 10.0  # seconds an agent gets to finish the task it is in
 
@@ -18,9 +22,12 @@ class LocalPipe:
     """:class:`~mnemo_ops.channel.Pipe` over one socket that is the child's stdin and stdout.
 
     A socket, because shutting it down wakes whoever reads from it: closing a pipe does not.
+
+    :param first: what must come first on stdin. :param host: where this is to become root: for the error if it cannot.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], first: bytes = b"", host: Optional[Host] = None) -> None:
+        self._host = host
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._socket, theirs = socket.socketpair()
         try:
@@ -34,12 +41,19 @@ class LocalPipe:
             self._said.close()
             raise Unreachable(f"{argv[0]} cannot be started here: {error.strerror}") from None
         self.source: IO[bytes] = self._socket.makefile("rb")
+        with contextlib.suppress(OSError):  # it ended: the first read says why
+            self._socket.sendall(first)
 
     def write(self, data: bytes) -> None:
         self._socket.sendall(data)
 
     def why_it_ended(self) -> MnemoError:
         self._end()
+        if self._host is not None:
+            try:
+                may_become_root(self._host)
+            except SudoRefused as refused:
+                return refused
         self._said.seek(0)
         said = self._said.read().decode("utf-8", "replace").strip()
         return Unreachable(f"the agent ended with {self._process.returncode}: {said[-500:] or 'no output'}")
@@ -59,3 +73,31 @@ class LocalPipe:
             with contextlib.suppress(PermissionError):  # behind sudo; it ends with the task it is in
                 self._process.kill()
             self._process.wait()
+
+
+def user() -> str:
+    """Who we are."""
+    return "root" if os.geteuid() == 0 else getpass.getuser()
+
+
+def ask(argv: Sequence[str], data: bytes = b"", timeout: float = 30.0) -> tuple[int, bytes, bytes]:
+    """Run a program here: exit code, stdout, stderr; 127 when it is not there. :raises Unreachable: too slow (4)."""
+    try:
+        done = subprocess.run(list(argv), input=data, capture_output=True, timeout=timeout, check=False)
+    except FileNotFoundError:
+        return 127, b"", b""
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"{argv[0]} did not answer within {timeout:.0f} s") from None
+    return done.returncode, done.stdout, done.stderr
+
+
+def may_become_root(host: Host) -> None:
+    """:raises SudoRefused: with the reason (4)."""
+
+    def small(argv: Sequence[str], data: bytes) -> tuple[int, str]:
+        code, _, err = ask(argv, data)
+        return code, err.decode("utf-8", "replace")
+
+    refused = refusal(host, user(), small)
+    if refused is not None:
+        raise refused

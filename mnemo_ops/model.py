@@ -19,13 +19,19 @@ class Host:
 
     :param vars: its variables after inventory precedence (all < group < host), connection variables included.
     :param known_hosts: file with accepted host keys; ``None`` means the user's ``~/.ssh/known_hosts``.
+    :param ssh: options of ssh_config(5) its variables name, lower case; what is ``None`` may be in ``~/.ssh/config``.
+    :param timeout: seconds a connection may take. :param retries: how often opening one is tried again.
     """
 
     name: str
     address: str
-    port: int = 22
+    port: Optional[int] = None
     user: Optional[str] = None
     key_file: Optional[str] = None
+    passphrase: Optional[Secret] = None
+    ssh: Mapping[str, str] = field(default_factory=dict)
+    timeout: Optional[int] = None
+    retries: int = 0
     password: Optional[Secret] = None
     become_password: Optional[Secret] = None
     known_hosts: Optional[str] = None

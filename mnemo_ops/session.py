@@ -18,12 +18,13 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
-from mnemo_ops import bundle
+from mnemo_ops import bundle, local
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import Blob, Channel, Pipe
-from mnemo_ops.errors import ChannelLost, MnemoError, Unreachable, from_json
+from mnemo_ops.elevation import as_root
+from mnemo_ops.errors import FINAL, ChannelLost, MnemoError, Unreachable, from_json
 from mnemo_ops.local import LocalPipe
 from mnemo_ops.model import Batch, Handlers, Host, Task
 
@@ -290,18 +291,30 @@ def _arguments(resource: Resource) -> dict[str, Any]:
 def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True) -> AgentSession:
     """Open a session: connect, ship the agent, say hello.
 
-    :param become: run the agent as root, through ``sudo -n``.
+    :param become: run the agent as root, through sudo unless the login user is root.
     :param lock: hold the host lock as long as the session lives; ``None`` for what only reads.
     :param actions: whether the agent brings the deeds of flows along.
+
+    Tried again ``host.retries`` times, with backoff, when the host cannot be reached.
+
     :raises Unreachable: no route, host key, authentication, sudo or python3 (4). :raises Locked: (5).
     """
 
     def reach(blob: bytes) -> Pipe:
-        if host.local:
-            argv = bundle.command(blob, sys.executable)
-            return LocalPipe(bundle.through_sudo(argv, False) if become else argv)
-        from mnemo_ops.ssh import SshPipe
+        if not host.local:
+            from mnemo_ops.ssh import SshPipe  # paramiko is slow to import
 
-        return SshPipe(host, become, bundle.command(blob, host.python))
+            return SshPipe(host, become, bundle.command(blob, host.python))
+        argv = bundle.command(blob, sys.executable)
+        if not become:
+            return LocalPipe(argv)
+        return LocalPipe(*as_root(argv, host, local.user()), host)
 
+    for pause in (*RECONNECT[: host.retries], *[RECONNECT[-1]] * (host.retries - len(RECONNECT))):
+        try:
+            return AgentSession(host, reach, lock, actions)
+        except Unreachable as error:
+            if isinstance(error, FINAL):
+                raise
+            time.sleep(pause)
     return AgentSession(host, reach, lock, actions)

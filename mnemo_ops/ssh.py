@@ -1,40 +1,242 @@
-"""The SSH end of a session: one Fabric connection, host keys checked, one channel for the agent."""
+"""The SSH end of a session: a Fabric connection through the hosts before it, keys checked, channels to programs."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import io
 import shlex
 import socket
-from collections.abc import Sequence
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import IO, Any, Optional
 
 import paramiko
 from fabric import Config, Connection
 
-from mnemo_ops import bundle
+from mnemo_ops.elevation import Ask, as_root, refusal
 from mnemo_ops.errors import (
     AuthenticationFailed,
     HostKeyChanged,
     HostKeyUnknown,
     MnemoError,
-    SudoRefused,
     Unreachable,
 )
 from mnemo_ops.model import Host
+from mnemo_ops.route import Route, route
 
-CONNECT_TIMEOUT = 10  # seconds
 KEEPALIVE = 15  # seconds
 SILENCE = 45.0  # seconds without a byte from a busy agent (it beats every second) before the channel counts as lost
+ANSWER = 30.0  # seconds a small question to a host may take
+WINDOW = 8 << 20  # bytes that may be on their way to us
 
 
 def fingerprint(key: Any) -> str:
     """``SHA256:...`` as ``ssh-keygen -l`` prints it."""
     digest = hashlib.sha256(key.asbytes()).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def _open(host: Host) -> Connection:
+    """A connection to a host; errors as :func:`open_route`."""
+    return open_route(route(host))
+
+
+def open_route(way: Route) -> Connection:
+    """A connection to the end of a way. :raises Unreachable: a hop is away, or not the one we know (4)."""
+    last: Optional[Connection] = None
+    try:
+        for hop in (*way.jumps, way):
+            last = _hop(hop, last)
+    except BaseException:
+        if last is not None:
+            close(last)
+        raise
+    assert last is not None
+    return last
+
+
+def close(connection: Connection) -> None:
+    """Close a connection, also one that failed half way, and those it goes through."""
+    transport = connection.client.get_transport()
+    with contextlib.suppress(Exception):  # a broken transport may complain in many ways; we are leaving anyway
+        connection.close()
+    with contextlib.suppress(Exception):  # Fabric closes only what it counts as connected
+        connection.client.close()
+    if transport is not None:
+        end_proxy(transport.sock)
+    if isinstance(connection.gateway, Connection):
+        close(connection.gateway)
+
+
+def end_proxy(sock: Any) -> None:
+    """Wait for the end of a ProxyCommand, which paramiko only signals."""
+    if isinstance(sock, paramiko.ProxyCommand):
+        with sock.process as process:
+            process.kill()
+
+
+@functools.cache
+def _settings() -> Config:
+    return Config(ssh_config=paramiko.SSHConfig())  # empty: the way says everything
+
+
+def _hop(hop: Route, gateway: Optional[Connection]) -> Connection:
+    connection = Connection(
+        hop.address,
+        user=hop.user,
+        port=hop.port,
+        gateway=gateway or hop.proxy or False,
+        connect_timeout=hop.timeout,
+        connect_kwargs=_credentials(hop),
+        config=_settings(),
+    )
+    connection.client.set_missing_host_key_policy(_Strict(hop))
+    try:
+        for file in hop.known_hosts:
+            if file.exists():
+                connection.client.load_host_keys(str(file))
+        connection.open()
+    except (OSError, paramiko.SSHException, EOFError, HostKeyUnknown) as error:
+        connection.gateway = None  # whoever opened that closes it
+        close(connection)
+        raise _why(hop, error) from None
+    return connection
+
+
+def _credentials(hop: Route) -> dict[str, Any]:
+    """What we show, in paramiko's order: key files, the agent's keys, the usual files, the password."""
+    options: dict[str, Any] = {
+        "transport_factory": functools.partial(_transport, compress=hop.compress),
+        "banner_timeout": max(15, hop.timeout),
+        "auth_timeout": max(15, hop.timeout),
+        "key_filename": list(hop.keys),
+        "look_for_keys": not hop.keys and hop.password is None,
+        "allow_agent": not hop.only_these and (bool(hop.keys) or hop.password is None),
+    }
+    if hop.password is not None:
+        options["password"] = hop.password.reveal()
+    if hop.passphrase is not None:
+        options["passphrase"] = hop.passphrase.reveal()
+    return options
+
+
+def _transport(sock: Any, compress: bool = False, **options: Any) -> paramiko.Transport:
+    # small messages both ways: Nagle's algorithm would cost 40 ms for each
+    with contextlib.suppress(AttributeError, OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = paramiko.Transport(sock, **options)
+    transport.use_compression(compress)
+    return transport
+
+
+class _Strict(paramiko.MissingHostKeyPolicy):
+    """Unknown keys are refused with their fingerprint (Fabric's own default accepts anything)."""
+
+    def __init__(self, hop: Route) -> None:
+        self._hop = hop
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        found = fingerprint(key)
+        raise HostKeyUnknown(
+            f"the host key of {self._hop.name} ({hostname}) is not known: {key.get_name()} {found}",
+            hint="compare it on the server's console, then: "
+            f"invoke hosts.trust --limit {self._hop.inventory_name} --accept-host-key {found}",
+        )
+
+
+def _why(hop: Route, error: Exception) -> MnemoError:
+    """The error of a hop that could not be opened, in our words."""
+    if isinstance(error, MnemoError):
+        return error
+    if isinstance(error, paramiko.BadHostKeyException):
+        return HostKeyChanged(
+            f"the host key of {hop.name} has CHANGED: {fingerprint(error.key)} now, "
+            f"{fingerprint(error.expected_key)} when it was accepted",
+            hint="somebody may sit in between. If the server was really reinstalled: "
+            f"ssh-keygen -R {shlex.quote(hop.known_as)} -f {hop.known_hosts[0]}, then connect again",
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        locked = next((key for key in hop.keys if hop.passphrase is None and _is_encrypted(key)), "")
+        if locked:
+            return AuthenticationFailed(
+                f"the key {locked} of {hop.name} is locked with a passphrase, and no agent holds it",
+                hint=f"ssh-add {locked}; or set ansible_ssh_private_key_passphrase",
+            )
+        return AuthenticationFailed(
+            f"{hop.name} does not let {hop.user} in",
+            hint="check ansible_user, ansible_ssh_private_key_file and ansible_password; "
+            f"try: ssh -p {hop.port} {hop.user}@{hop.address}",
+        )
+    if isinstance(error, FileNotFoundError) and error.filename in hop.keys:
+        return Unreachable(
+            f"the key of {hop.name} is not there: {error.filename}", hint="check ansible_ssh_private_key_file"
+        )
+    return Unreachable(
+        f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: "
+        f"{getattr(error, 'strerror', None) or str(error) or type(error).__name__}",
+        hint="is the server up, and are ansible_host and ansible_port right?",
+    )
+
+
+def _is_encrypted(key: str) -> bool:
+    try:
+        paramiko.PKey.from_path(key)
+    except (paramiko.PasswordRequiredException, TypeError):  # cryptography's word for it
+        return True
+    except Exception:  # not a key at all, or one we cannot read: another sentence says so
+        return False
+    return False
+
+
+# -- programs on the host ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(host: Host) -> Iterator[Connection]:
+    """A connection of one's own, closed at the end; errors as :func:`open_route`."""
+    connection = _open(host)
+    try:
+        yield connection
+    finally:
+        close(connection)
+
+
+def ask(connection: Connection, line: str, data: bytes = b"", timeout: float = ANSWER) -> tuple[int, bytes, bytes]:
+    """Run a line in the login user's shell: exit code, stdout, stderr. :raises Unreachable: no answer in time (4)."""
+    try:
+        with contextlib.closing(connection.transport.open_session(timeout=timeout)) as channel:
+            channel.settimeout(timeout)
+            channel.exec_command(line)
+            with contextlib.suppress(OSError):  # it may end without reading what it is told
+                channel.sendall(data)
+                channel.shutdown_write()
+            with ThreadPoolExecutor(1) as beside:  # a program that fills one of them must not wait for the other
+                err = beside.submit(_all, channel.recv_stderr)
+                out = _all(channel.recv)
+                return channel.recv_exit_status(), out, err.result()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise Unreachable(f"{connection.host} does not answer: {error or 'in time'}") from None
+
+
+def _all(receive: Callable[[int], bytes]) -> bytes:
+    return b"".join(iter(lambda: receive(65536), b""))
+
+
+def small(connection: Connection) -> Ask:
+    """:data:`~mnemo_ops.elevation.Ask` over a connection."""
+
+    def question(argv: Sequence[str], data: bytes) -> tuple[int, str]:
+        code, _, err = ask(connection, shlex.join(argv), data)
+        return code, err.decode("utf-8", "replace")
+
+    return question
 
 
 class SshPipe:
@@ -47,15 +249,14 @@ class SshPipe:
         try:
             transport = self._connection.transport
             transport.set_keepalive(KEEPALIVE)
-            self._channel = transport.open_session(window_size=8 << 20, timeout=CONNECT_TIMEOUT)
+            self._channel = transport.open_session(window_size=WINDOW, timeout=self._connection.connect_timeout)
             self._channel.settimeout(SILENCE)
-            ask = become and host.become_password is not None
-            self._channel.exec_command(shlex.join(bundle.through_sudo(argv, ask) if become else argv))
-            if ask and host.become_password is not None:
-                self._channel.sendall(host.become_password.reveal().encode() + b"\n")
+            command, first = as_root(argv, host, self._connection.user) if become else (argv, b"")
+            self._channel.exec_command(shlex.join(command))
+            self._channel.sendall(first)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            self._connection.close()
-            raise Unreachable(f"{_target(host)} accepted the connection but no channel: {error}") from None
+            close(self._connection)
+            raise Unreachable(f"{host.name} accepted the connection but no channel: {error}") from None
         self.source: IO[bytes] = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:
@@ -67,47 +268,29 @@ class SshPipe:
     def why_it_ended(self) -> MnemoError:
         """Why there was no hello: sudo, python3, or something else; asked of the host, not guessed from its words."""
         host = self._host
-        if self._become and not self._may_sudo():
-            how = "without a password" if host.become_password is None else "with the password we have"
-            return SudoRefused(
-                f"{host.user or 'the user'} on {host.name} may not use sudo {how}",
-                hint="give the user NOPASSWD in sudoers, or set ansible_become_password for the host",
-            )
-        if self._exit_code(f"command -v {shlex.quote(host.python)}") != 0:
-            return Unreachable(
-                f"{host.name} has no {host.python}",
-                hint=f"ssh {_target(host)} sudo apt-get install -y python3; or set ansible_python_interpreter",
-            )
+        try:
+            question = small(self._connection)
+            refused = refusal(host, self._connection.user, question) if self._become else None
+            if refused is not None:
+                return refused
+            if question(["command", "-v", host.python], b"")[0] != 0:
+                return Unreachable(
+                    f"{host.name} has no {host.python}",
+                    hint=f"ssh {self._connection.user}@{host.address} sudo apt-get install -y python3; a play can do "
+                    "that with `raw` as its first task; or set ansible_python_interpreter",
+                )
+        except Unreachable as error:
+            return error
         said = ""
         with contextlib.suppress(OSError, paramiko.SSHException):
             self._channel.settimeout(5)
             said = self._channel.makefile_stderr("rb").read(4000).decode("utf-8", "replace").strip()
         return Unreachable(f"the agent on {host.name} did not start: {said[-800:] or 'it said nothing'}")
 
-    def _may_sudo(self) -> bool:
-        password = self._host.become_password
-        if password is None:
-            return self._exit_code("sudo -n true") == 0
-        return self._exit_code("sudo -k -S -p '' true", password.reveal().encode() + b"\n") == 0
-
-    def _exit_code(self, line: str, data: bytes = b"") -> int:
-        try:
-            channel = self._connection.transport.open_session(timeout=CONNECT_TIMEOUT)
-            channel.settimeout(CONNECT_TIMEOUT)
-            channel.exec_command(line)
-            channel.sendall(data)
-            channel.shutdown_write()
-            code: int = channel.recv_exit_status()
-            channel.close()
-        except (paramiko.SSHException, OSError):
-            return -1
-        return code
-
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # a broken transport may complain in many ways; we are leaving anyway
-            self._channel.close()
         with contextlib.suppress(Exception):
-            self._connection.close()
+            self._channel.close()
+        close(self._connection)
 
 
 class _Incoming(io.RawIOBase):
@@ -123,97 +306,3 @@ class _Incoming(io.RawIOBase):
         data = self._channel.recv(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _target(host: Host) -> str:
-    return f"{host.user + '@' if host.user else ''}{host.address}" + (f" (port {host.port})" if host.port != 22 else "")
-
-
-def _known_as(host: Host) -> str:
-    """The host's name in known_hosts."""
-    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
-
-
-class _Strict(paramiko.MissingHostKeyPolicy):
-    """Unknown keys are refused with their fingerprint (Fabric's own default accepts anything)."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        found = fingerprint(key)
-        raise HostKeyUnknown(
-            f"the host key of {self._host.name} ({hostname}) is not known: {key.get_name()} {found}",
-            hint="compare it on the server's console, then: "
-            f"invoke hosts.trust --limit {self._host.name} --accept-host-key {found}",
-        )
-
-
-def known_hosts_file(host: Host) -> Path:
-    """Where accepted keys of this host are kept."""
-    return Path(host.known_hosts) if host.known_hosts else Path.home() / ".ssh" / "known_hosts"
-
-
-def _nodelay(sock: Any, **options: Any) -> paramiko.Transport:
-    # small messages both ways: Nagle's algorithm would cost 40 ms for each
-    with contextlib.suppress(AttributeError, OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return paramiko.Transport(sock, **options)
-
-
-def _drop(connection: Connection) -> None:
-    """Close what failed half way: Fabric closes only what it counts as connected, and paramiko's thread would stay."""
-    connection.close()
-    connection.client.close()
-
-
-def _open(host: Host) -> Connection:
-    options: dict[str, Any] = {"transport_factory": _nodelay, "banner_timeout": 15, "auth_timeout": 15}
-    if host.key_file:
-        options.update(key_filename=host.key_file, look_for_keys=False, allow_agent=False)
-    if host.password is not None:
-        options.update(password=host.password.reveal())
-    connection = Connection(
-        host.address,
-        user=host.user,
-        port=host.port,
-        connect_timeout=CONNECT_TIMEOUT,
-        connect_kwargs=options,
-        config=Config(),
-    )
-    user = host.user or connection.user
-    client = connection.client
-    client.set_missing_host_key_policy(_Strict(host))
-    if known_hosts_file(host).exists():
-        client.load_host_keys(str(known_hosts_file(host)))
-    try:
-        connection.open()
-    except HostKeyUnknown:
-        _drop(connection)
-        raise
-    except paramiko.BadHostKeyException as error:
-        _drop(connection)
-        raise HostKeyChanged(
-            f"the host key of {host.name} has CHANGED: {fingerprint(error.key)} now, "
-            f"{fingerprint(error.expected_key)} when it was accepted",
-            hint="somebody may sit in between. If the server was really reinstalled: "
-            f"ssh-keygen -R {shlex.quote(_known_as(host))} -f {known_hosts_file(host)}, then connect again",
-        ) from None
-    except paramiko.AuthenticationException:
-        _drop(connection)
-        raise AuthenticationFailed(
-            f"{host.name} does not let {user} in",
-            hint=f"check ansible_user and ansible_ssh_private_key_file; try: ssh -p {host.port} {user}@{host.address}",
-        ) from None
-    except (OSError, paramiko.SSHException, EOFError) as error:
-        _drop(connection)
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if isinstance(error, FileNotFoundError):
-            raise Unreachable(
-                f"the key of {host.name} is not there: {error.filename}", hint="check ansible_ssh_private_key_file"
-            ) from None
-        raise Unreachable(
-            f"{host.name} ({host.address} port {host.port}) cannot be reached: {reason}",
-            hint="is the server up, and are ansible_host and ansible_port right?",
-        ) from None
-    return connection

@@ -1,58 +1,107 @@
-"""Accepting a host key: only the one whose fingerprint a person compared."""
+"""Accepting host keys: only those whose fingerprints a person compared."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import paramiko
 
+from mnemo_ops import ssh
 from mnemo_ops.errors import HostKeyChanged, Refused, Unreachable
 from mnemo_ops.model import Host
-from mnemo_ops.ssh import CONNECT_TIMEOUT, fingerprint, known_hosts_file
+from mnemo_ops.route import Route, route
 
 
-def _offered(host: Host) -> Any:
+@dataclass(frozen=True)
+class Offered:
+    """The key of one hop on the way to a host. :param new: it is not accepted yet."""
+
+    hop: Route
+    key: Any
+    new: bool
+
+    @property
+    def fingerprint(self) -> str:
+        return ssh.fingerprint(self.key)
+
+
+def offered_keys(host: Host) -> list[Offered]:
+    """The keys of the hosts on the way and of the host itself, as far as one gets: behind a key that is not accepted
+    yet nobody is asked. :raises Unreachable: (4). :raises HostKeyChanged: another key is already accepted (4).
+    """
+    way = route(host)
+    found: list[Offered] = []
+    for number, hop in enumerate((*way.jumps, way)):
+        found.append(_offer(hop, way.jumps[:number]))
+        if found[-1].new:
+            break
+    return found
+
+
+def _offer(hop: Route, before: tuple[Route, ...]) -> Offered:
+    """:param before: the hops before it, whose keys are accepted."""
+    gateway = ssh.open_route(replace(before[-1], jumps=before[:-1])) if before else None
     try:
-        with socket.create_connection((host.address, host.port), CONNECT_TIMEOUT) as connection:
-            transport = paramiko.Transport(connection)
+        with closing(_socket(hop, gateway)) as sock:
+            transport = paramiko.Transport(sock)
             try:
-                transport.start_client(timeout=CONNECT_TIMEOUT)
-                return transport.get_remote_server_key()
+                transport.start_client(timeout=hop.timeout)
+                key = transport.get_remote_server_key()
             finally:
                 transport.close()
-    except (OSError, paramiko.SSHException) as error:
-        raise Unreachable(f"{host.name} ({host.address} port {host.port}) cannot be reached: {error}") from None
+                ssh.end_proxy(sock)
+    except (OSError, paramiko.SSHException, EOFError) as error:
+        raise Unreachable(f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {error}") from None
+    finally:
+        if gateway is not None:
+            ssh.close(gateway)
+    return Offered(hop, key, _is_new(hop, key))
 
 
-def offered_key(host: Host) -> tuple[str, str]:
-    """Type and ``SHA256:`` fingerprint of the key the host shows now. :raises Unreachable: (4)."""
-    key = _offered(host)
-    return key.get_name(), fingerprint(key)
+def _socket(hop: Route, gateway: Optional[Any]) -> Any:
+    if hop.proxy:
+        return paramiko.ProxyCommand(hop.proxy)
+    if gateway is None:
+        return socket.create_connection((hop.address, hop.port), hop.timeout)
+    return gateway.transport.open_channel("direct-tcpip", (hop.address, hop.port), ("", 0), timeout=hop.timeout)
 
 
-def accept(host: Host, wanted: str) -> Path:
-    """Add the host's key to its known_hosts file, if it is the one with this fingerprint.
+def _is_new(hop: Route, key: Any) -> bool:
+    """Whether no file knows a key of this kind. :raises HostKeyChanged: one knows another (4)."""
+    for path in hop.known_hosts:
+        known = paramiko.HostKeys(str(path)) if path.exists() else paramiko.HostKeys()
+        old = (known.lookup(hop.known_as) or {}).get(key.get_name())
+        if old is not None and old != key:
+            raise HostKeyChanged(
+                f"{path} holds another key of {hop.name}: {ssh.fingerprint(old)}, not {ssh.fingerprint(key)}",
+                hint="if the server was really reinstalled: "
+                f"ssh-keygen -R '{hop.known_as}' -f {path}, then this command again",
+            )
+        if old is not None:
+            return False
+    return True
 
-    :raises Refused: the host shows another key (3). :raises HostKeyChanged: another key is already accepted (4).
+
+def accept(offered: Offered, wanted: Collection[str]) -> Path:
+    """Add a key to the known_hosts file of its hop, if its fingerprint is one of those a person compared.
+
+    :raises Refused: it is not (3).
     """
-    key = _offered(host)
-    if fingerprint(key) != wanted:
+    if offered.fingerprint not in wanted:
         raise Refused(
-            f"{host.name} shows {fingerprint(key)}, not {wanted}", hint="compare again on the server's console"
+            f"{offered.hop.name} shows {offered.fingerprint}, not {' or '.join(wanted)}",
+            hint="compare again on the server's console",
         )
-    path = known_hosts_file(host)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
-    known = paramiko.HostKeys(str(path)) if path.exists() else paramiko.HostKeys()
-    old = (known.lookup(name) or {}).get(key.get_name())
-    if old is not None and fingerprint(old) != wanted:
-        raise HostKeyChanged(
-            f"{path} holds another key of {host.name}: {fingerprint(old)}",
-            hint=f"if the server was really reinstalled: ssh-keygen -R '{name}' -f {path}, then this command again",
-        )
-    if old is None:
+    path = offered.hop.known_hosts[0]
+    if offered.new:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = path.read_text() if path.exists() else ""
+        start = "" if not text or text.endswith("\n") else "\n"
         with path.open("a") as file:
-            file.write(f"{name} {key.get_name()} {key.get_base64()}\n")
+            file.write(f"{start}{offered.hop.known_as} {offered.key.get_name()} {offered.key.get_base64()}\n")
     return path

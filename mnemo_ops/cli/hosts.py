@@ -1,34 +1,66 @@
-"""First contact with a host: accepting its key on purpose."""
+"""First contact with hosts: accepting their keys on purpose."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from mnemo_ops.cli.options import Run, command
+from mnemo_ops.errors import MnemoError
+
+if TYPE_CHECKING:
+    from mnemo_ops.model import Host
+    from mnemo_ops.trust import Offered
 
 
 @command(
     "hosts.trust",
-    help={"accept_host_key": "the fingerprint you compared, SHA256:..."},
+    help={"accept_host_key": "the fingerprints you compared, SHA256:..., comma separated"},
     only=("inventory", "limit", "json", "verbose"),
 )
 def trust(run: Run, accept_host_key: str = "") -> None:
-    """Accept a host's key: prints its fingerprint, adds it when you name the same one."""
-    from mnemo_ops.ssh import known_hosts_file
-    from mnemo_ops.trust import accept, offered_key
-
-    keys = run.report.extra["keys"] = {}
+    """Accept hosts' keys: prints their fingerprints, adds those you name; hosts to jump through come first."""
+    wanted = [one for one in accept_host_key.split(",") if one]
+    run.report.extra["keys"] = keys = dict[str, Any]()
+    problems: list[MnemoError] = []
     for host in run.hosts():
-        name, found = offered_key(host)
-        keys[host.name] = {"type": name, "fingerprint": found}
-        if accept_host_key:
-            file = known_hosts_file(host)
-            before = file.read_bytes() if file.exists() else b""
-            accept(host, accept_host_key)
-            new = file.read_bytes() != before
-            run.report.say(f"{host.name}: {'accepted' if new else 'already accepted:'} {name} {found} in {file}")
-            run.report.host(host.name).add("changed" if new else "ok")
-        else:
-            run.report.say(f"{host.name}: {name} {found}")
-            run.report.say(
-                "  -> if the server's console shows the same: "
-                f"invoke hosts.trust --limit {host.name} --accept-host-key {found}"
-            )
+        try:
+            _trust(run, host, wanted, keys)
+        except MnemoError as problem:  # the other hosts can still be seen to
+            problems.append(problem)
+            run.report.host(host.name).add("failed")
+    for other in problems[1:]:
+        run.report.say(f"  failed   {other}")
+    if problems:
+        raise problems[0]
+
+
+def _trust(run: Run, host: Host, wanted: list[str], keys: dict[str, Any]) -> None:
+    """Hop by hop: the next can be asked once the one before is accepted."""
+    from mnemo_ops.trust import accept, offered_keys
+
+    shown: set[str] = set()
+    while True:
+        found = offered_keys(host)
+        for one in found:
+            if one.hop.name in shown:
+                continue
+            shown.add(one.hop.name)
+            keys[one.hop.name] = {"type": one.key.get_name(), "fingerprint": one.fingerprint}
+            if not wanted:
+                _show(run, one)
+            elif one.new or one is found[-1]:
+                file = accept(one, wanted)
+                how = "accepted" if one.new else "already accepted:"
+                run.report.say(f"{one.hop.name}: {how} {one.key.get_name()} {one.fingerprint} in {file}")
+                run.report.host(host.name).add("changed" if one.new else "ok")
+        if not wanted or not found[-1].new:
+            return
+
+
+def _show(run: Run, one: Offered) -> None:
+    run.report.say(f"{one.hop.name}: {one.key.get_name()} {one.fingerprint}{'' if one.new else ' (accepted)'}")
+    if one.new:
+        run.report.say(
+            "  -> if the server's console shows the same: "
+            f"invoke hosts.trust --limit {one.hop.inventory_name} --accept-host-key {one.fingerprint}"
+        )

@@ -272,7 +272,7 @@ class Migration:
 
     def fetch(self, files: Any, host_keys: Any, source: str, target: str = "") -> Fetch:
         address = str(self.old.vars.get("mnemo_peer_address") or self.old.address)
-        port = int(self.old.vars.get("mnemo_peer_port") or self.old.port)
+        port = int(self.old.vars.get("mnemo_peer_port") or self.old.port or 22)
         return Fetch(self.id, self.login(self.old), address, port, host_keys, source, target, files)
 
     def login(self, host: Host) -> str:

@@ -23,6 +23,7 @@ PRIVSEP = Path("/run/sshd")  # compiled into Debian's sshd; its unit makes it, a
 
 CONFIG = """
 ListenAddress 127.0.0.1:{port}
+ListenAddress [::1]:{port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/user_key.pub
 PidFile none
@@ -64,7 +65,7 @@ class Sshd:
             make_key(self.folder / "user_key")
         key = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
         with self.known_hosts.open("a") as file:
-            file.writelines(f"[127.0.0.1]:{port} {key}\n" for port in ports)
+            file.writelines(f"[{address}]:{port} {key}\n" for port in ports for address in ("127.0.0.1", "::1"))
 
     def host(self, port: int = 0, **more: Any) -> Host:
         options: dict[str, Any] = {

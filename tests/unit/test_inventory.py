@@ -159,7 +159,22 @@ def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
             "'ansible_hots'",
             "did you mean 'ansible_host'?",
         ),
-        ("all:\n  hosts:\n    a: {ansible_ssh_common_args: -J x}\n", "hosts.yml:3", "not supported yet", ""),
+        ("all:\n  hosts:\n    a: {ansible_ssh_common_args: -D 80}\n", "hosts.yml:3", "'-D' of ssh is not supp", ""),
+        ("all:\n  hosts:\n    a: {ansible_ssh_args: -o Tunnel=yes}\n", "hosts.yml:3", "option 'tunnel' is not", ""),
+        (
+            "all:\n  hosts:\n    a: {ansible_ssh_args: -o StrictHostKeyChecking=no}\n",
+            "hosts.yml:3",
+            "host keys are checked",
+            "",
+        ),
+        (
+            "all:\n  hosts:\n    a: {ansible_host_key_checking: false}\n",
+            "hosts.yml:3",
+            "not supported",
+            "invoke hosts.trust accepts a host's key",
+        ),
+        ("all:\n  hosts:\n    a: {ansible_become_method: su}\n", "hosts.yml:3", "not supported", ""),
+        ("all:\n  hosts:\n    a: {ansible_ssh_retries: -1}\n", "hosts.yml:3", "from 0 to 100", ""),
         (
             "all:\n  hosts:\n    a: {ansible_connection: docker}\n",
             "hosts.yml:3",

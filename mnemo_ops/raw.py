@@ -1,0 +1,78 @@
+"""A host before its agent: one shell line where python3 may be missing, and waiting until it can be reached."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, replace
+
+from mnemo_ops import local
+from mnemo_ops.elevation import as_root, refusal
+from mnemo_ops.errors import FINAL, Unreachable
+from mnemo_ops.model import Host
+
+PAUSE = 1.0  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a line answered; ``out`` and ``err`` are decoded as UTF-8 with replacement."""
+
+    rc: int
+    out: str
+    err: str
+
+
+def raw(host: Host, become: bool, line: str, timeout: float = 1800.0) -> Said:
+    """Run one shell line on a host that needs nothing but ``sh``, through a connection of its own.
+
+    :param become: as root. :param timeout: seconds the line may be silent.
+    :raises SudoRefused: root is out of reach (4). :raises Unreachable: no connection, or no answer in time (4).
+    """
+    argv, first = ["sh", "-c", line], b""
+    if host.local:
+        if become:
+            local.may_become_root(host)
+            argv, first = as_root(argv, host, local.user())
+        code, out, err = local.ask(argv, first, timeout)
+    else:
+        from mnemo_ops import ssh  # paramiko is slow to import
+
+        with ssh.connected(host) as connection:
+            if become:
+                if refused := refusal(host, connection.user, ssh.small(connection)):
+                    raise refused
+                argv, first = as_root(argv, host, connection.user)
+            code, out, err = ssh.ask(connection, shlex.join(argv), first, timeout)
+    return Said(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def wait_until_up(host: Host, timeout: float, *, delay: float = 0.0, connect_timeout: float = 5.0) -> float:
+    """Wait until a host lets us in and runs a program: after a reboot, or before its first contact.
+
+    :param timeout: seconds to wait at most. :param delay: seconds before the first look.
+    :param connect_timeout: seconds a look may take.
+    :returns: seconds it took. :raises Unreachable: it did not come (4). :raises HostKeyUnknown: waiting will not mend
+        that, as with a changed host key or a login that is refused (4).
+    """
+    began = time.monotonic()
+    time.sleep(0 if host.local else delay)
+    while not host.local:
+        try:
+            _look(host, connect_timeout)
+            break
+        except FINAL:
+            raise
+        except Unreachable as error:
+            if time.monotonic() - began + PAUSE > timeout:
+                error.message = f"{host.name} did not come up within {timeout:.0f} s: {error.message}"
+                raise
+            time.sleep(PAUSE)
+    return time.monotonic() - began
+
+
+def _look(host: Host, connect_timeout: float) -> None:
+    from mnemo_ops import ssh  # paramiko is slow to import
+
+    with ssh.connected(replace(host, timeout=max(1, int(connect_timeout)))) as connection:
+        ssh.ask(connection, "exit 0", timeout=connect_timeout)
