@@ -45,6 +45,7 @@ PROGRAMS = {
         *("mount", "umount", "blkid", "mkfs.ext4", "mkfs.xfs", "mkswap", "pvcreate"),
         *("tune2fs", "xfs_info", "resize2fs", "xfs_growfs"),
     ),
+    "pips": ("pip3", "pip", "virtualenv"),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }
