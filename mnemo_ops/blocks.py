@@ -121,13 +121,22 @@ def _include_tasks(table: Table, key: str, place: Place) -> Iterable[Node]:
     repeated = loop(table)
     names = candidates(value, repeated, place.directories)
     if is_template(value):  # a pattern fits the file it stands in, too
-        names = {name: path for name, path in names.items() if path.resolve() not in place.within}
+        names = {name: path for name, path in names.items() if path.resolve() not in place.within and _tasks_in(path)}
     if not names and not is_template(value):
         located(value, place.directories, where)
-    choices = {name: task_file(path, inner, where) for name, path in names.items()}
+    contents = {path: task_file(path, inner, where) for path in dict.fromkeys(names.values())}
+    choices = {name: contents[path] for name, path in names.items()}
     if not choices:
         raise PlaybookError(f"no file fits '{value}'", where=where, hint=f"looked in {_listed(place.directories)}")
     return [Include(entry=_about(table, place, "include_tasks", {"file": value}, repeated), choices=choices)]
+
+
+def _tasks_in(path: Path) -> bool:
+    """Whether a file a pattern fits holds tasks, not plays or variables."""
+    data = yaml_lines.load(path)
+    return data is None or (
+        isinstance(data, Rows) and not any(isinstance(row, Table) and "hosts" in row for row in data)
+    )
 
 
 def _listed(directories: Iterable[Path]) -> str:
@@ -209,7 +218,7 @@ def _listed_role(
         raise PlaybookError(f"role '{role.name}' depends on itself: {' → '.join([*above, role.name])}", where=where)
     for index, needed in enumerate(role.dependencies):
         yield from _listed_role(needed, role.dependencies.where(index), inner, done, (*above, role.name))
-    key = (str(role.path), inner.keywords)
+    key = (str(role.path), replace(inner.keywords, tags=()))
     if key in done and not role.duplicates:
         return
     done.append(key)

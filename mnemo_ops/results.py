@@ -25,10 +25,16 @@ FORESEEN = {"changed": True, "failed": False, "skipped": False}
 
 @dataclass
 class Step:
-    """A task on its way; ``event`` is how it ended, known at once when nothing is sent (skipped, unknown)."""
+    """A task on its way.
+
+    :param event: how it ended, known at once when nothing is sent (skipped, unknown).
+    :param attempts: how often it was tried, where ``until`` may try again. :param bad: what ``failed_when`` came to.
+    """
 
     task: Task
     event: Optional[Event] = None
+    attempts: int = 0
+    bad: Optional[bool] = None
 
     def end(self, status: str, why: str) -> Step:
         """The same step, which ends here."""
@@ -92,7 +98,13 @@ def _outcome(one: Round, check: bool) -> Any:
     acted = all(step.task.check is False for step in one.steps)  # check_mode: false
     if check and "changed" in statuses and not acted:
         return Unknown(f"after {one.steps[0].task.name}", FORESEEN)
-    return outcome(events)
+    tried = max((step.attempts for step in one.steps), default=0)
+    judged = [step.bad for step in one.steps if step.bad is not None]
+    return {
+        **outcome(events),
+        **({"attempts": tried} if tried else {}),
+        **({"failed_when_result": any(judged)} if judged else {}),
+    }
 
 
 def outcome(events: Sequence[Event]) -> dict[str, Any]:
@@ -110,6 +122,7 @@ def outcome(events: Sequence[Event]) -> dict[str, Any]:
         **known,
         **({"msg": failed.why} if failed else {}),
         **({"skipped": True, "skip_reason": "Conditional result was False"} if skipped else {}),
-        "changed": "changed" in statuses,
+        # a failure without an error of ours is a deed that was done and went wrong
+        "changed": "changed" in statuses or (failed is not None and failed.error is None),
         "failed": failed is not None,
     }

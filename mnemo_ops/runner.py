@@ -203,7 +203,8 @@ class PlayRun:
         found = outcome([failure.event])
         self._state.results["ansible_failed_result"] = found
         action = getattr(failure.task.resource, "kind", "")  # nothing, when it could not be rendered
-        self._state.results["ansible_failed_task"] = {"name": failure.task.name, "action": action}
+        name = "" if failure.task.name == action else failure.task.name
+        self._state.results["ansible_failed_task"] = {"name": name, "action": action}
         self._renderer.changed()
 
     def _include(self, node: Include) -> Outcomes:
@@ -441,6 +442,7 @@ class PlayRun:
         retry, entry = work.entry.retry, work.entry
         if retry is None or self._options.check:
             return
+        step.attempts = 1
         scope = self._renderer.scope(entry)
         retries, delay = int(render(retry.retries, scope)), float(render(retry.delay, scope))
         for attempt in range(1, retries + 1):
@@ -453,6 +455,8 @@ class PlayRun:
             for _ in self._send(held=Work(entry, [replace(work.rounds[0], steps=[again])])):
                 pass
             step.event = again.event or step.event
+            step.attempts = attempt + 1
+        step.attempts = retries
         if retry.until and not self._holds(retry.until, step, work) and step.event is not None:
             why = step.event.why or f"not so after {retries} tries: {' and '.join(retry.until)}"
             step.event = replace(step.event, status="failed", why=why, before=step.event.after or step.event.before)
@@ -476,7 +480,7 @@ class PlayRun:
             return event
         try:
             if entry.failed_when and event.status in ("ok", "changed", "failed"):
-                bad = self._holds(entry.failed_when, step, work)
+                bad = step.bad = self._holds(entry.failed_when, step, work)
                 if bad and event.status != "failed":
                     why = f"failed_when: {' and '.join(entry.failed_when)}"
                     event = replace(event, status="failed", why=why, before=event.after or event.before)
@@ -535,8 +539,8 @@ class PlayRun:
                     mine[event.id].event = event
                     continue
                 yield from self._happened(event, queue, known, numbers)
-        for _, one in taken if self._failure is None else ():
-            if isinstance(one, Work):
+        for _, one in taken:
+            if isinstance(one, Work) and all(step.event for step in one.steps):  # what failed has a result, too
                 self._register(one)
 
     def _happened(

@@ -97,6 +97,9 @@ class Absent(StrictUndefined):
     def __getitem__(self, name: Any) -> Any:
         return self
 
+    def __fspath__(self) -> str:  # filters of paths ask for this
+        return str(self)
+
 
 def undef(hint: Optional[str] = None) -> Absent:
     """The function ``undef()``: a value somebody else has to give."""

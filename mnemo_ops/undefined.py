@@ -13,7 +13,7 @@ from mnemo_ops.ansible_words import FACTS, VARIABLES
 from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.inventory import load_variables
-from mnemo_ops.model import Entry, Play, entries
+from mnemo_ops.model import Block, Entry, Include, Node, Play, entries
 from mnemo_ops.place import located
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, condition, find, is_template
@@ -48,8 +48,21 @@ def check_variables(play: Play, host_vars: Mapping[str, Any], known: Collection[
     if names is None or ANY in known:  # a file of variables only the run can name: nobody knows what it holds
         return
     late = AT_RUN_TIME | names | set(known) | loop_names(every)
-    for entry in every:
+    for entry in (*_certain(play.tasks), *play.handlers):
         _Check(play, entry, host_vars, late).run()
+
+
+def _certain(nodes: Iterable[Node]) -> Iterator[Entry]:
+    """Tasks that run when their place is reached; of several files a template chooses from, nobody knows which."""
+    for node in nodes:
+        if isinstance(node, Entry):
+            yield node
+        elif isinstance(node, Block):
+            yield from _certain((*node.tasks, *node.rescue, *node.always))
+        elif isinstance(node, Include):
+            yield node.entry
+            if len({id(chosen) for chosen in node.choices.values()}) == 1 or not is_template(node.entry.args["file"]):
+                yield from _certain(next(iter(node.choices.values())))
 
 
 ANY = "*"  # stands for names nobody can know before the run

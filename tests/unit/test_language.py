@@ -95,6 +95,15 @@ def test_a_template_that_fails_can_be_rescued(bench: Bench) -> None:
     assert bench.play(text) == [("first", "changed"), ("bad", "rescued"), ("saved", "changed")]
 
 
+def test_what_failed_has_a_result_for_its_rescue(bench: Bench) -> None:
+    text = tasks("""
+- block: [{name: bad, command: sh -c 'exit 3', register: r}]
+  rescue: [{name: saved, copy: {dest: /srv/saved, content: "{{ r.rc }} {{ r is failed }} {{ r is changed }}"}}]
+""")
+    assert bench.play(text) == [("bad", "rescued"), ("saved", "changed")]
+    assert bench.read("/srv/saved") == "3 True True"
+
+
 # -- what decides ------------------------------------------------------------------------------------------------------
 
 
@@ -119,7 +128,8 @@ def test_expressions_are_decided_here(bench: Bench) -> None:
 """)
     assert bench.play(text) == [("said", "ok"), ("two", "changed"), ("bad", "failed")]
     assert "failed_when: 'ERROR' in bad.stdout" in bench.why("bad")
-    assert bench.state.results["two"]["rc"] == 2 and bench.state.results["two"]["failed"] is False
+    two = bench.state.results["two"]
+    assert (two["rc"], two["failed"], two["failed_when_result"]) == (2, False, False)
 
 
 def test_a_judged_change_notifies(bench: Bench) -> None:
@@ -149,7 +159,7 @@ def test_until_it_is_so(bench: Bench) -> None:
 - {{name: after, copy: {{dest: /srv/after, content: "{{{{ counts.stdout }}}}"}}}}
 """)
     assert bench.play(text) == [("counts", "changed"), ("after", "changed")]
-    assert bench.read("/srv/after") == "3"
+    assert bench.read("/srv/after") == "3" and bench.state.results["counts"]["attempts"] == 3
 
 
 def test_until_gives_up(bench: Bench) -> None:
