@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import io
 import os
 import posixpath
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mnemo_ops import schema
+from mnemo_ops.agent.archive import listed
+from mnemo_ops.agent.resources.assemble import chosen, joined
+from mnemo_ops.agent.resources.script import split
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.template import Scope, find, render_file
 from mnemo_ops.template_engine import FILE_OPTIONS, file_options
@@ -42,21 +47,73 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
     :raises TemplateError: a file is missing or a template fails (2).
     """
     sources = [one for one in schema.fields_of(kind).values() if one.source and args.get(one.name)]
-    if not sources or schema.truth(args.get("remote_src", False)):
+    if not sources or is_remote(kind, args):
         yield Prepared(kind, args)
         return
     (source,) = sources
-    name = str(args[source.name])
+    name = named(source, str(args[source.name]))
+    path = find(name, scope.templates if source.source == "template" else scope.files)
     if source.source == "template":
-        path = find(name, scope.templates)
         text = render_file(path, scope, file_options(args))
         yield Prepared(kind, _preserved({**_without(args, *FILE_OPTIONS), source.fills: text}, path))
-        return
-    path = find(name, scope.files)
-    if path.is_dir():
+    elif source.source == "fragments":
+        yield _fragments(args, path, where)
+    elif path.is_dir() and kind == "copy":
         yield from _spread(args, name, path, where)
+    elif path.is_dir():
+        raise PlaybookError(f"'{name}' is a directory", where=where)
+    elif source.source == "archive":
+        done = _file(kind, args, source, path)
+        (content,) = done.files.values()
+        yield replace(done, args={**done.args, "members": _listed(content)})
     else:
         yield _file(kind, args, source, path, where)
+
+
+def named(source: schema.Field, value: str) -> str:
+    """The path in an argument; a script's arguments follow it."""
+    return split(value)[0] if source.source == "script" else value
+
+
+def is_remote(kind: str, args: Mapping[str, Any]) -> Optional[bool]:
+    """Whether ``src`` is the host's business; ``None`` when a template decides."""
+    if kind == "unarchive" and "copy" in args and "remote_src" not in args:
+        local = schema.truth(args["copy"])
+        return None if local is None else not local
+    known = schema.fields_of(kind).get("remote_src")
+    return bool(known) and schema.truth(args.get("remote_src", known.default if known else False))
+
+
+def _fragments(args: Mapping[str, Any], path: Path, where: str) -> Prepared:
+    """The fragments of a controller's directory as the file they make."""
+    if not path.is_dir():
+        raise PlaybookError(f"'{shown(path)}' is not a directory", where=where)
+    names = chosen(
+        (one.name for one in path.iterdir() if one.is_file()), args.get("regexp"), bool(args.get("ignore_hidden"))
+    )
+    secrets = schema.truth(args.get("decrypt", True))
+    fragments = ((_decrypted(path / name) if secrets else None, path / name) for name in names)
+    data = joined((one.read_bytes() if secret is None else secret for secret, one in fragments), args.get("delimiter"))
+    given = _without(args, "src", "remote_src", "delimiter", "regexp", "ignore_hidden", "decrypt")
+    if len(data) <= SMALL:
+        with contextlib.suppress(UnicodeDecodeError):
+            return Prepared("copy", {**given, "content": data.decode()})
+    digest = hashlib.sha256(data).hexdigest()
+    return Prepared("copy", {**given, "src": path.name, "sha256": digest}, files={digest: data})
+
+
+def _listed(content: Union[Path, bytes]) -> list[dict[str, Any]]:
+    """What is in an archive: the host compares without having it."""
+    if isinstance(content, bytes):
+        return listed(io.BytesIO(content), "the archive")
+    found = content.stat()
+    return _listed_file(content, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _listed_file(path: Path, mtime_ns: int, size: int) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        return listed(file, shown(path))
 
 
 def _file(kind: str, args: Mapping[str, Any], source: schema.Field, path: Path, where: str = "") -> Prepared:

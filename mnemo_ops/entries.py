@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from mnemo_ops import schema
 from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, MODULES, TASK_KEYS
+from mnemo_ops.controller_files import is_remote, named
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.model import Entry, Loop, Retry
@@ -166,11 +167,11 @@ def _sources(kind: str, args: Table, place: Place) -> None:
     """Files of the controller that are named without templates must be there."""
     for name, one in schema.fields_of(kind).items():
         value = args.get(name)
-        remote = args.get("remote_src", False)
-        if not one.source or not isinstance(value, str) or is_template(value) or schema.truth(remote) is not False:
+        if not one.source or not isinstance(value, str) or is_template(value) or is_remote(kind, args) is not False:
             continue
-        path = located(value, place.files if one.source == "file" else place.templates, args.where(name))
-        if path.is_dir() and (one.source == "template" or kind != "copy"):
+        value = named(one, value)
+        path = located(value, place.templates if one.source == "template" else place.files, args.where(name))
+        if path.is_dir() and kind not in ("copy", "assemble"):
             raise args.fail(f"'{value}' is a directory", name)
         if one.source == "template":
             check_file(path, file_options(args), place.templates)

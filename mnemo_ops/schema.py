@@ -20,13 +20,15 @@ from mnemo_ops.template import is_template
 from mnemo_ops.yaml_lines import Table, shape
 
 _REQUIRED = object()
+# what a field may name on the controller, as its metadata says
+SOURCES = ("file", "template", "script", "archive", "fragments")
 
 
 @dataclass(frozen=True)
 class Field:
     """An argument of a kind.
 
-    :param default: what it is when not given. :param source: ``file`` or ``template``: a path on the controller.
+    :param default: what it is when not given. :param source: one of :data:`SOURCES`: a path on the controller.
     :param fills: the internal field the content of the source goes to. :param expression: Jinja without braces.
     """
 
@@ -59,7 +61,7 @@ def fields_of(kind: str) -> Mapping[str, Field]:
             continue
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = _REQUIRED if default is dataclasses.MISSING else default
-        source = next((one for one in ("file", "template") if one in field.metadata), "")
+        source = next((one for one in SOURCES if one in field.metadata), "")
         fills = field.metadata.get(source, "")
         expression = bool(field.metadata.get("expression"))
         doc = docs.get(field.name, "")

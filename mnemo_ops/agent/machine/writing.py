@@ -17,11 +17,17 @@ class Writing(Reading):
 
     @contextlib.contextmanager
     def replacing(
-        self, path: str, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None
+        self,
+        path: str,
+        mode: Optional[int] = None,
+        uid: Optional[int] = None,
+        gid: Optional[int] = None,
+        durable: bool = True,
     ) -> Iterator[IO[bytes]]:
         """A new file that takes the place of ``path`` when the block ends well: written beside it, fsync, rename.
 
         The old content stays until the rename; owner and mode not given are the old file's, else 0600 of this user.
+        ``durable`` says no where many files are written and :meth:`sync_all` follows.
         """
         self.writing()
         real = self.path(path)
@@ -39,13 +45,19 @@ class Writing(Reading):
                     gid if gid is not None else (old.gid if old else -1),
                 )
                 os.fchmod(file.fileno(), mode if mode is not None else (old.mode if old else 0o600))
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.rename(temporary, real)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        self.sync_directory(os.path.dirname(path))
+        if durable:
+            self.sync_directory(os.path.dirname(path))
+
+    def sync_all(self) -> None:
+        """Make everything durable that was written so far (sync(2))."""
+        os.sync()
 
     def write(
         self, path: str, data: bytes, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None
@@ -58,6 +70,20 @@ class Writing(Reading):
         """A file without a name on the file system of ``directory``: gone with this process, however that ends."""
         self.writing()
         return tempfile.TemporaryFile(dir=self.path(directory))
+
+    def spool(self) -> IO[bytes]:
+        """A file without a name for what is only looked at: no write, it is gone with this process."""
+        return tempfile.TemporaryFile()
+
+    def mktemp(self, directory: str, prefix: str, suffix: str, folder: bool) -> str:
+        """Make an empty file (0600) or directory (0700) with a name nobody has; its path."""
+        self.writing()
+        if folder:
+            made = tempfile.mkdtemp(suffix, prefix, self.path(directory))
+        else:
+            handle, made = tempfile.mkstemp(suffix, prefix, self.path(directory))
+            os.close(handle)
+        return os.path.join(directory, os.path.basename(made))
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file, durably."""

@@ -1,0 +1,219 @@
+"""unarchive: what an archive holds, in a directory."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from mnemo_ops.agent import archive
+from mnemo_ops.agent.archive import Content, Member, Selection
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.mode import Mode
+from mnemo_ops.agent.permission import Owner, Permission, described
+from mnemo_ops.agent.placing import at_home
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.state import Change, State
+from mnemo_ops.errors import NotYet, Refused, StepFailed
+
+
+@dataclass(frozen=True)
+class Unarchive(Resource):
+    """An archive's files below a directory: those that are missing or differ in content, mode or owner are unpacked.
+
+    :param src: tar, tar.gz, tar.bz2, tar.xz or zip: of the controller, or with ``remote_src`` of the host, or a URL.
+    :param dest: directory to unpack into; it must exist.
+    :param remote_src: ``src`` is a file of the host, or a URL the host fetches.
+    :param copy: the opposite of ``remote_src``, in old playbooks.
+    :param creates: skip when this path exists.
+    :param include: names in the archive, with all below them; none: everything.
+    :param exclude: names or patterns to leave out.
+    :param extra_opts: options of tar: ``--strip-components=1``, ``--exclude``, ``--transform``, ``--no-same-owner``.
+    :param keep_newer: a file that is newer than the archive's stays.
+    :param list_files: name the archive's files in ``files`` of the result.
+    :param decrypt: an archive that ansible-vault encrypted arrives in clear.
+    :param validate_certs: check the certificate of a URL's server.
+    :param mode: permission bits of everything unpacked; default: the archive's.
+    :param owner: user name or number; default: the archive's, when the task runs as root.
+    :param group: group name or number.
+    """
+
+    kind: ClassVar[str] = "unarchive"
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    EXAMPLE: ClassVar[str] = """\
+- name: the application, without the directory its archive begins with
+  unarchive:
+    src: app-1.2.0.tar.gz
+    dest: /srv/app
+    owner: deploy
+    extra_opts: [--strip-components=1]
+"""
+
+    src: str = field(metadata={"archive": "sha256"})
+    dest: str
+    remote_src: bool = False
+    copy: bool = True
+    creates: Optional[str] = None
+    include: List[str] = field(default_factory=list)
+    exclude: List[str] = field(default_factory=list)
+    extra_opts: List[str] = field(default_factory=list)
+    keep_newer: bool = False
+    list_files: bool = False
+    decrypt: bool = True
+    validate_certs: bool = True
+    mode: Mode = None
+    owner: Owner = None
+    group: Owner = None
+    sha256: Optional[str] = field(default=None, metadata={"internal": True})
+    members: Optional[List[Dict[str, Any]]] = field(default=None, metadata={"internal": True})
+
+    def __post_init__(self) -> None:
+        self._permission.desired()
+        if self.include and self.exclude:
+            raise ValueError("give either include or exclude")
+        archive.selection(self.extra_opts, self.include, self.exclude)
+
+    @property
+    def _permission(self) -> Permission:
+        return Permission(self.owner, self.group, self.mode)
+
+    @property
+    def _selection(self) -> Selection:
+        return archive.selection(self.extra_opts, self.include, self.exclude)
+
+    def desired(self) -> State:
+        return {"differing": []}
+
+    def observe(self, machine: Machine) -> State:
+        here = at_home(self, machine, "dest", "src")
+        if self.creates and machine.glob(machine.expanded(self.creates)):
+            return {"differing": [], "msg": f"not unpacked, since {self.creates} exists"}
+        stat = machine.stat(here.dest, follow=True)
+        if stat is None:
+            raise NotYet(f"the directory {here.dest} does not exist", hint="make it first: file, state: directory")
+        if stat.kind != "directory":
+            raise Refused(f"{here.dest} is not a directory", hint="name the directory to unpack into")
+        rows = here._members(machine)
+        differing = [path for path, member in here._wanted(rows) if here._differs(machine, path, member)]
+        files = {"files": [member.name for _, member in here._wanted(rows)]} if self.list_files else {}
+        seen = {"differing": differing[:50], "dest": here.dest, "src": here.src, **files}
+        return {**seen, **described(machine, stat), "state": "directory"}
+
+    def apply(self, machine: Machine, change: Change) -> State:
+        here = at_home(self, machine, "dest", "src")
+        rows = here._members(machine)
+        left = {member.name for path, member in here._wanted(rows) if here._differs(machine, path, member)}
+        with here._open(machine) as file:
+            for member, content in archive.opened(file, self.src):
+                if member.name in left:
+                    here._unpack(machine, member, content)
+        for path, member in reversed(list(here._wanted(rows))):  # directories last: theirs may be a mode without w
+            if member.kind == "directory" and member.name in left:
+                here._permit(machine, path, member)
+        machine.sync_all()
+        return None
+
+    # -- the archive -----------------------------------------------------------------------------------------------
+
+    def _members(self, machine: Machine) -> List[Member]:
+        """What the archive holds: as the controller wrote it down, or as it is read here, once."""
+        if self.members is not None:
+            return archive.members(self.members)
+
+        def read() -> List[Dict[str, Any]]:
+            with self._open(machine) as file:
+                return archive.listed(file, self.src)
+
+        return archive.members(machine.once("unarchive/" + self.src, read))
+
+    def _open(self, machine: Machine) -> IO[bytes]:
+        if self.sha256 is not None or "://" in self.src:
+            file = machine.spool()
+            if self.sha256 is not None:
+                machine.fetch(self.sha256, file)
+            else:
+                self._download(machine, file)
+            file.seek(0)
+            return file
+        stat = machine.stat(self.src, follow=True)
+        if stat is None:
+            raise NotYet(f"{self.src} does not exist")
+        return machine.open(self.src)
+
+    def _download(self, machine: Machine, file: IO[bytes]) -> None:
+        from mnemo_ops.agent.http import Request, send, shown
+
+        answer = send(machine, Request(self.src, verify=self.validate_certs), file)
+        if answer.status >= 300:
+            raise StepFailed(f"{shown(self.src)} answered {answer.status} {answer.reason}")
+
+    def _wanted(self, rows: List[Member]) -> Iterator[Tuple[str, Member]]:
+        """Where each entry that is asked for goes; of two with one name the later one counts."""
+        found: Dict[str, Member] = {}
+        for member in rows:
+            name = self._selection.name(member)
+            if name is not None:
+                found[posixpath.normpath(posixpath.join(self.dest, name))] = member
+        yield from found.items()
+
+    # -- one entry -------------------------------------------------------------------------------------------------
+
+    def _permissions(self, machine: Machine, member: Member) -> Permission:
+        """Declared ones, else the archive's; a user the host does not know goes by number, as with tar."""
+        mode = f"{member.mode if machine.is_root else member.mode & ~0o022:04o}" if self.mode is None else self.mode
+        if not machine.is_root or not self._selection.same_owner or member.uid < 0:
+            return Permission(self.owner, self.group, mode)
+
+        def who(declared: Owner, database: str, name: str, number: int) -> Owner:
+            known = not self._selection.numeric_owner and name in machine.accounts(database)
+            return declared if declared is not None else name if known else number
+
+        owner = who(self.owner, "passwd", member.user, member.uid)
+        return Permission(owner, who(self.group, "group", member.group, member.gid), mode)
+
+    def _differs(self, machine: Machine, path: str, member: Member) -> bool:
+        stat = machine.stat(path)
+        if stat is not None and stat.kind == "link" and member.kind == "directory":
+            stat = machine.stat(path, follow=True)  # a link to a directory will do, as with tar
+        if stat is None or stat.kind != member.kind:
+            return True
+        if member.kind == "link":
+            return machine.readlink(path) != member.target
+        if member.kind == "file" and self.keep_newer and stat.mtime_ns / 1e9 > member.mtime:
+            return False
+        if self._permissions(machine, member).differs(machine, stat):
+            return True
+        return member.kind == "file" and (stat.size != member.size or machine.sha256(path) != member.sha256)
+
+    def _unpack(self, machine: Machine, member: Member, content: Content) -> None:
+        name = self._selection.name(member)
+        if name is None:
+            return
+        path = posixpath.normpath(posixpath.join(self.dest, name))
+        inside, parent = machine.realpath(self.dest), machine.realpath(posixpath.dirname(path))
+        if (
+            path != posixpath.normpath(self.dest)
+            and parent != inside
+            and not parent.startswith(inside.rstrip("/") + "/")
+        ):
+            raise Refused(f"the archive's entry {member.name} would be written to {parent}", hint="do not unpack it")
+        machine.mkdir(posixpath.dirname(path))
+        found = machine.stat(path, follow=member.kind == "directory")
+        if found is not None and found.kind == "directory" and member.kind != "directory":
+            raise Refused(f"{path} is a directory, and a {member.kind} in the archive", hint="move it away first")
+        if member.kind == "directory":
+            if found is not None and found.kind != "directory":
+                machine.remove(path)
+            machine.mkdir(path)
+        elif member.kind == "link":
+            machine.symlink(member.target, path)
+        else:
+            if found is not None and found.kind == "link":
+                machine.remove(path)  # never written through
+            mode, uid, gid = self._permissions(machine, member).resolved(machine, member.mode, False)
+            with content() as source, machine.replacing(path, mode, uid, gid, durable=False) as target:
+                machine.pour(source, target)
+            machine.utime(path, (member.mtime, member.mtime))
+
+    def _permit(self, machine: Machine, path: str, member: Member) -> None:
+        self._permissions(machine, member).apply(machine, path)
