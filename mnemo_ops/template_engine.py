@@ -160,7 +160,7 @@ class _Loader(BaseLoader):
 
 
 def _environment() -> Environment:
-    environment = Environment(undefined=Absent, trim_blocks=True, keep_trailing_newline=True)
+    environment = Environment(undefined=Absent, trim_blocks=True)
     environment.context_class, environment.template_class = _Context, _Template
     environment.code_generator_class = _Generator
     environment.concat = joined  # type: ignore[method-assign]
@@ -173,6 +173,7 @@ def _environment() -> Environment:
 
 
 ENVIRONMENT = _environment()
+_EXACT = ENVIRONMENT.overlay(keep_trailing_newline=True)
 
 
 @functools.lru_cache(maxsize=256)
@@ -201,7 +202,7 @@ def literal(text: str) -> str:
     if "\\" not in text or "{{" not in text:
         return text
     parts, inside = [], False
-    for _, kind, part in ENVIRONMENT.lex(text):
+    for _, kind, part in _EXACT.lex(text):
         inside = kind == "variable_begin" or (inside and kind != "variable_end")
         if inside and kind == "string":
             quote = part[0]
@@ -233,10 +234,19 @@ def evaluate(value: Any, scope: Scope) -> Any:
 
 
 def _evaluate_text(text: str, scope: Scope) -> Any:
-    last = text.endswith("\n")  # the end of a block of YAML, not of the expression in it
     directories = tuple(scope.templates) if "{%" in text else ()
-    found = run(compiled(literal(text[:-1] if last else text), directories), scope)
-    return found + "\n" if last and isinstance(found, str) and not found.endswith("\n") else found
+    return _ended(text, run(compiled(literal(text), directories), scope))
+
+
+def _ended(text: str, value: Any, newline: str = "\n") -> Any:
+    """The newlines at the end of a template are those of the file, or of a block of YAML: no part of an expression."""
+    if not isinstance(value, str) or not text.endswith("\n"):
+        return value
+    return value + newline * (_newlines(text) - _newlines(value))
+
+
+def _newlines(text: str) -> int:
+    return len(text) - len(text.rstrip("\n"))
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -284,4 +294,5 @@ def run_file(path: Path, scope: Scope, options: Mapping[str, Any]) -> Any:
     directories = tuple(dict.fromkeys((*scope.templates, path.parent)))
     environment = _seeing(directories, _sorted({**options, **own}))
     code = environment.compile(text, str(path), str(path))
-    return run(environment.template_class.from_code(environment, code, environment.globals, None), scope)
+    template = environment.template_class.from_code(environment, code, environment.globals, None)
+    return _ended(text, run(template, scope), environment.newline_sequence)

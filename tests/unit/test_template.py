@@ -231,6 +231,10 @@ INCLUDES = {
     "role/absent.j2": "1\n{% include 'nobody.j2' %}\n",
     "role/lookup.j2": "{% include 'inner.j2' %}",
     "play/inner.j2": "{{ lookup('template', 'n.j2', template_vars={'n': site}) }}",
+    "role/ends.j2": "{% include 'base.j2' %}|{{ lookup('template', 'base.j2') }}\n",
+    "role/if.j2": "{% if port %}a{% endif %}\n",
+    "role/lines.j2": "{% for n in names %}\n{{ n }}\n{% endfor %}\n",
+    "role/list.j2": "{{ names }}\n",
     "role/none.txt": "x{{ nothing }}y{{ none }}{{ [1] }}",
 }
 
@@ -246,10 +250,17 @@ def included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
 
 def test_a_template_includes_imports_and_extends_others(included: Scope) -> None:
     assert render_file(Path("role/a.j2"), included) == "lab 5 a lab||hi x nobody|hi y lab"
-    assert render_file(Path("role/child.j2"), included) == "<lab and 8080>\n"
+    assert render_file(Path("role/child.j2"), included) == "<lab and 8080>"
     assert render_file(Path("role/lookup.j2"), included) == " lab"
     assert render_file(Path("role/none.txt"), included) == "xy[1]"
-    assert render("{% include 'base.j2' %}", included) == "<lab>\n"
+    assert render("{% include 'base.j2' %}", included) == "<lab>"
+
+
+def test_the_newline_at_the_end_of_a_template(included: Scope) -> None:
+    assert render_file(Path("role/ends.j2"), included) == "<lab>|<lab>\n"
+    assert render_file(Path("role/if.j2"), included) == "a\n"
+    assert render_file(Path("role/lines.j2"), included) == "a\nlab\n"
+    assert render("{{ lookup('template', 'list.j2') }}", included) == ["a", "lab"]
 
 
 def test_an_included_template_names_its_own_line(included: Scope) -> None:
@@ -280,7 +291,7 @@ def test_options_of_a_template_file(tmp_path: Path, scope: Scope) -> None:
     path.write_text("a\n  {% if port %}\nb\n  {% endif %}\nc\n")
     assert render_file(path, scope) == "a\n  b\n  c\n"
     assert render_file(path, scope, {"lstrip_blocks": True}) == "a\nb\nc\n"
-    assert render_file(path, scope, {"trim_blocks": False, "newline_sequence": "\r\n"}).startswith("a\r\n  \r\nb\r\n")
+    assert render_file(path, scope, {"trim_blocks": False, "newline_sequence": "\r\n"}).endswith("\r\nb\r\n  \r\nc\r\n")
     path.write_text("#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n[[ site ]] {{ x }}\n")
     assert render_file(path, scope) == "lab {{ x }}\n"
     path.write_text("#jinja2: bogus: 1\n")
