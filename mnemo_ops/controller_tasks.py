@@ -52,7 +52,7 @@ def _assert(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, ent
     for text in that if isinstance(that, list) else [that]:
         if not condition(str(text), scope, entry.where):
             said = _text(args.get("fail_msg", "Assertion failed"))
-            state = {"assertion": str(text), "evaluated_to": False}
+            state = {"msg": args.get("fail_msg", "Assertion failed"), "assertion": str(text), "evaluated_to": False}
             return Event(task.id, "failed", before=state, why=f"{said} (not so: {text})")
     said = _text(args.get("success_msg", "All assertions passed"))
     return Event(task.id, "ok", after={"msg": said})

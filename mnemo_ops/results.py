@@ -119,8 +119,8 @@ def outcome(events: Sequence[Event]) -> dict[str, Any]:
             known.setdefault(f"{name}_lines", known[name].splitlines())
     skipped = statuses == {"skipped"} or not statuses
     return {
-        **known,
         **({"msg": failed.why} if failed else {}),
+        **known,
         **({"skipped": True, "skip_reason": "Conditional result was False"} if skipped else {}),
         # a failure without an error of ours is a deed that was done and went wrong
         "changed": "changed" in statuses or (failed is not None and failed.error is None),
