@@ -54,7 +54,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "yaml_lines",
     ),
     ("bundle", "channel", "elevation", "local", "raw", "route", "session", "ssh", "trust"),
-    ("controller_tasks", "crew", "fleet", "plays", "rendering", "report", "runner", "selection"),
+    ("controller_tasks", "crew", "fleet", "judging", "outbox", "plays", "rendering", "report", "runner", "selection"),
     ("lab", "mnemosyne"),
     ("cli",),
 )

@@ -1,0 +1,93 @@
+"""Judging: what a task did as ``until``, ``failed_when`` and ``changed_when`` see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import MnemoError
+from mnemo_ops.model import Entry
+from mnemo_ops.outbox import Outbox, Outcomes
+from mnemo_ops.rendering import Renderer, constant
+from mnemo_ops.results import Step, Work, outcome
+from mnemo_ops.selection import Options
+from mnemo_ops.template import condition, render
+
+
+def is_judged(entry: Entry) -> bool:
+    """Whether what a task did must be judged by the controller."""
+    changed = bool(entry.changed_when) and constant(entry.changed_when) is None
+    failed = bool(entry.failed_when) and constant(entry.failed_when) is not False
+    return entry.retry is not None or changed or failed
+
+
+class Judge:
+    """:param wait: lets time pass, showing how much is left. :param over: whether everything ends."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        renderer: Renderer,
+        options: Options,
+        wait: Callable[..., Outcomes],
+        over: Callable[[], bool],
+    ) -> None:
+        self._outbox, self._renderer, self._options, self._wait, self._over = outbox, renderer, options, wait, over
+
+    def repeat(self, step: Step, work: Work) -> Outcomes:
+        """Once more, until it is as ``until`` wants it."""
+        retry, entry = work.entry.retry, work.entry
+        if retry is None or self._options.check:
+            return
+        step.attempts = 1
+        scope = self._renderer.scope(entry)
+        retries, delay = int(render(retry.retries, scope)), float(render(retry.delay, scope))
+        for attempt in range(1, retries + 1):
+            if self._holds(retry.until, step, work) if retry.until else step.event and step.event.status != "failed":
+                return
+            yield from self._wait(step.task, delay, f"try {attempt} of {retries} was not enough")
+            if self._over():
+                return
+            again = Step(step.task)
+            for _ in self._outbox.send(held=Work(entry, [replace(work.rounds[0], steps=[again])])):
+                pass
+            step.event = again.event or step.event
+            step.attempts = attempt + 1
+        step.attempts = retries
+        if retry.until and not self._holds(retry.until, step, work) and step.event is not None:
+            why = step.event.why or f"not so after {retries} tries: {' and '.join(retry.until)}"
+            step.event = replace(step.event, status="failed", why=why, before=step.event.after or step.event.before)
+
+    def _holds(self, expressions: Sequence[str], step: Step, work: Work) -> bool:
+        """Whether expressions hold of what has just become of a task."""
+        assert step.event is not None
+        one = next(one for one in work.rounds if step in one.steps)
+        scope = one.scope or self._renderer.scope(work.entry)
+        if work.entry.register:
+            scope = scope.plus({work.entry.register: outcome([step.event])}, final=True)
+        return all(condition(text, scope, work.entry.where) for text in expressions)
+
+    def verdict(self, step: Step, work: Work) -> Event:
+        """The event as ``failed_when`` and ``changed_when`` see it."""
+        entry, event = work.entry, step.event
+        assert event is not None
+        if self._options.check and event.status == "changed" and step.task.check is not False:
+            if (entry.changed_when or entry.failed_when) and constant(entry.changed_when) is None:
+                return replace(event, status="unknown", why="what it says decides, and a check does not ask it")
+            return event
+        try:
+            if entry.failed_when and event.status in ("ok", "changed", "failed"):
+                bad = step.bad = self._holds(entry.failed_when, step, work)
+                if bad and event.status != "failed":
+                    why = f"failed_when: {' and '.join(entry.failed_when)}"
+                    event = replace(event, status="failed", why=why, before=event.after or event.before)
+                elif not bad and event.status == "failed":
+                    event = replace(event, status="changed", why="", error=None, after=event.before)
+            if entry.changed_when and event.status in ("ok", "changed"):
+                step.event = event
+                yes = self._holds(entry.changed_when, step, work)
+                event = replace(event, status="changed" if yes else "ok")
+        except MnemoError as problem:
+            return Event.failure(event.id, problem)
+        return event

@@ -1,0 +1,189 @@
+"""Outbox: what waits to be sent to a host, and what became of it; a batch is one request."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Protocol, Union
+
+from mnemo_ops import controller_tasks
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.errors import MnemoError, StepFailed, from_json
+from mnemo_ops.model import Batch, Entry, Handlers, Host, Task
+from mnemo_ops.rendering import HostState, Renderer, User
+from mnemo_ops.results import Pending, Step, Work, result
+from mnemo_ops.selection import Options
+
+Outcome = tuple[Task, Event]
+Outcomes = Iterator[Outcome]
+
+
+class Channel(Protocol):
+    """What a play needs of a session."""
+
+    facts: Mapping[str, Any]
+    login: str
+    pending_handlers: Sequence[str]
+
+    def converge(self, batch: Batch) -> Iterator[Event]: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended the tasks, and the number of its entry in the order they were taken."""
+
+    number: int
+    task: Task
+    event: Event
+
+    def error(self, host: Host) -> MnemoError:
+        cause = from_json(self.event.error) if self.event.error else StepFailed(self.event.why)
+        cause.message = f"{self.task.name}: {'failed (no_log)' if self.task.no_log else cause.message}"
+        cause.where = f"{host.name}, {self.task.where}"
+        return cause
+
+
+class Outbox:
+    """The tasks of one play on one host between being rendered and being done.
+
+    :attr:`failure`: what ended the tasks. :attr:`number`: of the entry at hand, in the order entries are taken.
+    :attr:`rescuers`: of the blocks around it that will rescue a failure, the number they began after.
+    """
+
+    def __init__(self, session: Channel, state: HostState, renderer: Renderer, options: Options) -> None:
+        self.failure: Optional[Failure] = None
+        self.number = 0
+        self.rescuers: list[int] = []
+        self.notified: list[str] = []  # by tasks whose change only the controller could tell
+        self.may_notify = False  # since handlers had their turn
+        self._state, self._renderer, self._options = state, renderer, options
+        self._waiting: list[tuple[int, Union[Work, Handlers]]] = []
+        self.meet(session)
+
+    def meet(self, session: Channel) -> None:
+        """The host was reached: what it said of itself."""
+        self.session = session
+        self._state.facts.update(session.facts)
+        self._renderer.user = User(str(session.facts.get("user_id", "root")), session.login)
+        self._renderer.changed()
+
+    def drop(self) -> None:
+        """What waits is not sent."""
+        self._waiting.clear()
+
+    def put_handlers(self, handlers: Handlers) -> None:
+        """Notified handlers have their turn here."""
+        self._waiting.append((self.number, handlers))
+        self.may_notify = False
+
+    def put(self, work: Work) -> None:
+        """A work that waits for its turn; what it registers can be read once it was sent."""
+        self._waiting.append((self.number, work))
+        self.may_notify = self.may_notify or (work.sends and bool(work.entry.notify))
+        name = work.entry.register
+        if name and (work.sends or name in self._renderer.waiting):
+            self._renderer.waiting[name] = Pending(name)
+            self._renderer.changed()
+        elif name:
+            self.register(work)
+        if work.sends and work.entry.kind in controller_tasks.FACTS:
+            self._renderer.waiting["ansible_facts"] = Pending("ansible_facts", self._state.facts)
+            self._renderer.changed()
+
+    def register(self, work: Work) -> None:
+        """Keep what became of a work, under its name and as facts."""
+        entry = work.entry
+        if not entry.register and entry.kind not in controller_tasks.FACTS:
+            return
+        found = result(work, self._options.check)
+        if entry.register:
+            self._state.results[entry.register] = found
+        if isinstance(found, Mapping) and isinstance(found.get("ansible_facts"), Mapping):
+            self._state.facts.update(found["ansible_facts"])
+        self._renderer.changed()
+
+    def fail(self, task: Task, event: Event) -> Outcomes:
+        """The end of the tasks, unless a block rescues them."""
+        self.failure = Failure(self.number, task, event)
+        yield task, self._shown(self.failure)
+
+    def _shown(self, failure: Failure) -> Event:
+        """A failure that a block will rescue is not the end."""
+        saved = any(failure.number > first for first in self.rescuers)
+        return replace(failure.event, status="rescued") if saved else failure.event
+
+    def send(self, held: Optional[Work] = None, session: Optional[Channel] = None) -> Outcomes:
+        """Send the batch, yield what becomes of it in order, keep what it registers.
+
+        :param held: a work that is sent last; its events are kept in its steps, to be judged.
+        :param session: where the held work is done, when not on the host.
+        """
+        taken, self._waiting = self._waiting, []
+        self._renderer.waiting.clear()
+        self._renderer.changed()
+        queue: deque[tuple[int, Step]] = deque()
+        steps: list[Any] = []
+        for number, one in taken:
+            if isinstance(one, Handlers):
+                steps.append(one)
+                continue
+            queue.extend((number, step) for step in one.steps)
+            steps.extend(step.task for step in one.steps if step.event is None)
+        mine = {step.task.id: step for step in held.steps if step.event is None} if held else {}
+        steps.extend(_as_held(step.task, held.entry) for step in mine.values() if held)
+        batch = Batch(tuple(steps), self._options.check, tuple(self.notified))
+        numbers = {step.task.id: number for number, step in queue}
+        known = {task.id: task for task in batch.tasks()}
+        yield from self._local(queue)
+        if self.failure is None and (batch.steps or batch.notified):
+            events = (session or self.session).converge(batch)
+            if session is None:
+                self.notified = []
+            for event in events:
+                if event.id in mine and event.status != "progress":
+                    mine[event.id].event = event
+                    continue
+                yield from self._happened(event, queue, known, numbers)
+        for _, one in taken:
+            if isinstance(one, Work) and all(step.event for step in one.steps):  # what failed has a result, too
+                self.register(one)
+
+    def _happened(
+        self, event: Event, queue: deque[tuple[int, Step]], known: Mapping[str, Task], numbers: Mapping[str, int]
+    ) -> Outcomes:
+        if event.status == "progress":
+            yield known.get(event.id, next(iter(known.values()))), event
+            return
+        if queue and queue[0][1].task.id == event.id:
+            queue.popleft()[1].event = event
+        task = known[event.id]
+        if event.status == "unknown":  # the host names the task it waits for by its id
+            event = replace(event, why=_by_name(event.why, known))
+        if event.status == "failed" and not task.ignore_errors:
+            failure = Failure(numbers.get(event.id, self.number), task, event)
+            self.failure = self.failure or failure
+            yield task, self._shown(failure)
+        else:
+            yield task, event
+            if self.failure is None:
+                yield from self._local(queue)
+
+    def _local(self, queue: deque[tuple[int, Step]]) -> Outcomes:
+        """Steps that ended on the controller and are next in order."""
+        while queue and queue[0][1].event is not None:
+            _, step = queue.popleft()
+            assert step.event is not None
+            yield step.task, step.event
+
+
+def _as_held(task: Task, entry: Entry) -> Task:
+    """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""
+    notify = () if entry.changed_when or entry.delegate_to else task.notify
+    return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged")
+
+
+def _by_name(why: str, known: Mapping[str, Task]) -> str:
+    """``after ID: reason`` with the task's name."""
+    id, colon, reason = why.removeprefix("after ").partition(": ")
+    return f"after {known[id].name}{colon}{reason}" if id in known else why
