@@ -14,7 +14,7 @@ from mnemo_ops.vault import Vaulted
 from mnemo_ops.yaml_lines import shape
 
 # Ansible's older names
-_ALIASES = {
+ALIASES = {
     "ansible_ssh_host": "ansible_host",
     "ansible_ssh_port": "ansible_port",
     "ansible_ssh_user": "ansible_user",
@@ -26,25 +26,26 @@ _ALIASES = {
     "ansible_private_key_passphrase": "ansible_ssh_private_key_passphrase",
     "ansible_ssh_timeout": "ansible_timeout",
 }
-_KNOWN = (
-    "ansible_host",
-    "ansible_port",
-    "ansible_user",
-    "ansible_password",
-    "ansible_ssh_private_key_file",
-    "ansible_ssh_private_key_passphrase",
-    "ansible_ssh_args",
-    "ansible_ssh_common_args",
-    "ansible_ssh_extra_args",
-    "ansible_ssh_retries",
-    "ansible_timeout",
-    "ansible_become_password",
-    "ansible_python_interpreter",
-    "ansible_connection",
-    "mnemo_known_hosts_file",
-)
+# what a host may say of how it is reached
+KNOWN = {
+    "ansible_host": "address or name to connect to, when it is not the host's own name",
+    "ansible_port": "port of SSH; 22 when it is not given",
+    "ansible_user": "user to log in as",
+    "ansible_password": "its password, better encrypted with vault; without it a key or the agent is used",
+    "ansible_ssh_private_key_file": "key file on this machine, relative to the inventory",
+    "ansible_ssh_private_key_passphrase": "what opens that key file",
+    "ansible_ssh_args": "options of ssh: -o ProxyJump=..., -o ServerAliveInterval=...",
+    "ansible_ssh_common_args": "more of them",
+    "ansible_ssh_extra_args": "more of them",
+    "ansible_ssh_retries": "how often a connection is tried again",
+    "ansible_timeout": "seconds a connection may take",
+    "ansible_become_password": "what sudo asks for; goes to its standard input only",
+    "ansible_python_interpreter": "Python 3.9 or newer on the host; python3 when it is not given",
+    "ansible_connection": "ssh, or local for this machine",
+    "mnemo_known_hosts_file": "file with accepted host keys, relative to the inventory; else ~/.ssh/known_hosts",
+}
 # Ansible's, with the only value that says what we do anyway
-_FIXED = {
+FIXED = {
     "ansible_become_method": ("sudo",),
     "ansible_become_user": ("root",),
     "ansible_become_exe": ("sudo",),
@@ -54,7 +55,7 @@ _FIXED = {
     "ansible_pipelining": (True,),
     "ansible_ssh_pipelining": (True,),
 }
-_LATER = (
+LATER = (
     "ansible_become",
     "ansible_become_flags",
     "ansible_group_priority",
@@ -64,7 +65,7 @@ _LATER = (
     "ansible_shell_executable",
     "ansible_ssh_executable",
 )
-_CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
+CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
 
 class _Variables:
@@ -77,7 +78,7 @@ class _Variables:
         return InventoryError(message, where=self._origin.get(name, self._host), hint=hint)
 
     def text(self, name: str) -> Optional[str]:
-        names = [name, *(old for old, new in _ALIASES.items() if new == name)]
+        names = [name, *(old for old, new in ALIASES.items() if new == name)]
         given = next((one for one in names if self._values.get(one) is not None), "")
         if not given:
             return None
@@ -125,11 +126,11 @@ class _Variables:
 
     def refuse_others(self) -> None:
         for name, value in self._values.items():
-            if name in _LATER or (name in _FIXED and value not in _FIXED[name]):
+            if name in LATER or (name in FIXED and value not in FIXED[name]):
                 hint = "invoke hosts.trust accepts a host's key" if name.endswith("host_key_checking") else ""
                 raise self.fail(name, f"'{name}: {value}' is not supported yet", hint)
-            misspelt = name.startswith(("ansible_", "mnemo_")) and name not in (*_KNOWN, *_ALIASES, *_FIXED)
-            near = nearest(name, _KNOWN, cutoff=0.9) if misspelt else ""
+            misspelt = name.startswith(("ansible_", "mnemo_")) and name not in (*KNOWN, *ALIASES, *FIXED)
+            near = nearest(name, KNOWN, cutoff=0.9) if misspelt else ""
             if near:
                 raise self.fail(name, f"unknown connection variable '{name}'", f"did you mean '{near}'?")
 
@@ -143,7 +144,7 @@ def connection(host: str, values: Mapping[str, Any], origin: Mapping[str, str], 
     known = _Variables(host, values, origin)
     known.refuse_others()
     kind = known.text("ansible_connection") or "ssh"
-    if kind not in _CONNECTIONS:
+    if kind not in CONNECTIONS:
         raise known.fail("ansible_connection", f"'ansible_connection: {kind}' is not supported yet", "use ssh or local")
     return {
         "address": (known.text("ansible_host") or host).strip("[]"),

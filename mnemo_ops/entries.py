@@ -26,6 +26,7 @@ TASK = (
     "delay",
 )  # fmt: skip
 HANDLER = (*TASK, "listen")
+LOOP_CONTROL = ("loop_var", "index_var", "label", "pause", "extended")
 OTHERS = ("block", "import_tasks", "include_tasks", "import_role", "include_role")  # words that stand where kinds do
 
 
@@ -111,7 +112,7 @@ def loop(table: Table) -> Optional[Loop]:
     """``loop`` or one of the ``with_`` words, and how it is controlled."""
     given = [key for key in LOOPS if table.get(key) is not None]
     control = table.table("loop_control")
-    control.only("loop_control", ("loop_var", "index_var", "label", "pause", "extended"), LOOP_CONTROL_KEYS)
+    control.only("loop_control", LOOP_CONTROL, LOOP_CONTROL_KEYS)
     if not given:
         return None
     if len(given) == 2:

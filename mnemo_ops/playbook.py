@@ -10,6 +10,7 @@ from typing import Any
 from mnemo_ops import yaml_lines
 from mnemo_ops.ansible_words import PLAY_KEYS
 from mnemo_ops.blocks import handlers, nodes, play_roles, role_handlers, tables
+from mnemo_ops.connection import CONNECTIONS
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Node, Play, entries
@@ -156,7 +157,7 @@ def _percentage(table: Table) -> Any:
 
 def _local(table: Table) -> bool:
     connection = table.text("connection", "ssh").removeprefix("ansible.builtin.")
-    if connection not in ("ssh", "smart", "paramiko", "paramiko_ssh", "local"):
+    if connection not in CONNECTIONS:
         raise table.fail(f"the connection '{connection}' is not supported yet", "connection", "use ssh or local")
     if table.text("strategy", "linear").removeprefix("ansible.builtin.") not in STRATEGIES:
         raise table.fail("this strategy is not supported yet", "strategy", f"one of {', '.join(STRATEGIES)}")

@@ -54,7 +54,7 @@ def fields_of(kind: str) -> Mapping[str, Field]:
     """The arguments users may give, in the order of the class."""
     cls: Any = resource_class(kind)
     hints = typing.get_type_hints(cls)
-    docs = _docs(cls)
+    docs = docs_of(cls)
     found: dict[str, Field] = {}
     for field in dataclasses.fields(cls):
         if field.metadata.get("internal"):
@@ -69,7 +69,7 @@ def fields_of(kind: str) -> Mapping[str, Field]:
     return found
 
 
-def _docs(cls: type) -> dict[str, str]:
+def docs_of(cls: type) -> dict[str, str]:
     parts = re.split(r"^\s*:(?:param|raises|returns)\s*([\w ]*):", cls.__doc__ or "", flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in zip(parts[1::2], parts[2::2])}
 
@@ -199,12 +199,12 @@ def _adapter(kind: str, name: str) -> Any:
     return TypeAdapter(fields_of(kind)[name].hint, config=ConfigDict(coerce_numbers_to_str=True))
 
 
-def _alternatives(hint: Any) -> Sequence[Any]:
+def alternatives(hint: Any) -> Sequence[Any]:
     return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _accepts(hint: Any, wanted: Type[Any]) -> bool:
-    for one in _alternatives(hint):
+    for one in alternatives(hint):
         origin = typing.get_origin(one) or one
         if origin is Any or origin is wanted or (origin is Literal and any(type(w) is wanted for w in _words(one))):
             return True
@@ -215,7 +215,7 @@ def _accepts(hint: Any, wanted: Type[Any]) -> bool:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Whether a value is of one of the types as it stands; where this cannot say yes, pydantic has to look."""
-    for one in _alternatives(hint):
+    for one in alternatives(hint):
         origin = typing.get_origin(one)
         if type(value) is one:
             return one in (str, bool, int, float, type(None))
@@ -228,7 +228,7 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> list[Any]:
     """Values of its ``Literal`` alternatives."""
-    found = [one for one in _alternatives(hint) if typing.get_origin(one) is Literal]
+    found = [one for one in alternatives(hint) if typing.get_origin(one) is Literal]
     return [word for one in found for word in typing.get_args(one)]
 
 
@@ -245,7 +245,7 @@ _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 def _in_words(hint: Any) -> str:
     """A type in the words of a playbook."""
     parts: list[str] = [str(word) for word in _words(hint)]
-    for one in _alternatives(hint):
+    for one in alternatives(hint):
         origin = typing.get_origin(one) or one
         if origin in _NAMES:
             parts.append(_NAMES[origin])

@@ -18,7 +18,9 @@ from mnemo_ops.errors import UsageError
 def namespace() -> Collection:
     """Every task under the name cli.md gives it."""
     root = Collection()
-    for task in (provision.bootstrap, provision.docker_install, provision.volumes, provision.play, provision.docs):
+    for task in (provision.bootstrap, provision.docker_install, provision.volumes, provision.play):
+        root.add_task(task)
+    for task in (provision.docs, provision.schema):
         root.add_task(task)
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)

@@ -85,3 +85,27 @@ def docs(run: Run, kind: str) -> None:
     from mnemo_ops.schema import describe
 
     run.report.say(" ".join(sorted(KINDS)) if kind == "all" else describe(kind))
+
+
+@command(
+    "schema", help={"what": "playbook or inventory", "output": "file to write instead of printing"}, only=("verbose",)
+)
+def schema(run: Run, what: str, output: str = "") -> None:
+    """JSON Schema for editors: `invoke schema playbook --output playbook.schema.json`."""
+    import json
+
+    from mnemo_ops import json_schema
+    from mnemo_ops.json_forms import of_dataclass
+    from mnemo_ops.mnemosyne.layout import Settings
+
+    if what not in ("playbook", "inventory"):
+        raise UsageError(f"there is no schema of '{what}'", hint="one of playbook, inventory")
+    stack = {"stack": of_dataclass(Settings)}
+    text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(stack))
+    if not output:
+        run.report.say(text)
+        return
+    try:
+        Path(output).write_text(text + "\n")
+    except OSError as problem:
+        raise UsageError(f"{output} cannot be written: {problem.strerror}") from None
