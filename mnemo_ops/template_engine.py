@@ -263,7 +263,12 @@ def file_options(args: Mapping[str, Any]) -> dict[str, Any]:
 def parsed_file(path: Path, options: Mapping[str, Any]) -> nodes.Template:
     """The syntax tree of a template file. :raises TemplateSyntaxError: it is not a template."""
     text, own = source_of(path)
-    return _seeing((), _sorted({**options, **own})).parse(text)
+    return _parsed(text, _sorted({**options, **own}))
+
+
+@functools.lru_cache(maxsize=256)  # each host asks for the same files
+def _parsed(text: str, options: Options) -> nodes.Template:
+    return _seeing((), options).parse(text)
 
 
 def _sorted(options: Mapping[str, Any]) -> Options:
@@ -292,7 +297,11 @@ def run_file(path: Path, scope: Scope, options: Mapping[str, Any]) -> Any:
     """What a template file gives. :param options: of :data:`FILE_OPTIONS`."""
     text, own = source_of(path)
     directories = tuple(dict.fromkeys((*scope.templates, path.parent)))
-    environment = _seeing(directories, _sorted({**options, **own}))
-    code = environment.compile(text, str(path), str(path))
-    template = environment.template_class.from_code(environment, code, environment.globals, None)
-    return _ended(text, run(template, scope), environment.newline_sequence)
+    template = _compiled_file(text, str(path), directories, _sorted({**options, **own}))
+    return _ended(text, run(template, scope), template.environment.newline_sequence)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled_file(text: str, path: str, directories: tuple[Path, ...], options: Options) -> Template:
+    environment = _seeing(directories, options)
+    return environment.template_class.from_code(environment, environment.compile(text, path, path), environment.globals)

@@ -40,6 +40,7 @@ def _uses(text: str) -> tuple[Use, ...]:
     return _uses_of(ENVIRONMENT.parse(text))
 
 
+@functools.lru_cache(maxsize=256)
 def _uses_of(tree: nodes.Template) -> tuple[Use, ...]:
     found = list(tree.find_all((nodes.Name, nodes.Filter, nodes.Test, nodes.Stmt, nodes.Call)))
     names = [node for node in found if isinstance(node, nodes.Name)]
