@@ -15,6 +15,7 @@ from mnemo_ops.errors import TemplateError
 from mnemo_ops.filters.lists import flatten
 from mnemo_ops.search_path import find, look_for, matching
 from mnemo_ops.spelling import suggest
+from mnemo_ops.vault import keyring
 from mnemo_ops.yaml_lines import read
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from mnemo_ops.template_engine import Scope
 
 
+_SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
+
+
 def _env(scope: Scope, terms: list[Any], default: Any = "") -> list[Any]:
+    """What is called like a secret is masked in what is printed."""
+    keyring().learn(os.environ.get(str(term), "") for term in terms if _SECRET.search(str(term)))
     return [os.environ.get(str(term), default) for term in terms]
 
 

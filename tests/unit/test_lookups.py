@@ -161,8 +161,13 @@ def test_a_password_keeps_its_salt(scope: Scope, tmp_path: Path) -> None:
     assert render(text, scope) == hashed
 
 
-def test_what_secret_lookups_find_is_masked(scope: Scope) -> None:
+def test_what_secret_lookups_find_is_masked(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = Mask()
+    monkeypatch.setenv("MNEMO_TEST_TOKEN", "planted-in-the-environment")
+    monkeypatch.setenv("MNEMO_TEST_NAME", "ordinary")
+    with unlocked(Keyring(learn=mask.learn)):
+        made = render("{{ lookup('env', 'MNEMO_TEST_TOKEN') }} {{ lookup('env', 'MNEMO_TEST_NAME') }}", scope)
+    assert mask.hide(made) == "[secret] ordinary"
     with unlocked(Keyring(learn=mask.learn)):
         made = render("{{ lookup('password', 'x') }} {{ lookup('command', 'echo from-the-program') }}", scope)
     assert mask.hide(made) == "[secret] [secret]"
