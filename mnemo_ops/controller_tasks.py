@@ -19,7 +19,6 @@ from mnemo_ops.template import Scope, condition, render
 if TYPE_CHECKING:
     from mnemo_ops.runner import PlayRun
 
-FACTS = ("setup", "package_facts", "service_facts")  # kinds of hosts whose results are facts
 AFTER_ALL = ("assert", "fail", "pause", "reboot", "wait_for_connection")  # what comes before them happens first
 
 Steps = Iterator[tuple[Task, Event]]

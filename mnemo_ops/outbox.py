@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol, Union
 
-from mnemo_ops import controller_tasks
+from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError, StepFailed, from_json
+from mnemo_ops.kinds import KINDS
 from mnemo_ops.model import Batch, Entry, Handlers, Host, Task
 from mnemo_ops.rendering import HostState, Renderer, User
 from mnemo_ops.results import Pending, Step, Work, result
@@ -87,20 +88,21 @@ class Outbox:
             self._renderer.changed()
         elif name:
             self.register(work)
-        if work.sends and work.entry.kind in controller_tasks.FACTS:
+        if work.sends and _tells_facts(work.entry):
             self._renderer.waiting["ansible_facts"] = Pending("ansible_facts", self._state.facts)
             self._renderer.changed()
 
     def register(self, work: Work) -> None:
         """Keep what became of a work, under its name and as facts."""
         entry = work.entry
-        if not entry.register and entry.kind not in controller_tasks.FACTS:
+        if not entry.register and not _tells_facts(entry):
             return
         found = result(work, self._options.check)
         if entry.register:
             self._state.results[entry.register] = found
         if isinstance(found, Mapping) and isinstance(found.get("ansible_facts"), Mapping):
-            self._state.facts.update(found["ansible_facts"])
+            facts = found["ansible_facts"].items()
+            self._state.facts.update({name.removeprefix("ansible_"): value for name, value in facts})
         self._renderer.changed()
 
     def fail(self, task: Task, event: Event) -> Outcomes:
@@ -187,3 +189,7 @@ def _by_name(why: str, known: Mapping[str, Task]) -> str:
     """``after ID: reason`` with the task's name."""
     id, colon, reason = why.removeprefix("after ").partition(": ")
     return f"after {known[id].name}{colon}{reason}" if id in known else why
+
+
+def _tells_facts(entry: Entry) -> bool:
+    return entry.kind in KINDS and resource_class(entry.kind).tells_facts

@@ -178,7 +178,7 @@ class Renderer:
                 name=f"{step.task.name}: {one.label}" if one.label else step.task.name,
                 resource=schema.build(one.kind, one.args, entry.where),
                 notify=tuple(self._notified(entry, scope)),
-                register=entry.register,
+                register=entry.register or ("ansible_facts" if resource_class(one.kind).tells_facts else ""),
                 files=one.files,
                 user=self._user(entry, scope),
                 environment=environment(entry, scope),

@@ -22,6 +22,7 @@ class Resource:
 
     kind: ClassVar[str]
     on_controller: ClassVar[bool] = False  # done by whoever reads the playbook: no host is asked
+    tells_facts: ClassVar[bool] = False  # "ansible_facts" of its state are facts of the host from then on
     changes: ClassVar[bool] = True  # False: doing it changes nothing (a request, a wait); a check leaves it out
 
     def desired(self) -> State:

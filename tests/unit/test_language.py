@@ -189,6 +189,17 @@ def test_facts_that_are_set(bench: Bench) -> None:
     assert len(bench.session.batches) == 1
 
 
+def test_facts_a_host_tells_are_known_from_then_on(bench: Bench) -> None:
+    (bench.root / "proc/sys/kernel").mkdir(parents=True)
+    (bench.root / "proc/sys/kernel/hostname").write_text("web1\n")
+    text = tasks("""
+- setup: {filter: hostname}
+- {name: uses, copy: {dest: /srv/x, content: "{{ ansible_facts.hostname }} {{ ansible_hostname }}"}}
+""")
+    bench.play(text)
+    assert bench.read("/srv/x") == "web1 web1"
+
+
 def test_a_fact_of_a_result(bench: Bench) -> None:
     text = tasks("""
 - {command: echo hello, register: r}

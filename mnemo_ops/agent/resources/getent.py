@@ -25,6 +25,7 @@ class Getent(Resource):
     """
 
     kind: ClassVar[str] = "getent"
+    tells_facts: ClassVar[bool] = True
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
 - name: where the deploying user lives (getent_passwd.deploy[4])

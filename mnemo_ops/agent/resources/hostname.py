@@ -19,6 +19,7 @@ class Hostname(Resource):
     """
 
     kind: ClassVar[str] = "hostname"
+    tells_facts: ClassVar[bool] = True
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
 - name: what it is called

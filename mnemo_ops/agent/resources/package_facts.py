@@ -24,6 +24,7 @@ class PackageFacts(Resource):
     """
 
     kind: ClassVar[str] = "package_facts"
+    tells_facts: ClassVar[bool] = True
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
 - name: what is installed

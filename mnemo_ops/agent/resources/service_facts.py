@@ -20,6 +20,7 @@ class ServiceFacts(Resource):
     """
 
     kind: ClassVar[str] = "service_facts"
+    tells_facts: ClassVar[bool] = True
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
 - name: what runs here

@@ -22,6 +22,7 @@ class Setup(Resource):
     """
 
     kind: ClassVar[str] = "setup"
+    tells_facts: ClassVar[bool] = True
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
 - name: memory, as it is now
