@@ -14,6 +14,7 @@
     │   ├── HostKeyChanged          4
     │   ├── AuthenticationFailed    4
     │   ├── SudoRefused             4
+    │   ├── PythonMissing           4   the agent needs python3; a leading ``raw`` task may install it
     │   └── ChannelLost             4   the channel broke while a task was running
     ├── Locked                      5   somebody else works on the host
     ├── StepFailed                  6   a step failed; the state is consistent
@@ -100,6 +101,10 @@ class AuthenticationFailed(Unreachable):
 
 
 class SudoRefused(Unreachable):
+    pass
+
+
+class PythonMissing(Unreachable):
     pass
 
 

@@ -105,6 +105,8 @@ class Fleet:
 class Here:
     """A session that the threads of all hosts share."""
 
+    bare = False
+
     def __init__(self, session: AgentSession, turn: threading.Lock) -> None:
         self._session, self._turn = session, turn
         self.facts, self.login = session.facts, session.login

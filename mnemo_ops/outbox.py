@@ -21,11 +21,12 @@ Outcomes = Iterator[Outcome]
 
 
 class Channel(Protocol):
-    """What a play needs of a session."""
+    """What a play needs of a session; ``bare``: there is no agent yet, only ``raw`` tasks can be done."""
 
     facts: Mapping[str, Any]
     login: str
     pending_handlers: Sequence[str]
+    bare: bool
 
     def converge(self, batch: Batch) -> Iterator[Event]: ...
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (
     AuthenticationFailed,
@@ -17,6 +18,7 @@ from mnemo_ops.errors import (
     HostKeyUnknown,
     MnemoError,
     PlaybookError,
+    PythonMissing,
     Unreachable,
     UsageError,
 )
@@ -180,9 +182,16 @@ class HostReach:
 
     def __init__(self, fleet: Fleet, host: Host, play: Play) -> None:
         self._fleet, self._host, self._play = fleet, host, play
+        self._tried = False
 
     def session(self) -> Channel:
-        return self._fleet.session(self._host, self._play.elevated)
+        try:
+            return self._fleet.session(self._host, self._play.elevated)
+        except PythonMissing:
+            if self._tried or not _begins_raw(self._play):
+                raise
+            self._tried = True  # once: what installs python3 has had its chance
+            return BareHost(self._host, self._play.elevated)
 
     def here(self) -> Channel:
         elevated = any(entry.become for entry in entries(self._play.tasks) if entry.delegate_to)
@@ -202,3 +211,8 @@ class HostReach:
                 if time.monotonic() > end:
                     raise
                 time.sleep(1.0)
+
+
+def _begins_raw(play: Play) -> bool:
+    first = next(iter(entries(play.tasks)), None)
+    return first is not None and first.kind == "raw"

@@ -248,6 +248,11 @@ class PlayRun:
 
     def _take(self, entry: Entry) -> Outcomes:
         """Add an entry to the batch; send the batch first when the entry reads what it registers."""
+        if self._out.session.bare and entry.kind != "raw":
+            yield from self._out.send()
+            if self._out.failure is not None:
+                return
+            self._out.meet(self._reach.session())
         self._out.number += 1
         work = yield from self._asked(lambda: self._renderer.work(self._id(), entry))
         if work is None or self._out.failure is not None:

@@ -75,6 +75,8 @@ class AgentSession:
     A request whose events are not read to their end hangs up: the host stops after the task it is in.
     """
 
+    bare = False
+
     def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True) -> None:
         self.host = host
         self.facts: Mapping[str, Any] = {}

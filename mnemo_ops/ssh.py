@@ -23,6 +23,7 @@ from mnemo_ops.errors import (
     HostKeyChanged,
     HostKeyUnknown,
     MnemoError,
+    PythonMissing,
     Unreachable,
 )
 from mnemo_ops.model import Host
@@ -274,7 +275,7 @@ class SshPipe:
             if refused is not None:
                 return refused
             if question(["command", "-v", host.python], b"")[0] != 0:
-                return Unreachable(
+                return PythonMissing(
                     f"{host.name} has no {host.python}",
                     hint=f"ssh {self._connection.user}@{host.address} sudo apt-get install -y python3; a play can do "
                     "that with `raw` as its first task; or set ansible_python_interpreter",

@@ -25,7 +25,7 @@ class Session:
 
     def __init__(self, root: Path) -> None:
         self.facts: Mapping[str, Any] = {"distribution": "Debian", "motd": "{{ not_a_template }}"}
-        self.login = "root"
+        self.login, self.bare = "root", False
         self.pending_handlers: Sequence[str] = ()
         self.batches: list[Batch] = []
         self.fetched: list[str] = []

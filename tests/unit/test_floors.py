@@ -56,7 +56,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "vault_sources",
         "yaml_lines",
     ),
-    ("bundle", "channel", "elevation", "local", "raw", "route", "session", "ssh", "trust"),
+    ("bare", "bundle", "channel", "elevation", "local", "raw", "route", "session", "ssh", "trust"),
     ("controller_tasks", "crew", "fleet", "judging", "outbox", "plays", "rendering", "report", "runner", "selection"),
     ("lab", "mnemosyne"),
     ("cli",),

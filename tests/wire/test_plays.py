@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mnemo_ops import inventory
-from mnemo_ops.errors import MnemoError
-from mnemo_ops.fleet import fleet
+from mnemo_ops.errors import MnemoError, PythonMissing
+from mnemo_ops.fleet import Fleet, fleet
+from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays
 from mnemo_ops.report import Report, Style
 
@@ -164,3 +165,28 @@ def test_a_tag_nobody_has(play: Run) -> None:
 
     seen = play("- {hosts: all, tasks: [{command: ls, tags: web}]}\n", options=Options(tags=frozenset({"wbe"})))
     assert seen.error is not None and seen.error.hint == "did you mean 'web'?"
+
+
+def test_a_host_without_python_gets_it_by_the_first_raw_task(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Fleet.session
+
+    def session(self: Fleet, host: Host, become: bool = True) -> Any:
+        if not (Path.cwd() / "out/python3").exists():
+            raise PythonMissing(f"{host.name} has no python3")
+        return opened(self, host, become)
+
+    monkeypatch.setattr(Fleet, "session", session)
+    seen = play("""
+- hosts: a
+  gather_facts: false
+  tasks:
+    - raw: touch HOME/python3
+    - copy: {dest: HOME/known, content: "{{ ansible_facts.system }}"}
+""")
+    assert seen.error is None, seen.error
+    assert seen.read("known") == "Linux"
+    (seen.home / "python3").unlink()
+    seen = play("- {hosts: a, tasks: [{raw: echo no}, {command: touch HOME/x}]}\n")
+    assert isinstance(seen.error, PythonMissing)
+    seen = play("- {hosts: a, tasks: [{command: touch HOME/x}]}\n")
+    assert isinstance(seen.error, PythonMissing) and not (seen.home / "x").exists()
