@@ -173,7 +173,8 @@ class World:
                 known = json.loads(content)
                 known["containers"] = [{**each, "Started": None} for each in known["containers"].values()]
                 content = known
-            if not name.endswith("~"):
+            # of a repository, only what it stands for: its index and its diary hold times
+            if not name.endswith("~") and ("/.git/" not in name or name.endswith((".git/HEAD", "mnemo-unfinished"))):
                 found[name] = (mode, uid, gid, content)
         return found
 
