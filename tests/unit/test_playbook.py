@@ -114,7 +114,7 @@ MISTAKES = [
     ("    - file: {path: {{ port }}}\n", "site.yml:5:", "a value that begins with '{{' must be quoted", ""),
     ("    - file: {path: /x, path: /y}\n", "site.yml:5:24", "duplicate key 'path'; it is already on line 5", ""),
     ("    - fiel: {path: /x}\n", "site.yml:5", "unknown kind 'fiel'", "did you mean 'file'?"),
-    ("    - pip: {}\n", "site.yml:5", "the kind 'pip' is not supported yet", "the kinds are apt"),
+    ("    - seboolean: {}\n", "site.yml:5", "the kind 'seboolean' is not supported yet", "the kinds are apt"),
     ("    - other.things.gadget: {}\n", "site.yml:5", "the kind 'other.things.gadget' is not supported yet", ""),
     (
         "    - name: x\n      file: {path: /x}\n      whne: x\n",
