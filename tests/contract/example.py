@@ -9,6 +9,9 @@ from typing import Any
 
 from world import World
 
+from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.state import Change
+
 IMAGE = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 
@@ -154,6 +157,20 @@ def orphaned(world: World) -> None:
 def pullable(world: World) -> None:
     engine()(world)
     world.model("registry", {"redis:7": IMAGE})
+
+
+def with_container(args: dict[str, Any] | None, env_file: str = "") -> Callable[[World], None]:
+    """An engine with two networks, and perhaps a container that runs."""
+
+    def prepare(world: World) -> None:
+        nets = {**network("front", "10.1.0.0/24"), **network("back", "10.2.0.0/24")}
+        engine(images={"api:1": IMAGE}, networks={name: {**row, "Id": name * 8} for name, row in nets.items()})(world)
+        world.write("srv/web.env", env_file)
+        if args is not None:
+            machine = world.machine()
+            build("docker_container", args).apply(machine, Change(None, build("docker_container", args).desired()))
+
+    return prepare
 
 
 def archive(world: World) -> dict[str, Any]:

@@ -22,7 +22,26 @@ from example import (
     stack,
     stopped_engine,
     volume,
+    with_container,
 )
+
+WEB = {
+    "name": "web",
+    "image": "api:1",
+    "command": ["serve", "--port", "80"],
+    "env": {"A": 1, "B": "two words"},
+    "labels": {"n": True},
+    "published_ports": ["8080:80", "127.0.0.1:9000-9001:90-91"],
+    "volumes": ["data:/data", "/srv:/srv:ro"],
+    "networks": [{"name": "front", "aliases": ["www"]}],
+    "memory": "512M",
+    "restart_policy": "on-failure",
+    "restart_retries": 3,
+    "read_only": True,
+    "log_driver": "local",
+    "log_options": {"max-size": "1m"},
+    "cap_drop": ["all"],
+}
 
 EXAMPLES: tuple[Example, ...] = (
     Example("fresh", "docker_engine", {"daemon": {"live-restore": True, "log-driver": "local"}}, tools=APT),
@@ -128,4 +147,34 @@ EXAMPLES: tuple[Example, ...] = (
     Example("recreated", "docker_compose_v2", {**APP, "recreate": "always"}, stack(up=True), deed=True, tools=DOCKER),
     Example("one-service", "docker_compose_v2", {**APP, "services": ["db"]}, stack(), tools=DOCKER),
     Example("absent", "docker_compose_v2", {**APP, "state": "absent"}, stack(up=True), tools=DOCKER),
+    Example("new", "docker_container", WEB, with_container(None), tools=DOCKER),
+    Example("first-of-its-image", "docker_container", {"name": "c", "image": "redis:7"}, pullable, tools=DOCKER),
+    Example("differs", "docker_container", {**WEB, "command": "other 'a b'"}, with_container(WEB), tools=DOCKER),
+    Example(
+        "in-place",
+        "docker_container",
+        {**WEB, "restart_policy": "always", "networks": [{"name": "front"}, {"name": "back", "aliases": ["w"]}]},
+        with_container(WEB),
+        tools=DOCKER,
+    ),
+    Example("stopped", "docker_container", {"name": "web", "state": "stopped"}, with_container(WEB), tools=DOCKER),
+    Example("killed", "docker_container", {"name": "web", "state": "absent", "force_kill": True}, with_container(WEB)),
+    Example("present", "docker_container", {**WEB, "state": "present"}, with_container(None), tools=DOCKER),
+    Example("restarted", "docker_container", {**WEB, "restart": True}, with_container(WEB), deed=True, tools=DOCKER),
+    Example("recreated", "docker_container", {**WEB, "recreate": True}, with_container(WEB), deed=True, tools=DOCKER),
+    Example(
+        "job",
+        "docker_container",
+        {"name": "job", "image": "api:1", "command": "job", "detach": False},
+        with_container(None),
+        deed=True,
+        tools=DOCKER,
+    ),
+    Example(
+        "environment-from-a-file",
+        "docker_container",
+        {**WEB, "env_file": "/srv/web.env"},
+        with_container(WEB, "C=2\n# comment\nB=x y\n"),
+        tools=DOCKER,
+    ),
 )

@@ -171,7 +171,7 @@ class World:
                 content = [{**each, "deeds": None} for each in json.loads(content).values()]
             elif name.endswith("docker.json"):
                 known = json.loads(content)
-                known["containers"] = [{**each, "Started": None} for each in known["containers"].values()]
+                known["containers"] = [{**each, "Started": None, "Id": None} for each in known["containers"].values()]
                 content = known
             # of a repository, only what it stands for: its index and its diary hold times
             if not name.endswith("~") and ("/.git/" not in name or name.endswith((".git/HEAD", "mnemo-unfinished"))):

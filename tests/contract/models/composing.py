@@ -75,7 +75,7 @@ def main(root: str, state: Any, words: list[str]) -> None:
 
 def mine(project: Project, state: Any) -> dict[str, Any]:
     rows = state["containers"].items()
-    return {id: row for id, row in rows if row["Config"]["Labels"][LABEL + "project"] == project.name}
+    return {id: row for id, row in rows if row["Config"]["Labels"].get(LABEL + "project") == project.name}
 
 
 def up(project: Project, state: Any, names: list[str], found: dict[str, list[str]]) -> None:

@@ -25,6 +25,10 @@ VALUED = {
     "--ip-range",
     "--input",
     "--tail",
+    "-t",
+    "--restart",
+    "--alias",
+    "--ip",
 }
 HEALTHY_AFTER = 0.3  # seconds a container with a healthcheck is "starting"
 EMPTY: dict[str, Any] = {"volumes": {}, "networks": {}, "images": {}, "containers": {}}
@@ -38,7 +42,15 @@ def main(root: str, argv: list[str]) -> None:
         import composing
 
         return composing.main(root, state, argv[2:])
+    if argv[1] == "create":
+        import containers
+
+        return containers.create(root, state, argv[2:])
     found, rest = options(argv[1:], VALUED)
+    if rest[0] in ("start", "stop", "kill", "restart", "rm", "rename", "update", "wait"):
+        import containers
+
+        return containers.act(root, state, rest[0], rest[1:], found)
     verbs = {"volume": volume, "network": network, "image": image, "container": container}
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
@@ -89,7 +101,17 @@ def add_volume(root: str, state: Any, name: str, driver: str, opts: dict[str, st
 
 def network(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
     networks = state["networks"]
-    if verb == "ls":
+    if verb in ("connect", "disconnect"):
+        import containers
+
+        row = containers.named(state, names[1])
+        if verb == "connect":
+            containers.join(state, row, names[0], found.get("--alias", []), found.get("--ip", [""])[0])
+        else:
+            del row["NetworkSettings"]["Networks"][names[0]]
+            row["Networks"].remove(names[0])
+        save(root, "docker", state)
+    elif verb == "ls":
         print("\n".join(row["Id"][:12] for row in networks.values() if matches(row["Labels"], found)))
     elif verb == "inspect":
         print(dumps([row for row in networks.values() if row["Id"][:12] in names]))
@@ -175,7 +197,10 @@ def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> 
     for id, row in state["containers"].items():
         ids = {name: state["networks"][name]["Id"] for name in row["Networks"] if name in state["networks"]}
         wanted = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("network=")]
-        if matches(row["Config"]["Labels"], found) and all(one in ids.values() or one in ids for one in wanted):
+        named = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("name=")]
+        is_named = all(row["Name"] == "/" + one[3:-1].replace("\\", "") for one in named)  # ^/?NAME$
+        in_them = all(one in ids.values() or one in ids for one in wanted)
+        if is_named and matches(row["Config"]["Labels"], found) and in_them:
             print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
 
 
