@@ -44,6 +44,8 @@ def plain(value: Any) -> Any:
 
 
 def to_json(value: Any, vault_to_text: bool = False, preprocess_unsafe: bool = False, **options: Any) -> str:
+    if options.get("sort_keys"):
+        value = json.loads(json.dumps(value, default=plain))  # keys are texts then, which can be sorted
     return json.dumps(value, default=plain, **options)
 
 
