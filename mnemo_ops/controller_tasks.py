@@ -19,6 +19,7 @@ from mnemo_ops.template import Scope, condition, render
 if TYPE_CHECKING:
     from mnemo_ops.runner import PlayRun
 
+SETS = ("set_fact", "include_vars")  # kinds that set variables
 AFTER_ALL = ("assert", "fail", "pause", "reboot", "wait_for_connection")  # what comes before them happens first
 
 Steps = Iterator[tuple[Task, Event]]

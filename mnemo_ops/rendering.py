@@ -195,7 +195,7 @@ class Renderer:
         found = {}
         for name, value in entry.args.items():
             where = entry.args.where(name) if isinstance(entry.args, Table) else entry.where
-            found[name] = value if name in raw else render(value, scope, where)
+            found[str(render(name, scope, where))] = value if name in raw else render(value, scope, where)
         return found
 
     def _user(self, entry: Entry, scope: Scope) -> str:

@@ -308,8 +308,15 @@ class PlayRun:
             if self._out.failure is not None:
                 return
         failed: Optional[Step] = None
-        mine = [(step, each) for each in work.rounds for step in each.steps if step.event is None]
-        for step, one in mine:
+        number = self._out.number
+        for index, one in enumerate(work.rounds):
+            if index and entry.kind in controller_tasks.SETS:  # it may read what the item before has set
+                again = self._renderer.work(f"t{number}", entry).rounds
+                one = again[min(index, len(again) - 1)]  # a failure is one round
+                work = replace(work, rounds=[*work.rounds[:index], one, *work.rounds[index + 1 :]])
+            (step,) = one.steps
+            if step.event is not None:
+                continue
             try:
                 step.event = yield from controller_tasks.perform(self, step.task, one, entry)
             except Unready as problem:

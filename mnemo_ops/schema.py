@@ -93,7 +93,7 @@ def named(kind: str, args: Any, where: str) -> Table:
     result = Table(table.file, table.line)
     for key, value in table.items():
         name = aliases.get(key, key)
-        if name not in known and _attribute(kind, "OPEN", False) and str(key).isidentifier():
+        if name not in known and _attribute(kind, "OPEN", False) and (str(key).isidentifier() or is_template(key)):
             result[key], result.lines[key] = value, table.lines.get(key, table.line)
             continue
         if name not in known:

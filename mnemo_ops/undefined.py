@@ -75,6 +75,8 @@ def names_set(play: Play) -> Optional[set[str]]:
         return None
     for entry in (*entries(play.tasks), *play.handlers):
         names |= {entry.register} if entry.register else set()
+        if entry.kind == "set_fact" and is_template(list(entry.args)):
+            return None
         if entry.kind == "set_fact":
             names |= {str(name) for name in entry.args}
         if entry.kind == "include_vars":

@@ -200,6 +200,15 @@ def test_facts_a_host_tells_are_known_from_then_on(bench: Bench) -> None:
     assert bench.read("/srv/x") == "web1 web1"
 
 
+def test_facts_gather_in_a_loop(bench: Bench) -> None:
+    text = tasks("""
+- {set_fact: {"{{ 'a' ~ 'll' }}": "{{ all | default([]) + [item] }}"}, loop: [1, 2, 3], when: item != 2}
+- {name: uses, copy: {dest: /srv/x, content: "{{ all | join(' ') }}"}}
+""")
+    bench.play(text)
+    assert bench.read("/srv/x") == "1 3"
+
+
 def test_a_fact_of_a_result(bench: Bench) -> None:
     text = tasks("""
 - {command: echo hello, register: r}
