@@ -168,6 +168,7 @@ class Renderer:
             return Round([step.end("skipped", "when")])
         args = without_omitted(self.arguments(entry, scope))
         if resource_class(entry.kind).on_controller:
+            self._ask_ahead(entry, args, scope)
             task = replace(step.task, resource=schema.build(entry.kind, args, entry.where), register=entry.register)
             return Round([Step(task)], scope=scope, args=args)
         steps = []
@@ -188,6 +189,19 @@ class Renderer:
             )
             steps.append(Step(task))
         return Round(steps, scope=scope)
+
+    def _ask_ahead(self, entry: Entry, args: Mapping[str, Any], scope: Scope) -> None:
+        """Raise what an expression waits for now, while the batch can still be sent and the scope made anew."""
+        for name, one in schema.fields_of(entry.kind).items():
+            given = args.get(name) if one.expression else None
+            for text in given if isinstance(given, list) else [given]:
+                if isinstance(text, str):
+                    try:
+                        render("{{ " + text + " }}", scope, entry.where)
+                    except Pending:
+                        raise
+                    except (Unready, MnemoError):  # said when the task is done
+                        pass
 
     def arguments(self, entry: Entry, scope: Scope) -> dict[str, Any]:
         """Its arguments rendered; those that are expressions themselves stay as they are."""

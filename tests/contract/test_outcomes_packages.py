@@ -88,6 +88,9 @@ def test_a_password_for_debconf_shows_nowhere_but_in_its_database(world: World) 
     event = run(wanted, world.machine())
     assert event.status == "changed" and "a-secret" not in json.dumps(event.to_json())
     assert "a-secret" in world.read("var/cache/debconf/passwords.dat")
+    for more in ({}, {"question": "m/pw", "vtype": "string", "value": "x"}):
+        check = run(task("debconf", register=True, name="m", **more), world.machine(read_only=True), check=True)
+        assert "a-secret" not in json.dumps(check.to_json())
 
 
 def test_what_a_package_was_answered_is_registered(world: World) -> None:

@@ -27,6 +27,7 @@ def test_what_systemd_says_of_a_unit_is_registered_under_its_names(world: World)
         assert event.status == "ok" and event.after is not None
         status = event.after["status"]
         assert (status["ActiveState"], status["UnitFileState"]) == ("active", "enabled")
+        assert "a-secret" not in str(event.to_json())
         assert status["ExecStart"].endswith("argv[]=/bin/x\n  y }"), "a value may have several lines"
 
 

@@ -209,6 +209,17 @@ def test_facts_gather_in_a_loop(bench: Bench) -> None:
     assert bench.read("/srv/x") == "1 3"
 
 
+def test_what_the_controller_looks_at_has_happened(bench: Bench) -> None:
+    text = tasks("""
+- {command: echo hello, register: r}
+- {name: right, assert: {that: [r.stdout == 'hello']}}
+- {command: echo again, register: s}
+- {name: shown, debug: {var: s.stdout}}
+""")
+    assert [status for name, status in bench.play(text) if name in ("right", "shown")] == ["ok", "ok"]
+    assert bench.error is None
+
+
 def test_a_fact_of_a_result(bench: Bench) -> None:
     text = tasks("""
 - {command: echo hello, register: r}

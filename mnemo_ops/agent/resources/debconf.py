@@ -10,7 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 
-DATABASES = ("/var/cache/debconf/config.dat", "/var/cache/debconf/passwords.dat")
+ANSWERS, PASSWORDS = "/var/cache/debconf/config.dat", "/var/cache/debconf/passwords.dat"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,16 @@ class Debconf(Resource):
     def _shown(self, text: str) -> str:
         if self.vtype == "multiselect":
             return ", ".join(sorted(word.strip() for word in text.split(",")))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest() if self.vtype == "password" else text
+        return _digest(text) if self.vtype == "password" else text
 
     def observe(self, machine: Machine) -> State:
         if machine.which("debconf-set-selections") is None:
             return ABSENT
-        known = {key: value for path in DATABASES for key, value in self._answers(machine, path).items()}
-        current = known if self.vtype != "password" else {**known, str(self.question): "[secret]"}
-        found: Dict[str, Any] = {"current": current}
-        if self.question in known:
-            found["value"] = self._shown(known[str(self.question)])
-        return found
+        answers, passwords = self._answers(machine, ANSWERS), self._answers(machine, PASSWORDS)
+        shown = {name: self._shown(text) if name == self.question else text for name, text in answers.items()}
+        shown.update({name: _digest(text) for name, text in passwords.items()})
+        found: Dict[str, Any] = {"current": shown}
+        return {**found, "value": shown[str(self.question)]} if self.question in shown else found
 
     def _answers(self, machine: Machine, path: str) -> Dict[str, str]:
         """What this package has been answered: debconf's file of paragraphs (debconf-devel(7), driver File)."""
@@ -88,3 +87,7 @@ class Debconf(Resource):
         line = f"{self.name} {self.question} {self.vtype} {self._text()}\n"
         machine.run(["debconf-set-selections", *(["-u"] if self.unseen else [])], data=line.encode())
         return None
+
+
+def _digest(secret: str) -> str:
+    return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()

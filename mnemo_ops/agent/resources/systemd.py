@@ -22,6 +22,7 @@ INPUTS = (
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
 )
+SECRET = ("Environment",)  # services get passwords by it
 _PROPERTY = re.compile(r"[A-Z]\w*=")
 
 
@@ -176,7 +177,7 @@ class Systemd(Resource):
             "masked": unit.masked,
             "enabled": self.enabled if unit.enabled is None else unit.enabled,
             "state": "started" if unit.running else "stopped",
-            "status": dict(unit.properties),
+            "status": {name: value for name, value in unit.properties.items() if name not in SECRET},
         }
 
     def _anything_stale(self, machine: Machine) -> bool:

@@ -119,6 +119,7 @@ def properties(root: str, units: dict[str, Any], name: str) -> dict[str, str]:
         "NeedDaemonReload": "yes" if there and unit["read"] != read(root, name) else "no",
         "Type": "oneshot" if there and "Type=oneshot" in unit["read"] else "simple",
         "RemainAfterExit": "no",
+        "Environment": "PASSWORD=a-secret",
         "ExecStart": "{ path=/bin/x ; argv[]=/bin/x\n  y }",
     }
 
