@@ -11,7 +11,7 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import nearest
 from mnemo_ops.vault import Vaulted
-from mnemo_ops.yaml_lines import shape
+from mnemo_ops.yaml_lines import Unsafe, shape
 
 # Ansible's older names
 ALIASES = {
@@ -71,8 +71,8 @@ CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 class _Variables:
     """Connection variables of one host, rendered when they are templates."""
 
-    def __init__(self, host: str, values: Mapping[str, Any], origin: Mapping[str, str]) -> None:
-        self._values, self._origin, self._host = values, origin, host
+    def __init__(self, host: str, values: Mapping[str, Any], origin: Mapping[str, str], home: Path) -> None:
+        self._values, self._origin, self._host, self._home = values, origin, host, home
 
     def fail(self, name: str, message: str, hint: str = "") -> InventoryError:
         return InventoryError(message, where=self._origin.get(name, self._host), hint=hint)
@@ -83,12 +83,12 @@ class _Variables:
         if not given:
             return None
         value = self._values[given]
-        if isinstance(value, Vaulted):
+        if isinstance(value, (Vaulted, Unsafe)):
             return value.reveal()
         if isinstance(value, str) and "{" in value:
             from mnemo_ops.template import Scope, render  # most inventories need no Jinja
 
-            value = render(value, Scope().plus(self._values), self._origin.get(given, self._host))
+            value = render(value, Scope((self._home,)).plus(self._values), self._origin.get(given, self._host))
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise self.fail(given, f"'{given}' of host {self._host} should be a text, not {shape(value)}")
         return str(value)
@@ -141,7 +141,7 @@ def connection(host: str, values: Mapping[str, Any], origin: Mapping[str, str], 
     :param origin: variable -> ``file:line``. :param home: what relative paths start from.
     :raises InventoryError: a value is wrong or not supported (2).
     """
-    known = _Variables(host, values, origin)
+    known = _Variables(host, values, origin, home)
     known.refuse_others()
     kind = known.text("ansible_connection") or "ssh"
     if kind not in CONNECTIONS:

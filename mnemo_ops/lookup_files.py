@@ -77,6 +77,8 @@ def _fileglob(scope: Scope, terms: list[Any]) -> list[Any]:
 def _first_found(scope: Scope, terms: list[Any], **options: Any) -> list[Any]:
     """The first file there is; what is searched and how may stand in the term or in the options."""
     skip = bool(options.get("skip", False))
+    beside = [directory / folder for directory in scope.files for folder in ("vars", "tasks")]  # of a role, a playbook
+    places = (*scope.files, *scope.templates, *beside)
     for term in flatten(terms, levels=1) if terms else [{}]:
         given = {**options, **term} if isinstance(term, Mapping) else {**options, "files": [term]}
         unknown = given.keys() - {"files", "paths", "skip"}
@@ -85,7 +87,7 @@ def _first_found(scope: Scope, terms: list[Any], **options: Any) -> list[Any]:
             raise TemplateError(f"lookup 'first_found' has no '{name}'", hint=suggest(name, ("files", "paths", "skip")))
         skip = bool(given.get("skip", skip))
         for name in _candidates(_parts(given.get("files"), ",;"), _parts(given.get("paths"), ",;:")):
-            path = look_for(name, (*scope.files, *scope.templates))
+            path = look_for(name, places)
             if path is not None:
                 return [str(path)]
     if skip:

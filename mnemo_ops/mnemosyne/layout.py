@@ -100,7 +100,7 @@ class Settings:
 
 def settings(host: Host) -> Settings:
     """:raises InventoryError: an unknown key with the nearest valid one, or a value of the wrong type (2)."""
-    variables = Scope().plus(host.vars)
+    variables = Scope((Path(str(host.vars.get("inventory_dir", "."))),)).plus(host.vars)
     given = render(host.vars.get("stack") or {}, variables, f"{host.name}: stack")
     known = {each.name: each for each in fields(Settings)}
     usual = Settings()

@@ -25,6 +25,7 @@ FILES = {
     "u.ini": "[production]\nuser=robert\npass=x\n[integration]\nuser=gertrude\n",
     "u.properties": "user.name=jo\n",
     "pw.txt": "hunter2hunter2\n",
+    "vars/Debian.yml": "",
     "pw2.txt": "hunter2 salt=abcdefgh\n",
     "t.j2": "port={{ port }}\n",
     "num.j2": "{{ port }}",
@@ -37,6 +38,7 @@ FILES = {
 @pytest.fixture
 def scope(tmp_path: Path) -> Scope:
     for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     users = [{"name": "ann", "groups": ["adm", "dev"]}, {"name": "bob", "groups": []}]
     return Scope([tmp_path], [tmp_path]).plus({"site": "lab", "port": 8080, "users": users, "here": str(tmp_path)})
@@ -75,6 +77,7 @@ def scope(tmp_path: Path) -> Scope:
         ("lookup('first_found', {'files': 'none.txt,two.txt', 'paths': '/nowhere:' ~ here}) | basename", "two.txt"),
         ("lookup('first_found', files=['none.txt', 'two.txt'], paths=[here]) | basename", "two.txt"),
         ("query('first_found', [{'files': ['none']}, 'two.txt']) | map('basename')", ["two.txt"]),
+        ("lookup('first_found', ['none.yml', 'Debian.yml']) == here ~ '/vars/Debian.yml'", True),
         ("query('first_found', ['none.txt'], skip=true)", []),
         ("query('first_found', {'files': ['none.txt'], 'skip': true})", []),
         ("lookup('first_found', ['none.txt'], errors='ignore')", None),

@@ -175,10 +175,13 @@ def test_what_is_not_encrypted_behind_the_tag() -> None:
     assert caught.value.where == "x.yml:2:4"
 
 
-def test_passwords_of_connections_may_be_encrypted(mask: Mask) -> None:
+def test_passwords_of_connections_may_be_encrypted(mask: Mask, tmp_path: Path) -> None:
     values = {"secret": yaml_lines.load(HERE / "inline.yml")["inline"], "ansible_become_password": "{{ secret }}"}
     values["ansible_password"] = values["secret"]
-    found = connection("h", values, {}, Path())
+    values["ansible_user"] = "{{ lookup('file', 'user') }}"  # beside the inventory
+    (tmp_path / "user").write_text("ann\n")
+    found = connection("h", values, {}, tmp_path)
+    assert found["user"] == "ann"
     assert found["password"].reveal() == found["become_password"].reveal() == "planted-inline {{ x }}"
 
 
