@@ -19,11 +19,16 @@ class Permission:
     group: Owner
     mode: Mode
 
+    @property
+    def _key(self) -> str:
+        """A symbolic mode is compared under a key of its own: ``mode`` is always a number for who registers it."""
+        return "mode" if self.mode is None or declared(self.mode).isdigit() else "symbolic_mode"
+
     def desired(self) -> Dict[str, Any]:
         pairs = {
             "owner": None if self.owner is None else str(self.owner),
             "group": None if self.group is None else str(self.group),
-            "mode": None if self.mode is None else declared(self.mode),
+            self._key: None if self.mode is None else declared(self.mode),
         }
         return {key: value for key, value in pairs.items() if value is not None}
 
@@ -39,7 +44,7 @@ class Permission:
         if gid is not None:
             found["group"] = str(self.group) if gid == stat.gid else name_of(machine, "group", stat.gid)
         if self.mode is not None:
-            found["mode"] = declared(self.mode) if mode == stat.mode else f"{stat.mode:04o}"
+            found[self._key] = declared(self.mode) if mode == stat.mode else f"{stat.mode:04o}"
         return found
 
     def resolved(

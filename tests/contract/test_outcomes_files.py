@@ -48,7 +48,11 @@ def test_a_tree_of_the_host_is_copied_with_its_modes(world: World) -> None:
     assert check.status == "changed" and check.before is not None and "/srv/new/d/e/y" in check.before["differing"]
     assert run(task("copy", **args), world.machine()).status == "changed"
     assert world.read("srv/new/d/e/y") == "2" and mode(world, "srv/new/d/e/y") == "0750"
-    assert mode(world, "srv/new/d/e") == "0700" and not (world.root / "srv/new/d/l").is_symlink()
+    assert (
+        mode(world, "srv/new/d/e") == "0700"
+        and mode(world, "srv/new") == "0755"
+        and not (world.root / "srv/new/d/l").is_symlink()
+    )
     (world.root / "srv/new/d/x").write_text("other")
     check = run(task("copy", **args), world.machine(read_only=True), check=True)
     assert check.before == {"differing": ["/srv/new/d/x"]}
@@ -85,7 +89,7 @@ def test_a_record_says_what_is_there(world: World) -> None:
         assert event.after["checksum"] == hashlib.sha1(b"text").hexdigest()
     event = run(task("copy", register=True, content="new", dest="/srv/copy", backup=True), world.machine())
     assert event.after is not None and world.read(event.after["backup_file"].lstrip("/")) == "text"
-    event = run(task("file", register=True, path="/srv/d", state="directory", mode="0700"), world.machine())
+    event = run(task("file", register=True, path="/srv/d", state="directory", mode="u=rwx,go="), world.machine())
     assert event.after is not None and (event.after["path"], event.after["state"]) == ("/srv/d", "directory")
     assert event.after["mode"] == "0700" and event.after["owner"] == "root"
 

@@ -46,6 +46,7 @@ def test_versions_of_every_sort(world: World) -> None:
         before = commit_
     event = checked_out(world, repo, version="nonesuch")
     assert event.status == "failed" and "nonesuch" in event.why
+    assert sorted(path.name for path in dest.iterdir()) == [".git", "file"]
 
 
 def test_a_check_knows_without_fetching(world: World) -> None:

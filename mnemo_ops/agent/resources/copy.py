@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from mnemo_ops.agent.machine import FileStat, Machine
@@ -227,7 +228,11 @@ class Copy(Placed):
         """What of the directory is still to do, in order."""
         source = str(self.src)
         dest = self.dest if source.endswith("/") else posixpath.join(self.dest, posixpath.basename(source))
-        for path, part in self._parts(machine, source.rstrip("/"), dest):
+        parts = self._parts(machine, source.rstrip("/"), dest)
+        if dest != self.dest:
+            own = File(self.dest, "directory", new_mode=self.directory_mode, owner=self.owner, group=self.group)
+            parts = chain([(self.dest, own)], parts)
+        for path, part in parts:
             observed = part.observe(machine)
             left = Change.between(observed, part.target(observed))
             if left:

@@ -107,7 +107,8 @@ class File(Resource):
     def target(self, observed: State) -> State:
         desired = self.desired()
         if desired is not None and observed is not None and observed.get("state") == "link" and not self.follow:
-            desired.pop("mode", None)  # a link's own mode means nothing
+            for key in ("mode", "symbolic_mode"):  # a link's own mode means nothing
+                desired.pop(key, None)
         return desired
 
     def observe(self, machine: Machine) -> State:

@@ -86,16 +86,21 @@ class Git(Resource):
         if self.depth is not None and self.depth < 1:
             raise ValueError("depth is at least 1")
 
+    @property
+    def _url(self) -> str:
+        """A path as a URL, as with Ansible: git honours ``depth`` only there."""
+        return f"file://{self.repo}" if self.repo.startswith("/") else self.repo
+
     def desired(self) -> State:
-        return {"modified": False, "remote_url": self.repo}
+        return {"modified": False, "remote_url": self._url}
 
     def target(self, observed: State) -> State:
         if observed is None or not observed["managed"]:
             return ABSENT if observed is None and not self.clone else {} if observed else self.desired()
-        return {"after": observed["wanted"], "modified": False, "remote_url": self.repo}
+        return {"after": observed["wanted"], "modified": False, "remote_url": self._url}
 
     def observe(self, machine: Machine) -> State:
-        return at_home(self, machine, "dest", "key_file")._observe(machine)
+        return at_home(self, machine, "repo", "dest", "key_file")._observe(machine)
 
     def _observe(self, machine: Machine) -> State:
         if not self._is_there(machine):
@@ -115,10 +120,10 @@ class Git(Resource):
             wanted = now
         url = self._ask(machine, "config", "--get", f"remote.{self.remote}.url", check=False)
         record = {**seen, "after": None if unfinished else now, "wanted": wanted, "modified": modified}
-        return {**record, "managed": True, "remote_url": url, "remote_url_changed": url != self.repo}
+        return {**record, "managed": True, "remote_url": url, "remote_url_changed": url != self._url}
 
     def apply(self, machine: Machine, change: Change) -> State:
-        return at_home(self, machine, "dest", "key_file")._apply(machine, change)
+        return at_home(self, machine, "repo", "dest", "key_file")._apply(machine, change)
 
     def _apply(self, machine: Machine, change: Change) -> State:
         before = None if change.before is None else self._commit(machine, "HEAD")
@@ -126,7 +131,7 @@ class Git(Resource):
         if change.before is None:
             self._clone(machine, wanted)
         else:
-            self._run(machine, "remote", "set-url", self.remote, self.repo)
+            self._run(machine, "remote", "set-url", self.remote, self._url)
             if not self.bare:
                 machine.write(f"{self._git_dir}/{_UNFINISHED}", b"", 0o600)
             self._fetch(machine, wanted)
@@ -187,7 +192,7 @@ class Git(Resource):
         """What the server says ``version`` is; ``HEAD`` on a branch means that branch. :raises StepFailed: nothing."""
         version = current if self.version == "HEAD" and current else self.version
         names = ["HEAD"] if version == "HEAD" else [f"refs/{one}/{version}" for one in ("heads", "tags")]
-        asked = [self.executable, "ls-remote", "--symref", self.repo, *names, f"refs/tags/{version}^{{}}"]
+        asked = [self.executable, "ls-remote", "--symref", self._url, *names, f"refs/tags/{version}^{{}}"]
         said = machine.ask(asked, env=self._environment(), timeout=PATIENCE).out
         lines = [line.split("\t", 1) for line in said.splitlines() if "\t" in line]
         rows = {name: commit for commit, name in lines if not commit.startswith("ref: ")}
@@ -201,7 +206,7 @@ class Git(Resource):
             return Wanted(rows.get(tag + "^{}", rows[tag]), "", tag)
         if _SHA.fullmatch(version):
             return Wanted(version)
-        raise StepFailed(f"{self.repo} has no branch, tag or commit {version}")
+        raise StepFailed(f"{self._url} has no branch, tag or commit {version}")
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
@@ -220,7 +225,7 @@ class Git(Resource):
             options += ["--depth", str(self.depth)]
         if self.reference:
             options += ["--reference", self.reference]
-        machine.run([self.executable, "clone", *options, self.repo, machine.path(beside)], env=self._environment())
+        machine.run([self.executable, "clone", *options, self._url, machine.path(beside)], env=self._environment())
         if self.bare:
             machine.rename(beside, self.dest)
             return
@@ -245,9 +250,8 @@ class Git(Resource):
         return self._run(machine, "fetch", "--force", *depth, self.remote, *more)
 
     def _check_out(self, machine: Machine, wanted: Wanted) -> None:
-        machine.remove(
-            f"{self._git_dir}/index.lock"
-        )  # of a run that was killed: the host's lock says nobody else is here
+        for left in (f"{self._git_dir}/index.lock", f"{self.dest}/.mnemo-clone"):  # the first of a run that was killed
+            machine.remove(left)
         if wanted.branch:
             self._run(
                 machine, "checkout", "--force", "-B", wanted.branch, f"refs/remotes/{self.remote}/{wanted.branch}"
