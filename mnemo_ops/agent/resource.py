@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Type
 
@@ -49,6 +50,7 @@ class Resource:
         raise NotImplementedError
 
 
+@functools.lru_cache(maxsize=None)
 def resource_class(kind: str) -> Type[Resource]:
     """The class of a kind: each has a module of its name below ``resources``, and a host imports only what it is sent.
 
