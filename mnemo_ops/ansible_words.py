@@ -57,7 +57,7 @@ FACTS = _words("""
     clock cmdline date_time default_ipv4 default_ipv6 distribution distribution_file_parsed
     distribution_file_path distribution_file_variety distribution_major_version distribution_minor_version
     distribution_release distribution_version dns domain effective_group_id effective_user_id env fips fqdn
-    hostname interfaces is_chroot kernel kernel_version loadavg lsb machine machine_id memfree_mb memory_mb
+    hostname init_started interfaces is_chroot kernel kernel_version loadavg lsb machine machine_id memfree_mb memory_mb
     memtotal_mb module_setup mounts nodename os_family pkg_mgr processor processor_cores processor_count
     processor_nproc processor_threads_per_core processor_vcpus product_name product_serial product_uuid
     product_version python python_version real_group_id real_user_id selinux service_mgr

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnemo_ops.agent.resources.command import Command
+from mnemo_ops.agent.resources.reboot import Reboot
+from mnemo_ops.agent.resources.wait_for_connection import WaitForConnection
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import PlaybookError, StepFailed
 from mnemo_ops.inventory import load_variables
@@ -114,34 +117,44 @@ def _pause(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
 
 
 def _reboot(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
-    """Reboot, and wait until the host answers with another boot id. Nothing else tells that it happened."""
-    from mnemo_ops.agent.resources.command import Command
-
+    """Reboot, and wait until the host answers after another start: that alone tells that it happened."""
+    words = task.resource
+    assert isinstance(words, Reboot)
     if run.checks:
         return Event(task.id, "changed", after={"rebooted": True})
-    before, began = run.session.facts["boot_id"], run.clock()
-    yield from run.wait(task, float(args.get("pre_reboot_delay", 0)), "before the reboot")
-    words = str(args.get("reboot_command") or "systemctl reboot")
-    sent = Task(task.id, task.name, Command(cmd=words), task.where, ignore_errors=True)
-    run.last_word(Batch((sent,)))
-    timeout = float(args.get("reboot_timeout", 600))
-    while run.session.facts["boot_id"] == before:
-        left = timeout - (run.clock() - began)
+    before, began = _boot(run, task, words), run.clock()
+    yield from run.wait(task, words.pre_reboot_delay, "before the reboot")
+    down = Command(cmd=words.reboot_command) if words.reboot_command else Command(argv=[*SHUTDOWN, words.msg])
+    path = {"PATH": ":".join(words.search_paths)} if words.search_paths else {}
+    run.last_word(Batch((Task(task.id, task.name, down, task.where, ignore_errors=True, environment=path),)))
+    yield from run.wait(task, words.post_reboot_delay, "after the reboot")
+    while True:
+        left = words.reboot_timeout - (run.clock() - began)
+        run.reconnect(left, words.connect_timeout)
+        if _boot(run, task, words) != before:
+            break
         if left <= 0:
-            raise StepFailed(f"the host was told to reboot and did not, in {timeout:.0f} s")
+            raise StepFailed(f"the host was told to reboot and did not, in {words.reboot_timeout} s")
         yield from run.wait(task, 1.0, "waiting for the reboot")
-        run.reconnect(left)
-    yield from run.wait(task, float(args.get("post_reboot_delay", 0)), "after the reboot")
-    test = str(args.get("test_command") or "whoami")
-    yield from run.until_it_works(task, Command(cmd=test), timeout - (run.clock() - began))
+    yield from run.until_it_works(task, Command(cmd=words.test_command), words.reboot_timeout)
     return Event(task.id, "changed", after={"rebooted": True, "elapsed": int(run.clock() - began)})
 
 
+SHUTDOWN = ("shutdown", "-r", "now")
+
+
+def _boot(run: PlayRun, task: Task, words: Reboot) -> tuple[Any, str]:
+    """What differs after each start of the host."""
+    said = run.ask(task, Command(cmd=words.boot_time_command))
+    return run.session.facts.get("init_started"), str((said.after or {}).get("stdout", ""))
+
+
 def _wait_for_connection(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
-    began = run.clock()
+    words, began = task.resource, run.clock()
+    assert isinstance(words, WaitForConnection)
     if not run.checks:
-        yield from run.wait(task, float(args.get("delay", 0)), "before the first try")
-        run.reconnect(float(args.get("timeout", 600)))
+        yield from run.wait(task, words.delay, "before the first try")
+        run.reconnect(words.timeout, words.connect_timeout, words.sleep)
     return Event(task.id, "ok", after={"elapsed": int(run.clock() - began)})
 
 

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (
-    AuthenticationFailed,
     ChannelLost,
-    HostKeyChanged,
-    HostKeyUnknown,
     MnemoError,
     PlaybookError,
     PythonMissing,
-    Unreachable,
     UsageError,
 )
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.model import Entry, Host, Play, entries
 from mnemo_ops.playbook import check_variables, load
+from mnemo_ops.raw import wait_until_up
 from mnemo_ops.rendering import HostState
 from mnemo_ops.report import Report
 from mnemo_ops.runner import Channel, Options, PlayRun
@@ -200,17 +196,10 @@ class HostReach:
     def hang_up(self) -> None:
         self._fleet.hang_up(self._host, self._play.elevated)
 
-    def again(self, timeout: float) -> Channel:
-        end = time.monotonic() + timeout
-        while True:
-            try:
-                return self.session()
-            except (HostKeyUnknown, HostKeyChanged, AuthenticationFailed):
-                raise
-            except Unreachable:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(1.0)
+    def again(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = 1.0) -> Channel:
+        self.hang_up()
+        wait_until_up(self._host, timeout, connect_timeout=connect_timeout or 5.0, pause=pause)
+        return self.session()
 
 
 def _begins_raw(play: Play) -> bool:

@@ -47,11 +47,13 @@ def raw(host: Host, become: bool, line: str, timeout: float = 1800.0) -> Said:
     return Said(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
-def wait_until_up(host: Host, timeout: float, *, delay: float = 0.0, connect_timeout: float = 5.0) -> float:
+def wait_until_up(
+    host: Host, timeout: float, *, delay: float = 0.0, connect_timeout: float = 5.0, pause: float = PAUSE
+) -> float:
     """Wait until a host lets us in and runs a program: after a reboot, or before its first contact.
 
     :param timeout: seconds to wait at most. :param delay: seconds before the first look.
-    :param connect_timeout: seconds a look may take.
+    :param connect_timeout: seconds a look may take. :param pause: seconds between two looks.
     :returns: seconds it took. :raises Unreachable: it did not come (4). :raises HostKeyUnknown: waiting will not mend
         that, as with a changed host key or a login that is refused (4).
     """
@@ -64,10 +66,10 @@ def wait_until_up(host: Host, timeout: float, *, delay: float = 0.0, connect_tim
         except FINAL:
             raise
         except Unreachable as error:
-            if time.monotonic() - began + PAUSE > timeout:
+            if time.monotonic() - began + pause > timeout:
                 error.message = f"{host.name} did not come up within {timeout:.0f} s: {error.message}"
                 raise
-            time.sleep(PAUSE)
+            time.sleep(pause)
     return time.monotonic() - began
 
 

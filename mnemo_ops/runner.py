@@ -41,7 +41,7 @@ class Reach(Protocol):
         """This machine's, for ``delegate_to: localhost``."""
         ...
 
-    def again(self, timeout: float) -> Channel:
+    def again(self, timeout: float, connect_timeout: Optional[float], pause: float) -> Channel:
         """The host's after it went away: waits until it answers. :raises Unreachable: it does not (4)."""
         ...
 
@@ -443,18 +443,20 @@ class PlayRun:
                 pass
         self._reach.hang_up()
 
-    def reconnect(self, timeout: float) -> None:
+    def reconnect(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = 1.0) -> None:
         """Wait until the host answers again. :raises Unreachable: it does not, for ``timeout`` seconds (4)."""
-        self._out.meet(self._reach.again(timeout))
+        self._out.meet(self._reach.again(timeout, connect_timeout, pause))
+
+    def ask(self, task: Task, resource: Resource) -> Event:
+        """What becomes of a resource asked for on the side."""
+        asked = Task(task.id, task.name, resource, task.where, register="asked", ignore_errors=True)
+        *_, last = self._out.session.converge(Batch((asked,)))
+        return last
 
     def until_it_works(self, task: Task, resource: Resource, seconds: float) -> Outcomes:
         """Ask the host again and again. :raises StepFailed: it was not so for that long (6)."""
         end = time.monotonic() + seconds
-        while True:
-            asked = Task(task.id, task.name, resource, task.where, ignore_errors=True)
-            events = [event for event in self._out.session.converge(Batch((asked,))) if event.status != "progress"]
-            if events and events[-1].status != "failed":
-                return
+        while (said := self.ask(task, resource)).status == "failed":
             if time.monotonic() > end:
-                raise StepFailed(f"the host is back and not well: {events[-1].why if events else 'no answer'}")
+                raise StepFailed(f"the host is back and not well: {said.why}")
             yield from self.wait(task, 1.0, "not well yet")

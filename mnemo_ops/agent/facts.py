@@ -38,6 +38,7 @@ def gather(machine: Machine) -> Dict[str, Any]:
         "service_mgr": "systemd" if machine.stat("/run/systemd/system") else "unknown",
         "machine_id": (machine.read_text("/etc/machine-id") or "").strip(),
         "boot_id": _proc(machine, "sys/kernel/random/boot_id"),
+        "init_started": _init_started(machine),
         "cmdline": _cmdline(machine),
         "selinux": _selinux(machine),
         "apparmor": {"status": "enabled" if machine.stat("/sys/kernel/security/apparmor") else "disabled"},
@@ -54,6 +55,12 @@ def gather(machine: Machine) -> Dict[str, Any]:
 
 def _proc(machine: Machine, name: str) -> str:
     return (machine.read_text("/proc/" + name) or "").strip()
+
+
+def _init_started(machine: Machine) -> int:
+    """When process 1 began, in ticks of the kernel (proc(5), stat): a container reboots without a new boot id."""
+    fields = _proc(machine, "1/stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else 0
 
 
 def _distribution(machine: Machine) -> Dict[str, Any]:

@@ -50,7 +50,7 @@ class Resource:
         raise NotImplementedError
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def resource_class(kind: str) -> Type[Resource]:
     """The class of a kind: each has a module of its name below ``resources``, and a host imports only what it is sent.
 

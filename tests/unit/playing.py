@@ -82,8 +82,8 @@ class Reach:
     def here(self) -> Session:
         return self._here
 
-    def again(self, timeout: float) -> Session:
-        self._session.facts = {**self._session.facts, "boot_id": f"boot {self.hung_up}"}
+    def again(self, timeout: float, connect_timeout: Optional[float], pause: float) -> Session:
+        self._session.facts = {**self._session.facts, "init_started": self.hung_up}
         return self._session
 
     def hang_up(self) -> None:

@@ -458,3 +458,24 @@ def test_loops_by_lookup(bench: Bench) -> None:
 - {name: "l {{ ansible_loop.index }}", copy: {dest: /srv/n, content: x}, loop: [1, 2], loop_control: {extended: true}}
 """)
     assert [name for name, _ in bench.play(text)] == ["d a", "d b", "n a1", "n b1", "l 1", "l 2"]
+
+
+def test_a_reboot_is_over_when_the_host_started_anew(bench: Bench) -> None:
+    text = tasks("""
+- {name: before, copy: {dest: /srv/a, content: x}}
+- {name: reboot, reboot: {reboot_command: "true", test_command: "true", boot_time_command: "true"}, register: r}
+- {name: after, copy: {dest: /srv/b, content: "{{ r.rebooted }}"}}
+""")
+    assert bench.play(text) == [("before", "changed"), ("reboot", "changed"), ("after", "changed")]
+    assert bench.reach.hung_up == 1 and bench.read("/srv/b") == "True"
+    assert bench.play(text, check=True)[1] == ("reboot", "changed")
+
+
+def test_a_host_that_does_not_reboot(bench: Bench) -> None:
+    bench.reach.hang_up = lambda: None  # type: ignore[method-assign]
+    text = tasks("""
+- {name: reboot, reboot: {reboot_command: "true", boot_time_command: "true", reboot_timeout: 0}}
+""")
+    bench.session.facts = {**bench.session.facts, "init_started": 0}
+    assert bench.play(text) == [("reboot", "failed")]
+    assert "did not, in 0 s" in bench.why("reboot")
