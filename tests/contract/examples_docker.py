@@ -24,6 +24,8 @@ from example import (
     volume,
     with_container,
 )
+from running import run, task
+from world import World
 
 WEB = {
     "name": "web",
@@ -42,6 +44,20 @@ WEB = {
     "log_options": {"max-size": "1m"},
     "cap_drop": ["all"],
 }
+
+LOGIN = {"username": "a", "password": "right"}
+
+
+def logged_in(world: World) -> None:
+    engine()(world)
+    run(task("docker_login", **LOGIN), world.machine())
+
+
+def ended(world: World) -> None:
+    """Two networks, one container that runs in one of them and one that has ended."""
+    with_container(WEB)(world)
+    run(task("docker_container", name="job", image="api:1", command="job", detach=False), world.machine())
+
 
 EXAMPLES: tuple[Example, ...] = (
     Example("fresh", "docker_engine", {"daemon": {"live-restore": True, "log-driver": "local"}}, tools=APT),
@@ -177,4 +193,9 @@ EXAMPLES: tuple[Example, ...] = (
         with_container(WEB, "C=2\n# comment\nB=x y\n"),
         tools=DOCKER,
     ),
+    Example("login", "docker_login", {**LOGIN, "registry_url": "https://registry.example.org"}, engine(), tools=DOCKER),
+    Example("another-user", "docker_login", {**LOGIN, "username": "b"}, logged_in, tools=DOCKER),
+    Example("again", "docker_login", {**LOGIN, "reauthorize": True}, logged_in, deed=True, tools=DOCKER),
+    Example("logout", "docker_login", {"state": "absent"}, logged_in),
+    Example("ended", "docker_prune", {"containers": True, "networks": True}, ended),
 )

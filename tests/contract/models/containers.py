@@ -1,7 +1,9 @@
 """A model of single containers: what ``docker create`` was told, in the shape ``docker inspect`` shows it."""
 
+# ruff: noqa: PTH103, PTH104, PTH123
 from __future__ import annotations
 
+import os
 import sys
 
 from engine import digest
@@ -130,3 +132,39 @@ def act(root: str, state: Any, verb: str, names: list[str], found: dict[str, lis
     else:
         del state["containers"][row["Id"]]
     save(root, "docker", state)
+
+
+def prune(root: str, state: Any, what: str, found: dict[str, list[str]]) -> None:
+    if what == "container":
+        kept = {id: row for id, row in state["containers"].items() if row["State"]["Status"] == "running"}
+        state["containers"] = kept
+    elif what == "network":
+        used = {name for row in state["containers"].values() for name in row["Networks"]}
+        state["networks"] = {name: row for name, row in state["networks"].items() if name in used}
+    save(root, "docker", state)
+
+
+def log_in_or_out(directory: str, words: list[str]) -> None:
+    """The registry of this model knows one password."""
+    import base64
+    import json
+
+    path = f"{directory}/config.json"
+    try:
+        with open(path) as file:
+            config = json.load(file)
+    except FileNotFoundError:
+        config = {}
+    server = words[-1] if "." in words[-1] else "https://index.docker.io/v1/"
+    if words[0] == "logout":
+        config.get("auths", {}).pop(server, None)
+    else:
+        name, password = words[words.index("--username") + 1], sys.stdin.read()
+        if password != "right":
+            fail("Error response from daemon: Get https://registry/v2/: unauthorized")
+        auth = base64.b64encode(f"{name}:{password}".encode()).decode()
+        config.setdefault("auths", {})[server] = {"auth": auth}
+    os.makedirs(directory, exist_ok=True)
+    with open(path + ".new", "w") as file:
+        json.dump(config, file)
+    os.rename(path + ".new", path)

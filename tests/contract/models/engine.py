@@ -46,7 +46,15 @@ def main(root: str, argv: list[str]) -> None:
         import containers
 
         return containers.create(root, state, argv[2:])
+    if argv[1] == "--config":
+        import containers
+
+        return containers.log_in_or_out(argv[2], argv[3:])
     found, rest = options(argv[1:], VALUED)
+    if rest[1:2] == ["prune"]:
+        import containers
+
+        return containers.prune(root, state, rest[0], found)
     if rest[0] in ("start", "stop", "kill", "restart", "rm", "rename", "update", "wait"):
         import containers
 
@@ -112,7 +120,10 @@ def network(root: str, state: Any, verb: str, names: list[str], found: dict[str,
             row["Networks"].remove(names[0])
         save(root, "docker", state)
     elif verb == "ls":
-        print("\n".join(row["Id"][:12] for row in networks.values() if matches(row["Labels"], found)))
+        dangling = "dangling=true" in found.get("--filter", [])
+        used = {name for row in state["containers"].values() for name in row["Networks"]} if dangling else set()
+        rows = [row for name, row in networks.items() if name not in used and matches(row["Labels"], found)]
+        print("\n".join(row["Id"][:12] for row in rows))
     elif verb == "inspect":
         print(dumps([row for row in networks.values() if row["Id"][:12] in names]))
     elif verb == "create":
@@ -199,6 +210,8 @@ def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> 
         wanted = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("network=")]
         named = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("name=")]
         is_named = all(row["Name"] == "/" + one[3:-1].replace("\\", "") for one in named)  # ^/?NAME$
+        statuses = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("status=")]
+        is_named = is_named and (not statuses or row["State"]["Status"] in statuses)
         in_them = all(one in ids.values() or one in ids for one in wanted)
         if is_named and matches(row["Config"]["Labels"], found) and in_them:
             print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
