@@ -17,6 +17,12 @@ def written(files: dict[str, str]) -> Callable[[World], None]:
     return prepare
 
 
+def editors(mode: str = "auto") -> Callable[[World], None]:
+    group = {"link": "/bin/editor", "mode": mode, "value": "/bin/nano", "paths": {"/bin/nano": 40, "/bin/vim": 30}}
+    return lambda world: world.model("alternatives", {"editor": group})
+
+
+CHOICE = ("update-alternatives",)
 KERNEL = {"proc/sys/vm/swappiness": "60\n", "proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n"}
 SWAPPINESS: dict[str, Any] = {"name": "vm.swappiness", "value": 10}
 CONF = {
@@ -108,4 +114,23 @@ EXAMPLES: tuple[Example, ...] = (
     Example("new", "locale_gen", {"name": ["de_AT.UTF-8"]}, written(LOCALES), tools=LOCALE),
     Example("supported", "locale_gen", {"name": "fr_FR"}, written(LOCALES), tools=LOCALE),
     Example("absent", "locale_gen", {"name": "en_US.UTF-8", "state": "absent"}, written(LOCALES), tools=LOCALE),
+    Example("new", "alternatives", {"name": "pager", "path": "/bin/less", "link": "/bin/pager"}, tools=CHOICE),
+    Example("chosen", "alternatives", {"name": "editor", "path": "/bin/vim"}, editors(), tools=CHOICE),
+    Example(
+        "one-more",
+        "alternatives",
+        {"name": "editor", "path": "/bin/ed", "state": "present", "priority": 5},
+        editors(),
+        tools=CHOICE,
+    ),
+    Example(
+        "best",
+        "alternatives",
+        {"name": "editor", "path": "/bin/vim", "state": "auto", "priority": 90},
+        editors("manual"),
+        tools=CHOICE,
+    ),
+    Example(
+        "absent", "alternatives", {"name": "editor", "path": "/bin/nano", "state": "absent"}, editors(), tools=CHOICE
+    ),
 )

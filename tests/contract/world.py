@@ -46,6 +46,7 @@ PROGRAMS = {
         *("tune2fs", "xfs_info", "resize2fs", "xfs_growfs"),
     ),
     "pips": ("pip3", "pip", "virtualenv"),
+    "choices": ("update-alternatives",),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
 }
