@@ -1,10 +1,11 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
 # make test   everything: set-up, linters, types, tests without and with servers
 # make check  the quick half of it: no servers
-# make bench  round trips and times, over a delaying proxy
+# make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
 # make clean  what make made in this directory
 
 VENV := .venv
+PEERS := .venv-bench
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 SHELL := /bin/bash -o pipefail
@@ -45,10 +46,16 @@ lab: $(STAMP)
 	@echo "== lab: real servers"
 	@$(VENV)/bin/pytest -s tests/lab
 
-bench: $(STAMP)
+# the peers it compares with live in a venv of their own
+$(PEERS)/.stamp: constraints-bench.txt
+	@test -x $(PEERS)/bin/python || python3 -m venv $(PEERS)
+	@$(PEERS)/bin/pip install -q --progress-bar off -c constraints-bench.txt ansible-core mitogen pyinfra
+	@touch $@
+
+bench: $(STAMP) $(PEERS)/.stamp
 	@scripts/machine.sh sshd=openssh-server
-	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/bench.py $(BENCH)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
