@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
 from mnemo_ops.agent import compose
@@ -29,7 +29,11 @@ class DockerComposeV2(Resource):
     :param state: ``present`` (runs as described), ``stopped`` (is there, does not run), ``restarted`` (a deed) or
         ``absent`` (containers and networks removed, volumes kept).
     :param pull: when ``up`` pulls images, ``policy`` leaves it to the compose file; an unchanged stack pulls nothing.
-    :param build: only ``never``: images are built elsewhere and loaded.
+    :param build: ``never``, or ``policy``, which is the same here: images are built elsewhere and loaded.
+    :param scale: service to number of containers, instead of what the files say.
+    :param remove_images: with ``absent``: images without a name of their own (``local``), or all of the services'.
+    :param remove_volumes: only ``false``: volumes hold data; docker_volume removes one on purpose.
+    :param check_files_existing: accepted: a missing file is noticed anyway.
     :param recreate: ``auto``: what differs; ``never``: start what is there; ``always``: a deed, done each time.
     :param remove_orphans: remove containers of services that are no longer described.
     :param wait: until every service with a healthcheck is healthy; an unhealthy one is a failure.
@@ -59,7 +63,11 @@ class DockerComposeV2(Resource):
     services: Optional[List[str]] = None
     state: Literal["present", "stopped", "restarted", "absent"] = "present"
     pull: Literal["policy", "always", "missing", "never"] = "policy"
-    build: Literal["never"] = "never"
+    build: Literal["policy", "never"] = "policy"
+    scale: Optional[Dict[str, int]] = None
+    remove_images: Optional[Literal["all", "local"]] = None
+    remove_volumes: Literal[False] = False
+    check_files_existing: bool = True
     recreate: Literal["auto", "never", "always"] = "auto"
     remove_orphans: bool = False
     wait: bool = False
@@ -116,7 +124,12 @@ class DockerComposeV2(Resource):
         unknown = sorted(set(self.services or ()) - set(services))
         if unknown:
             raise StepFailed(f"the compose files describe no service {', '.join(unknown)}: only {', '.join(services)}")
-        return {name: each for name, each in services.items() if not self.services or name in self.services}
+        numbers = self.scale or {}
+        return {
+            name: replace(each, scale=numbers.get(name, each.scale))
+            for name, each in services.items()
+            if not self.services or name in self.services
+        }
 
     def _report(self, services: Mapping[str, Service], orphans: List[str]) -> Dict[str, object]:
         """One word when everything is right, else what each service is that is not."""
@@ -135,7 +148,8 @@ class DockerComposeV2(Resource):
         project = self._project(machine)
         patience = [] if self.timeout is None else ["--timeout", str(self.timeout)]
         if self.state == "absent":
-            project.run("down", "--remove-orphans", *patience)
+            images = [] if self.remove_images is None else ["--rmi", self.remove_images]
+            project.run("down", "--remove-orphans", *images, *patience)
             return None
         if self.state == "restarted":
             project.run("restart", *patience, *([] if self.dependencies else ["--no-deps"]), *(self.services or ()))
@@ -152,6 +166,7 @@ class DockerComposeV2(Resource):
         words = [] if self.pull == "policy" else ["--pull", self.pull]
         words += {"auto": [], "never": ["--no-recreate"], "always": ["--force-recreate"]}[self.recreate]
         words += ["--remove-orphans"] if self.remove_orphans else []
+        words += [word for name, count in (self.scale or {}).items() for word in ("--scale", f"{name}={count}")]
         return [*words, *([] if self.dependencies else ["--no-deps"])]
 
     def _settle(self, machine: Machine, project: Project) -> None:

@@ -27,11 +27,18 @@ class DockerNetwork(Resource):
     :param labels: labels; others may be there, too.
     :param internal: no way out of it.
     :param attachable: containers may be attached by hand (overlay networks).
+    :param enable_ipv6: IPv6 as well.
+    :param ipam_driver: who gives addresses.
+    :param scope: ``local`` or ``swarm``.
+    :param connected: containers that are in it; needs ``appends``: none is taken out.
+    :param appends: only add to ``connected``.
     :param state: ``present`` or ``absent``.
     """
 
     kind: ClassVar[str] = "docker_network"
-    ALIASES: ClassVar[Mapping[str, str]] = {"network_name": "name"}
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        "network_name": "name", "containers": "connected", "incremental": "appends",
+    }  # fmt: skip
     EXAMPLE: ClassVar[str] = """\
 - name: a network whose addresses the firewall knows
   docker_network: {name: mnemosyne, ipam_config: [{subnet: 172.20.0.0/16}]}
@@ -44,9 +51,16 @@ class DockerNetwork(Resource):
     labels: Optional[Dict[str, Any]] = None
     internal: Optional[bool] = None
     attachable: Optional[bool] = None
+    enable_ipv6: Optional[bool] = None
+    ipam_driver: Optional[str] = None
+    scope: Optional[Literal["local", "swarm"]] = None
+    connected: Optional[List[str]] = None
+    appends: bool = False
     state: Literal["present", "absent"] = "present"
 
     def __post_init__(self) -> None:
+        if self.connected and not self.appends:
+            raise ValueError("connected without appends would cut off others; say appends: true")
         for pool in self.ipam_config or []:
             unknown = sorted(set(pool) - set(ADDRESSES))
             if unknown or "subnet" not in pool:
@@ -65,6 +79,10 @@ class DockerNetwork(Resource):
             "labels": None if self.labels is None else docker.texts(self.labels),
             "internal": self.internal,
             "attachable": self.attachable,
+            "enable_ipv6": self.enable_ipv6,
+            "ipam_driver": self.ipam_driver,
+            "scope": self.scope,
+            "connected": sorted(self.connected) if self.connected else None,
         }
         return {key: value for key, value in declared.items() if value is not None}
 
@@ -84,9 +102,14 @@ class DockerNetwork(Resource):
             "labels": {key: labels.get(key) for key in docker.texts(self.labels)},
             "internal": row["Internal"],
             "attachable": row["Attachable"],
+            "enable_ipv6": row.get("EnableIPv6", False),
+            "ipam_driver": (row["IPAM"] or {}).get("Driver", "default"),
+            "scope": row.get("Scope", "local"),
+            "connected": sorted(set(self.connected or ()) & set(self._attached(machine, row["Id"]))),
+            "network": row,
         }
         change = Change.between(found, self.desired())
-        if change:
+        if change and change.keys != ("connected",):
             self._refuse_while_used(machine, row["Id"], change)
         return found
 
@@ -110,8 +133,12 @@ class DockerNetwork(Resource):
                             hint=f"choose another subnet, or remove the network {name} if nothing needs it",
                         )
 
+    @staticmethod
+    def _attached(machine: Machine, id: str) -> List[str]:
+        return docker.ask(machine, "ps", "-a", "--filter", f"network={id}", "--format", "{{.Names}}").split()
+
     def _refuse_while_used(self, machine: Machine, id: str, change: Change) -> None:
-        attached = docker.ask(machine, "ps", "-a", "--filter", f"network={id}", "--format", "{{.Names}}").split()
+        attached = self._attached(machine, id)
         if attached:
             what = "is removed" if change.deletes else f"changes ({', '.join(change.keys)})"
             raise Refused(
@@ -120,6 +147,14 @@ class DockerNetwork(Resource):
             )
 
     def apply(self, machine: Machine, change: Change) -> State:
+        if change.keys != ("connected",):
+            self._make(machine, change)
+        known = self._attached(machine, docker.all_of(machine, "network")[self.name]["Id"]) if self.connected else []
+        for name in sorted(set(self.connected or ()) - set(known)) if not change.deletes else ():
+            docker.run(machine, "network", "connect", self.name, name)
+        return None
+
+    def _make(self, machine: Machine, change: Change) -> None:
         if not change.deletes:
             self._refuse_overlap(machine)  # before the old one goes
         if not change.creates:
@@ -127,6 +162,8 @@ class DockerNetwork(Resource):
         if not change.deletes:
             pools = [word for pool in self.ipam_config or [] for key in pool for word in (FLAGS[key], pool[key])]
             options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", self.labels)
-            flags = [flag for flag, on in (("--internal", self.internal), ("--attachable", self.attachable)) if on]
+            asked = {"--internal": self.internal, "--attachable": self.attachable, "--ipv6": self.enable_ipv6}
+            flags = [flag for flag, on in asked.items() if on]
+            flags += ["--ipam-driver", self.ipam_driver] if self.ipam_driver else []
+            flags += ["--scope", self.scope] if self.scope else []
             docker.run(machine, "network", "create", "--driver", self.driver, *pools, *options, *flags, self.name)
-        return None

@@ -80,6 +80,7 @@ class DockerVolume(Resource):
         labels = row["Labels"] or {}
         found: Dict[str, Any] = {
             "name": row["Name"],
+            "volume": row,
             "mountpoint": row["Mountpoint"],
             "driver": row["Driver"],
             "driver_options": row["Options"] or {},

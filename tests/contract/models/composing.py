@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LABEL = "com.docker.compose."
 VALUED = {"--ansi", "--project-directory", "--project-name", "--file", "--env-file", "--profile", "--format", "--hash"}
-VALUED |= {"--timeout", "--pull"}
+VALUED |= {"--timeout", "--pull", "--scale"}
 
 
 class Project:
@@ -103,7 +103,8 @@ def one(project: Project, state: Any, name: str, service: dict[str, Any], found:
         another = row["Config"]["Labels"] != labels or row["Image"] != state["images"][service["image"]]
         if "--force-recreate" in found or (another and "--no-recreate" not in found):
             del state["containers"][id]
-    for number in range(1, service.get("scale", 1) + 1):
+    asked = dict(one.split("=") for one in found.get("--scale", []))
+    for number in range(1, int(asked.get(name, service.get("scale", 1))) + 1):
         id = digest([project.name, name, number])
         row = state["containers"].setdefault(id, {
             "Id": id, "Name": f"/{project.name}-{name}-{number}", "Image": state["images"][service["image"]],

@@ -25,6 +25,8 @@ VALUED = {
     "--ip-range",
     "--input",
     "--tail",
+    "--ipam-driver",
+    "--scope",
     "-t",
     "--restart",
     "--alias",
@@ -62,7 +64,7 @@ def main(root: str, argv: list[str]) -> None:
     verbs = {"volume": volume, "network": network, "image": image, "container": container}
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
-    single = {"version": version, "info": info, "ps": ps, "pull": pull, "load": load_images, "logs": logs}
+    single = {"version": version, "info": info, "ps": ps, "pull": pull, "tag": tag, "load": load_images, "logs": logs}
     return single[rest[0]](root, state, rest[1:], found)
 
 
@@ -181,6 +183,13 @@ def pull(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -
     if names[0] not in registry:
         fail(f"Error response from daemon: manifest for {names[0]} not found")
     state["images"][names[0]] = registry[names[0]]
+    save(root, "docker", state)
+
+
+def tag(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    if names[0] not in state["images"]:
+        fail(f"Error response from daemon: No such image: {names[0]}")
+    state["images"][names[1]] = state["images"][names[0]]
     save(root, "docker", state)
 
 
