@@ -55,13 +55,20 @@ class Notified(Protocol):
 
 
 def converge(
-    tasks: Sequence[Task], machine: Machine, check: bool, notified: Notified, began: Callable[[Task], None]
+    tasks: Sequence[Task],
+    machine: Machine,
+    check: bool,
+    notified: Notified,
+    began: Callable[[Task], None],
+    undone: str = "",
 ) -> Iterator[Event]:
     """Bring each task's resource to its desired state, in order; ends after the first failure (and its loop's rest).
 
     With ``check`` the loop runs without its one line that writes. ``began`` is told each task before it is looked at.
+
+    :param undone: the first task an earlier request's check left undone.
     """
-    pending = ""  # the first task a check left undone: what later tasks may not be able to know
+    pending = undone  # what later tasks may not be able to know
     failed = ""  # the entry that failed: the other items of its loop still have their turn, as in Ansible
     for task in tasks:
         if failed and task.entry != failed:

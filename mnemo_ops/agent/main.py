@@ -38,6 +38,7 @@ class Agent:
     def __init__(self, channel: Channel, bundle: Callable[[], bytes]) -> None:
         self._channel = channel
         self._lock: Optional[HostLock] = None
+        self._undone = ""  # by a check, the first of all tasks
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = _machine(fetch=channel.fetch)
@@ -108,6 +109,7 @@ class Agent:
         self._noting = machine
         pending = PendingHandlers(machine)
         pending.add(request.get("notified", ()))
+        self._undone = str(request.get("undone", ""))
         failed = False
         for step in request["steps"]:
             failed = failed or self._step(step, machine, check, pending)
@@ -128,8 +130,10 @@ class Agent:
 
     def _run(self, tasks: Sequence[Task], machine: Machine, check: bool, pending: PendingHandlers) -> bool:
         failed = False
-        for event in converge(tasks, machine, check, pending, self._began):
+        for event in converge(tasks, machine, check, pending, self._began, self._undone):
             self._channel.send(event.to_json())
+            if check and event.status == "changed":
+                self._undone = self._undone or event.id
             ignored = any(task.id == event.id and task.ignore_errors for task in tasks)
             failed = failed or (event.status == "failed" and not ignored)
         return failed

@@ -18,8 +18,10 @@ from probe import Probe
 from mnemo_ops import bundle
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.resources.copy import Copy
+from mnemo_ops.agent.resources.slurp import Slurp
 from mnemo_ops.errors import MnemoError, Unreachable
 from mnemo_ops.kinds import KINDS, kind_of
+from mnemo_ops.model import Batch, Task
 from mnemo_ops.plays import shipped
 from mnemo_ops.session import AgentSession
 
@@ -175,3 +177,15 @@ def test_a_long_task_beats(open_session: Open, tmp_path: Path) -> None:
     beats = [event for event in events if event.status == "progress" and event.id == "task 2"]
     assert beats and beats[-1].after is not None and beats[-1].after["elapsed"] > 0.5
     assert [event.id for event in events if event.status == "changed"] == ["task 1", "task 2"]
+
+
+def test_a_check_remembers_over_requests_what_it_left_undone(open_session: Open, tmp_path: Path) -> None:
+    path = str(tmp_path / "x")
+    session = open_session()
+    first = Task("a", "make it", Copy(path, content="a\n"), "play.yml:1")
+    later = Task("b", "look at it", Slurp(path), "play.yml:2")
+    assert [event.status for event in session.converge(Batch((first,), check=True))] == ["changed"]
+    (event,) = session.converge(Batch((later,), check=True))
+    assert event.status == "unknown" and event.why.startswith("after make it: ")
+    (event,) = open_session().converge(Batch((later,), check=True))
+    assert event.status == "failed"
