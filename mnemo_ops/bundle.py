@@ -11,18 +11,21 @@ numbers, so that a traceback from a host names the right one.
 from __future__ import annotations
 
 import ast
-import bz2
+import contextlib
 import functools
+import hashlib
 import io
+import os
 import threading
-import zipfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, TypeVar
+from typing import Optional, TypeVar, cast
 
 BUDGET = 64 * 1024  # bytes
 _ROOT = Path(__file__).parent
+_FORGOTTEN = 30 * 24 * 3600.0  # seconds after which what was kept is removed
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 # Skips a password sudo did not ask for, reads exactly N bytes of stdin into an anonymous file, puts it on the import
@@ -42,20 +45,76 @@ _STAGE = (
 )
 
 
-T = TypeVar("T")
+T = TypeVar("T", bytes, frozenset[str])
 _working = threading.RLock()
 
 
-def _once(work: Callable[..., T]) -> Callable[..., T]:
-    """Cached; the threads of fifty hosts that ask at the same moment wait for one answer instead of making fifty."""
-    cached = functools.cache(work)
+# -- answers that are kept -----------------------------------------------------------------------------------------
+
+
+def _kept(work: Callable[..., T]) -> Callable[..., T]:
+    """Worked out once, also by many threads at the same moment, and kept on disk for the next command.
+
+    Reading and compressing the sources takes longer than a play that has nothing to do.
+    """
+
+    @functools.cache
+    def answer(*asked: object) -> T:
+        shown = [sorted(one) if isinstance(one, frozenset) else one for one in asked]
+        name = hashlib.sha256(repr([_sources(), work.__name__, shown]).encode()).hexdigest()
+        directory = _cache()
+        found = _read(directory / name) if directory else None
+        if found is None:
+            made = work(*asked)
+            if directory:
+                _write(directory / name, made if isinstance(made, bytes) else "\n".join(sorted(made)).encode())
+            return made
+        return cast(T, found if work.__annotations__["return"] == "bytes" else frozenset(found.decode().split()))
 
     @functools.wraps(work)
-    def answer(*asked: object) -> T:
+    def alone(*asked: object) -> T:
         with _working:
-            return cached(*asked)
+            return answer(*asked)
 
-    return answer
+    return alone
+
+
+@functools.cache
+def _sources() -> list[tuple[str, int, int]]:
+    """Every source that may travel, and this one, with time and size."""
+    found = [_ROOT / "__init__.py", _ROOT / "errors.py", Path(__file__)]
+    for folder, _, names in os.walk(_ROOT / "agent"):
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in found)
+
+
+@functools.cache
+def _cache() -> Optional[Path]:
+    """A directory nobody else can write to: what lies there is run as root on hosts."""
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnemo_ops" / "agent"
+    with contextlib.suppress(OSError):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = path.stat()
+        if state.st_uid == os.geteuid() and not state.st_mode & 0o022:
+            return path
+    return None
+
+
+def _read(path: Path) -> Optional[bytes]:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # a cache is not worth an error
+        for old in path.parent.iterdir():
+            if time.time() - old.stat().st_mtime > _FORGOTTEN:
+                old.unlink()
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_bytes(data)
+        partial.replace(path)
 
 
 # -- modules -------------------------------------------------------------------------------------------------------
@@ -140,7 +199,7 @@ def closure(names: Iterable[str]) -> frozenset[str]:
 # -- blobs ---------------------------------------------------------------------------------------------------------
 
 
-@_once
+@_kept
 def core(actions: bool) -> frozenset[str]:
     """Modules an agent starts with: itself, and the deeds of flows when ``actions``."""
     agent = "mnemo_ops.agent"
@@ -148,15 +207,18 @@ def core(actions: bool) -> frozenset[str]:
     return closure([f"{agent}.main", f"{agent}.resources", f"{agent}.actions", *(deeds if actions else ())])
 
 
-@_once
+@_kept
 def needed(kinds: frozenset[str]) -> frozenset[str]:
     """Modules the tasks of these kinds are made of."""
     return closure(f"mnemo_ops.agent.resources.{kind}" for kind in kinds)
 
 
-@_once
+@_kept
 def pack(modules: frozenset[str]) -> bytes:
     """The compressed zip of these modules: the same bytes for the same sources."""
+    import bz2
+    import zipfile  # most commands find the answer on disk
+
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(modules):
