@@ -114,7 +114,12 @@ MISTAKES = [
     ("    - file: {path: {{ port }}}\n", "site.yml:5:", "a value that begins with '{{' must be quoted", ""),
     ("    - file: {path: /x, path: /y}\n", "site.yml:5:24", "duplicate key 'path'; it is already on line 5", ""),
     ("    - fiel: {path: /x}\n", "site.yml:5", "unknown kind 'fiel'", "did you mean 'file'?"),
-    ("    - seboolean: {}\n", "site.yml:5", "the kind 'seboolean' is not supported yet", "the kinds are apt"),
+    (
+        "    - seboolean: {}\n",
+        "site.yml:5",
+        "the kind 'seboolean' is not supported yet",
+        "the kinds are alternatives, apt",
+    ),
     ("    - other.things.gadget: {}\n", "site.yml:5", "the kind 'other.things.gadget' is not supported yet", ""),
     (
         "    - name: x\n      file: {path: /x}\n      whne: x\n",
@@ -143,7 +148,7 @@ MISTAKES = [
         "a task has one kind; this one has 'file' and 'copy'",
         "",
     ),
-    ("    - name: x\n", "site.yml:5", "a task needs a kind", "one of apt"),
+    ("    - name: x\n", "site.yml:5", "a task needs a kind", "one of alternatives, apt"),
     (
         "    - file:\n        path: /x\n        stat: absent\n",
         "site.yml:7",
