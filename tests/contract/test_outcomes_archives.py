@@ -143,6 +143,10 @@ def test_creates_says_it_was_done(world: World, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(zipped())
     files(done="")(world)
     assert sent(world, tmp_path, "unarchive", src="x", dest="/none", creates="/srv/done").status == "ok"
+    args = {"src": "x", "dest": "/srv", "creates": "/srv/app/run", "list_files": True}
+    event = sent(world, tmp_path, "unarchive", **args)
+    assert event.status == "changed" and event.after is not None and "app/run" in event.after["files"]
+    assert sent(world, tmp_path, "unarchive", **args).status == "ok"
 
 
 def test_a_script_gets_its_arguments_and_leaves_nothing(world: World, tmp_path: Path) -> None:

@@ -88,15 +88,18 @@ class Unarchive(Resource):
         here = at_home(self, machine, "dest", "src")
         if self.creates and machine.glob(machine.expanded(self.creates)):
             return {"differing": [], "msg": f"not unpacked, since {self.creates} exists"}
-        stat = machine.stat(here.dest, follow=True)
+        return here._look(machine)
+
+    def _look(self, machine: Machine) -> State:
+        stat = machine.stat(self.dest, follow=True)
         if stat is None:
-            raise NotYet(f"the directory {here.dest} does not exist", hint="make it first: file, state: directory")
+            raise NotYet(f"the directory {self.dest} does not exist", hint="make it first: file, state: directory")
         if stat.kind != "directory":
-            raise Refused(f"{here.dest} is not a directory", hint="name the directory to unpack into")
-        rows = here._members(machine)
-        differing = [path for path, member in here._wanted(rows) if here._differs(machine, path, member)]
-        files = {"files": [member.name for _, member in here._wanted(rows)]} if self.list_files else {}
-        seen = {"differing": differing[:50], "dest": here.dest, "src": here.src, **files}
+            raise Refused(f"{self.dest} is not a directory", hint="name the directory to unpack into")
+        rows = self._members(machine)
+        differing = [path for path, member in self._wanted(rows) if self._differs(machine, path, member)]
+        files = {"files": [member.name for _, member in self._wanted(rows)]} if self.list_files else {}
+        seen = {"differing": differing[:50], "dest": self.dest, "src": self.src, **files}
         return {**seen, **described(machine, stat), "state": "directory"}
 
     def apply(self, machine: Machine, change: Change) -> State:
@@ -111,7 +114,7 @@ class Unarchive(Resource):
             if member.kind == "directory" and member.name in left:
                 here._permit(machine, path, member)
         machine.sync_all()
-        return None
+        return here._look(machine)
 
     # -- the archive -----------------------------------------------------------------------------------------------
 
