@@ -172,4 +172,5 @@ def _still_wrong(left: Change, after: State) -> str:
 
 
 def _last_words(after: State) -> str:
-    return str((after or {}).get("stderr") or (after or {}).get("stdout") or "").strip()[-1500:]
+    said = after or {}
+    return str(said.get("stderr") or said.get("stdout") or said.get("msg") or "").strip()[-1500:]
