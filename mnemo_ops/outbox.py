@@ -91,6 +91,9 @@ class Outbox:
             self.register(work)
         if work.sends and _tells_facts(work.entry):
             self._renderer.waiting["ansible_facts"] = Pending("ansible_facts", self._state.facts)
+            if work.entry.kind == "getent":  # its fact is a variable, too
+                name = f"getent_{work.entry.args.get('database')}"
+                self._renderer.waiting[name] = Pending(name)
             self._renderer.changed()
 
     def register(self, work: Work) -> None:

@@ -93,6 +93,7 @@ class Renderer:
     def _scope(self, entry: Entry) -> Scope:
         play, state = self._play, self._state
         facts = {f"ansible_{name.removeprefix('ansible_')}": value for name, value in state.facts.items()}
+        facts.update({name: value for name, value in state.facts.items() if name.startswith("getent_")})
         scope = Scope(entry.files, entry.templates).plus({"ansible_managed": "Ansible managed"})
         scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
         known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}

@@ -31,9 +31,9 @@ OF_THE_RUN = (
     "ansible_role_names", "vars",
 )  # fmt: skip
 AT_RUN_TIME = frozenset({*OF_THE_RUN, *(f"ansible_{name}" for name in FACTS)})
-# each interface is a fact of its own name; which there are, the host knows
-INTERFACE = re.compile(
-    r"ansible_(lo|(eth|en|wl|ww|br|bond|team|docker|veth|virbr|vlan|wg|tun|tap|ib|venet|ens)\w*\d\w*)"
+# each interface is a fact of its own name, and each database of getent; which there are, the host knows
+OF_THE_HOST = re.compile(
+    r"getent_\w+|ansible_(lo|(eth|en|wl|ww|br|bond|team|docker|veth|virbr|vlan|wg|tun|tap|ib|venet)\w*\d\w*)"
 )
 
 
@@ -193,7 +193,7 @@ class _Check:
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
         guarded = use.guarded or use.name in self._guarded
-        if guarded or use.name in self._late or use.name in self._seen or INTERFACE.fullmatch(use.name):
+        if guarded or use.name in self._late or use.name in self._seen or OF_THE_HOST.fullmatch(use.name):
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:

@@ -258,6 +258,7 @@ def test_files_that_are_no_playbook(write: Write, text: str) -> None:
         "{command: 'echo {{ item }}', loop: [1]}",
         "{command: 'echo {{ x }}', vars: {x: '{{ port }}'}}",
         "{command: 'echo {{ ansible_facts.anything }} {{ ansible_hostname }} {{ ansible_check_mode }}'}",
+        "{command: 'echo {{ getent_passwd.root[4] }} {{ ansible_eth0.ipv4.address }} {{ ansible_br_1a2b.mtu }}'}",
     ],
 )
 def test_variables_that_may_stay_undefined(write: Write, task: str) -> None:
