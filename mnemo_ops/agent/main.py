@@ -13,7 +13,6 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops import agent
@@ -83,6 +82,8 @@ class Agent:
             broken = Broken(f"{error.filename or self._busy}: {error.strerror or error}")
             self._channel.send({"error": broken.to_json(), "seq": seq})
         except Exception as error:  # a bug must reach the operator, with its place
+            import traceback  # slow to import, and no run should need it
+
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"
             bug = MnemoError(f"{type(error).__name__}: {error}", where=where)
