@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Type
 
@@ -13,6 +14,7 @@ from mnemo_ops.connection import connection
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory_tree import Group, Tree, read
 from mnemo_ops.model import Host
+from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import suggest
 from mnemo_ops.yaml_lines import Table, shown
 
@@ -28,6 +30,7 @@ class Inventory:
 
     def __init__(self, path: Path, hosts: Mapping[str, Host], groups: Mapping[str, Sequence[str]]) -> None:
         self.path, self.hosts, self.groups = path, hosts, groups
+        self.become_password: Optional[Secret] = None  # of hosts whose variables name none
 
     def select(self, pattern: str, limit: str = "", where: str = "") -> list[Host]:
         """Hosts of a pattern in inventory order, those of ``limit`` only when it is given.
@@ -41,7 +44,11 @@ class Inventory:
         if limit:
             chosen &= self._match(limit, "--limit")
         known = [host for name, host in self.hosts.items() if name in chosen]
-        return known + [_localhost(name, self) for name in sorted(chosen - self.hosts.keys())]
+        known += [_localhost(name, self) for name in sorted(chosen - self.hosts.keys())]
+        asked = self.become_password
+        return [
+            host if asked is None or host.become_password else replace(host, become_password=asked) for host in known
+        ]
 
     def _match(self, pattern: str, where: str) -> set[str]:
         whole = pattern.strip() in {*self.hosts, *self.groups, *_LOCAL}

@@ -17,6 +17,7 @@ from invoke.tasks import Task
 
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
 from mnemo_ops.report import Report, Style
+from mnemo_ops.secret import Secret
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
     from mnemo_ops.fleet import Fleet
@@ -37,10 +38,11 @@ COMMON: dict[str, tuple[Any, str]] = {
     "vault_password_file": ([], "file with a vault password, a program that prints it, or - for stdin; repeatable"),
     "vault_id": ([], "label@source, source as above or prompt; repeatable"),
     "ask_vault_pass": (False, "ask for a vault password"),
+    "ask_become_pass": (False, "ask for sudo's password, for hosts whose variables name none"),
     "verbose": (False, "also what is already right; a traceback for a bug"),
 }
 VAULT = ("vault_password_file", "vault_id", "ask_vault_pass")
-SHORT = {"inventory": "i", "verbose": "v"}
+SHORT = {"inventory": "i", "verbose": "v", "ask_become_pass": "K"}
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its thread prints a traceback beside our error
 
@@ -54,6 +56,7 @@ class Run:
     limit: str = ""
     yes: bool = False
     vars: dict[str, Any] = field(default_factory=dict)
+    become_password: Optional[Secret] = None
 
     @property
     def check(self) -> bool:
@@ -63,7 +66,9 @@ class Run:
         """:raises InventoryError: there is none, or it is wrong (2)."""
         from mnemo_ops.inventory import load
 
-        return load(self.path())
+        found = load(self.path())
+        found.become_password = self.become_password
+        return found
 
     def path(self) -> Path:
         chosen = self.inventory_path or os.environ.get("MNEMO_INVENTORY", "")
@@ -197,6 +202,9 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
                 raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
         words = {key: value for text in given.pop("vars", []) for key, value in [_pair(text)]}
         run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False), words)
+        if given.pop("ask_become_pass", False):
+            run.become_password = _become_password()
+            report.mask.learn([run.become_password.reveal()])
         vaults = [given.pop(key, COMMON[key][0]) for key in VAULT]
         with _vaults(report, *vaults):
             body(run, **given)
@@ -222,6 +230,17 @@ def _vaults(report: Report, files: Sequence[str], ids: Sequence[str], ask: bool)
     from mnemo_ops.vault_sources import sources
 
     return unlocked(Keyring(tuple(sources(files, ids, ask)), report.mask.learn))
+
+
+def _become_password() -> Secret:
+    """:raises UsageError: nobody is there to ask (2)."""
+    from getpass import getpass
+
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "--ask-become-pass: nobody is there to ask", hint="set ansible_become_password, e.g. by !vault"
+        )
+    return Secret(getpass("sudo's password: "))
 
 
 def _pair(text: str) -> tuple[str, Any]:

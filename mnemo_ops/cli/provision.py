@@ -13,7 +13,7 @@ from mnemo_ops.errors import UsageError
 if TYPE_CHECKING:
     from mnemo_ops.plays import Plays
 
-PLAYS = ("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift")
+PLAYS = ("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift", "ask_become_pass")
 TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "not tasks with one of these"}
 
 

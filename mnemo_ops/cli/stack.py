@@ -7,10 +7,12 @@ import sys
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError
 
-FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes")
+FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes", "ask_become_pass")
 
 
-@command("deploy", only=("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift"))
+@command(
+    "deploy", only=("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift", "ask_become_pass")
+)
 def deploy(run: Run) -> None:
     """Render, load images, start, and check deeply: the stack of a host as declared."""
     from mnemo_ops.mnemosyne.deploy import deploy as deployed
@@ -31,7 +33,9 @@ def create(run: Run) -> None:
 
 
 @command(
-    "backup.list", help={"all": "also sets that were never finished"}, only=("inventory", "limit", "json", "verbose")
+    "backup.list",
+    help={"all": "also sets that were never finished"},
+    only=("inventory", "limit", "json", "verbose", "ask_become_pass"),
 )
 def list_(run: Run, all: bool = False) -> None:
     """The sets of each host: id, age, size, parts, consistency, whole or not, and when last restored."""

@@ -9,6 +9,7 @@ import pytest
 
 from mnemo_ops import inventory
 from mnemo_ops.errors import InventoryError, UsageError
+from mnemo_ops.secret import Secret
 
 HOSTS = """\
 all:
@@ -208,3 +209,11 @@ def test_an_unknown_host_is_named_with_the_nearest_one(write: Any) -> None:
 def test_a_missing_inventory(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="does not exist"):
         inventory.load(tmp_path / "nowhere.yml")
+
+
+def test_a_password_that_was_asked_for_is_for_hosts_that_name_none(write: Any) -> None:
+    found = inventory.load(write("hosts.yml", "all:\n  hosts:\n    a:\n    b: {ansible_become_password: own}\n"))
+    assert [host.become_password for host in found.select("all")] == [None, Secret("own")]
+    found.become_password = Secret("asked")
+    passwords = [host.become_password for host in found.select("all:localhost")]
+    assert [one.reveal() for one in passwords if one] == ["asked", "own", "asked"]
