@@ -46,6 +46,7 @@ FORMS: dict[str, Schema] = {
     "any": ANY,
     "text": TEXT,
     "texts": many(TEXT),
+    "choices": many(many(TEXT)),
     "identifier": NAME,
     "flag": {"enum": [True, False, *_WORDS]},  # editors read YAML 1.2, where `yes` is a text
     "late_flag": either(ref("flag"), ref("jinja")),

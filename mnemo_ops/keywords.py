@@ -71,7 +71,9 @@ KEYWORDS: dict[str, Keyword] = {
     "hosts": Keyword("texts", "a pattern: names, groups, globs; `a:b` unites, `&x` intersects, `!x` excludes"),
     "gather_facts": Keyword("late_flag", "facts come with the first word a host says, whatever stands here"),
     "gather_subset": Keyword("texts", "accepted; facts are gathered whole"),
-    "vars_files": Keyword("texts", "files of variables; they win over `vars`"),
+    "vars_files": Keyword(
+        "choices", "files of variables; they win over `vars`; of a list within the list, the first that exists"
+    ),
     "pre_tasks": Keyword("tasks", "done before the roles"),
     "roles": Keyword("roles", "a name, or a mapping with `role`, keywords and variables"),
     "tasks": Keyword("tasks", "done after the roles"),

@@ -153,7 +153,8 @@ Node = Union[Entry, Block, Include, Flush]
 class Play:
     """Hosts, and what should be true on them.
 
-    :param elevated: whether any of its tasks needs root. :param vars_files: names that hold Jinja, with their place.
+    :param elevated: whether any of its tasks needs root.
+    :param vars_files: those with names that hold Jinja; of each the first that exists.
     :param serial: how many hosts at a time, one number or percentage after the other; empty: all.
     """
 
@@ -163,7 +164,7 @@ class Play:
     home: Path = Path()
     elevated: bool = False
     vars: Mapping[str, Any] = field(default_factory=dict)
-    vars_files: tuple[tuple[str, Where], ...] = ()
+    vars_files: tuple[tuple[tuple[str, ...], Where], ...] = ()
     role_defaults: Mapping[str, Any] = field(default_factory=dict)
     role_vars: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[Node, ...] = ()

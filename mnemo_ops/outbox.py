@@ -55,7 +55,7 @@ class Outbox:
 
     def __init__(self, session: Channel, state: HostState, renderer: Renderer, options: Options) -> None:
         self.failure: Optional[Failure] = None
-        self.number = 0
+        self.number = state.number
         self.rescuers: list[int] = []
         self.notified: list[str] = []  # by tasks whose change only the controller could tell
         self.may_notify = False  # since handlers had their turn
@@ -102,6 +102,8 @@ class Outbox:
         if not entry.register and not _tells_facts(entry):
             return
         found = result(work, self._options.check)
+        if self._state.undone:
+            self._state.doubtful |= {entry.register} if entry.register else {"ansible_facts", *_facts_of(found)}
         if entry.register:
             self._state.results[entry.register] = found
         if isinstance(found, Mapping) and isinstance(found.get("ansible_facts"), Mapping):
@@ -141,12 +143,16 @@ class Outbox:
         batch = Batch(tuple(steps), self._options.check, tuple(self.notified))
         numbers = {step.task.id: number for number, step in queue}
         known = {task.id: task for task in batch.tasks()}
+        self._state.number = self.number
+        self._state.names.update({id: task.name for id, task in known.items()})
         yield from self._local(queue)
         if self.failure is None and (batch.steps or batch.notified):
             events = (session or self.session).converge(batch)
             if session is None:
                 self.notified = []
             for event in events:
+                if self._options.check and event.status in ("changed", "unknown"):
+                    self._state.undone = self._state.undone or known[event.id].name
                 if event.id in mine and event.status != "progress":
                     mine[event.id].event = event
                     continue
@@ -165,7 +171,7 @@ class Outbox:
             queue.popleft()[1].event = event
         task = known[event.id]
         if event.status == "unknown":  # the host names the task it waits for by its id
-            event = replace(event, why=_by_name(event.why, known))
+            event = replace(event, why=_by_name(event.why, self._state.names))
         if event.status == "failed" and not task.ignore_errors:
             failure = Failure(numbers.get(event.id, self.number), task, event)
             self.failure = self.failure or failure
@@ -189,10 +195,15 @@ def _as_held(task: Task, entry: Entry) -> Task:
     return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged")
 
 
-def _by_name(why: str, known: Mapping[str, Task]) -> str:
+def _by_name(why: str, names: Mapping[str, str]) -> str:
     """``after ID: reason`` with the task's name."""
     id, colon, reason = why.removeprefix("after ").partition(": ")
-    return f"after {known[id].name}{colon}{reason}" if id in known else why
+    return f"after {names[id]}{colon}{reason}" if id in names else why
+
+
+def _facts_of(found: Any) -> Iterator[str]:
+    facts = found.get("ansible_facts") if isinstance(found, Mapping) else None
+    return iter(facts if isinstance(facts, Mapping) else ())
 
 
 def _tells_facts(entry: Entry) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -188,3 +189,11 @@ def located(name: str, directories: tuple[Path, ...], where: str) -> Path:
         return find(name, directories)
     except TemplateError as problem:
         raise PlaybookError(problem.message, where=where, hint=problem.hint) from None
+
+
+def first_located(names: Sequence[str], directories: tuple[Path, ...], where: str) -> Path:
+    """The first of these files that exists. :raises PlaybookError: none does (2)."""
+    for name in names[:-1]:
+        with contextlib.suppress(PlaybookError):
+            return located(name, directories, where)
+    return located(names[-1], directories, where)

@@ -14,7 +14,7 @@ from mnemo_ops.connection import CONNECTIONS
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Node, Play, entries
-from mnemo_ops.place import INHERITED, Parts, Place, inherit, located, proof
+from mnemo_ops.place import INHERITED, Parts, Place, first_located, inherit, located, proof
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.undefined import check_variables
@@ -122,20 +122,20 @@ def _vars(table: Table, home: Path, outer: Keywords) -> Mapping[str, Any]:
     own.names("vars")
     proof(own)
     found: dict[str, Any] = {**outer.vars, **own, "playbook_dir": str(home)}
-    for name in table.texts("vars_files"):
-        if not is_template(name):
-            where = table.where("vars_files")
-            more = load_variables(located(name, (home,), where), PlaybookError, where)
-            more.names(name)
+    where = table.where("vars_files")
+    for names in table.choices("vars_files"):
+        if not is_template(list(names)):
+            more = load_variables(first_located(names, (home,), where), PlaybookError, where)
+            more.names(names[0])
             proof(more)
             found.update(more)
     return found
 
 
-def _late_vars_files(table: Table) -> tuple[tuple[str, str], ...]:
-    names = [name for name in table.texts("vars_files") if is_template(name)]
-    proof(names, table.where("vars_files"))
-    return tuple((name, table.where("vars_files")) for name in names)
+def _late_vars_files(table: Table) -> tuple[tuple[tuple[str, ...], str], ...]:
+    late = [names for names in table.choices("vars_files") if is_template(list(names))]
+    proof([name for names in late for name in names], table.where("vars_files"))
+    return tuple((names, table.where("vars_files")) for names in late)
 
 
 def _serial(table: Table) -> tuple[Any, ...]:

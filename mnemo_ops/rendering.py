@@ -15,7 +15,7 @@ from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.filters import flatten
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Entry, Host, Loop, Play, Task
-from mnemo_ops.place import located
+from mnemo_ops.place import first_located
 from mnemo_ops.playbook import listeners
 from mnemo_ops.results import Pending, Round, Step, Unknown, Work
 from mnemo_ops.selection import Options
@@ -32,12 +32,18 @@ class HostState:
 
     :param facts: without prefix. :param results: what tasks registered and set; data, never templates.
     :param included: variables of ``include_vars``: templates, as all variables.
+    :param number: of the last task that was taken. :param names: of the tasks that were sent, by id.
+    :param undone: the first task a check left undone; :param doubtful: what was registered after it, and may differ.
     """
 
     host: Host
     facts: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     included: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+    undone: str = ""
+    doubtful: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ class Renderer:
     def read_vars_files(self) -> None:
         """``vars_files`` whose names are templates. :raises MnemoError: one is missing or wrong (2)."""
         found: dict[str, Any] = {}
-        for name, where in self._play.vars_files:
-            path = located(str(render(name, self.plain(), where)), (self._play.home,), where)
+        for names, where in self._play.vars_files:
+            rendered = [str(render(name, self.plain(), where)) for name in names]
+            path = first_located(rendered, (self._play.home,), where)
             found.update(load_variables(path, PlaybookError, where))
         self._late_vars = found
         self.changed()

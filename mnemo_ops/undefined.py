@@ -65,6 +65,7 @@ def _certain(nodes: Iterable[Node]) -> Iterator[Entry]:
                 yield from _certain(next(iter(node.choices.values())))
 
 
+_TOLD = {"service_facts": "services", "package_facts": "packages"}  # facts without the usual prefix
 ANY = "*"  # stands for names nobody can know before the run
 
 
@@ -79,6 +80,7 @@ def names_set(play: Play) -> Optional[set[str]]:
             return None
         if entry.kind == "set_fact":
             names |= {str(name) for name in entry.args}
+        names |= {_TOLD[entry.kind]} if entry.kind in _TOLD else set()
         if entry.kind == "include_vars":
             found = _included(entry)
             if found is None:

@@ -85,6 +85,15 @@ class Table(dict[Any, Any]):
             raise self._wrong(key, "a text or a list of texts")
         return tuple(str(item) for item in items)
 
+    def choices(self, key: str) -> tuple[tuple[str, ...], ...]:
+        """A text or a list of texts and of lists of texts: of such a list one will do."""
+        value = self.get(key)
+        items = [] if value is None else value if isinstance(value, list) else [value]
+        found = [item if isinstance(item, list) else [item] for item in items]
+        if any(not isinstance(text, str) for item in found for text in item) or [] in found:
+            raise self._wrong(key, "a text or a list of texts")
+        return tuple(tuple(item) for item in found)
+
     def rows(self, key: str) -> Rows:
         value = self.get(key)
         if value is None:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, S
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource, build
 from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.undone import Undone
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -60,15 +61,15 @@ def converge(
     check: bool,
     notified: Notified,
     began: Callable[[Task], None],
-    undone: str = "",
+    undone: Optional[Undone] = None,
 ) -> Iterator[Event]:
     """Bring each task's resource to its desired state, in order; ends after the first failure (and its loop's rest).
 
     With ``check`` the loop runs without its one line that writes. ``began`` is told each task before it is looked at.
 
-    :param undone: the first task an earlier request's check left undone.
+    :param undone: what the checks of earlier requests have left undone.
     """
-    pending = undone  # what later tasks may not be able to know
+    undone = undone or Undone()
     failed = ""  # the entry that failed: the other items of its loop still have their turn, as in Ansible
     for task in tasks:
         if failed and task.entry != failed:
@@ -76,10 +77,12 @@ def converge(
         began(task)
         started = time.monotonic()
         looks = check if task.check is None else task.check
-        event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, pending))
+        event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, undone.first))
+        if looks and event.status in ("ok", "changed"):
+            event = undone.seen_by(task.resource(), event)
         yield event.timed(time.monotonic() - started)
-        if looks and event.status == "changed" and not pending:
-            pending = task.id
+        if looks and event.status in ("changed", "unknown"):
+            undone.add(task.id, task.resource())
         if event.status == "failed" and not task.ignore_errors:
             failed = task.entry
 

@@ -23,6 +23,7 @@ from mnemo_ops.agent.converge import Task, converge
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.hold import HostLock, PendingHandlers
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.undone import Undone
 from mnemo_ops.agent.wire import GREETING, Event
 from mnemo_ops.errors import Broken, ChannelLost, MnemoError
 
@@ -37,7 +38,7 @@ class Agent:
     def __init__(self, channel: Channel, bundle: Callable[[], bytes]) -> None:
         self._channel = channel
         self._lock: Optional[HostLock] = None
-        self._undone = ""  # by a check, the first of all tasks
+        self._undone = Undone()
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = _machine(fetch=channel.fetch)
@@ -110,7 +111,7 @@ class Agent:
         self._noting = machine
         pending = PendingHandlers(machine)
         pending.add(request.get("notified", ()))
-        self._undone = str(request.get("undone", ""))
+        self._undone.first = str(request.get("undone", ""))
         failed = False
         for step in request["steps"]:
             failed = failed or self._step(step, machine, check, pending)
@@ -133,8 +134,6 @@ class Agent:
         failed = False
         for event in converge(tasks, machine, check, pending, self._began, self._undone):
             self._channel.send(event.to_json())
-            if check and event.status == "changed":
-                self._undone = self._undone or event.id
             ignored = any(task.id == event.id and task.ignore_errors for task in tasks)
             failed = failed or (event.status == "failed" and not ignored)
         return failed

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Dict, Mapping, Optional
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import State
-from mnemo_ops.errors import Broken, StepFailed
+from mnemo_ops.errors import Broken, NotYet
 
 WITH_COLONS = ("passwd", "shadow", "group", "gshadow")
 
@@ -42,7 +42,7 @@ class Getent(Resource):
         return {}
 
     def observe(self, machine: Machine) -> State:
-        """:raises Broken: no such database, or it cannot be listed. :raises StepFailed: no such key (6)."""
+        """:raises Broken: no such database, or it cannot be listed. :raises NotYet: no such key (6)."""
         service = [] if self.service is None else ["-s", self.service]
         key = [] if self.key is None else ["--", self.key]
         done = machine.ask(["getent", *service, self.database, *key], check=False)
@@ -52,7 +52,7 @@ class Getent(Resource):
         found = self._entries(done.out)
         if done.rc == 2 and self.key is not None:
             if self.fail_key:
-                raise StepFailed(f"{self.database} has no entry {self.key}", hint="fail_key: false")
+                raise NotYet(f"{self.database} has no entry {self.key}", hint="fail_key: false")
             found = {self.key: None}
         return {"ansible_facts": {f"getent_{self.database}": found}}
 

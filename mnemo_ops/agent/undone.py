@@ -1,0 +1,67 @@
+"""What a check leaves undone, and so cannot know of what comes after it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Dict, Iterator, Sequence
+
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.wire import Event
+
+_PATHS = ("path", "dest", "creates")  # the arguments that name what a task makes or changes
+_READ = ("path", "src", "paths")  # and those that name what it looks at
+
+
+class Undone:
+    """The tasks of a check that the real run would have done, through all batches of a session.
+
+    :attr:`first`: the id of the first one; empty while everything is as the real run would find it.
+    """
+
+    def __init__(self) -> None:
+        self.first = ""
+        self._paths: Dict[str, str] = {}
+
+    def add(self, id: str, resource: Resource) -> None:
+        """A task that would have changed something, or might have."""
+        if not resource.changes:
+            return
+        self.first = self.first or id
+        # a directory that gets another owner does not change what lies in it
+        end = "" if getattr(resource, "state", "") == "directory" else "/"
+        for path in _named(resource, _PATHS):
+            self._paths.setdefault(path + end, id)
+
+    def seen_by(self, resource: Resource, event: Event) -> Event:
+        """The event, or ``unknown`` where the real run might have come to another.
+
+        What looks at a path that would be another by then, or below it, is unknown; so is what finds its path as it
+        should be, or would make it only when it is missing. What would change it again is not.
+        """
+        if not self._paths:
+            return event
+        if resource.desired() == {}:
+            id = next((id for path in _named(resource, _READ) if (id := self._below(path, resource.kind))), "")
+        elif event.status == "changed" and getattr(resource, "force", True):
+            return event
+        else:
+            same = (self._paths.get(path) or self._paths.get(path + "/") for path in _named(resource, _PATHS))
+            id = next((id for id in same if id), "")
+        return Event(event.id, "unknown", why=f"after {id}") if id else event
+
+    def _below(self, path: str, kind: str) -> str:
+        """Who would have changed the path, a directory it lies in, or, where all of it is looked for, a part of it."""
+        for other, id in self._paths.items():
+            if path == other.rstrip("/") or (other.endswith("/") and path.startswith(other)):
+                return id
+            if kind == "find" and other.startswith(path + "/"):
+                return id
+        return ""
+
+
+def _named(resource: Resource, fields: Sequence[str]) -> Iterator[str]:
+    for name in fields:
+        value = getattr(resource, name, None)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and path.startswith("/"):
+                yield posixpath.normpath(path)

@@ -1,0 +1,47 @@
+"""A check says what it cannot know: what is looked at after it was left undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import run_all, task
+from world import World
+
+from mnemo_ops.agent.converge import Task
+
+MAKES = task("copy", dest="/srv/new", content="x\n")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    made.write("srv/old", "old\n")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "status"),
+    [
+        (MAKES, task("stat", path="/srv/new"), "unknown"),
+        (MAKES, task("find", paths=["/srv"]), "unknown"),
+        (MAKES, task("stat", path="/srv/other"), "ok"),
+        (MAKES, task("copy", dest="/srv/new", content="y\n", force=False), "unknown"),
+        (MAKES, task("lineinfile", path="/srv/new", line="z", create=True), "changed"),
+        (MAKES, task("file", path="/srv/new", state="absent"), "unknown"),
+        (task("file", path="/srv", state="directory", mode="0700"), task("stat", path="/srv/old"), "ok"),
+        (task("file", path="/srv", state="directory", mode="0700"), task("stat", path="/srv"), "unknown"),
+        (task("command", cmd="make", creates="/srv/made"), task("stat", path="/srv/made/part"), "unknown"),
+    ],
+)
+def test_what_comes_after(world: World, first: Task, then: Task, status: str) -> None:
+    one, other = run_all([first, then], world.machine(read_only=True), check=True)
+    assert one.status == "changed"
+    assert other.status == status
+    assert (other.why == f"after {first.id}") == (status == "unknown")
+
+
+def test_what_is_as_it_should_be_leaves_no_doubt(world: World) -> None:
+    world.write("srv/new", "x\n")
+    events = run_all([MAKES, task("stat", path="/srv/new")], world.machine(read_only=True), check=True)
+    assert [event.status for event in events] == ["ok", "ok"]
