@@ -71,10 +71,12 @@ def checked_validate(validate: Optional[str]) -> None:
 
 
 def back_up(machine: Machine, path: str) -> str:
-    """Keep the content of ``path`` beside it, readable by its owner only; the copy's path."""
+    """Keep the content of ``path`` beside it, for those who could read it there; the copy's path."""
+    old = machine.stat(path, follow=True)
+    mode, uid, gid = (old.mode, old.uid, old.gid) if old is not None else (0o600, None, None)
     stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(machine.now()))
     copy = f"{path}.{machine.pid}.{stamp}~"
-    with machine.open(path) as source, machine.replacing(copy, 0o600) as target:
+    with machine.open(path) as source, machine.replacing(copy, mode, uid, gid) as target:
         machine.pour(source, target)
     return copy
 
