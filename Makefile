@@ -1,6 +1,7 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
 # make test   everything: set-up, linters, types, tests without and with servers
 # make check  the quick half of it: no servers
+# make soak   what takes long: every playbook of tests/beside through Ansible and through us
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
 # make clean  what make made in this directory
 
@@ -11,7 +12,7 @@ STAMP := $(VENV)/.stamp
 SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-down test check lint fast lab bench clean
+.PHONY: demo demo-down test check lint fast lab beside soak bench clean
 
 $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
@@ -27,7 +28,7 @@ demo: $(STAMP)
 demo-down: $(STAMP)
 	@$(VENV)/bin/mnemo-ops lab.down
 
-test: check lab
+test: check lab beside
 
 check: lint fast
 
@@ -46,11 +47,19 @@ lab: $(STAMP)
 	@echo "== lab: real servers"
 	@$(VENV)/bin/pytest -s tests/lab
 
-# the peers it compares with live in a venv of their own
-$(PEERS)/.stamp: constraints-bench.txt
-	@test -x $(PEERS)/bin/python || python3 -m venv $(PEERS)
-	@$(PEERS)/bin/pip install -q --progress-bar off -c constraints-bench.txt ansible-core mitogen pyinfra
+# those we are compared with, never in the same environment as the product
+$(PEERS)/.stamp: constraints-bench.txt scripts/peers.sh
+	@echo "ansible, mitogen and pyinfra in $(PEERS)"
+	@scripts/peers.sh $(PEERS)
 	@touch $@
+
+beside: $(STAMP) $(PEERS)/.stamp
+	@echo "== beside: the same playbooks through Ansible (a sample; all of them: make soak)"
+	@$(VENV)/bin/pytest -s tests/beside -m sample
+
+soak: $(STAMP) $(PEERS)/.stamp
+	@echo "== soak: every playbook through Ansible and through us, on fresh servers"
+	@$(VENV)/bin/pytest -s tests/beside
 
 bench: $(STAMP) $(PEERS)/.stamp
 	@scripts/machine.sh sshd=openssh-server
