@@ -19,7 +19,7 @@ from mnemo_ops.template import is_template
 from mnemo_ops.yaml_lines import Rows, Table, shape, shown
 
 BLOCK = (*INHERITED, "block", "rescue", "always")
-ROLE = (*INHERITED, "role")
+ROLE = (*(word for word in INHERITED if word != "notify"), "role")
 IMPORT = INHERITED
 INCLUDE = (*INHERITED, *LOOPS, "loop_control", "register", "args")
 INCLUDE_ROLE = ("name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "public",

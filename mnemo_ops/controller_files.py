@@ -8,9 +8,11 @@ import hashlib
 import io
 import os
 import posixpath
+import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -54,7 +56,7 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
     name = named(source, str(args[source.name]))
     path = find(name, scope.templates if source.source == "template" else scope.files)
     if source.source == "template":
-        text = render_file(path, scope, file_options(args))
+        text = render_file(path, scope.plus(_of_template(path, args), final=True), file_options(args))
         yield Prepared(kind, _preserved({**_without(args, *FILE_OPTIONS), source.fills: text}, path))
     elif source.source == "fragments":
         yield _fragments(args, path, where)
@@ -68,6 +70,24 @@ def prepared(kind: str, args: Mapping[str, Any], scope: Scope, where: str) -> It
         yield replace(done, args={**done.args, "members": _listed(content)})
     else:
         yield _file(kind, args, source, path, where)
+
+
+def _of_template(path: Path, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template may say of itself (documentation of ansible.builtin.template)."""
+    info = path.stat()
+    try:
+        owner: Union[str, int] = pwd.getpwuid(info.st_uid).pw_name
+    except KeyError:
+        owner = info.st_uid
+    return {
+        "template_host": os.uname().nodename,
+        "template_path": str(path),
+        "template_fullpath": str(path.absolute()),
+        "template_destpath": args.get("dest"),
+        "template_uid": owner,
+        "template_mtime": datetime.fromtimestamp(info.st_mtime),
+        "template_run_date": datetime.now(),
+    }
 
 
 def named(source: schema.Field, value: str) -> str:

@@ -22,7 +22,7 @@ LOOPS = ("loop", *(f"with_{name}" for name in (
     "random_choice", "sequence", "subelements", "together",
 )))  # fmt: skip
 TASK = (
-    *INHERITED, *LOOPS, "loop_control", "register", "notify", "args", "changed_when", "failed_when", "until", "retries",
+    *INHERITED, *LOOPS, "loop_control", "register", "args", "changed_when", "failed_when", "until", "retries",
     "delay",
 )  # fmt: skip
 HANDLER = (*TASK, "listen")
@@ -36,8 +36,6 @@ def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
     kind, where = kind_of(key), table.where(key)
     inner = place.inside(table)
     args = _arguments(table, key, kind, where, inner)
-    for text in table.texts("notify"):
-        proof(text, table.where("notify"))
     proof(table.get("name"), table.where("name"))
     _sources(kind, args, inner)
     return Entry(
@@ -47,7 +45,6 @@ def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
         args=args,
         where=table.where(),
         loop=loop(table),
-        notify=table.texts("notify"),
         register=identifier(table, "register"),
         changed_when=conditions(table, "changed_when"),
         failed_when=conditions(table, "failed_when"),

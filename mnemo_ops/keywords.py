@@ -35,12 +35,12 @@ KEYWORDS: dict[str, Keyword] = {
     "delegate_to": Keyword("here", "`localhost`: this machine does it, with the host's variables"),
     "module_defaults": Keyword("module_defaults", "arguments by kind, for every task of that kind further in"),
     "collections": Keyword("texts", "accepted; kinds are found under every name they have"),
+    "notify": Keyword("texts", "handlers, by name or topic, that run when the task changed something"),
     # task
     "args": Keyword("mapping", "more arguments, beside those behind the kind"),
     "loop": Keyword("items", "a list; the task runs for each item"),
     "loop_control": Keyword("loop_control", "`loop_var`, `index_var`, `label`, `pause` (seconds), `extended`"),
     "register": Keyword("identifier", "a variable for what the task returns"),
-    "notify": Keyword("texts", "handlers, by name or topic, that run when the task changed something"),
     "changed_when": Keyword("conditions", "when it counts as changed"),
     "failed_when": Keyword("conditions", "when it counts as failed"),
     "until": Keyword("conditions", "again until this holds"),

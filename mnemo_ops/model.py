@@ -48,7 +48,7 @@ class Keywords:
     :param when: Jinja expressions, all of which must be true.
     :param become: as another user; ``become_user`` may hold Jinja. :param vars: of the task, its blocks and its role.
     :param environment: mappings (or Jinja that gives one), outermost first. :param delegate_to: empty or this machine.
-    :param check_mode: ``None``: as the command says.
+    :param check_mode: ``None``: as the command says. :param notify: names of handlers, or Jinja that gives one.
     """
 
     when: tuple[str, ...] = ()
@@ -63,6 +63,7 @@ class Keywords:
     run_once: bool = False
     delegate_to: str = ""
     module_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class Retry:
 class Entry(Keywords):
     """A task as written in a playbook, still a template.
 
-    :param args: raw arguments; strings may hold Jinja. :param notify: names of handlers, or Jinja that gives one.
+    :param args: raw arguments; strings may hold Jinja.
     :param changed_when: expressions that decide; empty: the kind decides.
     :param files: directories in which its ``src`` is looked up, nearest first.
     :param defaults: of the roles: below the inventory.
@@ -105,7 +106,6 @@ class Entry(Keywords):
     args: Mapping[str, Any]
     where: Where
     loop: Optional[Loop] = None
-    notify: tuple[str, ...] = ()
     register: str = ""
     changed_when: tuple[str, ...] = ()
     failed_when: tuple[str, ...] = ()

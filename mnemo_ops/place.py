@@ -19,7 +19,7 @@ from mnemo_ops.yaml_lines import Rows, Table, shape
 
 INHERITED = (
     "name", "when", "tags", "vars", "become", "become_user", "become_method", "environment", "no_log", "ignore_errors",
-    "check_mode", "run_once", "delegate_to", "module_defaults", "collections",
+    "check_mode", "run_once", "delegate_to", "module_defaults", "collections", "notify",
 )  # fmt: skip
 HERE = ("localhost", "127.0.0.1", "::1")  # what delegate_to calls this machine
 SELF = ("{{ inventory_hostname }}", "{{inventory_hostname}}")  # delegate_to the host itself: nothing to do
@@ -89,6 +89,8 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
     user = table.text("become_user", outer.become_user)
     proof(user, table.where("become_user"))
     check = table.get("check_mode")
+    for text in table.texts("notify"):
+        proof(text, table.where("notify"))
     return replace(
         outer,
         when=outer.when + conditions(table, "when"),
@@ -103,6 +105,7 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
         run_once=table.flag("run_once", outer.run_once),
         delegate_to=_delegate(table, outer.delegate_to),
         module_defaults=_module_defaults(table, outer.module_defaults),
+        notify=outer.notify + table.texts("notify"),
     )
 
 

@@ -24,9 +24,9 @@ __all__ = ["Playbook", "check_variables", "load"]
 
 SECTIONS = ("pre_tasks", "roles", "tasks", "post_tasks", "handlers")
 KEYS = (
-    *(word for word in INHERITED if word not in ("when", "run_once", "delegate_to", "check_mode")), *SECTIONS, "hosts",
-    "vars_files", "gather_facts", "gather_subset", "serial", "any_errors_fatal", "max_fail_percentage", "strategy",
-    "force_handlers", "connection", "remote_user", "order",
+    *(word for word in INHERITED if word not in ("when", "run_once", "delegate_to", "check_mode", "notify")), *SECTIONS,
+    "hosts", "vars_files", "gather_facts", "gather_subset", "serial", "any_errors_fatal", "max_fail_percentage",
+    "strategy", "force_handlers", "connection", "remote_user", "order",
 )  # fmt: skip
 STRATEGIES = ("linear", "free", "host_pinned")  # hosts go side by side here, each at its own pace
 IMPORT = ("name", "when", "tags", "vars")

@@ -62,11 +62,11 @@ class Run:
     def check(self) -> bool:
         return self.report.style.check
 
-    def inventory(self) -> Inventory:
-        """:raises InventoryError: there is none, or it is wrong (2)."""
+    def inventory(self, playbook_dir: Optional[Path] = None) -> Inventory:
+        """:param playbook_dir: more variables lie there. :raises InventoryError: there is none, or it is wrong (2)."""
         from mnemo_ops.inventory import load
 
-        found = load(self.path())
+        found = load(self.path(), playbook_dir)
         found.become_password = self.become_password
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError
@@ -27,13 +27,13 @@ def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
 
 
 @contextmanager
-def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "") -> Iterator[Plays]:
+def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "", home: Optional[Path] = None) -> Iterator[Plays]:
     from mnemo_ops.plays import Plays
     from mnemo_ops.runner import Options
 
     style = run.report.style
     options = Options(run.check, _names(tags), _names(skip_tags), start_at, int(style.verbose), style.diff)
-    inventory = run.inventory()
+    inventory = run.inventory(home)
     with run.fleet(actions=False) as fleet:
         yield Plays(fleet, run.report, inventory, run.limit, run.vars, options)
 
@@ -74,7 +74,7 @@ def volumes(run: Run, volume: str = "") -> None:
 )
 def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at: str = "") -> None:
     """Converge a playbook."""
-    with _plays(run, tags, skip_tags, start_at) as plays:
+    with _plays(run, tags, skip_tags, start_at, Path(playbook).parent) as plays:
         plays.run(Path(playbook))
 
 

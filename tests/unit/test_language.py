@@ -479,3 +479,23 @@ def test_a_host_that_does_not_reboot(bench: Bench) -> None:
     bench.session.facts = {**bench.session.facts, "init_started": 0}
     assert bench.play(text) == [("reboot", "failed")]
     assert "did not, in 0 s" in bench.why("reboot")
+
+
+def test_a_block_notifies_for_its_tasks(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers:
+    - {name: tell, copy: {dest: /srv/told, content: x}}
+    - {name: more, copy: {dest: /srv/more, content: x}}
+  tasks:
+    - notify: tell
+      block:
+        - {name: a, copy: {dest: /srv/a, content: x}, notify: more}
+"""
+    assert bench.play(text) == [("a", "changed"), ("tell", "changed"), ("more", "changed")]
+
+
+def test_a_template_knows_where_it_goes(bench: Bench) -> None:
+    bench.write("templates/x.j2", "{{ template_path | basename }} {{ template_destpath }}")
+    bench.play(tasks("- template: {src: x.j2, dest: /srv/x}"))
+    assert bench.read("/srv/x") == "x.j2 /srv/x"
