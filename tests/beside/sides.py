@@ -110,6 +110,7 @@ class Lab:
 
 
 def _run(argv: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {**environment, "ANSIBLE_VAULT_PASSWORD_FILE": str(HERE / "vault-password")}
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, cwd=HERE, check=False)
 
 
