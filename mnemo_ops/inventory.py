@@ -127,12 +127,14 @@ def _beside(directories: Sequence[Path], folder: str, name: str) -> Group:
     return found
 
 
-def _host(name: str, tree: Tree, beside: Sequence[Path], magic: Mapping[str, Any], home: Path) -> Host:
+def _host(
+    name: str, tree: Tree, beside: Sequence[Path], group_vars: Mapping[str, Group], magic: Mapping[str, Any], home: Path
+) -> Host:
     """A host with its variables in Ansible's order: groups inline, group_vars, host inline, host_vars."""
     groups = tree.groups_of(name)
     mine = Group()
     layers = [tree.groups[group] for group in groups]
-    layers += [_beside(beside, "group_vars", group) for group in groups]
+    layers += [group_vars[group] for group in groups]
     layers += [tree.hosts[name], _beside(beside, "host_vars", name)]
     for layer in layers:
         mine.vars.update(layer.vars)
@@ -160,4 +162,5 @@ def load(path: Path, playbook_dir: Optional[Path] = None) -> Inventory:
     groups = {name: list(tree.members(name)) for name in tree.groups}
     magic = {"groups": groups, "inventory_dir": str(home.absolute()), "inventory_file": str(path.absolute())}
     order = tree.members("all")
-    return Inventory(path, {name: _host(name, tree, beside, magic, home) for name in order}, groups)
+    group_vars = {name: _beside(beside, "group_vars", name) for name in tree.groups}
+    return Inventory(path, {name: _host(name, tree, beside, group_vars, magic, home) for name in order}, groups)
