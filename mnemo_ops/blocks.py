@@ -24,6 +24,7 @@ IMPORT = INHERITED
 INCLUDE = (*INHERITED, *LOOPS, "loop_control", "register", "args")
 INCLUDE_ROLE = ("name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "public",
                 "allow_duplicates", "rolespec_validate")  # fmt: skip
+ROLE_FLAGS = ("public", "allow_duplicates", "rolespec_validate")
 Handler = tuple[Entry, tuple[str, ...]]
 
 
@@ -275,6 +276,8 @@ def _role_words(table: Table, key: str) -> Table:
     if not isinstance(words, Table):
         raise table.fail(f"'{key}' should be a mapping, not {shape(words)}", key, f"write {key}: {{name: ROLE}}")
     words.only("a role", INCLUDE_ROLE)
+    for flag in ROLE_FLAGS:
+        words.flag(flag)
     return words
 
 

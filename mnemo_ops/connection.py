@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -68,6 +69,12 @@ LATER = (
 CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
 
+@functools.cache
+def _meant(name: str) -> str:
+    """The connection variable this is a misspelling of, if it is one."""
+    return nearest(name, KNOWN, cutoff=0.9) if name not in (*KNOWN, *ALIASES, *FIXED) else ""
+
+
 class _Variables:
     """Connection variables of one host, rendered when they are templates."""
 
@@ -129,8 +136,7 @@ class _Variables:
             if name in LATER or (name in FIXED and value not in FIXED[name]):
                 hint = "invoke hosts.trust accepts a host's key" if name.endswith("host_key_checking") else ""
                 raise self.fail(name, f"'{name}: {value}' is not supported yet", hint)
-            misspelt = name.startswith(("ansible_", "mnemo_")) and name not in (*KNOWN, *ALIASES, *FIXED)
-            near = nearest(name, KNOWN, cutoff=0.9) if misspelt else ""
+            near = _meant(name)
             if near:
                 raise self.fail(name, f"unknown connection variable '{name}'", f"did you mean '{near}'?")
 

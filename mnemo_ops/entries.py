@@ -11,7 +11,7 @@ from mnemo_ops.errors import PlaybookError
 from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.model import Entry, Loop, Retry
 from mnemo_ops.place import INHERITED, Place, conditions, located, proof
-from mnemo_ops.spelling import suggest
+from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import check_file
@@ -36,7 +36,6 @@ def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
     kind, where = kind_of(key), table.where(key)
     inner = place.inside(table)
     args = _arguments(table, key, kind, where, inner)
-    proof(table.get("name"), table.where("name"))
     _sources(kind, args, inner)
     return Entry(
         **vars(inner.keywords),
@@ -60,7 +59,13 @@ def _kind_key(table: Table, keys: tuple[str, ...]) -> str:
     """The one key of a task that names its kind."""
     what = "task" if keys is TASK else "handler"
     for key in table:
+        if key in ("rescue", "always"):  # then another key was to be the block
+            other = next((one for one in table if nearest(str(one), ["block"], cutoff=0.7)), key)
+            raise table.fail(f"'{key}' belongs to a 'block', which is not here", other, "did you mean 'block'?")
         if key not in keys and (key in TASK_KEYS or str(key).startswith("with_")):
+            near = nearest(str(key), LOOPS, cutoff=0.8) if str(key).startswith("with_") else ""
+            if near:
+                raise table.fail(f"unknown key {key!r} in a {what}", key, f"did you mean '{near}'?")
             hint = "use loop" if str(key).startswith("with_") else ""
             raise table.fail(f"'{key}' of a {what} is not supported yet", key, hint)
     others = [key for key in table if key not in keys]
@@ -133,6 +138,7 @@ def loop(table: Table) -> Optional[Loop]:
         label=control.get("label"),
         pause=float(pause),
         extended=control.flag("extended"),
+        where=table.where(key),
     )
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.spelling import suggest
 from mnemo_ops.yaml_lines import Table
 
-_SECTION = re.compile(r"\[([^\]:]+)(?::(\w+))?\]\s*(?:[#;].*)?$")
+_SECTION = re.compile(r"\[\s*([^\[\]:\s]+)\s*(?::(\w+))?\]\s*(?:[#;].*)?$")
 
 
-def loads(text: str, file: str) -> Table:
-    """The groups of an INI inventory as a YAML inventory's tree. :raises InventoryError: (2)."""
+def loads(text: str, file: str, groups: Collection[str] = ("all", "ungrouped")) -> Table:
+    """The groups of an INI inventory as a YAML inventory's tree.
+
+    :param groups: those that are known besides. :raises InventoryError: (2).
+    """
     tree = Table(file, 1, InventoryError)
+    named: dict[str, int] = {}  # groups other sections speak of -> line
     group, part = "ungrouped", "hosts"
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -24,6 +30,8 @@ def loads(text: str, file: str) -> Table:
         where = f"{file}:{number}"
         if line[0] == "[":
             group, part = _section(line, where)
+            if part == "vars":
+                named.setdefault(group, number)
             _below(_below(tree, group, number), part, number)
             continue
         table = _below(_below(tree, group, number), part, number)
@@ -31,11 +39,21 @@ def loads(text: str, file: str) -> Table:
             name, value = _pair(line, where)
             table[name], table.lines[name] = value, number
         else:
-            name, variables = _host(line, number, file) if part == "hosts" else (line, None)
+            name, variables = _host(line, number, file) if part == "hosts" else (_child(line), None)
+            if part == "children":
+                named.setdefault(name, number)
             known = table.get(name)
             table.lines.setdefault(name, number)
             table[name] = known if known and not variables else variables
+    known = {*groups, *(name for name, body in tree.items() if body.keys() & {"hosts", "children"})}
+    for name, number in named.items():
+        if name not in known:
+            raise InventoryError(f"there is no group '{name}'", where=f"{file}:{number}", hint=suggest(name, known))
     return tree
+
+
+def _child(line: str) -> str:
+    return re.split(r"\s+[#;]", line)[0].strip()
 
 
 def _section(line: str, where: str) -> tuple[str, str]:
@@ -43,7 +61,7 @@ def _section(line: str, where: str) -> tuple[str, str]:
     if found is None or (found[2] or "vars") not in ("vars", "children", "hosts"):
         hint = "write [group], [group:vars] or [group:children]"
         raise InventoryError(f"{line!r} is not a section", where=where, hint=hint)
-    return found[1].strip(), found[2] or "hosts"
+    return found[1], found[2] or "hosts"
 
 
 def _below(table: Table, name: str, number: int) -> Table:

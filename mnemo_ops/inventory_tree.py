@@ -126,7 +126,11 @@ def read(source: Path, tree: Tree) -> None:
     """Add what a file says. :raises InventoryError: it is not valid; with file and line (2)."""
     text = yaml_lines.read(source, InventoryError)
     ini = source.suffix not in (".yml", ".yaml") and not _is_yaml(text)
-    data = inventory_ini.loads(text, shown(source)) if ini else yaml_lines.loads(text, shown(source), InventoryError)
+    data = (
+        inventory_ini.loads(text, shown(source), tree.groups)
+        if ini
+        else yaml_lines.loads(text, shown(source), InventoryError)
+    )
     if data is None:
         return
     if not isinstance(data, Table):

@@ -8,7 +8,7 @@ from typing import Optional
 
 from mnemo_ops import connection, schema
 from mnemo_ops.agent.resource import resource_class
-from mnemo_ops.blocks import BLOCK, INCLUDE, INCLUDE_ROLE, ROLE
+from mnemo_ops.blocks import BLOCK, INCLUDE, INCLUDE_ROLE, ROLE, ROLE_FLAGS
 from mnemo_ops.entries import HANDLER, LOOP_CONTROL, TASK
 from mnemo_ops.json_forms import ANY, ARGUMENT, FORMS, NAME, TEXT, Schema, either, of_type, ref
 from mnemo_ops.keywords import KEYWORDS
@@ -103,8 +103,7 @@ def _include(word: str, keys: Iterable[str], what: Schema) -> Schema:
 
 def _includes() -> dict[str, Schema]:
     apply = _words(INHERITED)
-    flags = ("public", "allow_duplicates", "rolespec_validate")
-    role = {**dict.fromkeys(INCLUDE_ROLE, TEXT), **dict.fromkeys(flags, ref("flag")), "apply": apply}
+    role = {**dict.fromkeys(INCLUDE_ROLE, TEXT), **dict.fromkeys(ROLE_FLAGS, ref("flag")), "apply": apply}
     return {
         "import_tasks": _include("import_tasks", INHERITED, either(TEXT, _mapping({"file": TEXT}, ["file"]))),
         "include_tasks": _include(
@@ -157,7 +156,7 @@ def inventory(variables: Mapping[str, Schema]) -> Schema:
     hosts = either({"type": ["object", "null"], "additionalProperties": ref("host_variables")}, {"type": "string"})
     below = {"type": ["object", "null"], "additionalProperties": ref("hosts")}
     group = _mapping({"hosts": hosts, "children": below, "vars": ref("host_variables")})
-    known = {"type": ["object", "null"], "properties": {**_connection(), **variables}, "propertyNames": NAME}
+    known = {"type": ["object", "null"], "properties": {**_connection(), **variables}}
     return {
         "$schema": DIALECT,
         "title": "An inventory",

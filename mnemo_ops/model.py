@@ -71,6 +71,7 @@ class Loop:
     """A list, or Jinja that gives one.
 
     :param lookup: of ``with_LOOKUP``; empty for ``loop``. :param pause: seconds between two items.
+    :param where: file and line of the list.
     """
 
     items: Any
@@ -80,6 +81,7 @@ class Loop:
     label: Any = None
     pause: float = 0.0
     extended: bool = False
+    where: Where = ""
 
 
 @dataclass(frozen=True, kw_only=True)

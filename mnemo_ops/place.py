@@ -15,7 +15,7 @@ from mnemo_ops.model import Keywords
 from mnemo_ops.roles import Role
 from mnemo_ops.template import find, is_template
 from mnemo_ops.template_uses import uses
-from mnemo_ops.yaml_lines import Rows, Table, shape
+from mnemo_ops.yaml_lines import Placed, Rows, Table, shape
 
 INHERITED = (
     "name", "when", "tags", "vars", "become", "become_user", "become_method", "environment", "no_log", "ignore_errors",
@@ -84,13 +84,15 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
     own = table.table("vars")
     own.names("vars")
     proof(own)
+    proof(table.text("name"), table.where("name"))
+    table.texts("collections")
     if table.text("become_method", "sudo") not in ("sudo", "ansible.builtin.sudo"):
         raise table.fail("'become_method' other than sudo is not supported yet", "become_method")
-    user = table.text("become_user", outer.become_user)
+    user = Placed(table.text("become_user"), table.where("become_user")) or outer.become_user
     proof(user, table.where("become_user"))
     check = table.get("check_mode")
-    for text in table.texts("notify"):
-        proof(text, table.where("notify"))
+    notify = tuple(Placed(text, table.where("notify")) for text in table.texts("notify"))
+    proof(notify, table.where("notify"))
     return replace(
         outer,
         when=outer.when + conditions(table, "when"),
@@ -99,17 +101,17 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
         become=table.flag("become", outer.become),
         become_user=user,
         environment=outer.environment + _environment(table),
-        no_log=_flag(table, "no_log", outer.no_log),
-        ignore_errors=_flag(table, "ignore_errors", outer.ignore_errors),
+        no_log=flag(table, "no_log", outer.no_log),
+        ignore_errors=flag(table, "ignore_errors", outer.ignore_errors),
         check_mode=outer.check_mode if check is None else table.flag("check_mode"),
         run_once=table.flag("run_once", outer.run_once),
         delegate_to=_delegate(table, outer.delegate_to),
         module_defaults=_module_defaults(table, outer.module_defaults),
-        notify=outer.notify + table.texts("notify"),
+        notify=outer.notify + notify,
     )
 
 
-def _flag(table: Table, key: str, outer: Union[bool, str]) -> Union[bool, str]:
+def flag(table: Table, key: str, outer: Union[bool, str]) -> Union[bool, str]:
     """True, false, or the template that decides."""
     value = table.get(key)
     if isinstance(value, str) and is_template(value):
@@ -162,14 +164,15 @@ def conditions(table: Table, key: str) -> tuple[str, ...]:
     value = table.get(key)
     if value is None:
         return ()
-    found = []
-    for item in value if isinstance(value, list) else [value]:
+    found: list[str] = []
+    for index, item in enumerate(value if isinstance(value, list) else [value]):
         if not isinstance(item, (str, bool, int)) or item == "":
             raise table.fail(f"'{key}' should be an expression, not {shape(item)}", key)
         if isinstance(item, str) and ("{{" in item or "{%" in item):
             raise table.fail(f"'{key}' is an expression already", key, "write it without {{ }}")
-        uses("{{ " + str(item) + " }}", table.where(key))
-        found.append(str(item))
+        where = value.where(index) if isinstance(value, Rows) else table.where(key)
+        uses("{{ " + str(item) + " }}", where)
+        found.append(Placed(str(item), where))
     return tuple(found)
 
 
@@ -184,6 +187,9 @@ def proof(value: Any, where: str = "") -> None:
     elif isinstance(value, Rows):
         for index, item in enumerate(value):
             proof(item, value.where(index))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            proof(item, where)
 
 
 def located(name: str, directories: tuple[Path, ...], where: str) -> Path:

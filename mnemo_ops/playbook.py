@@ -14,11 +14,11 @@ from mnemo_ops.connection import CONNECTIONS
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Node, Play, entries
-from mnemo_ops.place import INHERITED, Parts, Place, first_located, inherit, located, proof
-from mnemo_ops.spelling import suggest
+from mnemo_ops.place import INHERITED, Parts, Place, first_located, flag, inherit, located, proof
+from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.undefined import check_variables
-from mnemo_ops.yaml_lines import Rows, Table, shape, shown
+from mnemo_ops.yaml_lines import Placed, Rows, Table, shape, shown
 
 __all__ = ["Playbook", "check_variables", "load"]
 
@@ -61,6 +61,7 @@ def _plays(path: Path, outer: Keywords, where: str, within: tuple[Path, ...]) ->
             yield _play(table, home, outer)
             continue
         table.only("an import", (*IMPORT, key))
+        table.text("name")
         if is_template(table[key]):
             raise table.fail(f"a template in '{key}' is not supported yet", key)
         file = located(table.text(key), (home,), table.where(key))
@@ -68,9 +69,13 @@ def _plays(path: Path, outer: Keywords, where: str, within: tuple[Path, ...]) ->
 
 
 def _play(table: Table, home: Path, outer: Keywords) -> Play:
+    near = next((key for key in table if nearest(str(key), _IMPORTS, cutoff=0.8)), "")
+    if near and "hosts" not in table:
+        raise table.fail(f"unknown key {near!r} in a list of plays", near, f"did you mean '{_IMPORTS[0]}'?")
     table.only("a play", KEYS, PLAY_KEYS)
-    if not is_template(table.get("gather_facts")):  # facts come with the first word a host says
-        table.flag("gather_facts")
+    hosts = _hosts(table)
+    flag(table, "gather_facts", True)  # facts come with the first word a host says
+    table.texts("gather_subset")
     keywords = replace(inherit(table, outer), vars={})  # those of the play are a layer of their own
     parts = Parts(home)
     place = Place(parts, (home,), (home / "files", home), (home / "templates", home), (home,), keywords)
@@ -84,8 +89,8 @@ def _play(table: Table, home: Path, outer: Keywords) -> Play:
     handlers_ = tuple(_resolved(entry, known) for entry, _ in known.values())
     every = [*entries(found), *handlers_]
     return Play(
-        name=table.text("name") or _hosts(table),
-        hosts=_hosts(table),
+        name=table.text("name") or hosts,
+        hosts=hosts,
         where=table.where(),
         home=home,
         elevated=any(entry.become for entry in every) or (keywords.become and not every),
@@ -108,12 +113,12 @@ def _play(table: Table, home: Path, outer: Keywords) -> Play:
 # -- what a play says of itself --------------------------------------------------------------------------------------
 
 
-def _hosts(table: Table) -> str:
+def _hosts(table: Table) -> Placed:
     patterns = table.texts("hosts")
     if not any(patterns):
         raise table.fail("a play needs 'hosts'", "hosts", "name a host, a group, or all")
-    proof(list(patterns), table.where("hosts"))
-    return ",".join(patterns)
+    proof(patterns, table.where("hosts"))
+    return Placed(",".join(patterns), table.where("hosts"))
 
 
 def _vars(table: Table, home: Path, outer: Keywords) -> Mapping[str, Any]:
@@ -210,6 +215,7 @@ def _resolved(entry: Entry, known: Known) -> Entry:
         if not found:
             hint = suggest(wanted, [*known, *(topic for own in topics.values() for topic in own)])
             hint = hint or "add it below handlers:"
-            raise PlaybookError(f"no handler is called '{wanted}'", where=entry.where, hint=hint)
+            where = wanted.where if isinstance(wanted, Placed) else entry.where
+            raise PlaybookError(f"no handler is called '{wanted}'", where=where, hint=hint)
         names.update(dict.fromkeys(found))
     return replace(entry, notify=tuple(names)) if entry.notify else entry

@@ -27,7 +27,8 @@ from mnemo_ops.report import Report
 from mnemo_ops.runner import Channel, Options, PlayRun
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, is_template, render
-from mnemo_ops.undefined import ANY, names_set
+from mnemo_ops.undefined import ANY, Reading, names_set
+from mnemo_ops.yaml_lines import Placed
 
 Words = Callable[[Host], Mapping[str, Any]]
 
@@ -92,28 +93,28 @@ class Plays:
             raise UsageError(f"--tags: no task has the tag '{tag}'", hint=suggest(tag, known, few=20))
 
     def _hosts(self, play: Play) -> list[Host]:
-        pattern = play.hosts
+        pattern: str = play.hosts
+        where = play.hosts.where if isinstance(play.hosts, Placed) else play.where
         if is_template(pattern):
             scope = Scope().plus(play.vars).plus(self.extra_vars)
             try:
-                found = render(pattern, scope, play.where)
+                found = render(pattern, scope, where)
             except Unready as problem:
-                raise PlaybookError(f"'hosts' of a play cannot wait: {problem}", where=play.where) from None
+                raise PlaybookError(f"'hosts' of a play cannot wait: {problem}", where=where) from None
             pattern = ",".join(str(one) for one in found) if isinstance(found, list) else str(found)
-        hosts = self.inventory.select(pattern, self.limit, play.where)
+        hosts = self.inventory.select(pattern, self.limit, where)
         hosts = [replace(host, local=True) for host in hosts] if play.local else hosts
         return [replace(host, user=play.user) for host in hosts] if play.user else hosts
 
     def _check_variables(self, chosen: Sequence[tuple[Play, list[Host]]], words: Words) -> None:
         known: set[str] = set()
         for play, hosts in chosen:
-            seen: set[Any] = set()  # hosts whose variables have the same names and templates need one look
+            looks: list[tuple[Reading, object]] = []
             for host in hosts:
                 given = {**host.vars, **words(host), **self.extra_vars}
-                alike = frozenset((name, str(value) if is_template(value) else "") for name, value in given.items())
-                if alike not in seen:
-                    seen.add(alike)
-                    check_variables(play, given, known)
+                if not any(reading.of(given) == found for reading, found in looks):
+                    reading = check_variables(play, given, known)
+                    looks.append((reading, reading.of(given)))
             set_here = names_set(play)
             known |= {ANY} if set_here is None else set_here
 

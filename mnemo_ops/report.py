@@ -57,14 +57,14 @@ class Style:
 class Report:
     """Thread-safe; one per command. ``extra`` is merged into the JSON document."""
 
-    def __init__(self, command: str, style: Style, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> None:
+    def __init__(self, command: str, style: Style, out: Optional[TextIO] = None, err: Optional[TextIO] = None) -> None:
         self.command = command
         self.style = style
         self.mask = Mask()
         self.extra: dict[str, Any] = {}
         self.summary: list[str] = []
         self.error: Optional[MnemoError] = None
-        self._out, self._err = out, err
+        self._out, self._err = out or sys.stdout, err or sys.stderr  # as they are now, not when this was imported
         self._hosts: dict[str, Tally] = {}
         self._tasks: list[dict[str, Any]] = []
         self._lock = threading.RLock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,7 +21,7 @@ from mnemo_ops.template import Scope, Unready, condition, find, is_template
 from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import Use, uses, uses_of_file
 from mnemo_ops.vault import Vaulted
-from mnemo_ops.yaml_lines import Table, shown
+from mnemo_ops.yaml_lines import Placed, Rows, Table, shown
 
 # what a template is told of itself
 TOLD_BY_TEMPLATES = ("host", "path", "fullpath", "destpath", "uid", "mtime", "run_date")
@@ -39,19 +40,40 @@ OF_THE_HOST = re.compile(
 )
 
 
-def check_variables(play: Play, host_vars: Mapping[str, Any], known: Collection[str] = ()) -> None:
+@dataclass
+class Reading:
+    """What a check looked at in the variables of a host.
+
+    :param weighed: values counted, not only which names there are and which templates.
+    """
+
+    names: set[str] = field(default_factory=set)
+    weighed: bool = False
+
+    def of(self, host_vars: Mapping[str, Any]) -> object:
+        """Hosts for which this is equal need one look."""
+        if self.weighed:
+            return {name: str(value) for name, value in host_vars.items()}
+        found = {name: host_vars[name] for name in self.names if name in host_vars}
+        return {name: str(value) if is_template(value) else "" for name, value in found.items()}
+
+
+def check_variables(play: Play, host_vars: Mapping[str, Any], known: Collection[str] = ()) -> Reading:
     """Every variable a play reads on a host must be defined, asked for with ``is defined``, or have a ``default``.
 
     :param host_vars: variables of the host, with those of ``--vars``. :param known: names set by earlier plays.
+    :returns: what this went by.
     :raises PlaybookError: with file, line and the nearest name (2).
     """
     every = [*entries(play.tasks), *play.handlers]
     names = names_set(play)
     if names is None or ANY in known:  # a file of variables only the run can name: nobody knows what it holds
-        return
+        return Reading()
+    reading = Reading()
     late = AT_RUN_TIME | names | set(known) | loop_names(every)
     for entry in (*_certain(play.tasks), *play.handlers):
-        _Check(play, entry, host_vars, late).run()
+        _Check(play, entry, host_vars, late, reading).run()
+    return reading
 
 
 def _certain(nodes: Iterable[Node]) -> Iterator[Entry]:
@@ -123,8 +145,10 @@ INCLUDES = ("include_tasks", "include_role")
 class _Check:
     """One task: what it reads, against what there is."""
 
-    def __init__(self, play: Play, entry: Entry, host_vars: Mapping[str, Any], late: Collection[str]) -> None:
-        self._entry = entry
+    def __init__(
+        self, play: Play, entry: Entry, host_vars: Mapping[str, Any], late: Collection[str], reading: Reading
+    ) -> None:
+        self._entry, self._reading = entry, reading
         loop = {entry.loop.var, entry.loop.index_var} if entry.loop is not None else set()
         self._late = {*late, *loop}  # defined, but not before the run
         # the first that has a name wins
@@ -136,7 +160,7 @@ class _Check:
         entry = self._entry
         until = entry.retry.until if entry.retry else ()
         for text in (*entry.when, *entry.changed_when, *entry.failed_when, *until):
-            self._check("{{ " + text + " }}", entry.where)
+            self._expression(text, entry.where)
         try:
             self._check_arguments(self._entry)
         except PlaybookError:
@@ -144,19 +168,24 @@ class _Check:
                 raise
 
     def _check_arguments(self, entry: Entry) -> None:
-        self._check(entry.loop.items if entry.loop else None, entry.where)
+        if entry.loop is not None:
+            self._check([entry.loop.items, entry.loop.label], entry.loop.where)
         for value in (*entry.environment, entry.become_user if entry.become else None):
-            self._check(value, entry.where)
+            self._check(value, value.where if isinstance(value, Placed) else entry.where)
         expressions = {name for name, one in self._fields().items() if one.expression}
         for key, value in entry.args.items():
-            if key in expressions:
-                for text in value if isinstance(value, list) else [value]:
-                    self._check("{{ " + str(text) + " }}", entry.where)
+            where = entry.args.where(key) if isinstance(entry.args, Table) else entry.where
+            if key not in expressions:
+                self._check(value, where)
                 continue
-            self._check(value, entry.args.where(key) if isinstance(entry.args, Table) else entry.where)
+            for index, text in enumerate(value if isinstance(value, list) else [value]):
+                self._expression(text, value.where(index) if isinstance(value, Rows) else where)
         for path in self._template_files():
             for use in uses_of_file(path, file_options(entry.args)):
                 self._use(use, f"{shown(path)}:{use.line}")
+
+    def _expression(self, text: Any, where: str) -> None:
+        self._check("{{ " + str(text) + " }}", text.where if isinstance(text, Placed) else where)
 
     @functools.cached_property
     def _scope(self) -> Scope:
@@ -167,6 +196,7 @@ class _Check:
 
     def _is_false(self, text: str) -> bool:
         """Whether a condition is known to be false already: then the task may read what is not defined here."""
+        self._reading.weighed = True
         try:
             return not condition(text, self._scope)
         except (Unready, MnemoError):
@@ -176,9 +206,9 @@ class _Check:
         return schema.fields_of(self._entry.kind) if self._entry.kind not in INCLUDES else {}
 
     def _template_files(self) -> Iterator[Any]:
-        for name, field in self._fields().items():
+        for name, one in self._fields().items():
             value = self._entry.args.get(name)
-            if field.source == "template" and isinstance(value, str) and not is_template(value):
+            if one.source == "template" and isinstance(value, str) and not is_template(value):
                 yield find(value, self._entry.templates)
 
     def _check(self, value: Any, where: str, inside: str = "") -> None:
@@ -190,14 +220,16 @@ class _Check:
                 self._check(key, where, inside)
                 self._check(item, value.where(key) if isinstance(value, Table) and not inside else where, inside)
         elif isinstance(value, list):
-            for item in value:
-                self._check(item, where, inside)
+            for index, item in enumerate(value):
+                self._check(item, value.where(index) if isinstance(value, Rows) and not inside else where, inside)
         elif isinstance(value, Vaulted):
             value.reveal()  # a password that is missing is missing now
 
     def _use(self, use: Use, where: str, inside: str = "") -> None:
-        guarded = use.guarded or use.name in self._guarded
-        if guarded or use.name in self._late or use.name in self._seen or OF_THE_HOST.fullmatch(use.name):
+        if use.name in self._late or use.name in self._seen:
+            return
+        self._reading.names.add(use.name)
+        if use.guarded or use.name in self._guarded or OF_THE_HOST.fullmatch(use.name):
             return
         layer = next((layer for layer in self._layers if use.name in layer), None)
         if layer is not None:

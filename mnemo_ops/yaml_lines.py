@@ -31,6 +31,17 @@ class Unsafe:
         return self.text
 
 
+class Placed(str):
+    """A text that knows its place, for what is read far from where it was written."""
+
+    where: str
+
+    def __new__(cls, text: str, where: str) -> Placed:
+        placed = super().__new__(cls, text)
+        placed.where = where
+        return placed
+
+
 class Rows(list[Any]):
     """A list of a file; ``lines`` are those of its items, counted from 1."""
 
@@ -210,8 +221,8 @@ _Loader.add_multi_constructor("!", _Loader.refuse)
 
 def shown(path: Path) -> str:
     """The path as messages write it: relative to the working directory when it lies below it."""
-    absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+    text, here = str(path.absolute()), str(Path.cwd())
+    return text.removeprefix(f"{here}/") if text != here else "."
 
 
 def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> str:
@@ -248,7 +259,9 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
             keyring().learn(_texts(data))
         return data
     except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
+        # what was left open is found at its end, which may be far below
+        left_open = problem.context is not None and ("quoted scalar" in problem.context or "flow" in problem.context)
+        mark = (left_open and problem.context_mark) or problem.problem_mark or problem.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         said = ", ".join(part for part in (problem.context, problem.problem) if part)
         raise error(f"not valid YAML: {said}", where=place) from None

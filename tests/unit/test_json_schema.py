@@ -131,7 +131,6 @@ def test_mistakes(text: str) -> None:
         "all: {hosts: {a: {ansible_connection: winrm}}}",
         "all: {hosts: {a: {ansible_become_method: su}}}",
         "all: {hosts: {a: {ansible_host: [1]}}}",
-        "all: {vars: {a-b: 1}}",
         "all: {vars: {stack: {projekt: x}}}",
         "all: {vars: {stack: {grace: soon}}}",
         "all: {children: {web: {hosts: 5}}}",

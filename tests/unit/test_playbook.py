@@ -165,7 +165,7 @@ MISTAKES = [
     ),
     (
         "    - file: {path: /x}\n      when: prot > 1\n",
-        "site.yml:5",
+        "site.yml:6",
         "the variable 'prot' is undefined",
         "did you mean",
     ),
@@ -183,7 +183,7 @@ MISTAKES = [
     ),
     (
         "    - file: {path: /x}\n      notify: relod\n",
-        "site.yml:5",
+        "site.yml:6",
         "no handler is called 'relod'",
         "did you mean 'reload'?",
     ),
