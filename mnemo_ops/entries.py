@@ -130,12 +130,13 @@ def loop(table: Table) -> Optional[Loop]:
     pause = control.get("pause", 0)
     if isinstance(pause, bool) or not isinstance(pause, (int, float)):
         raise control.fail(f"'pause' should be a number of seconds, not {shape(pause)}", "pause")
+    label = control.get("label")
     return Loop(
         items=value,
         lookup="" if key == "loop" else key.removeprefix("with_"),
         var=identifier(control, "loop_var", "item"),
         index_var=identifier(control, "index_var"),
-        label=control.get("label"),
+        label=Placed(label, control.where("label")) if isinstance(label, str) else label,
         pause=float(pause),
         extended=control.flag("extended"),
         where=table.where(key),

@@ -171,7 +171,7 @@ class _Check:
         if entry.loop is not None:
             self._check([entry.loop.items, entry.loop.label], entry.loop.where)
         for value in (*entry.environment, entry.become_user if entry.become else None):
-            self._check(value, value.where if isinstance(value, Placed) else entry.where)
+            self._check(value, entry.where)
         expressions = {name for name, one in self._fields().items() if one.expression}
         for key, value in entry.args.items():
             where = entry.args.where(key) if isinstance(entry.args, Table) else entry.where
@@ -213,6 +213,7 @@ class _Check:
 
     def _check(self, value: Any, where: str, inside: str = "") -> None:
         if isinstance(value, str):
+            where = value.where if isinstance(value, Placed) else where
             for use in uses(value, where) if is_template(value) else ():
                 self._use(use, where, inside)
         elif isinstance(value, Mapping):

@@ -54,6 +54,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "any": (),
     "text": ("[a]", "{a: b}", "true"),
     "texts": ("{a: b}", "[[a]]"),
+    "choices": ("{a: b}", "[{a: b}]", "[[zz_nothing.yml]]"),
     "identifier": ("a-b", "[a]"),
     "flag": ("maybe", "[true]", "5.5"),
     "late_flag": ("maybe", "[true]", '"{{ ( }}"'),

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from invoke.context import Context
-from mistakes import Mistake, every
+from mistakes import WRONG, Mistake, every
 
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.cli import program, provision
@@ -60,6 +60,7 @@ def command(playbook: str, inventory: str) -> tuple[Any, dict[str, Any], str]:
 def test_the_corpus_leaves_nothing_out() -> None:
     texts = "\n".join((*corpus.PLAYBOOKS.values(), *corpus.FILES.values()))
     assert [word for word in KEYWORDS if f"{word}:" not in texts] == []
+    assert {one.form for one in KEYWORDS.values()} == WRONG.keys()
     assert [kind for kind in KINDS if f"{kind}.yml" not in corpus.PLAYBOOKS] == []
     assert all(resource_class(kind).EXAMPLE for kind in KINDS)  # type: ignore[attr-defined]
     assert {"when", "loop"} <= set(TASK)
@@ -90,6 +91,7 @@ def test_no_test_here_can_reach_a_host() -> None:
         plain.connect(("192.0.2.1", 22))
 
 
+@pytest.mark.timeout(900)  # 20 s of work, on a machine that may have other work
 @settings(
     max_examples=1000,
     derandomize=True,
