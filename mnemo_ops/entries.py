@@ -15,7 +15,7 @@ from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import check_file
-from mnemo_ops.yaml_lines import Table, shape
+from mnemo_ops.yaml_lines import Placed, Table, shape
 
 LOOPS = ("loop", *(f"with_{name}" for name in (
     "items", "list", "dict", "fileglob", "first_found", "flattened", "indexed_items", "lines", "nested",
