@@ -118,12 +118,14 @@ class Report:
                 why = "hidden by no_log" if task.no_log and event.why else event.why
                 row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": why}
                 shown = {} if task.no_log else {"before": event.before, "after": event.after}
-                self._tasks.append({**row, **shown, "seconds": event.seconds})
+                ignored = {"ignored": True} if event.status == "failed" and task.ignore_errors else {}
+                self._tasks.append({**row, **ignored, **shown, "seconds": event.seconds})
 
     def _print_task(self, host: str, task: Task, event: Event) -> None:
         took = f"  {event.seconds:.1f} s" if event.seconds >= 1 else ""
         why = f": {_indented(event.why)}" if event.why and not task.no_log else ""
-        self.say(f"  {event.status:8} {host:12} {task.name}{why}  ({task.where}){took}")
+        status = "ignored" if event.status == "failed" and task.ignore_errors else event.status
+        self.say(f"  {status:8} {host:12} {task.name}{why}  ({task.where}){took}")
         if self.style.diff and not task.no_log and event.status == "changed":
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.say("      " + line)

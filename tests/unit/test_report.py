@@ -80,7 +80,7 @@ def test_an_ignored_failure_counts_as_ok_and_is_shown() -> None:
     made = report()
     made.task("web1", task(ignore_errors=True), Event("1", "failed", why="no luck"))
     assert made.finish() == 0
-    assert "failed" in out(made) and "no luck" in out(made) and "ok=1 changed=0 failed=0" in out(made)
+    assert "  ignored  web1" in out(made) and "no luck" in out(made) and "ok=1 changed=0 failed=0" in out(made)
 
 
 def test_the_error_goes_to_stderr_with_its_hint_and_code() -> None:
