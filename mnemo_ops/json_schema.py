@@ -33,7 +33,7 @@ def _kind(kind: str) -> Schema:
     found = {name: _argument(field) for name, field in schema.fields_of(kind).items()}
     aliases = {alias: ref(f"{kind}/properties/{name}") for alias, name in _aliases(kind).items()}
     return {
-        "description": " ".join((cls.__doc__ or "").split("\n\n")[0].split()),
+        "description": schema.summary(kind),
         "type": ["object", "string", "null"],
         **({} if getattr(cls, "FREE_FORM", "") else {"pattern": r"^\s*[A-Za-z_]\w*="}),
         "properties": {**found, **aliases},

@@ -259,14 +259,17 @@ def _in_words(hint: Any) -> str:
 # -- documentation -------------------------------------------------------------------------------------------------
 
 
+def summary(kind: str) -> str:
+    """What a kind is, in one line."""
+    return " ".join((resource_class(kind).__doc__ or "").split("\n\n")[0].split())
+
+
 def describe(kind: str) -> str:
     """The page of ``invoke docs KIND``. :raises PlaybookError: there is no such kind (2)."""
     name = kind_of(kind)
     if not name:
         raise PlaybookError(f"there is no kind '{kind}'", hint=suggest(kind, KINDS, few=99))
-    cls = resource_class(name)
-    summary = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
-    lines = [f"{name}: {summary}", ""]
+    lines = [f"{name}: {summary(name)}", ""]
     aliases: Mapping[str, str] = _attribute(name, "ALIASES", {})
     for field in fields_of(name).values():
         given = "optional" if field.default is None else f"default {shape(field.default)}"

@@ -54,6 +54,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "vault",
         "vault_files",
         "vault_sources",
+        "word_lists",
         "yaml_lines",
     ),
     ("bare", "bundle", "channel", "elevation", "local", "raw", "route", "session", "ssh", "trust"),

@@ -1,0 +1,57 @@
+"""Lists of the words we have and refuse, as Markdown: ``docs/playbooks.md`` holds them, a test keeps them in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, PLAY_KEYS, ROLE_KEYS, TASK_KEYS
+from mnemo_ops.blocks import BLOCK, INCLUDE, ROLE
+from mnemo_ops.connection import ALIASES, FIXED, KNOWN, LATER
+from mnemo_ops.entries import HANDLER, LOOP_CONTROL, LOOPS, OTHERS, TASK
+from mnemo_ops.filters import FILTERS, TESTS
+from mnemo_ops.keywords import table
+from mnemo_ops.kinds import KINDS
+from mnemo_ops.lookups import LOOKUPS
+from mnemo_ops.place import INHERITED
+from mnemo_ops.playbook import KEYS, SECTIONS
+from mnemo_ops.schema import summary
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) + "\n"
+
+
+def kinds() -> str:
+    """Every kind with its one line."""
+    width = max(len(kind) for kind in KINDS)
+    return "".join(f"{kind:<{width}}  {summary(kind)}\n" for kind in sorted(KINDS))
+
+
+def lists() -> dict[str, str]:
+    """Markdown by the name of the place it has in the page."""
+    own = {*SECTIONS, "hosts", "block", "rescue", "always", "args", "register", "listen", *LOOPS, "loop_control"}
+    return {
+        "everywhere": table(INHERITED),
+        "play": table(("hosts", *SECTIONS, *(word for word in KEYS if word not in {*INHERITED, *SECTIONS, "hosts"}))),
+        "task": table(word for word in TASK if word not in {*INHERITED, *LOOPS}),
+        "loops": table(LOOPS),
+        "block": table(word for word in BLOCK if word not in INHERITED),
+        "include": _listed(word for word in INCLUDE if word not in {*INHERITED, *LOOPS}),
+        "role": table(word for word in ROLE if word not in INHERITED),
+        "handler": table(word for word in HANDLER if word not in TASK),
+        "refused": "\n".join(
+            f"- {what}: {_listed(refused)}".rstrip()
+            for what, refused in (
+                ("play", PLAY_KEYS - {*KEYS}),
+                ("role among `roles:`", ROLE_KEYS - {*ROLE}),
+                ("task", TASK_KEYS - {*TASK, *HANDLER, *OTHERS, *own}),
+                ("`loop_control`", LOOP_CONTROL_KEYS - {*LOOP_CONTROL}),
+                ("connection variables", LATER),
+            )
+        )
+        + "\n",
+        "lookups": _listed(LOOKUPS),
+        "filters": _listed(FILTERS),
+        "tests": _listed(TESTS),
+        "connection": _listed((*KNOWN, *ALIASES, *FIXED)),
+    }

@@ -1,0 +1,43 @@
+"""The page of the play language holds the lists the loader goes by."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mnemo_ops import word_lists
+from mnemo_ops.kinds import KINDS
+
+PAGE = Path(__file__).parents[2] / "docs/playbooks.md"
+
+
+def filled(page: str) -> str:
+    found = word_lists.lists()
+    return re.sub(
+        r"<!-- (\w+) -->\n.*?<!-- end -->",
+        lambda one: f"<!-- {one[1]} -->\n{found[one[1]]}<!-- end -->",
+        page,
+        flags=re.S,
+    )
+
+
+@pytest.mark.parametrize("name", word_lists.lists())
+def test_the_page_has_every_list(name: str) -> None:
+    assert f"<!-- {name} -->" in PAGE.read_text()
+
+
+def test_the_page_is_in_step() -> None:
+    """When this fails: python tests/unit/test_word_lists.py"""
+    assert PAGE.read_text() == filled(PAGE.read_text())
+
+
+def test_every_kind_has_one_line() -> None:
+    lines = word_lists.kinds().splitlines()
+    assert [line.split()[0] for line in lines] == sorted(KINDS)
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))
