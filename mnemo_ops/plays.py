@@ -104,7 +104,7 @@ class Plays:
             pattern = ",".join(str(one) for one in found) if isinstance(found, list) else str(found)
         hosts = self.inventory.select(pattern, self.limit, where)
         hosts = [replace(host, local=True) for host in hosts] if play.local else hosts
-        return [replace(host, user=play.user) for host in hosts] if play.user else hosts
+        return [replace(host, user=host.user or play.user or None) for host in hosts]
 
     def _check_variables(self, chosen: Sequence[tuple[Play, list[Host]]], words: Words) -> None:
         known: set[str] = set()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from invoke.context import Context
 from mistakes import WRONG, Mistake, every
 
+from mnemo_ops import plays
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.cli import program, provision
 from mnemo_ops.entries import TASK
@@ -26,6 +27,7 @@ from mnemo_ops.errors import Unreachable
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.keywords import KEYWORDS
 from mnemo_ops.kinds import KINDS
+from mnemo_ops.undefined import check_variables
 
 EVERY = functools.cache(every)
 
@@ -119,3 +121,39 @@ def test_every_mistake_is_named_before_anything_is_opened(opened: list[str], dat
 def names(mistake: Mistake, where: str) -> bool:
     file, line = where.split(":")[:2]
     return (file == mistake.file and int(line) in mistake.lines) or file in mistake.others
+
+
+FLAGGED = """\
+- hosts: all
+  tasks:
+    - name: read where the flag is up
+      debug: {msg: "{{ zz_nowhere }}"}
+      when: flag
+"""
+
+
+def test_every_host_whose_values_decide_is_looked_at(opened: list[str]) -> None:
+    Path("flagged.yml").write_text(FLAGGED)
+    Path("two.yml").write_text("all: {hosts: {a: {flag: false}, b: {flag: true}}}\n")
+    code, document, printed = command("flagged.yml", "two.yml")
+    assert (code, document["error"]["where"], opened) == (2, "flagged.yml:4", []), printed
+    Path("two.yml").write_text("all: {hosts: {a: {flag: false}, b: {flag: false}}}\n")
+    assert command("flagged.yml", "two.yml")[0] != 2
+
+
+def test_hosts_that_read_the_same_cost_one_look(opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Any] = []
+
+    def counted(*args: Any) -> Any:
+        looks.append(args)
+        return check_variables(*args)
+
+    monkeypatch.setattr(plays, "check_variables", counted)
+    Path("many.yml").write_text('- hosts: all\n  tasks:\n    - debug: {msg: "{{ number }} {{ site }}"}\n')
+    rows = "".join(f'    h{n}: {{number: {n}, unread: "{{{{ {n} }}}}", site: "{{{{ number }}}}"}}\n' for n in range(50))
+    Path("many_hosts.yml").write_text(f"all:\n  hosts:\n{rows}")
+    assert command("many.yml", "many_hosts.yml")[0] != 2
+    assert len(looks) == 1
+    Path("many_hosts.yml").write_text(f'all:\n  hosts:\n{rows}    other: {{number: 1, site: "{{{{ zz_nowhere }}}}"}}\n')
+    assert command("many.yml", "many_hosts.yml")[0] == 2
+    assert len(looks) == 3
