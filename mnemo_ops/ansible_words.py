@@ -42,6 +42,9 @@ VARIABLES = _words("""
     ansible_config_file ansible_local ansible_parent_role_names ansible_search_path environment
 """)
 
+# kinds whose facts are variables of their own name, without the usual prefix; those of getent are, too
+BARE_FACTS = {"service_facts": "services", "package_facts": "packages"}
+
 # filters and lookups of collections that roles use
 PLUGINS = _words("""
     cidr_merge config counter dict_kv from_csv from_toml groupby_as_dict hashids_decode hashids_encode hwaddr

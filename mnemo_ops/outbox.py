@@ -9,6 +9,7 @@ from typing import Any, Optional, Protocol, Union
 
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.ansible_words import BARE_FACTS
 from mnemo_ops.errors import MnemoError, StepFailed, from_json
 from mnemo_ops.kinds import KINDS
 from mnemo_ops.model import Batch, Entry, Handlers, Host, Task
@@ -91,9 +92,8 @@ class Outbox:
             self.register(work)
         if work.sends and _tells_facts(work.entry):
             self._renderer.waiting["ansible_facts"] = Pending("ansible_facts", self._state.facts)
-            if work.entry.kind == "getent":  # its fact is a variable, too
-                name = f"getent_{work.entry.args.get('database')}"
-                self._renderer.waiting[name] = Pending(name)
+            name = BARE_FACTS.get(work.entry.kind, f"getent_{work.entry.args.get('database')}")
+            self._renderer.waiting[name] = Pending(name)  # a fact that is a variable, too
             self._renderer.changed()
 
     def register(self, work: Work) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
@@ -10,6 +12,7 @@ from typing import Any, Optional
 from mnemo_ops import schema
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.ansible_words import BARE_FACTS
 from mnemo_ops.controller_files import prepared
 from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.filters import flatten
@@ -100,7 +103,8 @@ class Renderer:
     def _scope(self, entry: Entry) -> Scope:
         play, state = self._play, self._state
         facts = {f"ansible_{name.removeprefix('ansible_')}": value for name, value in state.facts.items()}
-        facts.update({name: value for name, value in state.facts.items() if name.startswith("getent_")})
+        bare = (name for name in state.facts if name.startswith("getent_") or name in BARE_FACTS.values())
+        facts.update({name: state.facts[name] for name in bare})
         scope = Scope(entry.files, entry.templates).plus({"ansible_managed": "Ansible managed"})
         scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
         known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}
@@ -221,8 +225,11 @@ class Renderer:
         return found
 
     def _user(self, entry: Entry, scope: Scope) -> str:
-        wanted = str(render(entry.become_user, scope, entry.where)) if entry.become else self.user.login
-        return "" if wanted == self.user.agent else wanted
+        if entry.become:
+            wanted = str(render(entry.become_user, scope, entry.where))
+        else:  # the one who came in: here that is whoever runs this
+            wanted = pwd.getpwuid(os.geteuid()).pw_name if entry.delegate_to else self.user.login
+        return "" if wanted == self.user.agent and not entry.delegate_to else wanted
 
     def _notified(self, entry: Entry, scope: Scope) -> Iterator[str]:
         """Names of handlers, those of templates looked up now."""

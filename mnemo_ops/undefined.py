@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops import schema
-from mnemo_ops.ansible_words import FACTS, VARIABLES
+from mnemo_ops.ansible_words import BARE_FACTS, FACTS, VARIABLES
 from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.inventory import load_variables
@@ -89,7 +89,6 @@ def _certain(nodes: Iterable[Node]) -> Iterator[Entry]:
                 yield from _certain(next(iter(node.choices.values())))
 
 
-_TOLD = {"service_facts": "services", "package_facts": "packages"}  # facts without the usual prefix
 ANY = "*"  # stands for names nobody can know before the run
 
 
@@ -104,7 +103,7 @@ def names_set(play: Play) -> Optional[set[str]]:
             return None
         if entry.kind == "set_fact":
             names |= {str(name) for name in entry.args}
-        names |= {_TOLD[entry.kind]} if entry.kind in _TOLD else set()
+        names |= {BARE_FACTS[entry.kind]} if entry.kind in BARE_FACTS else set()
         if entry.kind == "include_vars":
             found = _included(entry)
             if found is None:

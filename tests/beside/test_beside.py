@@ -9,6 +9,8 @@ import pytest
 from sides import Lab, Outcome
 
 PLAYBOOKS = Path(__file__).parent / "playbooks"
+# tasks of a check that follow from a command's failure: nobody knows of it who does not run the command
+UNFORESEEN = {"09-language.yml": ("Never", "Mended")}
 SAMPLE = ("files", "language", "nginx")  # what `make test` plays
 
 
@@ -62,9 +64,12 @@ def _only(theirs: Outcome, ours: Outcome) -> list[str]:
 
 def _lies(check: Outcome, run: Outcome) -> list[str]:
     """What a check on the fresh server listed as changed and was not, or did not list and was changed."""
-    said, unknown, done = check.at("changed"), check.at("unknown"), run.at("changed", "rescued")
-    false = [f"{where} {name}: foreseen, not done" for where, name in said.items() if where not in done]
-    silent = [
-        f"{where} {name}: not foreseen" for where, name in done.items() if where not in said and where not in unknown
+    # a command that failed was run, as foreseen
+    said, unknown, done = check.at("changed"), check.at("unknown"), run.at("changed", "rescued", "failed")
+    false = [(where, name, "foreseen, not done") for where, name in said.items() if where not in done]
+    silent = [(where, name, "not foreseen") for where, name in done.items() if where not in {**said, **unknown}]
+    return [
+        f"{path}:{line} {name}: {what}"
+        for (path, line), name, what in false + silent
+        if name not in UNFORESEEN.get(path, ())
     ]
-    return false + silent
