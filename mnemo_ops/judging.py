@@ -73,9 +73,10 @@ class Judge:
         entry, event = work.entry, step.event
         assert event is not None
         if self._options.check and event.status == "changed" and step.task.check is not False:
-            if (entry.changed_when or entry.failed_when) and constant(entry.changed_when) is None:
+            changed = constant(entry.changed_when)
+            if entry.failed_when or (entry.changed_when and changed is None):
                 return replace(event, status="unknown", why="what it says decides, and a check does not ask it")
-            return event
+            return replace(event, status="ok") if changed is False else event
         try:
             if entry.failed_when and event.status in ("ok", "changed", "failed"):
                 bad = step.bad = self._holds(entry.failed_when, step, work)

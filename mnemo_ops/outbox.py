@@ -139,7 +139,7 @@ class Outbox:
             queue.extend((number, step) for step in one.steps)
             steps.extend(step.task for step in one.steps if step.event is None)
         mine = {step.task.id: step for step in held.steps if step.event is None} if held else {}
-        steps.extend(_as_held(step.task, held.entry) for step in mine.values() if held)
+        steps.extend(self._as_held(step.task, held.entry) for step in mine.values() if held)
         batch = Batch(tuple(steps), self._options.check, tuple(self.notified))
         numbers = {step.task.id: number for number, step in queue}
         known = {task.id: task for task in batch.tasks()}
@@ -181,18 +181,18 @@ class Outbox:
             if self.failure is None:
                 yield from self._local(queue)
 
+    def _as_held(self, task: Task, entry: Entry) -> Task:
+        """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""
+        notify = () if entry.changed_when or entry.delegate_to else task.notify
+        changed = None if self._options.check else task.changed  # a check must tell whether it was done at all
+        return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged", changed=changed)
+
     def _local(self, queue: deque[tuple[int, Step]]) -> Outcomes:
         """Steps that ended on the controller and are next in order."""
         while queue and queue[0][1].event is not None:
             _, step = queue.popleft()
             assert step.event is not None
             yield step.task, step.event
-
-
-def _as_held(task: Task, entry: Entry) -> Task:
-    """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""
-    notify = () if entry.changed_when or entry.delegate_to else task.notify
-    return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged")
 
 
 def _by_name(why: str, names: Mapping[str, str]) -> str:

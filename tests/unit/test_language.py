@@ -499,3 +499,12 @@ def test_a_template_knows_where_it_goes(bench: Bench) -> None:
     bench.write("templates/x.j2", "{{ template_path | basename }} {{ template_destpath }}")
     bench.play(tasks("- template: {src: x.j2, dest: /srv/x}"))
     assert bench.read("/srv/x") == "x.j2 /srv/x"
+
+
+def test_a_check_does_not_judge_what_was_not_run(bench: Bench) -> None:
+    text = tasks("""
+- {name: asks, command: echo yes, register: said, changed_when: false, failed_when: "said.stdout != 'yes'"}
+- {name: quiet, command: echo yes, changed_when: false}
+""")
+    assert bench.play(text, check=True) == [("asks", "unknown"), ("quiet", "ok")]
+    assert bench.play(text) == [("asks", "ok"), ("quiet", "ok")]
