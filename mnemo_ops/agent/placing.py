@@ -14,7 +14,6 @@ from mnemo_ops.agent.permission import Permission
 from mnemo_ops.agent.resource import Resource
 
 SHOWN = 64 * 1024  # bytes; larger contents are compared and reported by their sha256
-NEW_MODE = 0o644  # of a new file whose mode nobody declared: root's umask, as with Ansible
 
 Fill = Callable[[IO[bytes]], Any]
 
@@ -56,7 +55,7 @@ class Placing:
         return kept
 
     def _write(self, machine: Machine, path: str, old: Optional[FileStat], fill: Fill) -> None:
-        current = old.mode if old else NEW_MODE
+        current = old.mode if old else 0o666 & ~machine.umask
         mode, uid, gid = self.permission.resolved(machine, current, False)
         uid = old.uid if uid is None and old else uid
         gid = old.gid if gid is None and old else gid

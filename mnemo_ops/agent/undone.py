@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, Sequence, Tuple
 
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
@@ -21,6 +21,7 @@ class Undone:
     def __init__(self) -> None:
         self.first = ""
         self._paths: Dict[str, str] = {}
+        self._names: Dict[Tuple[str, str], str] = {}
 
     def add(self, id: str, resource: Resource) -> None:
         """A task that would have changed something, or might have."""
@@ -31,6 +32,7 @@ class Undone:
         end = "" if getattr(resource, "state", "") == "directory" else "/"
         for path in _named(resource, _PATHS):
             self._paths.setdefault(path + end, id)
+        self._names.setdefault((resource.kind, str(getattr(resource, "name", ""))), id)
 
     def seen_by(self, resource: Resource, event: Event) -> Event:
         """The event, or ``unknown`` where the real run might have come to another.
@@ -38,8 +40,11 @@ class Undone:
         What looks at a path that would be another by then, or below it, is unknown; so is what finds its path as it
         should be, or would make it only when it is missing. What would change it again is not.
         """
-        if not self._paths:
+        if not self.first:
             return event
+        made = self._names.get((resource.kind, str(getattr(resource, "name", "") or "")), "")
+        if event.status == "changed" and event.before is None and getattr(resource, "name", None) and made:
+            return Event(event.id, "unknown", why=f"after {made}")  # an earlier task would make it
         if resource.desired() == {}:
             id = next((id for path in _named(resource, _READ) if (id := self._below(path, resource.kind))), "")
         elif event.status == "changed" and getattr(resource, "force", True):

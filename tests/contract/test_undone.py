@@ -31,6 +31,8 @@ def world(tmp_path: Path) -> World:
         (MAKES, task("file", path="/srv/new", state="absent"), "unknown"),
         (task("file", path="/srv", state="directory", mode="0700"), task("stat", path="/srv/old"), "ok"),
         (task("file", path="/srv", state="directory", mode="0700"), task("stat", path="/srv"), "unknown"),
+        (task("group", name="new"), task("group", name="new", gid=4000), "unknown"),
+        (task("group", name="new"), task("group", name="other"), "changed"),
         (task("command", cmd="make", creates="/srv/made"), task("stat", path="/srv/made/part"), "unknown"),
     ],
 )

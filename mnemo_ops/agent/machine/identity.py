@@ -7,7 +7,8 @@ import os
 import pwd
 import shutil
 import socket
-from typing import IO, Any, Callable, Dict, Mapping
+import subprocess
+from typing import IO, Any, Callable, ClassVar, Dict, Mapping
 
 from mnemo_ops.errors import Broken, MnemoError, NotYet, from_json
 
@@ -19,6 +20,7 @@ class Identity:
     """:attr:`fetch` writes a file of the controller into an open file."""
 
     fetch: Callable[[str, IO[bytes]], None]
+    _umasks: ClassVar[Dict[str, int]] = {}  # by user, asked once
 
     def forget(self) -> None:
         """What was read may be stale."""
@@ -39,6 +41,7 @@ class Identity:
             raise NotYet(f"user {name} does not exist") from None
         if os.geteuid() != 0:
             raise Broken(f"only root can act as {name}; this agent is user {os.geteuid()}")
+        umask = self._umask_of(name)
         ours, theirs = socket.socketpair()
         passed = os.memfd_create("mnemo-passed")  # shared by both: how a fetched file gets over
         child = 0
@@ -46,6 +49,7 @@ class Identity:
             child = os.fork()
             if child == 0:
                 ours.close()
+                os.umask(umask)
                 self._live_as(user, theirs, passed, there)
             theirs.close()
             return self._serve(name, ours, passed, answer)
@@ -55,6 +59,23 @@ class Identity:
             self.forget()
             if child:
                 os.waitpid(child, 0)
+
+    def _umask_of(self, name: str) -> int:
+        """That of a user's session, as sudo and PAM make it; where there is no sudo, this process's own."""
+        if name not in self._umasks:
+            argv = ["sudo", "-n", "-u", name, "--", "sh", "-c", "umask"]
+            try:
+                said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, cwd="/").stdout
+                self._umasks[name] = int(said, 8)
+            except (OSError, ValueError, subprocess.TimeoutExpired):
+                self._umasks[name] = self.umask
+        return self._umasks[name]
+
+    @property
+    def umask(self) -> int:
+        """What new files are not given."""
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
 
     def _live_as(
         self, user: pwd.struct_passwd, line: socket.socket, passed: int, there: Callable[[Ask], Dict[str, Any]]

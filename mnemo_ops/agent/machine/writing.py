@@ -117,15 +117,16 @@ class Writing(Reading):
         self.writing()
         return os.fdopen(os.open(self.path(path), os.O_RDONLY | os.O_CREAT, 0o600), "rb")
 
-    def mkdir(self, path: str, mode: int = 0o755, parents: bool = True) -> None:
-        """Make a directory (and its parents, 0755); nothing when it exists."""
+    def mkdir(self, path: str, mode: Optional[int] = None, parents: bool = True) -> None:
+        """Make a directory (and its parents) with this mode, or what the umask leaves; nothing when it exists."""
         if self.stat(path, follow=True) is not None:
             return
         if parents and os.path.dirname(path) not in ("", "/"):
             self.mkdir(os.path.dirname(path))
         self.writing()
-        os.mkdir(self.path(path), mode)
-        os.chmod(self.path(path), mode)
+        os.mkdir(self.path(path))
+        if mode is not None:
+            os.chmod(self.path(path), mode)
 
     def chmod(self, path: str, mode: int) -> None:
         self.writing()

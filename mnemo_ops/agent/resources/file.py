@@ -219,7 +219,7 @@ class File(Resource):
 
     def _touch(self, machine: Machine) -> State:
         if machine.stat(self.path, follow=True) is None:
-            machine.write(self.path, b"", 0o644)
+            machine.write(self.path, b"", 0o666 & ~machine.umask)
         self._permission.apply(machine, self.path, self.follow)
         return self._timed(machine)
 
