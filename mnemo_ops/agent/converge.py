@@ -79,7 +79,7 @@ def converge(
         looks = check if task.check is None else task.check
         event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, undone.first))
         if looks and event.status in ("ok", "changed"):
-            event = undone.seen_by(task.resource(), event)
+            event = undone.seen_by(task.resource(), event, machine)
         yield event.timed(time.monotonic() - started)
         if looks and event.status in ("changed", "unknown"):
             undone.add(task.id, task.resource())

@@ -151,6 +151,12 @@ def index_age(machine: Machine) -> float:
     return machine.now() - lists.mtime_ns / 1e9 if lists.mtime_ns >= max(sources, default=0) else float("inf")
 
 
+def manual(machine: Machine, names: Sequence[str]) -> None:
+    """Packages somebody asked for: never removed as no longer needed (apt-mark(8))."""
+    if names:
+        machine.run(["apt-mark", "manual", *names])
+
+
 def hold(machine: Machine, names: Sequence[str], held: bool) -> None:
     """Keep upgrades away from packages, or no longer."""
     machine.run(["apt-mark", "hold" if held else "unhold", *names])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import posixpath
 from typing import Dict, Iterator, Sequence, Tuple
 
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 
 _PATHS = ("path", "dest", "creates")  # the arguments that name what a task makes or changes
+_BRING = ("apt", "package", "dnf", "unarchive", "git", "command", "shell", "script", "raw")  # files nobody names
 _READ = ("path", "src", "paths")  # and those that name what it looks at
 
 
@@ -22,6 +24,7 @@ class Undone:
         self.first = ""
         self._paths: Dict[str, str] = {}
         self._names: Dict[Tuple[str, str], str] = {}
+        self._bringer = ""  # the first task that may bring any file
 
     def add(self, id: str, resource: Resource) -> None:
         """A task that would have changed something, or might have."""
@@ -32,10 +35,14 @@ class Undone:
         end = "" if getattr(resource, "state", "") == "directory" else "/"
         for path in _named(resource, _PATHS):
             self._paths.setdefault(path + end, id)
+        self._bringer = self._bringer or (id if resource.kind in _BRING else "")
         self._names.setdefault((resource.kind, str(getattr(resource, "name", ""))), id)
 
-    def seen_by(self, resource: Resource, event: Event) -> Event:
+    def seen_by(self, resource: Resource, event: Event, machine: Machine) -> Event:
         """The event, or ``unknown`` where the real run might have come to another.
+
+        What is to be a directory, or not to be, is unknown where not even the directory around it is there yet, and an
+        earlier task may bring both: a package, an archive, a command.
 
         What looks at a path that would be another by then, or below it, is unknown; so is what finds its path as it
         should be, or would make it only when it is missing. What would change it again is not.
@@ -45,6 +52,8 @@ class Undone:
         made = self._names.get((resource.kind, str(getattr(resource, "name", "") or "")), "")
         if event.status == "changed" and event.before is None and getattr(resource, "name", None) and made:
             return Event(event.id, "unknown", why=f"after {made}")  # an earlier task would make it
+        if self._bringer and resource.kind in ("file", "stat") and self._homeless(resource, machine):
+            return Event(event.id, "unknown", why=f"after {self._bringer}")
         if resource.desired() == {}:
             id = next((id for path in _named(resource, _READ) if (id := self._below(path, resource.kind))), "")
         elif event.status == "changed" and getattr(resource, "force", True):
@@ -53,6 +62,11 @@ class Undone:
             same = (self._paths.get(path) or self._paths.get(path + "/") for path in _named(resource, _PATHS))
             id = next((id for id in same if id), "")
         return Event(event.id, "unknown", why=f"after {id}") if id else event
+
+    def _homeless(self, resource: Resource, machine: Machine) -> bool:
+        if getattr(resource, "state", "absent") not in ("directory", "absent"):
+            return False
+        return any(machine.stat(posixpath.dirname(path), follow=True) is None for path in _named(resource, _PATHS))
 
     def _below(self, path: str, kind: str) -> str:
         """Who would have changed the path, a directory it lies in, or, where all of it is looked for, a part of it."""

@@ -34,12 +34,16 @@ _RIGHTS = ("--cap-add=ALL", "--security-opt=seccomp=unconfined",
            "--device-cgroup-rule=a *:* rwm", "--cgroupns=private", "--tmpfs=/run", "--tmpfs=/run/lock",
            "--tty")  # systemd writes its console there # fmt: skip
 
+_SYS_TIME = 1 << 25  # capabilities(7)
 _ALL_IS_AVAILABLE = 23  # the engine from which ALL means what is available, and the name of what is not is an error
 
 
 def _rights() -> tuple[str, ...]:
     major = int(docker("version", "--format", "{{.Server.Version}}").split(".")[0])
-    return _RIGHTS if major >= _ALL_IS_AVAILABLE else (*_RIGHTS, "--cap-drop=SYS_RESOURCE")
+    rights = _RIGHTS if major >= _ALL_IS_AVAILABLE else (*_RIGHTS, "--cap-drop=SYS_RESOURCE")
+    # the clock is this machine's: the first `timedatectl set-timezone` would turn it by the zone's hours
+    bounds = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapBnd:"))
+    return (*rights, "--cap-drop=SYS_TIME") if int(bounds.split()[1], 16) & _SYS_TIME else rights
 
 
 # one exec per `up`: let the lab's key in, tell the server's own keys

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -147,7 +147,12 @@ def publish(folder: Path) -> None:
         "app-1.4.2/README": (0o644, "an application\n"),
         "app-1.4.2/share/defaults.ini": (0o640, "[app]\nworkers = 2\n"),
     }
+    folders = sorted({str(parent) for name in release for parent in PurePosixPath(name).parents} - {"."})
     with tarfile.open(folder / "app-1.4.2.tar.gz", "w:gz") as archive:
+        for name in folders:
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, 1_700_000_000
+            archive.addfile(member)
         for name, (mode, text) in release.items():
             member = tarfile.TarInfo(name)
             member.mode, member.size, member.mtime = mode, len(text), 1_700_000_000

@@ -33,6 +33,9 @@ def world(tmp_path: Path) -> World:
         (task("file", path="/srv", state="directory", mode="0700"), task("stat", path="/srv"), "unknown"),
         (task("group", name="new"), task("group", name="new", gid=4000), "unknown"),
         (task("group", name="new"), task("group", name="other"), "changed"),
+        (task("command", cmd="make"), task("file", path="/etc/new/part", state="directory"), "unknown"),
+        (task("command", cmd="make"), task("file", path="/etc/new/part", state="absent"), "unknown"),
+        (task("command", cmd="make"), task("file", path="/srv/part", state="directory"), "changed"),
         (task("command", cmd="make", creates="/srv/made"), task("stat", path="/srv/made/part"), "unknown"),
     ],
 )

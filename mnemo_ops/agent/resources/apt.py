@@ -258,6 +258,9 @@ class Apt(Resource):
         specs = {name: spec for name, spec in self._specs().items() if name in left}
         if specs or "dependencies" in left:
             self._install_or_remove(machine, specs)
+        if specs and self.state in ("present", "latest", "fixed"):
+            there = dpkg.packages(machine)  # what was there already is named, too: asked for from now on
+            dpkg.manual(machine, [name for name in self._specs() if name in there and there[name].installed])
         if "deb" in left and self.deb:
             self._install_file(machine, self.deb)
         if "upgradable" in left:

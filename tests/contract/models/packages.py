@@ -46,7 +46,8 @@ def main(root: str, argv: list[str]) -> None:
     if tool == "apt-mark":
         status = read_status(root)
         for name in rest[1:]:
-            status[name]["Status"] = ("hold" if rest[0] == "hold" else "install") + " ok installed"
+            if rest[0] != "manual" and name in status:
+                status[name]["Status"] = ("hold" if rest[0] == "hold" else "install") + " ok installed"
         write_status(root, status)
     elif tool == "apt-cache" and rest == ["pkgnames"]:
         print("\n".join(known(root)))
