@@ -17,7 +17,7 @@ from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
-from mnemo_ops.yaml_lines import Table, shape
+from mnemo_ops.yaml_lines import NO, YES, Table, shape
 
 _REQUIRED = object()
 # what a field may name on the controller, as its metadata says
@@ -151,7 +151,9 @@ def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
     values = {name: value for name, value in args.items() if name in known or not _attribute(kind, "OPEN", False)}
     for name in known.keys() & args.keys():
         if isinstance(args[name], bool) and _accepts(known[name].hint, str) and not _accepts(known[name].hint, bool):
-            values[name] = str(args[name])  # what "{{ x }}" renders to as a text, in Ansible as here
+            values[name] = _word(known[name].hint, args[name]) or str(
+                args[name]
+            )  # what "{{ x }}" renders to as a text, in Ansible as here
         values[name] = _checked(kind, name, values[name], where)
     return _make(kind, values, where)
 
@@ -168,6 +170,8 @@ def _checked(kind: str, name: str, value: Any, where: str) -> Any:
     hint = fields_of(kind)[name].hint
     if _fits(hint, value):
         return list(value) if isinstance(value, list) else value
+    if isinstance(value, bool) and (word := _word(hint, value)):
+        return word
     from pydantic import ValidationError  # a quarter of a second nobody waits for whose values are what they should be
 
     wanted = f"'{name}' of {kind} should be {_in_words(hint)}, not {shape(value)}"
@@ -226,6 +230,12 @@ def _fits(hint: Any, value: Any) -> bool:
     return False
 
 
+def _word(hint: Any, value: bool) -> str:
+    """The one of its words that YAML takes for this truth; empty when there is none, or there are several."""
+    meant = [str(word) for word in _words(hint) if word in (YES if value else NO)]
+    return meant[0] if len(meant) == 1 else ""
+
+
 def _words(hint: Any) -> list[Any]:
     """Values of its ``Literal`` alternatives."""
     found = [one for one in alternatives(hint) if typing.get_origin(one) is Literal]
@@ -236,7 +246,7 @@ def truth(value: Any) -> Any:
     """A flag that may still be a template: true, false, or ``None`` when nobody can tell yet."""
     if is_template(value):
         return None
-    return value if isinstance(value, bool) else str(value).lower() in ("true", "yes", "on", "1", "y", "t")
+    return value if isinstance(value, bool) else str(value).lower() in YES
 
 
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Any: "any value"}

@@ -31,6 +31,10 @@ class Unsafe:
         return self.text
 
 
+# texts that are true or false, in any case
+YES, NO = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
+
+
 class Placed(str):
     """A text that knows its place, for what is read far from where it was written."""
 
@@ -84,9 +88,10 @@ class Table(dict[Any, Any]):
         value = self.get(key)
         if value is None:
             return default
-        if not isinstance(value, bool):
+        word = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+        if word not in (*YES, *NO):
             raise self._wrong(key, "true or false")
-        return value
+        return word in YES
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A text or a list of texts."""

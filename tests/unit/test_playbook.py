@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnemo_ops import inventory, playbook, plays
+from mnemo_ops import inventory, playbook, plays, schema, yaml_lines
 from mnemo_ops.agent.facts import gather
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.ansible_words import FACTS
@@ -394,3 +394,17 @@ def test_our_own_playbooks_load(name: str) -> None:
     assert len(SHIPPED) > 3
     for play in playbook.load(plays.shipped(name)).plays:
         playbook.check_variables(play, {**host.vars, **layout.words(host), "stack_owner": 1000})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("yes", True), ("'yes'", True), ("'No'", False), ("'on'", True), ("0", False)]
+)
+def test_flags_as_ansible_reads_them(write: Write, text: str, expected: bool) -> None:
+    (play,) = check(write("site.yml", f"- hosts: all\n  tasks:\n    - {{ping: , become: {text}}}\n")).plays
+    assert [entry.become for entry in entries(play.tasks)] == [expected]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("yes", "yes"), ("'no'", "no"), ("all", "all")])
+def test_a_word_yaml_takes_for_a_truth_is_the_word(text: str, expected: str) -> None:
+    args = schema.named("uri", yaml_lines.loads(f"{{url: 'http://x', follow_redirects: {text}}}", "x.yml"), "x.yml:1")
+    assert schema.build("uri", args, "x.yml:1").follow_redirects == expected  # type: ignore[attr-defined]
