@@ -151,9 +151,8 @@ def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
     values = {name: value for name, value in args.items() if name in known or not _attribute(kind, "OPEN", False)}
     for name in known.keys() & args.keys():
         if isinstance(args[name], bool) and _accepts(known[name].hint, str) and not _accepts(known[name].hint, bool):
-            values[name] = _word(known[name].hint, args[name]) or str(
-                args[name]
-            )  # what "{{ x }}" renders to as a text, in Ansible as here
+            # as a text it is what "{{ x }}" renders to, in Ansible as here
+            values[name] = _word(known[name].hint, args[name]) or str(args[name])
         values[name] = _checked(kind, name, values[name], where)
     return _make(kind, values, where)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import corpus
 import jsonschema
 import pytest
 from test_playbook import GOOD, INVENTORY
@@ -19,6 +20,11 @@ from mnemo_ops.mnemosyne.layout import Settings
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = [path for path in sorted((ROOT / "playbooks").rglob("*.yml")) if path.parent.name != "defaults"]
+PLAYBOOKS += [
+    path
+    for path in sorted((ROOT / "tests").rglob("*.yml"))
+    if path.parent.name in ("playbooks", "tasks", "handlers") and path.name not in ("vars.yml", "hosts.yml")
+]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
 STACK = of_dataclass(Settings)
 HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK}))
@@ -60,6 +66,9 @@ def test_the_examples_of_the_kinds(kind: str) -> None:
 def test_playbooks_and_inventories_of_the_tests() -> None:
     assert complaints(PLAYBOOK, GOOD) == []
     assert complaints(HOSTS, INVENTORY) == []
+    assert complaints(HOSTS, corpus.HOSTS) == []
+    for name, text in corpus.PLAYBOOKS.items():
+        assert complaints(PLAYBOOK, text) == [], name
     assert complaints(HOSTS, (ROOT / "inventories/example.yml").read_text()) == []
 
 
