@@ -177,3 +177,16 @@ def test_a_temporary_file_is_a_new_one_each_time(world: World) -> None:
     paths = {event.after["path"] for event in made if event.after}
     assert len(paths) == 2 and all(path.startswith("/srv/p") and path.endswith(".s") for path in paths)
     assert all((world.root / path.lstrip("/")).stat().st_mode & 0o7777 == 0o600 for path in paths)
+
+
+def test_a_directory_no_entry_names_gets_what_is_declared(world: World, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("app/bin/run"), io.BytesIO(b""))
+    (tmp_path / "x.tgz").write_bytes(out.getvalue())
+    args = {"src": "x.tgz", "dest": "/srv", "owner": "1500", "group": "4321"}
+    assert sent(world, tmp_path, "unarchive", **args).status == "changed"
+    found = (world.root / "srv/app").stat()
+    assert (found.st_uid, found.st_gid) == (1500, 4321)
+    assert (world.root / "srv/app/bin").stat().st_uid == os.geteuid()  # as with Ansible, only at the top
+    assert sent(world, tmp_path, "unarchive", **args).status == "ok"

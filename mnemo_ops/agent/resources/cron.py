@@ -123,6 +123,8 @@ class Cron(Resource):
             return (machine.read_text(self._path) or "").splitlines()
 
         def read() -> List[str]:
+            if self.user:
+                machine.uid(self.user)
             done = machine.ask(["crontab", *self._owner(), "-l"], check=False)
             if done.rc != 0 and "no crontab for" not in done.err:
                 raise CommandFailed(f"crontab ended with {done.rc}: {done.err.strip()}")

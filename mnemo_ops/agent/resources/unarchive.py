@@ -98,6 +98,7 @@ class Unarchive(Resource):
             raise Refused(f"{self.dest} is not a directory", hint="name the directory to unpack into")
         rows = self._members(machine)
         differing = [path for path, member in self._wanted(rows) if self._differs(machine, path, member)]
+        differing += [path for path in self._implied(rows) if self._strange(machine, path)]
         files = {"files": [member.name for _, member in self._wanted(rows)]} if self.list_files else {}
         seen = {"differing": differing[:50], "dest": self.dest, "src": self.src, **files}
         return {**seen, **described(machine, stat), "state": "directory"}
@@ -113,6 +114,8 @@ class Unarchive(Resource):
         for path, member in reversed(list(here._wanted(rows))):  # directories last: theirs may be a mode without w
             if member.kind == "directory" and member.name in left:
                 here._permit(machine, path, member)
+        for path in here._implied(rows):
+            here._permission.apply(machine, path)
         machine.sync_all()
         return here._look(machine)
 
@@ -158,6 +161,17 @@ class Unarchive(Resource):
             if name is not None:
                 found[posixpath.normpath(posixpath.join(self.dest, name))] = member
         yield from found.items()
+
+    def _implied(self, rows: List[Member]) -> List[str]:
+        """Directories right below ``dest`` that entries lie in and no entry names: theirs is what is declared."""
+        named = {path for path, _ in self._wanted(rows)}
+        dest = posixpath.normpath(self.dest).rstrip("/")
+        tops = {f"{dest}/{path[len(dest) + 1 :].split('/')[0]}" for path in named if path.startswith(dest + "/")}
+        return sorted(tops - named)
+
+    def _strange(self, machine: Machine, path: str) -> bool:
+        stat = machine.stat(path, follow=True)
+        return stat is None or self._permission.differs(machine, stat)
 
     # -- one entry -------------------------------------------------------------------------------------------------
 
