@@ -75,3 +75,17 @@ def test_the_environment_reaches_programs_and_nothing_else(open_session: Open) -
     after = Task("t2", "b", Command(cmd="sh -c 'echo $WORD'"), "x:2", register="b")
     events = last(open_session(), asked, after)
     assert [event.after and event.after["stdout"] for event in events] == ["said", ""]
+
+
+def test_their_files_get_the_umask_of_their_session(
+    open_session: Open, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sudo = theirs.parent / "bin" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text('#!/bin/sh\n[ "$3" = nobody ] && umask 0002\nshift 4\nexec "$@"\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sudo.parent}:{os.environ['PATH']}")
+    file = Task("t1", "file", Copy(str(theirs / "a"), content="x"), "x:1", user=NOBODY)
+    made = Task("t2", "made", Command(cmd=f"touch {theirs}/b"), "x:2", user=NOBODY)
+    assert [event.status for event in last(open_session(), file, made)] == ["changed"] * 2
+    assert [(theirs / name).stat().st_mode & 0o777 for name in "ab"] == [0o664] * 2
