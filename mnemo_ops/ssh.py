@@ -76,6 +76,19 @@ def close(connection: Connection) -> None:
         close(connection.gateway)
 
 
+def ends_quietly(sock: Any) -> Any:
+    """The socket; a ProxyCommand as one that may be closed after its process has ended, of which paramiko complains."""
+    if isinstance(sock, paramiko.ProxyCommand):
+        signal_it = sock.close
+
+        def close_proxy() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                signal_it()
+
+        sock.close = close_proxy  # type: ignore[method-assign]
+    return sock
+
+
 def end_proxy(sock: Any) -> None:
     """Wait for the end of a ProxyCommand, which paramiko only signals."""
     if isinstance(sock, paramiko.ProxyCommand):
@@ -132,7 +145,7 @@ def _transport(sock: Any, compress: bool = False, **options: Any) -> paramiko.Tr
     # small messages both ways: Nagle's algorithm would cost 40 ms for each
     with contextlib.suppress(AttributeError, OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(sock, **options)
+    transport = paramiko.Transport(ends_quietly(sock), **options)
     transport.use_compression(compress)
     return transport
 

@@ -65,7 +65,7 @@ def _offer(hop: Route, before: tuple[Route, ...]) -> Offered:
 
 def _socket(hop: Route, gateway: Optional[Any]) -> Any:
     if hop.proxy:
-        return paramiko.ProxyCommand(hop.proxy)
+        return ssh.ends_quietly(paramiko.ProxyCommand(hop.proxy))
     if gateway is None:
         return socket.create_connection((hop.address, hop.port), hop.timeout)
     return gateway.transport.open_channel("direct-tcpip", (hop.address, hop.port), ("", 0), timeout=hop.timeout)
