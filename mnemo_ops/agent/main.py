@@ -48,7 +48,8 @@ class Agent:
 
     def serve(self) -> None:
         """Answer requests until the controller hangs up or falls silent."""
-        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        beat = threading.Thread(target=self._beat, name="beat", daemon=True)
+        beat.start()
         try:
             while not self._channel.gone:
                 try:
@@ -62,6 +63,7 @@ class Agent:
             return
         finally:
             self._ended.set()
+            beat.join(5.0)  # it may be renewing a lease: half a file must not stay behind
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         seq = request.get("seq", 0)

@@ -44,6 +44,8 @@ SITE = """
     - sysctl: {name: vm.swappiness, value: "10", sysctl_file: /etc/sysctl.d/90-app.conf, reload: false}
 """
 
+RESCUE = f"site.yml:{next(n for n, line in enumerate(SITE.splitlines(), 1) if 'rescued' in line)}"
+
 REBOOT = """
 - hosts: new
   become: true
@@ -83,7 +85,11 @@ def test_check_names_what_the_run_then_changes(lab: Lab) -> None:
     done = play(lab, SITE)
     happened = set(tasks(done, "changed", "rescued"))  # the command that is made to fail would have changed something
     assert set(foretold) - happened == set(), "foretold, and did not happen"
-    assert happened - set(foretold) - set(tasks(checked, "unknown")) == set(), "happened, and was not foretold"
+    # no check knows that a command fails, so not its rescue either; nor whom a task notifies that is itself unknown
+    rescue = {(name, where) for name, where in happened if where == RESCUE}
+    notified = {("note", where) for name, where in happened if name == "note"}
+    unforetold = happened - set(foretold) - set(tasks(checked, "unknown")) - rescue - notified
+    assert unforetold == set(), "happened, and was not foretold"
     assert lab.new.sh("cat /srv/app/who") == "app\nsaid ops"
     assert lab.new.sh("stat -c %U /srv/app/greeting") == "app"
     assert lab.new.sh("cat /srv/app/log /srv/app/rescued") == "noted\n1"
