@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mnemo_ops.model import Host, Play
@@ -28,12 +28,14 @@ class Crew:
         hosts: Sequence[Host],
         states: Mapping[str, HostState],
         options: Options,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._play, self._batch, self._hosts, self._states, self._options = play, batch, hosts, states, options
         self._out: set[str] = set()  # hosts that failed or ended
         self._done: dict[str, tuple[Mapping[str, Any], bool]] = {}
         self._changed = threading.Condition()
         self._over = False
+        self._interrupted = interrupted  # Ctrl-C: whoever waits stops waiting
         self.stopped = False  # everybody stops after the task he is in
 
     def magic(self) -> Mapping[str, Any]:
@@ -56,7 +58,7 @@ class Crew:
     def once(self, key: str, host: Host) -> bool:
         """Whether this host is the one: the first of the batch that is still there; the others wait for it."""
         with self._changed:
-            while key not in self._done and not self._over:
+            while key not in self._done and not self.over():
                 leader = next((one.name for one in self._batch if one.name not in self._out), host.name)
                 if leader == host.name:
                     return True
@@ -73,7 +75,7 @@ class Crew:
             return self._done.get(key, ({}, False))
 
     def over(self) -> bool:
-        return self._over
+        return self._over or self._interrupted()
 
     def end(self, host: str, word: str) -> None:
         """``end_host``, or ``end_batch`` and ``end_play`` for all."""
@@ -85,6 +87,12 @@ class Crew:
             self.ended = True
 
     ended = False  # end_play: no further batch either
+
+    def left(self, host: str) -> None:
+        """A host is through, however that ended: nobody waits for it any more."""
+        with self._changed:
+            self._out.add(host)
+            self._changed.notify_all()
 
     def failed(self, host: str) -> None:
         """A host is out; with ``any_errors_fatal`` everybody is."""

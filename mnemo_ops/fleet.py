@@ -49,6 +49,11 @@ class Fleet:
                 raise _interruption()
         return found
 
+    @property
+    def interrupted(self) -> bool:
+        """Ctrl-C was heard, and not every host has stopped yet."""
+        return self._interrupted
+
     def hang_up(self, host: Host, become: bool) -> None:
         """Close the session, if there is one: the next call opens another."""
         with self._guard:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Optional
 
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.model import Entry
-from mnemo_ops.outbox import Outbox, Outcomes
+from mnemo_ops.outbox import Channel, Outbox, Outcomes
 from mnemo_ops.rendering import Renderer, constant
 from mnemo_ops.results import Step, Work, outcome
 from mnemo_ops.selection import Options
@@ -35,8 +36,8 @@ class Judge:
     ) -> None:
         self._outbox, self._renderer, self._options, self._wait, self._over = outbox, renderer, options, wait, over
 
-    def repeat(self, step: Step, work: Work) -> Outcomes:
-        """Once more, until it is as ``until`` wants it."""
+    def repeat(self, step: Step, work: Work, session: Optional[Channel]) -> Outcomes:
+        """Once more where it was done before, until it is as ``until`` wants it; ``session`` as :meth:`Outbox.send`."""
         retry, entry = work.entry.retry, work.entry
         if retry is None or self._options.check:
             return
@@ -50,7 +51,7 @@ class Judge:
             if self._over():
                 return
             again = Step(step.task)
-            for _ in self._outbox.send(held=Work(entry, [replace(work.rounds[0], steps=[again])])):
+            for _ in self._outbox.send(Work(entry, [replace(work.rounds[0], steps=[again])]), session):
                 pass
             step.event = again.event or step.event
             step.attempts = attempt + 1

@@ -131,7 +131,7 @@ class Plays:
         for host in hosts:
             states.setdefault(host.name, HostState(host)).host = host
         for batch in batches(hosts, play.serial):
-            crew = Crew(play, batch, hosts, states, self.options)
+            crew = Crew(play, batch, hosts, states, self.options, lambda: self.fleet.interrupted)
 
             def work(host: Host, crew: Crew = crew) -> None:
                 try:
@@ -139,6 +139,8 @@ class Plays:
                 except MnemoError as error:
                     failures[host.name] = error
                     crew.failed(host.name)
+                finally:
+                    crew.left(host.name)
 
             self.fleet.each(batch, work)
             bad = sum(host.name in failures for host in batch)

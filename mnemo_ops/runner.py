@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional, Protocol, TypeVar
@@ -70,6 +71,7 @@ class PlayRun:
         self._judge = Judge(self._out, self._renderer, options, self.wait, crew.over)
         self._blocks = 0
         self._ended = False
+        self._turns: Counter[str] = Counter()  # of tasks that one host does for all
 
     def run(self) -> Generator[Outcome, None, None]:
         """Yields each task with its events, in order, progress included.
@@ -232,6 +234,8 @@ class PlayRun:
         if self._out.failure is not None:
             return
         key = f"{entry.where} {entry.name}"
+        self._turns[key] += 1  # an include may come here again
+        key += f" {self._turns[key]}"
         if self._crew.once(key, self._state.host):
             before = dict(self._state.results)
             yield from self._take(entry)
@@ -348,13 +352,13 @@ class PlayRun:
             elif step.event is not None:
                 yield step.task, step.event
 
-    def _judged(self, work: Work) -> Outcomes:
+    def _judged(self, work: Work, session: Optional[Channel] = None) -> Outcomes:
         """``until``, ``failed_when``, ``changed_when``: what was held back is shown as they see it."""
         if self._out.failure is not None:
             return
         for step in work.steps:
             if step.event is not None and step.event.status not in ("skipped", "unknown"):
-                yield from self._judge.repeat(step, work)
+                yield from self._judge.repeat(step, work, session)
                 step.event = self._judge.verdict(step, work)
             if step.event is None:
                 continue
@@ -362,7 +366,7 @@ class PlayRun:
                 yield from self._out.fail(step.task, step.event)
             else:
                 yield step.task, step.event
-                if step.event.status == "changed" and work.entry.changed_when:
+                if step.event.status == "changed" and (work.entry.changed_when or work.entry.delegate_to):
                     self._out.notified.extend(step.task.notify)
                     self._out.may_notify = True
         self._out.register(work)
@@ -373,12 +377,9 @@ class PlayRun:
         """A task for this machine instead."""
         yield from self._out.send()
         if self._out.failure is None:
-            yield from self._out.send(held=work, session=self._reach.here())
-            yield from self._judged(work)
-            changed = any(step.event and step.event.status == "changed" for step in work.steps)
-            if changed and not work.entry.changed_when:
-                self._out.notified.extend(name for step in work.steps[:1] for name in step.task.notify)
-                self._out.may_notify = self._out.may_notify or bool(work.entry.notify)
+            here = self._reach.here()
+            yield from self._out.send(held=work, session=here)
+            yield from self._judged(work, here)
 
     # -- handlers ------------------------------------------------------------------------------------------------
 

@@ -392,6 +392,26 @@ def test_a_task_for_this_machine(bench: Bench) -> None:
     assert bench.read("/srv/x") == "x" and (bench.home / "here/srv/x").read_text() == "here"
 
 
+def test_a_task_for_this_machine_is_tried_again_here(bench: Bench) -> None:
+    count = bench.home / "here/srv/count"
+    text = f"""\
+- hosts: all
+  handlers: [{{name: tell, copy: {{dest: /srv/told, content: x}}}}]
+  tasks:
+    - name: counts
+      shell: echo x >> {count}; wc -l < {count}
+      delegate_to: localhost
+      register: r
+      until: r.stdout | int >= 2
+      delay: 0
+    - {{name: tells, copy: {{dest: "/srv/{{{{ item }}}}", content: x}}, loop: [a, b], when: item == 'b',
+       delegate_to: localhost, notify: tell}}
+"""
+    assert ("tell", "changed") in bench.play(text)
+    assert count.read_text() == "x\nx\n"
+    assert all("counts" not in [task.name for task in batch.tasks()] for batch in bench.session.batches)
+
+
 def test_the_environment_of_a_task(bench: Bench) -> None:
     text = """\
 - hosts: all

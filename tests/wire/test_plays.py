@@ -105,6 +105,23 @@ def test_once_for_all_and_it_fails(play: Run) -> None:
     assert seen.error is not None and seen.names() == set()
 
 
+def test_nobody_waits_for_a_host_that_does_not_come_by(play: Run) -> None:
+    """The first host leaves the include out: the next does for all what is done once, each time it comes by."""
+    (Path.cwd() / "once.yml").write_text(
+        "- {shell: 'echo {{ inventory_hostname }} {{ item }} >> HOME', run_once: true}\n"
+    )
+    text = (Path.cwd() / "once.yml").read_text().replace("HOME", str(Path.cwd() / "out/once"))
+    (Path.cwd() / "once.yml").write_text(text)
+    seen = play("""
+- hosts: all
+  tasks:
+    - {include_tasks: once.yml, when: inventory_hostname != 'a', loop: [1, 2]}
+    - command: touch HOME/{{ inventory_hostname }}
+""")
+    assert seen.error is None and seen.names() >= {"a", "b", "c", "d"}
+    assert seen.read("once") == "b 1\nb 2\n"
+
+
 def test_any_error_is_fatal_for_all(play: Run) -> None:
     seen = play("""
 - hosts: all
