@@ -87,6 +87,8 @@ def _forms(one: Any) -> list[Schema]:
         return [{"enum": list(inner)}]
     if origin in SIMPLE:
         return [SIMPLE[origin]]
+    if dataclasses.is_dataclass(origin):
+        return [of_dataclass(origin)]
     if issubclass(origin, Mapping):
         return [{"type": "object", "additionalProperties": of_type(inner[-1]) if inner else ANY}]
     return [{"type": "array", "items": of_type(inner[0]) if inner else ANY}, ARGUMENT]
@@ -96,7 +98,8 @@ def of_dataclass(cls: Any) -> Schema:
     """A mapping of a variable whose keys are the fields of a dataclass."""
     hints, docs = typing.get_type_hints(cls), schema.docs_of(cls)
     fields = {one.name: {**of_type(hints[one.name]), "description": docs.get(one.name, "")} for one in _public(cls)}
-    return {"type": "object", "properties": fields, "additionalProperties": False}
+    needed = [one.name for one in _public(cls) if one.default is one.default_factory is dataclasses.MISSING]
+    return {"type": "object", "properties": fields, "required": needed, "additionalProperties": False}
 
 
 def _public(cls: Any) -> list[Any]:

@@ -97,11 +97,12 @@ def schema(run: Run, what: str, output: str = "") -> None:
     from mnemo_ops import json_schema
     from mnemo_ops.json_forms import of_dataclass
     from mnemo_ops.mnemosyne.layout import Settings
+    from mnemo_ops.mnemosyne.nfs_schema import Nfs
 
     if what not in ("playbook", "inventory"):
         raise UsageError(f"there is no schema of '{what}'", hint="one of playbook, inventory")
-    stack = {"stack": of_dataclass(Settings)}
-    text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(stack))
+    ours = {"stack": of_dataclass(Settings), "nfs": of_dataclass(Nfs)}
+    text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
     if not output:
         run.report.say(text)
         return

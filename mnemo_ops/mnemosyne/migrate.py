@@ -7,8 +7,6 @@ leases. From the promotion on the direction is forward only.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +24,7 @@ from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
 from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.mnemosyne import keys, layout, preflight
+from mnemo_ops.mnemosyne.addresses import addresses, peer_name
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import Journal, new_id
 from mnemo_ops.mnemosyne.preflight import Side
@@ -255,8 +254,8 @@ class Migration:
         """An ephemeral key: new may read old's sftp, from its own addresses only, until the run ends."""
         self.undo.append(("remove the ephemeral key", self.drop_keys))
         made = self.flow.act(self.new, MakeKey(self.id))
-        addresses = sorted({*_addresses(self.new.address), *self.fact_addresses(self.new)})
-        self.flow.act(self.old, GrantKey(self.id, self.login(self.old), made["public_key"], addresses))
+        known = sorted({*addresses(self.new.address), *self.fact_addresses(self.new)})
+        self.flow.act(self.old, GrantKey(self.id, self.login(self.old), made["public_key"], known))
         self.host_keys = self.flow.act(self.old, HostKeys())["keys"]
 
     def drop_keys(self) -> None:
@@ -271,7 +270,7 @@ class Migration:
         return int(report["bytes"])
 
     def fetch(self, files: Any, host_keys: Any, source: str, target: str = "") -> Fetch:
-        address = str(self.old.vars.get("mnemo_peer_address") or self.old.address)
+        address = peer_name(self.old)
         port = int(self.old.vars.get("mnemo_peer_port") or self.old.port or 22)
         return Fetch(self.id, self.login(self.old), address, port, host_keys, source, target, files)
 
@@ -392,11 +391,3 @@ class Migration:
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
             report.summary.append(f"write outage {outage:.1f} s ({moved})")
-
-
-def _addresses(name: str) -> set[str]:
-    """The IP addresses of a name; an address is its own."""
-    try:
-        return {str(ipaddress.ip_address(name))}
-    except ValueError:
-        return {str(row[4][0]) for row in socket.getaddrinfo(name, None)}

@@ -17,6 +17,7 @@ from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.json_forms import FORMS, of_dataclass
 from mnemo_ops.kinds import KINDS
 from mnemo_ops.mnemosyne.layout import Settings
+from mnemo_ops.mnemosyne.nfs_schema import Nfs
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = [path for path in sorted((ROOT / "playbooks").rglob("*.yml")) if path.parent.name != "defaults"]
@@ -27,7 +28,7 @@ PLAYBOOKS += [
 ]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
 STACK = of_dataclass(Settings)
-HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK}))
+HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK, "nfs": of_dataclass(Nfs)}))
 
 
 def complaints(validator: jsonschema.Draft7Validator, text: str) -> list[str]:
@@ -142,6 +143,10 @@ def test_mistakes(text: str) -> None:
         "all: {hosts: {a: {ansible_host: [1]}}}",
         "all: {vars: {stack: {projekt: x}}}",
         "all: {vars: {stack: {grace: soon}}}",
+        "all: {vars: {nfs: {clients: [a], export: {}}}}",
+        "all: {vars: {nfs: {exports: {a: {path: /x}}}}}",
+        "all: {vars: {nfs: {exports: {a: {owner: www-data}}}}}",
+        "all: {vars: {nfs: {exports: {a: {owner: 5, state: gone}}}}}",
         "all: {children: {web: {hosts: 5}}}",
     ],
 )
