@@ -11,7 +11,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import hosts, lab, provision, secrets, stack
+from mnemo_ops.cli import hosts, lab, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
 
 
@@ -20,6 +20,7 @@ def namespace() -> Collection:
     root = Collection()
     for task in (provision.bootstrap, provision.docker_install, provision.volumes, provision.play):
         root.add_task(task)
+    root.add_task(storage.nfs_setup)
     for task in (provision.docs, provision.schema):
         root.add_task(task)
     for task in (stack.deploy, stack.restore, stack.migrate):

@@ -54,11 +54,15 @@ class Network:
 
     def reaches(self, address: str, port: int, timeout: float) -> bool:
         """Whether a TCP connection can be made from here; ``timeout`` in seconds."""
+        return not self.unreachable(address, port, timeout)
+
+    def unreachable(self, address: str, port: int, timeout: float) -> str:
+        """Why no TCP connection can be made from here within ``timeout`` seconds; empty when one can."""
         try:
             with socket.create_connection((address, port), timeout):
-                return True
-        except OSError:
-            return False
+                return ""
+        except OSError as error:
+            return error.strerror or str(error)
 
     def connections(self) -> Iterator[Tuple[str, int, str, int]]:
         """Address and port here, address there, and state (a number) of every TCP socket (proc_net_tcp(5))."""

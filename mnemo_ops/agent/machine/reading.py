@@ -190,11 +190,17 @@ class Reading:
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""
-        where = path
-        while self.stat(where, follow=True) is None and where not in ("", "/"):
-            where = os.path.dirname(where)
-        found = os.statvfs(self.path(where))
+        found = self._file_system(path)
         return found.f_bavail * found.f_frsize
+
+    def is_read_only(self, path: str) -> bool:
+        """Whether the file system at ``path`` or its nearest existing parent takes no writes (statvfs(3))."""
+        return bool(self._file_system(path).f_flag & os.ST_RDONLY)
+
+    def _file_system(self, path: str) -> os.statvfs_result:
+        while self.stat(path, follow=True) is None and path not in ("", "/"):
+            path = os.path.dirname(path)
+        return os.statvfs(self.path(path))
 
     def space(self, path: str) -> Dict[str, int]:
         """Size and use of the file system at a mount point, in Ansible's words; empty when it may not be asked."""
@@ -216,10 +222,7 @@ class Reading:
 
     def free_inodes(self, path: str) -> Optional[int]:
         """Inodes left at ``path``'s nearest existing parent; ``None`` where the file system does not count them."""
-        where = path
-        while self.stat(where, follow=True) is None and where not in ("", "/"):
-            where = os.path.dirname(where)
-        found = os.statvfs(self.path(where))
+        found = self._file_system(path)
         return found.f_favail if found.f_files else None
 
     # -- users and groups: the files, so that a temporary root works too ---------------------------------------

@@ -1,0 +1,232 @@
+"""NFS: one host lends directories to others, and each of them proves that it can use them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mnemo_ops.agent.actions.proof_mount import ProveMounts
+from mnemo_ops.agent.actions.proof_server import CheckExports, HoldProof, ReadProof
+from mnemo_ops.agent.actions.transfer import Release
+from mnemo_ops.errors import InventoryError, MnemoError, StepFailed, UsageError
+from mnemo_ops.inventory import Inventory
+from mnemo_ops.mnemosyne.addresses import peer_addresses
+from mnemo_ops.mnemosyne.flow import Flow
+from mnemo_ops.mnemosyne.journal import new_id
+from mnemo_ops.mnemosyne.nfs_schema import DIRECTORY, WORLD, Export, Nfs, mount_options, network, settings
+from mnemo_ops.model import Host
+from mnemo_ops.plays import Plays, shipped
+from mnemo_ops.runner import Options
+from mnemo_ops.spelling import suggest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who lends what to whom.
+
+    :param clients: hosts of the inventory that are set up and prove it. :param allowed: every client's addresses and
+        networks. :param exports: by name, each with its path.
+    """
+
+    server: Host
+    address: str
+    clients: tuple[Host, ...]
+    allowed: tuple[str, ...]
+    exports: Mapping[str, Export]
+    allow_world: bool
+
+    @property
+    def present(self) -> dict[str, Export]:
+        return {name: one for name, one in self.exports.items() if one.state == "present"}
+
+    def words(self) -> dict[str, Any]:
+        """The variables ``playbooks/nfs.yml`` is written with."""
+        rows = [{**vars(one), "name": name, "group": _group(one)} for name, one in self.exports.items()]
+        made = [one.path for one in self.present.values() if _is_made(one)]
+        return {
+            "nfs_server": self.server.name,
+            "nfs_clients": ",".join(host.name for host in self.clients) or "all,!all",
+            "nfs_exports": rows,
+            "nfs_made": made,
+            "nfs_allowed": list(self.allowed),
+            "nfs_allow_world": self.allow_world,
+        }
+
+    def warnings(self) -> list[str]:
+        """What NFS sends in clear text through networks that are not private."""
+        public = [text for text in (self.address, *self.allowed) if not _is_private(text)]
+        if not public:
+            return []
+        return [
+            f"NFS is clear text, and {', '.join(public)} is no private network: everybody on the way can read and "
+            "change it; use a private network or a tunnel (WireGuard), and its addresses as mnemo_peer_address"
+        ]
+
+
+def plan(inventory: Inventory, server: str = "", clients: Sequence[str] = (), volume: str = "") -> Plan:
+    """What the inventory declares; ``server`` and ``clients`` instead of what it says, ``volume``: this one only.
+
+    :raises InventoryError: it is not declared, or cannot be meant (2). :raises UsageError: an option is wrong (2).
+    """
+    declared = _declared(inventory, server)
+    host = _host(inventory, server or declared.server)
+    exports = {name: _placed(name, one) for name, one in declared.exports.items()}
+    if volume and volume not in exports:
+        raise UsageError(f"{host.name} exports no '{volume}'", hint=suggest(volume, exports))
+    exports = {volume: exports[volume]} if volume else exports
+    if not exports:
+        raise InventoryError("nothing is to be exported: nfs.exports is empty", hint="docs/storage.md shows one")
+    _check_paths(exports)
+    hosts, allowed = _clients(inventory, clients or declared.clients, host, declared.allow_world)
+    return Plan(host, peer_addresses(host)[0], hosts, allowed, exports, declared.allow_world)
+
+
+def _declared(inventory: Inventory, server: str) -> Nfs:
+    """The ``nfs`` variable: that of the server, else the one all hosts that have one agree on."""
+    if server in inventory.hosts:
+        return settings(inventory.hosts[server])
+    found = {host.name: settings(host) for host in inventory.hosts.values() if host.vars.get("nfs")}
+    if any(one != next(iter(found.values())) for one in found.values()):
+        raise InventoryError(f"the hosts {', '.join(found)} declare different nfs", hint="choose one with --server")
+    return next(iter(found.values()), Nfs())
+
+
+def _host(inventory: Inventory, name: str) -> Host:
+    if not name:
+        raise InventoryError("nfs.server is not set: which host lends its directories?", hint="docs/storage.md")
+    if name not in inventory.hosts:
+        raise InventoryError(
+            f"the NFS server '{name}' is no host of the inventory", hint=suggest(name, inventory.hosts)
+        )
+    return inventory.select(name)[0]
+
+
+def _placed(name: str, one: Export) -> Export:
+    return Export(**{**vars(one), "path": one.path or f"{DIRECTORY}/{name}"})
+
+
+def _is_made(one: Export) -> bool:
+    return one.path.startswith(DIRECTORY + "/")
+
+
+def _group(one: Export) -> int:
+    return one.owner if one.group is None else one.group
+
+
+def _check_paths(exports: Mapping[str, Export]) -> None:
+    """Two exports of one directory would each undo what the other says."""
+    seen: dict[str, str] = {}
+    for name, one in exports.items():
+        if one.path in seen:
+            raise InventoryError(f"nfs.exports: {seen[one.path]} and {name} are the same directory, {one.path}")
+        seen[one.path] = name
+
+
+def _clients(
+    inventory: Inventory, texts: Sequence[str], server: Host, allow_world: bool
+) -> tuple[tuple[Host, ...], tuple[str, ...]]:
+    """Hosts of the inventory among the clients, and the addresses and networks of all."""
+    hosts: list[Host] = []
+    allowed: list[str] = []
+    for text in texts:
+        if text == server.name:
+            raise InventoryError(
+                f"nfs.clients: {text} is the server: a host that mounts its own export hangs when memory is short",
+                hint="on the server itself use the directory: type bind",
+            )
+        if text in inventory.hosts or text in inventory.groups:
+            found = [host for host in inventory.select(text) if host not in hosts and host.name != server.name]
+            hosts += found
+            allowed += [address for host in found for address in peer_addresses(host)]
+        else:
+            allowed.append(network(text, "nfs.clients", allow_world))
+    if not allowed:
+        raise InventoryError("nfs.clients is empty: nobody could mount anything", hint="name hosts of the inventory")
+    return tuple(hosts), tuple(dict.fromkeys(allowed))
+
+
+def _is_private(text: str) -> bool:
+    return text != WORLD and ipaddress.ip_network(text).is_private
+
+
+# -- setting up ----------------------------------------------------------------------------------------------------
+
+
+def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mapping[str, Any], options: Options) -> None:
+    """Server, exports and clients as declared; then each client proves that it can use every export.
+
+    :raises Refused: a directory cannot be exported (3); nothing was touched.
+    :raises StepFailed: a task failed, or a proof did (6); what is exported stays, nothing of the proof does.
+    """
+    warnings = chosen.warnings()
+    for warning in warnings:
+        flow.report.say(f"  WARNING  {warning}")
+    flow.report.extra["warnings"] = warnings
+    words = chosen.words()
+    flow.report.step(f"can {chosen.server.name} export {', '.join(chosen.present) or 'nothing'}?")
+    flow.ready(chosen.server, CheckExports([one.path for one in chosen.present.values()], words["nfs_made"]))
+    flow.report.step(f"exports on {chosen.server.name} for {', '.join(chosen.allowed)}")
+    plays = Plays(flow.fleet, flow.report, inventory, "", {**words, **extra_vars}, options)
+    plays.run(shipped("nfs.yml"))
+    if options.check:
+        flow.report.say("  the proof mount writes: it is not part of a check")
+        return
+    if chosen.present and chosen.clients:
+        _prove(flow, chosen)
+
+
+def _prove(flow: Flow, chosen: Plan) -> None:
+    """Every client, one after the other: each other's writes would show in their latency."""
+    rows = [row for host in chosen.clients for row in _prove_one(flow, chosen, host)]
+    flow.report.extra["proofs"] = rows
+    failed = [row for row in rows if "error" in row]
+    for row in rows:
+        flow.report.say(_line(row, chosen.server.name))
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise StepFailed(
+            f"{failed[0]['client']} cannot use {failed[0]['export']}: {failed[0]['error']}{more}",
+            hint=failed[0]["hint"],
+        )
+
+
+def _prove_one(flow: Flow, chosen: Plan, client: Host) -> list[dict[str, Any]]:
+    flow.report.step(f"proof mount on {client.name}: write, fsync, rename, lock; read back on {chosen.server.name}")
+    id = f"{new_id()}-{client.name}".lower()
+    paths = [one.path for one in chosen.present.values()]
+    options = mount_options(chosen.address)
+    asked: list[dict[str, Any]] = [
+        {"name": name, "path": one.path, "uid": one.owner, "gid": _group(one), "options": options}
+        for name, one in chosen.present.items()
+    ]
+    flow.act(chosen.server, HoldProof(id, paths))
+    try:
+        answer = flow.act(client, ProveMounts(id, chosen.address, asked))
+        written = flow.act(chosen.server, ReadProof(id, paths))
+    finally:
+        with suppress(MnemoError):  # the server's own lease does it else
+            flow.act(chosen.server, Release(f"served-{id}"))
+            flow.forget(chosen.server, id)
+    return [_row(client, row, answer, written.get(row["path"])) for row in asked]
+
+
+def _row(client: Host, row: Mapping[str, Any], answer: Mapping[str, Any], written: Any) -> dict[str, Any]:
+    found = dict(answer["proofs"][row["name"]])
+    if "error" not in found and (written is None or written["sha256"] != found["sha256"]):
+        there = "nothing" if written is None else f"sha256 {written['sha256']}"
+        found["error"] = f"{there} lies in {row['path']} on the server, where {found['sha256']} was written and synced"
+        found["hint"] = "is another server at this address? mnemo_peer_address of the server says where clients find it"
+    about = {"client": client.name, "export": row["name"], "path": row["path"], "uid": row["uid"], "gid": row["gid"]}
+    return {**about, "container": answer["container"], **found}
+
+
+def _line(row: Mapping[str, Any], server: str) -> str:
+    who = f"{row['client']:12} {row['export']} as {row['uid']}:{row['gid']}"
+    who += " from a container" if row["container"] else " from the host (no Docker there)"
+    if "error" in row:
+        return f"  failed   {who}: {row['error']}"
+    shown = "fsync {median} ms median, {p99} ms p99".format(**row["fsync_ms"])
+    return f"  proven   {who}: write, fsync, rename, lock, read back on {server}; {shown}"
