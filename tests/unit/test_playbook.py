@@ -393,7 +393,9 @@ def test_our_own_playbooks_load(name: str) -> None:
     host = Host("old", "192.0.2.1", vars={"inventory_hostname": "old"})
     assert len(SHIPPED) > 3
     for play in playbook.load(plays.shipped(name)).plays:
-        nfs = dict.fromkeys(("nfs_server", "nfs_clients", "nfs_exports", "nfs_allowed", "nfs_allow_world"), [])
+        nfs: dict[str, list[str]] = {
+            key: [] for key in ("nfs_server", "nfs_clients", "nfs_exports", "nfs_allowed", "nfs_allow_world")
+        }
         playbook.check_variables(play, {**host.vars, **layout.words(host), **nfs, "stack_owner": 1000})
 
 
