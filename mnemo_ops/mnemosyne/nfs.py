@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mnemo_ops.agent.actions.proof_mount import ProveMounts
@@ -180,11 +180,23 @@ def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mappin
 
 def _prove(flow: Flow, chosen: Plan) -> None:
     """Every client, one after the other: each other's writes would show in their latency."""
-    rows = [row for host in chosen.clients for row in _prove_one(flow, chosen, host)]
+    id, server = new_id(), chosen.server
+    asked = {host.name: _asked(chosen, f"{id}-{number}") for number, host in enumerate(chosen.clients)}
+    closed: dict[str, Mapping[str, Any]] = {}
+    for host in chosen.clients:
+        flow.report.step(f"can {host.name} mount what {server.name} exports?")
+        closed[host.name] = flow.ready(host, asked[host.name])["proofs"]
+    try:
+        if any(len(found) < len(chosen.present) for found in closed.values()):
+            paths = [one.path for one in chosen.present.values()]
+            flow.act(server, HoldProof(id, [action.id for action in asked.values()], paths))
+        rows = [row for host in chosen.clients for row in _use(flow, server, host, asked[host.name], closed[host.name])]
+    finally:
+        with suppress(MnemoError):  # the server's own timer does it else
+            if flow.act(server, Release(f"served-{id}"))["undone"]:
+                flow.forget(server, id)
     flow.report.extra["proofs"] = rows
     failed = [row for row in rows if "error" in row]
-    for row in rows:
-        flow.report.say(_line(row, chosen.server.name))
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise StepFailed(
@@ -193,40 +205,48 @@ def _prove(flow: Flow, chosen: Plan) -> None:
         )
 
 
-def _prove_one(flow: Flow, chosen: Plan, client: Host) -> list[dict[str, Any]]:
-    flow.report.step(f"proof mount on {client.name}: write, fsync, rename, lock; read back on {chosen.server.name}")
-    id = f"{new_id()}-{client.name}".lower()
-    paths = [one.path for one in chosen.present.values()]
+def _asked(chosen: Plan, id: str) -> ProveMounts:
     options = mount_options(chosen.address)
-    asked: list[dict[str, Any]] = [
+    rows = [
         {"name": name, "path": one.path, "uid": one.owner, "gid": _group(one), "options": options}
         for name, one in chosen.present.items()
     ]
-    flow.act(chosen.server, HoldProof(id, paths))
-    try:
-        answer = flow.act(client, ProveMounts(id, chosen.address, asked))
-        written = flow.act(chosen.server, ReadProof(id, paths))
-    finally:
-        with suppress(MnemoError):  # the server's own lease does it else
-            flow.act(chosen.server, Release(f"served-{id}"))
-            flow.forget(chosen.server, id)
-    return [_row(client, row, answer, written.get(row["path"])) for row in asked]
+    return ProveMounts(id, chosen.address, rows)
 
 
-def _row(client: Host, row: Mapping[str, Any], answer: Mapping[str, Any], written: Any) -> dict[str, Any]:
-    found = dict(answer["proofs"][row["name"]])
-    if "error" not in found and (written is None or written["sha256"] != found["sha256"]):
-        there = "nothing" if written is None else f"sha256 {written['sha256']}"
-        found["error"] = f"{there} lies in {row['path']} on the server, where {found['sha256']} was written and synced"
-        found["hint"] = "is another server at this address? mnemo_peer_address of the server says where clients find it"
+def _use(flow: Flow, server: Host, client: Host, asked: ProveMounts, closed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one client; ``closed``: those of the exports it cannot mount."""
+    found = dict(closed)
+    mounted = [row for row in asked.exports if row["name"] not in found]
+    answer: Mapping[str, Any] = {"container": False}
+    written: Mapping[str, Any] = {}
+    if mounted:
+        flow.report.step(f"proof on {client.name}: write, fsync, rename, lock; read back on {server.name}")
+        answer = flow.act(client, replace(asked, exports=mounted))
+        written = flow.act(server, ReadProof(asked.id, [row["path"] for row in mounted]))
+        found.update(answer["proofs"])
+    rows = [_row(client, row, found[row["name"]], written.get(row["path"])) for row in asked.exports]
+    for row in rows:
+        flow.report.say(_line(row, server.name, answer["container"]))
+    return [{**row, "container": answer["container"]} for row in rows]
+
+
+def _row(client: Host, row: Mapping[str, Any], found: Mapping[str, Any], written: Any) -> dict[str, Any]:
     about = {"client": client.name, "export": row["name"], "path": row["path"], "uid": row["uid"], "gid": row["gid"]}
-    return {**about, "container": answer["container"], **found}
+    if "error" in found or (written is not None and written["sha256"] == found["sha256"]):
+        return {**about, **found}
+    there = "nothing" if written is None else f"sha256 {written['sha256']}"
+    return {
+        **about,
+        "error": f"{there} lies in {row['path']} on the server, where {found['sha256']} was written and synced",
+        "hint": "is another server at this address? mnemo_peer_address of the server says where clients find it",
+    }
 
 
-def _line(row: Mapping[str, Any], server: str) -> str:
+def _line(row: Mapping[str, Any], server: str, container: bool) -> str:
     who = f"{row['client']:12} {row['export']} as {row['uid']}:{row['gid']}"
-    who += " from a container" if row["container"] else " from the host (no Docker there)"
     if "error" in row:
         return f"  failed   {who}: {row['error']}"
+    where = "a container" if container else "the host (no Docker there)"
     shown = "fsync {median} ms median, {p99} ms p99".format(**row["fsync_ms"])
-    return f"  proven   {who}: write, fsync, rename, lock, read back on {server}; {shown}"
+    return f"  proven   {who} from {where}: write, fsync, rename, lock, read back on {server}; {shown}"

@@ -189,8 +189,7 @@ def test_a_closed_port_is_told_before_anything_is_mounted(
         monkeypatch.setattr(proof_mount, "PORT", taken.getsockname()[1])
         rows = [{"name": "graph", "path": "/x", "uid": 1, "gid": 1, "options": mount_options("127.0.0.1")}]
         machine = Machine(search_path=str(tmp_path), state_dir=str(tmp_path))
-        found = answer(ProveMounts("1", "127.0.0.1", rows).run(machine))
-    assert not found["container"]
+        found = ProveMounts("1", "127.0.0.1", rows).ready(machine)
     assert "does not accept connections on port" in found["proofs"]["graph"]["error"]
     assert "Connection refused" in found["proofs"]["graph"]["error"] and "firewall" in found["proofs"]["graph"]["hint"]
 

@@ -1,8 +1,9 @@
 """The proof mount: an export used as its containers will use it, before anything relies on it. The client's half.
 
-Nothing here waits for a server that does not answer (F47): its port is tried first, then a mount in a child that can be
-killed, whose mount is soft and dies with it. Only then Docker mounts it, with the options of production; what that
-leaves is undone by a lease, whoever is killed.
+Nothing here waits for a server that does not answer (F47): its port is tried first, then a mount in a process that can
+be killed, which is gone with it; only then Docker mounts it. These mounts have the options of production but for two:
+they are soft, so that they give up, and share no cache: what is done to end them leaves the mounts of others alone.
+What Docker has of it is removed by a lease, whoever is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Sequence
 
 from mnemo_ops.agent import docker, lease, mounts
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine, trial
 from mnemo_ops.errors import Broken, MnemoError, StepFailed
 
@@ -24,7 +25,7 @@ LABEL = "mnemo.proof"
 ISOLATED = ("-IS", "-")  # python3 reads the program from its stdin, and nothing of where it is started
 LISTENING = "on the server: systemctl status nfs-server; is 2049/tcp open for this host in its firewall?"
 SILENCE = 4.0  # seconds a server may take to accept a connection
-MOUNTING = 10.0  # seconds a mount may take
+MOUNTING = 12.0  # seconds a mount may take
 GRACE = 150.0  # seconds a server that accepts connections may take for everything: after its restart it waits for 90
 ROUNDS = 100
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32")  # what python3 needs, lent to the container, which brings nothing
@@ -53,48 +54,53 @@ class ProveMounts(Action):
     exports: Sequence[Row]
     kind: ClassVar[str] = "prove_mounts"
 
+    def ready(self, machine: Machine) -> Report:
+        """``proofs``: what cannot be mounted from here, by name, with ``error`` and ``hint``; nothing is left of it."""
+        why = machine.unreachable(self.server, PORT, SILENCE)
+        if why:
+            closed = {"error": f"{self.server} does not accept connections on port {PORT}: {why}", "hint": LISTENING}
+            return {"proofs": {row["name"]: closed for row in self.exports}}
+        if machine.which("modprobe"):
+            machine.ask(["modprobe", "--quiet", "nfsv4"], check=False)  # its time is not the server's
+        tried = {row["name"]: self._alone(machine, row, MOUNTING) for row in self.exports}
+        return {"proofs": {name: found for name, found in tried.items() if found}}
+
     def run(self, machine: Machine) -> Deed:
         in_container = docker.is_installed(machine)
-        why = machine.unreachable(self.server, PORT, SILENCE)
         proofs: Dict[str, Row] = {}
         try:
-            if in_container and not why:
+            if in_container:
                 yield Progress(note="a container with nothing in it")
                 lease.hold(machine, _lease(self.id), self.id, [{"kind": "drop_proof", "args": {"id": self.id}}])
-                machine.run(["docker", "import", "-", _name(self.id)], data=bytes(10240))  # an empty archive
+                label = f"LABEL {LABEL}={self.id}"
+                machine.run(["docker", "import", "--change", label, "-", _name(self.id)], data=bytes(10240))  # empty
             for row in self.exports:
                 yield Progress(note=f"{row['name']}: write, fsync, rename, lock")
-                proofs[row["name"]] = self._closed(why) if why else self._one(machine, row, in_container)
+                proofs[row["name"]] = self._one(machine, row, in_container)
         finally:
             with suppress(MnemoError):  # what cannot be removed yet, the lease's timer will
                 if lease.undo(machine, _lease(self.id)):
                     lease.tidy(machine)
         return {"container": in_container, "proofs": proofs}
 
-    def _closed(self, why: str) -> Row:
-        return {"error": f"{self.server} does not accept connections on port {PORT}: {why}", "hint": LISTENING}
-
     def _one(self, machine: Machine, row: Row, in_container: bool) -> Row:
+        if not in_container:
+            return self._alone(machine, row, GRACE, uid=row["uid"], gid=row["gid"], **self._use(ELSEWHERE))
         try:
-            found = self._alone(machine, row, in_container)
-            if in_container and not found:
-                found = self._in_container(machine, row)
+            return self._explained(self._in_container(machine, row), row)
         except StepFailed as error:
             return {"error": f"{self.server}:{row['path']}: {error.message}", "hint": error.hint}
-        return self._explained(found, row) if "error" in found else found
 
-    def _alone(self, machine: Machine, row: Row, in_container: bool) -> Row:
-        """In a process of its own, on a mount that gives up: all of it without Docker, else only whether it mounts."""
-        soft = row["options"].replace("hard", "soft").replace("timeo=600", "timeo=30").replace("retrans=2", "retrans=1")
-        asked = {"source": ":" + row["path"], "target": ELSEWHERE, "options": soft, "look": self._mounted(machine, row)}
-        if not in_container:
-            asked.update(self._use(ELSEWHERE), uid=row["uid"], gid=row["gid"])
-        argv = [machine.python, *ISOLATED, json.dumps(asked)]
+    def _alone(self, machine: Machine, row: Row, limit: float, **use: Any) -> Row:
+        """In a process that can be killed, on a mount that gives up by itself and is gone with the process."""
+        mount = {"source": ":" + row["path"], "target": ELSEWHERE, "options": _giving_up(row["options"])}
+        asked = {"look": self._mounted(machine, row), **mount}
+        argv = [machine.python, *ISOLATED, json.dumps({**asked, **use})]
         try:
-            found: Row = json.loads(machine.run(argv, data=_program(), timeout=MOUNTING if in_container else GRACE).out)
+            found: Row = json.loads(machine.ask(argv, data=_program(), timeout=limit).out)
         except Broken as silence:
-            return {"step": "mount", "errno": errno.ETIMEDOUT, "error": silence.message}
-        return found
+            found = {"step": "mount", "errno": errno.ETIMEDOUT, "error": silence.message}
+        return self._explained(found, row)
 
     def _use(self, where: str) -> Dict[str, Any]:
         return {"directory": f"{where}/{directory(self.id)}", "rounds": ROUNDS}
@@ -113,7 +119,7 @@ class ProveMounts(Action):
     def _in_container(self, machine: Machine, row: Row) -> Row:
         name, label = _name(self.id), ("--label", f"{LABEL}={self.id}")
         volume = f"{name}-{row['name']}"
-        options = docker.pairs("--opt", {"type": "nfs", "o": row["options"], "device": ":" + row["path"]})
+        options = docker.pairs("--opt", {"type": "nfs", "o": _giving_up(row["options"]), "device": ":" + row["path"]})
         docker.run(machine, "volume", "create", *label, *options, volume)
         python = machine.realpath(machine.python)
         lent = {*SYSTEM, python.rpartition("/bin/")[0] or "/usr"}
@@ -138,12 +144,12 @@ class ProveMounts(Action):
         def look() -> None:
             nonlocal looked, missed
             if time.monotonic() - began > GRACE:
-                raise Broken(f"{row['name']} did not answer within {GRACE:.0f} s")
-            if time.monotonic() - looked > SILENCE:
+                raise Broken(f"it did not answer within {GRACE:.0f} s", hint=LISTENING)
+            if time.monotonic() - looked > 2.0:
                 missed = missed + 1 if machine.unreachable(self.server, PORT, SILENCE) else 0
                 looked = time.monotonic()
             if missed == 2:
-                raise Broken(f"{self.server} stopped answering on port {PORT} while {row['name']} was written")
+                raise Broken(f"the server stopped answering on port {PORT} while it was written", hint=LISTENING)
 
         return look
 
@@ -151,6 +157,8 @@ class ProveMounts(Action):
 
     def _explained(self, found: Row, row: Row) -> Row:
         """The step and the error number of a trial, in words: what it means here and what to do."""
+        if "error" not in found:
+            return found
         meant, hint = (MOUNTED if found["step"] == "mount" else USED).get(found["errno"], ("", ""))
         what = f"{found['step']}: {found['error']}"
         meant = f"{meant.format(**row)} ({what})" if meant else what
@@ -211,8 +219,9 @@ class DropProof(Action):
             self._try(machine, "docker", "rm", "--force", name)
         for name in self._names(machine, "volume", "ls"):
             self._try(machine, "docker", "volume", "rm", name)
-        self._try(machine, "docker", "image", "rm", "--force", _name(self.id))
-        left = self._names(machine, "ps", "--all") + self._names(machine, "volume", "ls")
+        for name in self._names(machine, "image", "ls"):
+            self._try(machine, "docker", "image", "rm", "--force", name)
+        left = [name for words in (("ps", "--all"), ("volume", "ls")) for name in self._names(machine, *words)]
         if left:
             raise Broken(f"still in use: {', '.join(left)}")
         return {}
@@ -224,6 +233,12 @@ class DropProof(Action):
     def _try(machine: Machine, *argv: str) -> None:
         with suppress(Broken):
             machine.run(argv, timeout=10.0, check=False)
+
+
+def _giving_up(options: str) -> str:
+    """The same mount, but one that ends with an error some ten seconds after its server fell silent."""
+    waits = {"hard": "soft", "timeo=600": "timeo=30", "retrans=2": "retrans=1"}
+    return ",".join([*(waits.get(word, word) for word in options.split(",")), "nosharecache"])
 
 
 def _name(id: str) -> str:

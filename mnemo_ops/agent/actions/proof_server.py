@@ -44,16 +44,20 @@ class CheckExports(Action):
 
 @dataclass(frozen=True)
 class HoldProof(Action):
-    """Answer for a proof's directories: they are removed when nobody does any more, whoever is killed meanwhile."""
+    """Answer for the directories of proofs: they are removed when nobody does any more, whoever is killed meanwhile.
+
+    :param id: of the run. :param proofs: ids of the proofs of its clients.
+    """
 
     id: str
+    proofs: Sequence[str]
     paths: Sequence[str]
     kind: ClassVar[str] = "hold_proof"
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        undo = {"kind": "clear_proof", "args": {"id": self.id, "paths": list(self.paths)}}
-        lease.hold(machine, f"served-{self.id}", self.id, [undo])
+        undo = [{"kind": "clear_proof", "args": {"id": proof, "paths": list(self.paths)}} for proof in self.proofs]
+        lease.hold(machine, f"served-{self.id}", self.id, undo)
         return {}
 
 
