@@ -1,5 +1,5 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
-# make test   everything: set-up, linters, types, tests without and with servers
+# make test   everything: set-up, linters, types, tests without and with servers, containers and virtual machines
 # make check  the quick half of it: no servers
 # make soak   what takes long: every playbook of tests/beside through Ansible and through us
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.stamp
 SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-down test check lint fast lab beside soak bench clean
+.PHONY: demo demo-down test check lint fast lab vm beside soak bench clean
 
 $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
@@ -28,7 +28,7 @@ demo: $(STAMP)
 demo-down: $(STAMP)
 	@$(VENV)/bin/mnemo-ops lab.down
 
-test: check lab beside
+test: check lab vm beside
 
 check: lint fast
 
@@ -46,6 +46,11 @@ fast: $(STAMP)
 lab: $(STAMP)
 	@echo "== lab: real servers"
 	@$(VENV)/bin/pytest -s tests/lab
+
+vm: $(STAMP)
+	@scripts/machine.sh qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils mke2fs=e2fsprogs mmdebstrap=mmdebstrap
+	@echo "== vm: virtual machines, for NFS, disks and reboots"
+	@$(VENV)/bin/pytest -s tests/vm
 
 # those we are compared with, never in the same environment as the product
 $(PEERS)/.stamp: constraints-bench.txt scripts/peers.sh

@@ -5,17 +5,32 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from mnemo_ops.errors import UsageError
+from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.lab.engine import command
 
 USER = "ops"
 PORT = 22
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the lab; `state` is ``running``, ``stopped`` or ``absent``.
+
+    :param link: address on the cable between virtual machines, empty for containers.
+    """
+
+    name: str
+    address: str
+    port: int
+    user: str
+    state: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,16 @@ class LabDirectory:
     def data_root(self, name: str) -> Path:
         return self.path / name / "docker"
 
+    def machine(self, name: str) -> Path:
+        """What a virtual machine is made of."""
+        return self.path / name / "vm"
+
+    def only(self, tier: str) -> None:
+        """:raises Refused: (exit code 3) the lab has servers of the other tier."""
+        other = {"vm": "docker", "container": "vm"}[tier]
+        if names := sorted(path.parent.name for path in self.path.glob(f"*/{other}")):
+            raise Refused(f"the lab has servers of the other tier: {', '.join(names)}", hint="invoke lab.down")
+
     def public_key(self) -> str:
         """The lab's public key, its pair made when missing."""
         if not self.key.exists():
@@ -71,19 +96,20 @@ class LabDirectory:
         lines = [f"{hosts} {' '.join(line.split()[:2])}" for hosts, found in keys.items() for line in found]
         _write(self.known_hosts, "\n".join([*lines, ""]))
 
-    def write_inventory(self, addresses: Mapping[str, str]) -> None:
-        """:param addresses: server name -> IP address."""
+    def write_inventory(self, servers: Iterable[Server]) -> None:
+        """All servers, and how they are reached; ``link_address`` is where the others reach a virtual machine."""
         hosts = {
-            name: {
-                "ansible_host": address,
-                "ansible_port": PORT,
+            server.name: {
+                "ansible_host": server.address,
+                "ansible_port": server.port,
                 "ansible_user": USER,
                 "ansible_ssh_private_key_file": str(self.key),
                 "mnemo_known_hosts_file": str(self.known_hosts),
+                **({"link_address": server.link} if server.link else {}),
             }
-            for name, address in addresses.items()
+            for server in servers
         }
-        members: dict[str, dict[str, str]] = {name: {} for name in addresses}
+        members: dict[str, dict[str, str]] = {name: {} for name in hosts}
         everything = {"all": {"hosts": hosts, "children": {"servers": {"hosts": members}}}}
         _write(self.inventory, yaml.safe_dump(everything, sort_keys=False))
 
@@ -93,13 +119,13 @@ class LabDirectory:
         data = [path.parent for path in self.path.glob("*/docker")]
         return [path for path in (*files, *data) if path.exists()]
 
-    def ssh(self, address: str) -> list[str]:
+    def ssh(self, address: str, port: int = PORT) -> list[str]:
         """The argument vector of an ssh that knows only the lab's key and the lab's servers."""
         known = str(self.known_hosts).replace("%", "%%")
         options = ["BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null",
                    f'UserKnownHostsFile="{known}"']  # fmt: skip
         given = [word for option in options for word in ("-o", option)]
-        return ["ssh", "-F", "/dev/null", "-i", str(self.key), *given, "-p", str(PORT), f"{USER}@{address}"]
+        return ["ssh", "-F", "/dev/null", "-i", str(self.key), *given, "-p", str(port), f"{USER}@{address}"]
 
 
 def check_names(names: Sequence[str]) -> None:

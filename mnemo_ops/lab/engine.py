@@ -130,8 +130,10 @@ def ensure_engine(report: Report) -> None:
             _start(report)
 
 
-def install(package: str, report: Report) -> None:
+def install(package: str, report: Report, recommended: bool = True) -> None:
     """Install a Debian package on this machine.
+
+    :param recommended: with the packages it recommends.
 
     :raises Refused: (exit code 3) not root, or no apt here.
     """
@@ -140,7 +142,8 @@ def install(package: str, report: Report) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with working(report, f"installing {package}"):
         command(["apt-get", "update", "-q"], timeout=300, env=quiet)
-        command(["apt-get", "install", "-y", "-q", package], timeout=900, env=quiet)
+        more = [] if recommended else ["--no-install-recommends"]
+        command(["apt-get", "install", "-y", "-q", *more, package], timeout=900, env=quiet)
 
 
 def stop_engine_if_ours(report: Report) -> None:

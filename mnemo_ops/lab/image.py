@@ -32,6 +32,7 @@ class Recipe:
     :param tree: directory copied over the root file system, owned by root, modes kept.
     :param commands: shell lines run inside the root file system at the end, each must succeed.
     :param images: image name -> Dockerfile lines after ``FROM`` (CMD, ENV, USER, STOPSIGNAL, ...).
+    :param skip: steps mmdebstrap leaves out, ``cleanup/apt/lists``.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Recipe:
     tree: Path | None = None
     commands: tuple[str, ...] = ()
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skip: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """sha256 over everything above, file contents and modes included: names the images."""
@@ -48,7 +50,7 @@ class Recipe:
 
     def root_digest(self) -> str:
         """sha256 over what the root file system depends on: names the cached archive."""
-        made_of = [self.name, self.suite, self.variant, self.packages, self.commands, _DPKG]
+        made_of = [self.name, self.suite, self.variant, self.packages, self.commands, _DPKG, *self.skip]
         return _sha256([*made_of, list(_files(self.tree)) if self.tree else []])
 
 
@@ -66,7 +68,7 @@ def ensure_images(recipe: Recipe, report: Report) -> dict[str, str]:
         present = _present()
         base = f"mnemo-lab/{recipe.name}-root:{recipe.root_digest()[:12]}"
         if base not in present:
-            tar = _ensure_root(recipe, report)
+            tar = ensure_root(recipe, report)
             with working(report, f"importing {base}"):
                 docker("import", str(tar), base, timeout=300)
         with working(report, f"making the images of {recipe.name}"):
@@ -94,7 +96,12 @@ def archive(references: Sequence[str], report: Report) -> Path:
     return path
 
 
-def _ensure_root(recipe: Recipe, report: Report) -> Path:
+def ensure_root(recipe: Recipe, report: Report) -> Path:
+    """The root file system as an archive in the cache; to be called with the lock of its digest held.
+
+    :raises Refused: (exit code 3) and
+    :raises StepFailed: (exit code 6) as :func:`ensure_images`.
+    """
     if not shutil.which("mmdebstrap"):
         install("mmdebstrap", report)
     path = cache_dir() / f"rootfs-{recipe.root_digest()}.tar"
@@ -109,6 +116,7 @@ def _ensure_root(recipe: Recipe, report: Report) -> Path:
 
 def _mmdebstrap(recipe: Recipe, target: Path) -> list[str]:
     argv = ["mmdebstrap", "--quiet", "--format=tar", f"--variant={recipe.variant}"]
+    argv += [f"--skip={step}" for step in recipe.skip]
     argv += [f"--include={','.join(recipe.packages)}", *(f"--dpkgopt={option}" for option in _DPKG)]
     if recipe.tree:
         tree = shlex.quote(str(recipe.tree.resolve()))

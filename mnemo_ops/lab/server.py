@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mnemo_ops.errors import Refused, StepFailed, UsageError
 from mnemo_ops.lab.debian import RECIPES
-from mnemo_ops.lab.directory import PORT, USER, LabDirectory, check_names, remove
+from mnemo_ops.lab.directory import PORT, USER, LabDirectory, Server, check_names, remove
 from mnemo_ops.lab.engine import Report, answers, docker, ensure_engine, kept, locked, stop_engine_if_ours
 from mnemo_ops.lab.image import ensure_images
 from mnemo_ops.lab.network import ensure_network, free_addresses
@@ -56,17 +56,6 @@ cat /etc/ssh/ssh_host_*_key.pub
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server of the lab; `state` is ``running``, ``stopped`` or ``absent``."""
-
-    name: str
-    address: str
-    port: int
-    user: str
-    state: str
-
-
-@dataclass(frozen=True)
 class _Container:
     """A server's container as Docker has it."""
 
@@ -86,13 +75,14 @@ def up(root: Path, names: Sequence[str], report: Report, image: str = "debian13"
     :param image: one of ``debian13``, ``debian12``, ``debian13-nopython``.
     :return: all servers of the lab.
     :raises UsageError: (exit code 2) a name or the image is not possible.
-    :raises Refused: (exit code 3) no Docker engine can be had, or a server exists with another image.
+    :raises Refused: (exit code 3) no Docker engine can be had, a server exists with another image, or one is virtual.
     :raises StepFailed: (exit code 6) a server does not come up; carries its console. Calling again continues.
     """
     check_names(names)
     if image not in RECIPES:
         raise UsageError(f"no server image `{image}`", hint=f"one of {', '.join(RECIPES)}")
     lab = LabDirectory(root)
+    lab.only("container")
     with kept():
         ensure_engine(report)
         reference = ensure_images(RECIPES[image], report)[image]
@@ -205,7 +195,7 @@ def _boot_all(lab: LabDirectory, names: Sequence[str], report: Report) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         keys = dict(pool.map(boot, wanted))
     lab.write_known_hosts(keys)
-    lab.write_inventory({name: server.address for name, server in servers.items()})
+    lab.write_inventory(server.server() for server in servers.values())
 
 
 def _boot(lab: LabDirectory, public_key: str, report: Report, server: _Container) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnemo_ops.lab import server
+from mnemo_ops.lab import tier
 from mnemo_ops.lab.directory import LabDirectory
 from mnemo_ops.lab.load import Client
 
@@ -90,7 +90,7 @@ class Host:
     ssh: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ssh = server.ssh_command(self.root, self.name)
+        self.ssh = tier.ssh_command(self.root, self.name)
 
     @property
     def address(self) -> str:
