@@ -12,24 +12,24 @@ import subprocess
 from pathlib import Path
 
 from mnemo_ops.lab.engine import Report, cache_dir, command, locked, working
-from mnemo_ops.lab.vm_image import Image
 
 KVM = ("-accel", "kvm", "-cpu", "host")
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 _PROBE_SECONDS = 15.0
 
 
-def accelerator(image: Image, report: Report) -> tuple[str, ...]:
-    """QEMU's arguments; the answer of the first trial is kept for this kernel, QEMU and image."""
+def accelerator(kernel: Path, report: Report) -> tuple[str, ...]:
+    """QEMU's arguments; the answer of the first trial is kept for this machine, QEMU and `kernel`."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATED
     version = command(["qemu-system-x86_64", "--version"])
-    key = hashlib.sha256(f"{version} {platform.version()} {platform.release()} {image.path.name}".encode()).hexdigest()
+    made_of = f"{version} {platform.version()} {platform.release()}".encode() + kernel.read_bytes()
+    key = hashlib.sha256(made_of).hexdigest()
     answer = cache_dir() / f"kvm-{key[:12]}"
     with locked(answer.with_suffix(".lock")):
         if not answer.exists():
             with working(report, "trying whether KVM runs Debian's kernel here"):
-                answer.write_text("yes" if _boots(image.kernel) else "no")
+                answer.write_text("yes" if _boots(kernel) else "no")
         return KVM if answer.read_text() == "yes" else EMULATED
 
 

@@ -64,6 +64,10 @@ class Machine:
     def disk(self, serial: str) -> Path:
         return self.directory / f"disk-{serial}"
 
+    def public_key(self) -> str:
+        """That of its sshd."""
+        return (self.directory / "host_key.pub").read_text()
+
     def create(self, image: Image, seed: Seed) -> None:
         """Its files; a machine without ``vm.json`` is made anew."""
         overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk)]
@@ -149,7 +153,9 @@ class Machine:
         argv = ["-machine", "pc", "-smp", "2", "-m", _MEMORY, "-nodefaults", "-no-user-config", "-display", "none",
                 "-name", self.name, "-pidfile", "qemu.pid", "-qmp", "unix:qmp,server=on,wait=off",
                 "-serial", "file:console", "-kernel", str(image.kernel), "-initrd", "initrd", "-append", _KERNEL,
-                "-drive", "file=root,if=virtio,format=qcow2,discard=unmap",
+                # the first in the machine, so /dev/vda whatever is attached later
+                "-drive", "file=root,if=none,id=root,format=qcow2,discard=unmap",
+                "-device", "virtio-blk-pci,drive=root",
                 "-netdev", f"user,id=outside,ipv6=off,hostfwd=tcp:127.0.0.1:{self.port}-:22",
                 "-device", f"virtio-net-pci,netdev=outside,{outside}",
                 "-netdev", f"dgram,id=cable,{cable}", "-device", f"virtio-net-pci,netdev=cable,id=link,{link}",

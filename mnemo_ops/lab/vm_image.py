@@ -84,17 +84,29 @@ class Image:
         return self.path / "initrd"
 
 
-def ensure_image(report: Report) -> Image:
-    """The image, built when the cache lacks it, and QEMU installed when the machine does.
+def ensure_tools(report: Report) -> None:
+    """QEMU and what makes a disk, installed when this machine lacks them.
 
     :raises Refused: (exit code 3) a program is missing and cannot be installed by this user; the hint says which.
-    :raises StepFailed: (exit code 6) the build failed; nothing half made is kept.
     """
     for program, package in TOOLS.items():
         if not shutil.which(program):
             install(package, report, recommended=False)
+
+
+def image_path() -> Path:
+    """Where the image is or will be: named by everything it depends on."""
     digest = hashlib.sha256(f"{RECIPE.root_digest()} {SIZE} {_DISK}".encode()).hexdigest()
-    image = Image(cache_dir() / f"vm-{digest[:16]}")
+    return cache_dir() / f"vm-{digest[:16]}"
+
+
+def ensure_image(report: Report) -> Image:
+    """The image, built when the cache lacks it.
+
+    :raises Refused: (exit code 3) as :func:`ensure_tools`.
+    :raises StepFailed: (exit code 6) the build failed; nothing half made is kept.
+    """
+    image = Image(image_path())
     if not image.path.exists():
         with locked(cache_dir() / f"rootfs-{RECIPE.root_digest()}.lock"):
             if not image.path.exists():
