@@ -1,0 +1,215 @@
+"""One machine lends a directory to the other: proven, denied, cut off, restarted; nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outcomes import Host, Lab, Said, changed, eventually
+
+from mnemo_ops.lab import vm
+from mnemo_ops.mnemosyne.nfs_schema import mount_options
+
+GRAPH = "/srv/nfs/graph"
+SECONDS = 900  # for a command under emulation
+PROMPT = 25  # seconds within which a dead server is named, under emulation; 15 on a real machine
+QUICK = "/etc/nfs.conf.d/zz-test.conf"  # after a restart clients claim their locks back for 15 seconds, not 90
+
+
+def inventory(machines: Lab, name: str = "nfs", app: str = "", **exports: Any) -> Path:
+    """The lab's own, with exports; ``app``: where the server is told to see it."""
+
+    def change(everything: dict[str, Any]) -> None:
+        for host in everything["hosts"].values():
+            host["mnemo_peer_address"] = host["link_address"]
+        everything["hosts"]["app"]["mnemo_peer_address"] = app or everything["hosts"]["app"]["link_address"]
+        rows = exports or {"graph": {"owner": 999}}
+        everything["vars"] = {**everything.get("vars", {}), "nfs": {"server": "storage", "clients": ["app"]}}
+        everything["vars"]["nfs"]["exports"] = rows
+
+    return machines.inventory_with(name, change)
+
+
+def setup(machines: Lab, path: Path, *words: str) -> Said:
+    return machines.run("nfs-setup", "--inventory", str(path), "--json", *words, timeout=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def lent(machines: Lab) -> Iterator[Path]:
+    """The inventory of a server that lends a directory; its exports are gone afterwards."""
+    storage = Host(machines.root, "storage")
+    storage.sh(f"mkdir -p /etc/nfs.conf.d; printf '[nfsd]\nlease-time=15\ngrace-time=15\n' > {QUICK}")
+    yield inventory(machines)
+    storage.sh("rm -f /etc/exports.d/mnemo-*; exportfs -ra; systemctl disable --now nfs-server; rm -rf /srv/nfs")
+    storage.sh(f"rm -f {QUICK} /etc/nfs.conf.d/mnemo.conf")
+
+
+@pytest.fixture
+def clean(storage: Host, app: Host) -> Iterator[None]:
+    """Nothing of a proof is left on either side: no container, volume, image, mount, file, lease or timer."""
+    yield
+    assert storage.is_clean() and app.is_clean()
+    assert storage.sh("find /srv/nfs -name '.mnemo*'") == ""
+    assert app.sh("docker ps -aq; docker volume ls -q; docker image ls -q --filter label=mnemo.proof") == ""
+    assert app.sh("grep ' nfs4 ' /proc/mounts || true") == ""
+
+
+def volume(name: str = "graph") -> str:
+    """An export as the stack's volumes mount it."""
+    options = f"--opt type=nfs --opt o={mount_options('192.168.77.1')} --opt device=:/srv/nfs/{name}"
+    return f"-v $(docker volume create {options} {name}):/data:nocopy"
+
+
+def seconds_of_proof(said: Said) -> float:
+    """From the question to the end of the command."""
+    began = re.search(r"\[ *([\d.]+) s\] can app mount", said.err)
+    assert began, said
+    return float(said.document["seconds"]) - float(began[1])
+
+
+@pytest.mark.usefixtures("clean")
+def test_set_up_and_proven(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    said = setup(machines, lent)
+    assert said.code == 0, said
+    (proof,) = said.document["proofs"]
+    assert proof["client"] == "app" and proof["export"] == "graph" and (proof["uid"], proof["gid"]) == (999, 999)
+    assert proof["container"] and len(proof["sha256"]) == 64
+    assert 0 < proof["fsync_ms"]["median"] <= proof["fsync_ms"]["p99"]
+    exported = storage.sh("exportfs -v")
+    assert exported.startswith(GRAPH) and "192.168.77.2(" in exported and "*" not in exported
+    assert storage.sh("cat /proc/fs/nfsd/versions").startswith("-3 +4")
+    assert storage.sh(f"stat -c '%u:%g %a' {GRAPH}") == "999:999 755"
+    assert "fsync" in said.err and "median" in said.err
+
+
+@pytest.mark.usefixtures("clean")
+def test_the_second_run_changes_nothing_and_proves_it_again(machines: Lab, lent: Path) -> None:
+    said = setup(machines, lent)
+    assert said.code == 0 and dict(changed(said)) == {"storage": 0, "app": 0}, said
+    assert [proof["export"] for proof in said.document["proofs"]] == ["graph"]
+    check = setup(machines, lent, "--check", "--exit-drift")
+    assert check.code == 0 and dict(changed(check)) == {"storage": 0, "app": 0}, check
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_export_for_a_foreign_network_is_denied(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    foreign = inventory(machines, "foreign", "10.99.0.7", foreign={"owner": 999})
+    try:
+        said = setup(machines, foreign)
+        assert said.code == 6, said
+        assert "the server does not let this host mount it" in said.error["message"]
+        assert "exportfs -v" in said.error["hint"] and seconds_of_proof(said) < PROMPT
+        mounted = f"docker run --rm {volume('foreign')} busybox ls /data 2>&1; docker volume rm foreign >/dev/null"
+        assert "permission denied" in app.sh(mounted)
+    finally:
+        storage.sh("rm /etc/exports.d/mnemo-srv-nfs-foreign.exports; exportfs -ra; rm -r /srv/nfs/foreign")
+
+
+@contextmanager
+def blocked(storage: Host) -> Iterator[None]:
+    storage.sh("iptables -I INPUT -p tcp --dport 2049 -j DROP")
+    try:
+        yield
+    finally:
+        storage.sh("iptables -D INPUT -p tcp --dport 2049 -j DROP")
+
+
+@contextmanager
+def older(storage: Host) -> Iterator[None]:
+    storage.sh("printf '[nfsd]\nvers4.2=n\n' > /etc/nfs.conf.d/zz-older.conf; systemctl restart nfs-server")
+    try:
+        yield
+    finally:
+        storage.sh("rm /etc/nfs.conf.d/zz-older.conf; systemctl restart nfs-server")
+
+
+@contextmanager
+def replaced(storage: Host, app: Host) -> Iterator[None]:
+    """Its directory is another one while a container uses the old one."""
+    container = f"docker run -d --name stale {volume()} busybox sleep 1000"
+    app.sh(f"{container}; docker exec stale ls /data")
+    storage.sh(f"mv {GRAPH} /srv/nfs/old; rm -r /srv/nfs/old; install -d -o 999 -g 999 {GRAPH}")
+    try:
+        yield
+    finally:
+        app.sh("docker rm -f stale; docker volume rm graph")
+
+
+@pytest.mark.usefixtures("clean")
+def test_every_way_it_cannot_be_used_is_named_in_time(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    cases = {
+        "does not accept connections on port 2049: timed out": blocked(storage),
+        "does not speak the version of NFS asked for": older(storage),
+        "stale file handle": replaced(storage, app),
+    }
+    for what, trouble in cases.items():
+        with trouble:
+            said = setup(machines, lent)
+            assert said.code == 6 and what in said.error["message"], said
+            assert said.error["hint"] and seconds_of_proof(said) < PROMPT, said
+
+
+def proving(machines: Lab, app: Host, path: Path) -> Any:
+    """A command whose proof has just begun."""
+    running = machines.start("nfs-setup", "--inventory", str(path), "--json")
+    container = "docker ps -q --filter label=mnemo.proof"
+    eventually("the proof's container runs", lambda: app.sh(container) != "", 400, 0.1)
+    return running
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_server_that_vanishes_meanwhile(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    running = proving(machines, app, lent)
+    vm.disconnect(machines.root, "storage")
+    try:
+        said = machines.ended(running, SECONDS)
+    finally:
+        vm.connect(machines.root, "storage")
+    assert said.code == 6 and "192.168.77.1" in said.error["message"], said
+    eventually("the hosts have cleaned up", lambda: tidy(storage, app), 240, 2)
+
+
+@pytest.mark.usefixtures("clean")
+def test_killed_in_the_middle_the_hosts_clean_up(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    running = proving(machines, app, lent)
+    running.process.send_signal(signal.SIGKILL)
+    machines.ended(running, SECONDS)
+    eventually("the hosts have cleaned up", lambda: tidy(storage, app), 240, 2)
+
+
+def tidy(storage: Host, app: Host) -> bool:
+    return not storage.leftovers() and not app.leftovers() and app.sh("docker volume ls -q") == ""
+
+
+def test_no_acknowledged_write_is_lost(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    """A container writes and syncs numbered files; what it was told is written, it notes on its own host."""
+    loop = "i=0; while :; do i=$((i+1)); echo $i | dd of=/data/$i conv=fsync 2>/dev/null && echo $i >> /told/log; done"
+    app.sh("install -d -m 777 /told")
+    app.sh(f"docker run -d --name writer --user 999 -v /told:/told {volume()} busybox sh -c '{loop}'")
+
+    def told() -> int:
+        return int(app.sh("wc -l < /told/log 2>/dev/null || echo 0"))
+
+    def goes_on(what: str) -> None:
+        before = told()
+        eventually(f"it writes again after {what}", lambda: told() > before + 20, 400, 1)
+
+    try:
+        goes_on("its start")
+        storage.sh("systemctl restart nfs-server")
+        goes_on("a restart")
+        vm.power_cut(machines.root, "storage")
+        vm.power_on(machines.root, "storage")
+        goes_on("a power cut")
+        app.sh("docker kill writer")
+        acknowledged = set(app.lines("cat /told/log"))
+        kept = set(storage.lines(f'cd {GRAPH}; for file in *; do [ "$(cat $file)" = $file ] && echo $file; done'))
+        assert len(acknowledged) > 60 and acknowledged - kept == set()
+    finally:
+        app.sh("docker rm -f writer; docker volume rm graph; rm -rf /told")
+        storage.sh(f"find {GRAPH} -type f -delete")
