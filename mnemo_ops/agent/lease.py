@@ -123,6 +123,11 @@ def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: 
     machine.leases.discard(name)
 
 
+def leave(machine: Machine, name: str) -> None:
+    """Renew a lease no more: the timer undoes what it covers, as often as it takes."""
+    machine.leases.discard(name)
+
+
 def undo(machine: Machine, name: str) -> bool:
     """Run a lease's undo list now and end it; false when there is none."""
     with _exclusive(machine):

@@ -76,11 +76,15 @@ class ProveMounts(Action):
                 machine.run(["docker", "import", "--change", label, "-", _name(self.id)], data=bytes(10240))  # empty
             for row in self.exports:
                 yield Progress(note=f"{row['name']}: write, fsync, rename, lock")
-                proofs[row["name"]] = self._one(machine, row, in_container)
+                silent = next((found for found in proofs.values() if found.get("silent")), None)
+                proofs[row["name"]] = silent or self._one(machine, row, in_container)
         finally:
-            with suppress(MnemoError):  # what cannot be removed yet, the lease's timer will
-                if lease.undo(machine, _lease(self.id)):
-                    lease.tidy(machine)
+            if any(found.get("silent") for found in proofs.values()):
+                lease.leave(machine, _lease(self.id))  # a container that waits for the server is in nobody's way
+            else:
+                with suppress(MnemoError):  # what cannot be removed yet, the lease's timer will
+                    if lease.undo(machine, _lease(self.id)):
+                        lease.tidy(machine)
         return {"container": in_container, "proofs": proofs}
 
     def _one(self, machine: Machine, row: Row, in_container: bool) -> Row:
@@ -89,7 +93,8 @@ class ProveMounts(Action):
         try:
             return self._explained(self._in_container(machine, row), row)
         except StepFailed as error:
-            return {"error": f"{self.server}:{row['path']}: {error.message}", "hint": error.hint}
+            found = {"error": f"{self.server}:{row['path']}: {error.message}", "hint": error.hint}
+            return {**found, "silent": True} if error.hint == LISTENING else found
 
     def _alone(self, machine: Machine, row: Row, limit: float, **use: Any) -> Row:
         """In a process that can be killed, on a mount that gives up by itself and is gone with the process."""
@@ -210,13 +215,12 @@ class DropProof(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="removing the proof's container and volumes")
-        for name in self._names(machine, "ps", "--all"):
-            self._try(machine, "docker", "kill", name)
-        for path, found in mounts.mounted(machine).items():
-            if found.fstype in ("nfs", "nfs4") and f"/{_name(self.id)}-" in path:
-                self._try(machine, "umount", "-f", path)  # what waits for a server that is gone ends with an error
-        for name in self._names(machine, "ps", "--all"):
-            self._try(machine, "docker", "rm", "--force", name)
+        self._remove_containers(machine)
+        if self._names(machine, "ps", "--all"):  # it waits for a server that is gone: its requests end with an error
+            for path, found in mounts.mounted(machine).items():
+                if found.fstype in ("nfs", "nfs4") and f"/{_name(self.id)}-" in path:
+                    self._try(machine, "umount", "-f", path)
+            self._remove_containers(machine)
         for name in self._names(machine, "volume", "ls"):
             self._try(machine, "docker", "volume", "rm", name)
         for name in self._names(machine, "image", "ls"):
@@ -226,13 +230,17 @@ class DropProof(Action):
             raise Broken(f"still in use: {', '.join(left)}")
         return {}
 
+    def _remove_containers(self, machine: Machine) -> None:
+        for name in self._names(machine, "ps", "--all"):
+            self._try(machine, "docker", "rm", "--force", name)
+
     def _names(self, machine: Machine, *words: str) -> List[str]:
         return docker.ask(machine, *words, "--quiet", "--filter", f"label={LABEL}={self.id}").split()
 
     @staticmethod
     def _try(machine: Machine, *argv: str) -> None:
         with suppress(Broken):
-            machine.run(argv, timeout=10.0, check=False)
+            machine.run(argv, timeout=15.0, check=False)
 
 
 def _giving_up(options: str) -> str:
