@@ -21,6 +21,7 @@ from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.runner import Options
 from mnemo_ops.spelling import suggest
+from mnemo_ops.template import Scope, render
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,15 @@ def plan(inventory: Inventory, server: str = "", clients: Sequence[str] = (), vo
     """
     declared = _declared(inventory, server)
     host = _host(inventory, server or declared.server)
-    exports = {name: _placed(name, one) for name, one in declared.exports.items()}
+    stored = _volumes(inventory, host)
+    exports = _exports(declared.exports, {key: path for rows in stored.values() for key, path in rows.items()})
     if volume and volume not in exports:
         raise UsageError(f"{host.name} exports no '{volume}'", hint=suggest(volume, exports))
     exports = {volume: exports[volume]} if volume else exports
     if not exports:
         raise InventoryError("nothing is to be exported: nfs.exports is empty", hint="docs/storage.md shows one")
     _check_paths(exports)
-    hosts, allowed = _clients(inventory, clients or declared.clients, host, declared.allow_world)
+    hosts, allowed = _clients(inventory, clients or declared.clients or list(stored), host, declared.allow_world)
     return Plan(host, peer_addresses(host)[0], hosts, allowed, exports, declared.allow_world)
 
 
@@ -104,8 +106,30 @@ def _host(inventory: Inventory, name: str) -> Host:
     return inventory.select(name)[0]
 
 
-def _placed(name: str, one: Export) -> Export:
-    return Export(**{**vars(one), "path": one.path or f"{DIRECTORY}/{name}"})
+def _volumes(inventory: Inventory, server: Host) -> dict[str, dict[str, str]]:
+    """By host the volumes of its stack that are stored on the server, each with its path there."""
+    found: dict[str, dict[str, str]] = {}
+    for host in inventory.hosts.values():
+        stack = render(host.vars.get("stack") or {}, Scope().plus(host.vars), f"{host.name}: stack")
+        rows = {key: row for key, row in (stack.get("volumes") or {}).items() if isinstance(row, Mapping)}
+        mine = {key: row for key, row in rows.items() if (row.get("type"), row.get("server")) == ("nfs", server.name)}
+        if mine and host.name != server.name:
+            found[host.name] = {key: str(row.get("path") or "").rstrip("/") for key, row in mine.items()}
+    return found
+
+
+def _exports(declared: Mapping[str, Export], stored: Mapping[str, str]) -> dict[str, Export]:
+    """Those that are declared and those of volumes, each with its path."""
+    for key, path in stored.items():
+        if key not in declared:
+            raise InventoryError(
+                f"the volume {key} is stored on the NFS server, and nobody says whose files it holds there",
+                hint=f"nfs: {{exports: {{{key}: {{owner: NUMBER}}}}}}",
+            )
+        if path and declared[key].path not in ("", path):
+            raise InventoryError(f"nfs.exports.{key}.path is {declared[key].path}, stack.volumes.{key}.path is {path}")
+    usual = {name: stored.get(name) or f"{DIRECTORY}/{name}" for name in declared}
+    return {name: replace(one, path=one.path or usual[name]) for name, one in declared.items()}
 
 
 def _is_made(one: Export) -> bool:

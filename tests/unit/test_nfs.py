@@ -72,6 +72,33 @@ def test_networks_alone_have_no_hosts_to_set_up(tmp_path: Path) -> None:
     assert found.clients == () and chosen.select(found.words()["nfs_clients"]) == []
 
 
+def stored(**row: str) -> dict[str, Any]:
+    """A stack with a volume on the NFS server."""
+    return {"volumes": {"graph": {"type": "nfs", "server": "storage", **row}, "logs": {"type": "local"}}}
+
+
+def test_volumes_of_the_stack_are_exports_by_themselves(tmp_path: Path) -> None:
+    lent = {"server": "storage", "exports": {"graph": {"owner": 999}}}
+    found = nfs.plan(inventory(tmp_path, {"nfs": lent, "stack": stored(path="/data/graph")}))
+    assert {name: one.path for name, one in found.exports.items()} == {"graph": "/data/graph"}
+    assert [host.name for host in found.clients] == ["app1", "app2"]
+    found = nfs.plan(inventory(tmp_path, {"nfs": {**lent, "clients": ["app1"]}, "stack": stored()}))
+    assert found.exports["graph"].path == "/srv/nfs/graph" and [host.name for host in found.clients] == ["app1"]
+
+
+@pytest.mark.parametrize(
+    ("exports", "said", "hint"),
+    [
+        ({}, "the volume graph is stored on the NFS server", "nfs: {exports: {graph: {owner: NUMBER}}}"),
+        ({"graph": {"owner": 1, "path": "/x"}}, "path is /x, stack.volumes.graph.path is /data/graph", ""),
+    ],
+)
+def test_a_volume_nobody_knows_enough_of(tmp_path: Path, exports: dict[str, Any], said: str, hint: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        nfs.plan(inventory(tmp_path, {"nfs": {**NFS, "exports": exports}, "stack": stored(path="/data/graph")}))
+    assert said in str(caught.value) and hint in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("variables", "given", "said", "hint"),
     [
