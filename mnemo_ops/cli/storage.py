@@ -15,12 +15,12 @@ NFS = {
 @command("nfs-setup", help=NFS, only=tuple(option for option in PLAYS if option != "limit"))
 def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -> None:
     """NFS server, exports and clients, and a proof mount: written, synced, locked and read back by each client."""
-    from mnemo_ops.mnemosyne import nfs
+    from mnemo_ops.mnemosyne import nfs, nfs_plan
     from mnemo_ops.runner import Options
 
     inventory = run.inventory()
     named = [name.strip() for name in clients.split(",") if name.strip()]
-    chosen = nfs.plan(inventory, server, named, volume)
+    chosen = nfs_plan.plan(inventory, server, named, volume)
     options = Options(run.check, verbosity=int(run.report.style.verbose), diff=run.report.style.diff)
     with run.flow() as flow:
         nfs.nfs_setup(flow, inventory, chosen, run.vars, options)

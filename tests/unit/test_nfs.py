@@ -22,7 +22,7 @@ from mnemo_ops.agent.actions.proof_server import CheckExports, ClearProof, ReadP
 from mnemo_ops.agent.machine import Machine, trial
 from mnemo_ops.errors import InventoryError, Refused, UsageError
 from mnemo_ops.inventory import Inventory, load
-from mnemo_ops.mnemosyne import nfs
+from mnemo_ops.mnemosyne import nfs_plan
 from mnemo_ops.mnemosyne.nfs_schema import mount_options
 
 GRAPH: dict[str, Any] = {"graph": {"owner": 999}}
@@ -43,7 +43,7 @@ def inventory(tmp_path: Path, variables: Mapping[str, Any], **hosts: Mapping[str
 
 
 def test_what_is_declared(tmp_path: Path) -> None:
-    found = nfs.plan(inventory(tmp_path, {"nfs": NFS}))
+    found = nfs_plan.plan(inventory(tmp_path, {"nfs": NFS}))
     assert (found.server.name, found.address) == ("storage", "10.0.0.5")
     assert [host.name for host in found.clients] == ["app1", "app2"]
     assert found.allowed == ("10.0.0.11", "10.0.0.12") and not found.warnings()
@@ -55,20 +55,20 @@ def test_what_is_declared(tmp_path: Path) -> None:
 
 def test_options_instead_of_the_inventory(tmp_path: Path) -> None:
     lent = {**NFS, "exports": {**GRAPH, "uploads": {"owner": 1000, "path": "/data/uploads"}}}
-    found = nfs.plan(inventory(tmp_path, {"nfs": lent}), "app1", ["storage", "10.1.0.0/16"], "uploads")
+    found = nfs_plan.plan(inventory(tmp_path, {"nfs": lent}), "app1", ["storage", "10.1.0.0/16"], "uploads")
     assert found.server.name == "app1" and [host.name for host in found.clients] == ["storage"]
     assert found.allowed == ("10.0.0.5", "10.1.0.0/16")
     assert list(found.exports) == ["uploads"] and found.words()["nfs_made"] == []
 
 
 def test_a_group_of_clients_leaves_the_server_out(tmp_path: Path) -> None:
-    found = nfs.plan(inventory(tmp_path, {"nfs": {**NFS, "clients": ["apps"]}}))
+    found = nfs_plan.plan(inventory(tmp_path, {"nfs": {**NFS, "clients": ["apps"]}}))
     assert [host.name for host in found.clients] == ["app1", "app2"]
 
 
 def test_networks_alone_have_no_hosts_to_set_up(tmp_path: Path) -> None:
     chosen = inventory(tmp_path, {"nfs": {**NFS, "clients": ["10.0.0.0/24"]}})
-    found = nfs.plan(chosen)
+    found = nfs_plan.plan(chosen)
     assert found.clients == () and chosen.select(found.words()["nfs_clients"]) == []
 
 
@@ -79,10 +79,10 @@ def stored(**row: str) -> dict[str, Any]:
 
 def test_volumes_of_the_stack_are_exports_by_themselves(tmp_path: Path) -> None:
     lent = {"server": "storage", "exports": {"graph": {"owner": 999}}}
-    found = nfs.plan(inventory(tmp_path, {"nfs": lent, "stack": stored(path="/data/graph")}))
+    found = nfs_plan.plan(inventory(tmp_path, {"nfs": lent, "stack": stored(path="/data/graph")}))
     assert {name: one.path for name, one in found.exports.items()} == {"graph": "/data/graph"}
     assert [host.name for host in found.clients] == ["app1", "app2"]
-    found = nfs.plan(inventory(tmp_path, {"nfs": {**lent, "clients": ["app1"]}, "stack": stored()}))
+    found = nfs_plan.plan(inventory(tmp_path, {"nfs": {**lent, "clients": ["app1"]}, "stack": stored()}))
     assert found.exports["graph"].path == "/srv/nfs/graph" and [host.name for host in found.clients] == ["app1"]
 
 
@@ -95,7 +95,7 @@ def test_volumes_of_the_stack_are_exports_by_themselves(tmp_path: Path) -> None:
 )
 def test_a_volume_nobody_knows_enough_of(tmp_path: Path, exports: dict[str, Any], said: str, hint: str) -> None:
     with pytest.raises(InventoryError) as caught:
-        nfs.plan(inventory(tmp_path, {"nfs": {**NFS, "exports": exports}, "stack": stored(path="/data/graph")}))
+        nfs_plan.plan(inventory(tmp_path, {"nfs": {**NFS, "exports": exports}, "stack": stored(path="/data/graph")}))
     assert said in str(caught.value) and hint in caught.value.hint
 
 
@@ -122,13 +122,13 @@ def test_what_cannot_be_meant(
     tmp_path: Path, variables: dict[str, Any], given: dict[str, Any], said: str, hint: str
 ) -> None:
     with pytest.raises(InventoryError) as caught:
-        nfs.plan(inventory(tmp_path, variables), **given)
+        nfs_plan.plan(inventory(tmp_path, variables), **given)
     assert said in str(caught.value) and hint in caught.value.hint
 
 
 def test_an_export_nobody_declared(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="storage exports no 'grahp'") as caught:
-        nfs.plan(inventory(tmp_path, {"nfs": NFS}), volume="grahp")
+        nfs_plan.plan(inventory(tmp_path, {"nfs": NFS}), volume="grahp")
     assert "graph" in caught.value.hint
 
 
@@ -136,13 +136,13 @@ def test_a_client_without_an_address(tmp_path: Path) -> None:
     for address in ("127.0.0.1", "nowhere.invalid"):
         hosts = inventory(tmp_path, {"nfs": NFS}, app1={"ansible_host": address})
         with pytest.raises(InventoryError) as caught:
-            nfs.plan(hosts)
+            nfs_plan.plan(hosts)
         assert "mnemo_peer_address" in caught.value.hint
 
 
 def test_clear_text_in_public_networks_is_warned_of(tmp_path: Path) -> None:
     hosts = inventory(tmp_path, {"nfs": {**NFS, "clients": ["app1", "8.8.8.0/24", "*"], "allow_world": True}})
-    (said,) = nfs.plan(hosts).warnings()
+    (said,) = nfs_plan.plan(hosts).warnings()
     assert "8.8.8.0/24, *" in said and "10.0.0.11" not in said and "clear text" in said
 
 
