@@ -250,7 +250,8 @@ def _giving_up(options: str) -> str:
 
 
 def _name(id: str) -> str:
-    return f"mnemo-proof-{id}"
+    """Of what Docker has of a proof; the name of an image has no capitals."""
+    return f"mnemo-proof-{id.lower()}"
 
 
 def _lease(id: str) -> str:
