@@ -14,7 +14,8 @@ from pathlib import Path
 from mnemo_ops.lab.engine import Report, cache_dir, command, locked, working
 
 KVM = ("-accel", "kvm", "-cpu", "host")
-EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
+# the plainest processor: with `max`, libraries choose vector instructions that are slow to emulate, a third of the time
+EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64")
 _PROBE_SECONDS = 15.0
 
 

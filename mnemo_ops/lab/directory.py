@@ -105,7 +105,7 @@ class LabDirectory:
                 "ansible_user": USER,
                 "ansible_ssh_private_key_file": str(self.key),
                 "mnemo_known_hosts_file": str(self.known_hosts),
-                **({"link_address": server.link} if server.link else {}),
+                **({"link_address": server.link, "mnemo_peer_address": server.link} if server.link else {}),
             }
             for server in servers
         }

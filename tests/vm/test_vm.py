@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,10 @@ from outcomes import Host, Lab, eventually
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.lab import server, vm
 from mnemo_ops.lab.directory import LabDirectory
+from mnemo_ops.lab.qemu import Machine, is_gone
+from mnemo_ops.lab.vm_boot import create
+from mnemo_ops.lab.vm_boot import machines as machines_of
+from mnemo_ops.lab.vm_warm import ensure_warm
 
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 
@@ -36,7 +42,7 @@ def test_inventory_reaches_them(machines: Lab) -> None:
     assert set(said.document["hosts"]) == {"storage", "app"}
 
 
-def _playbook(machines: Lab) -> object:
+def _playbook(machines: Lab) -> Path:
     path = machines.root / "link.yml"
     path.write_text(
         "- hosts: servers\n  tasks:\n"
@@ -109,3 +115,28 @@ def test_what_cannot_be_is_refused(machines: Lab) -> None:
         vm.attach_disk(machines.root, "app", "a,b")
     with pytest.raises(UsageError):
         vm.ssh_command(machines.root, "third")
+
+
+def test_down_ends_a_machine_of_half_a_lab_and_works_twice(tmp_path: Path) -> None:
+    image, how = ensure_warm(print)
+    lab = LabDirectory(tmp_path)
+    create(lab, "one", image)
+    (machine,) = machines_of(lab)
+    machine.start(image, how)
+    pid = machine.pid()
+    assert pid is not None and not is_gone(pid)
+    (machine.directory / "vm.json").unlink()
+    vm.down(tmp_path, print)
+    vm.down(tmp_path, print)
+    assert is_gone(pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pid_file_that_names_another_process_is_not_believed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "one", 1, 20000)
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as other:
+        (tmp_path / "qemu.pid").write_text(str(other.pid))
+        assert machine.pid() is None
+        machine.kill()
+        assert other.poll() is None
+        other.kill()
