@@ -150,7 +150,7 @@ class Machine:
         cable = f"local.type=unix,local.path=../../link.{self.number},"
         cable += f"remote.type=unix,remote.path=../../link.{3 - self.number}"
         outside, link = (f"mac={mac(network, self.number)}" for network in (0, 1))
-        argv = ["-machine", "pc", "-smp", "2", "-m", _MEMORY, "-nodefaults", "-no-user-config", "-display", "none",
+        argv = ["-machine", "pc", "-m", _MEMORY, "-nodefaults", "-no-user-config", "-display", "none",
                 "-name", self.name, "-pidfile", "qemu.pid", "-qmp", "unix:qmp,server=on,wait=off",
                 "-serial", "file:console", "-kernel", str(image.kernel), "-initrd", "initrd", "-append", _KERNEL,
                 # the first in the machine, so /dev/vda whatever is attached later
