@@ -111,7 +111,12 @@ def joined(parts: Iterable[Any]) -> Any:
     found = [part for part in parts if part is not None]
     if len(found) == 1:
         return found[0]
-    return "".join(map(str, found)) if found else None
+    return "".join(map(_text, found)) if found else None
+
+
+def _text(part: Any) -> str:
+    """A part of a longer text: what Python would show as a tuple or a generator is a list, as in Ansible."""
+    return str(part if isinstance(part, (str, range, Undefined)) else settled(part))
 
 
 def settled(value: Any) -> Any:

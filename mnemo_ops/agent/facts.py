@@ -35,7 +35,7 @@ def gather(machine: Machine) -> Dict[str, Any]:
         "pkg_mgr": next(
             (name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if machine.which(tool)), "unknown"
         ),
-        "service_mgr": "systemd" if machine.stat("/run/systemd/system") else "unknown",
+        "service_mgr": _service_manager(machine),
         "machine_id": (machine.read_text("/etc/machine-id") or "").strip(),
         "boot_id": _proc(machine, "sys/kernel/random/boot_id"),
         "init_started": _init_started(machine),
@@ -55,6 +55,12 @@ def gather(machine: Machine) -> Dict[str, Any]:
 
 def _proc(machine: Machine, name: str) -> str:
     return (machine.read_text("/proc/" + name) or "").strip()
+
+
+def _service_manager(machine: Machine) -> str:
+    """The name of the first process; ``service`` where it tells nothing, as in Ansible."""
+    first = "systemd" if machine.stat("/run/systemd/system") else _proc(machine, "1/comm")
+    return "service" if first in ("", "init") or first.endswith("sh") else first
 
 
 def _init_started(machine: Machine) -> int:

@@ -160,7 +160,9 @@ def test_facts_read_the_files_of_the_host(world: World) -> None:
     assert (facts["hostname"], facts["fqdn"], facts["domain"]) == ("app", "app.example.org", "example.org")
     assert facts["cmdline"] == {"root": "/dev/vda", "quiet": True}
     assert facts["virtualization_type"] == "lxc" and "container" in facts["virtualization_tech_guest"]
-    assert facts["selinux"] == {"status": "disabled"}
+    assert facts["selinux"] == {"status": "disabled"} and facts["service_mgr"] == "service"
+    world.write("proc/1/comm", "runit\n")
+    assert gather(world.machine())["service_mgr"] == "runit"
 
 
 def test_gathering_facts_stays_cheap() -> None:
