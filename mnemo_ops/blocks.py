@@ -65,8 +65,8 @@ def handlers(rows: Any, place: Place) -> Iterator[Handler]:
         found = entry(table, place, HANDLER)
         if not table.text("name") or is_template(table.text("name")):
             raise table.fail("a handler needs a name without templates", "name")
-        if found.delegate_to or found.run_once:
-            raise table.fail("'delegate_to' and 'run_once' of a handler are not supported yet")
+        if found.run_once:
+            raise table.fail("'run_once' of a handler is not supported yet")
         yield found, table.texts("listen")
 
 
@@ -149,7 +149,7 @@ def _for_content(table: Table, apply: Table, place: Place) -> Place:
     apply.only("apply", INHERITED, TASK_KEYS)
     own = place.inside(table)
     inherited = replace(own.keywords, when=place.keywords.when, tags=place.keywords.tags)
-    return replace(own, keywords=inherited).inside(apply)
+    return replace(own, keywords=inherited, included=True).inside(apply)
 
 
 def _about(table: Table, place: Place, word: str, args: Mapping[str, Any], repeated: Optional[Loop]) -> Entry:
@@ -223,7 +223,7 @@ def _listed_role(
     if key in done and not role.duplicates:
         return
     done.append(key)
-    yield from _role(role, inner, params, "main", where)
+    yield from _role(role, inner, params, where)
 
 
 def _parameters(table: Table) -> dict[str, Any]:
@@ -241,20 +241,20 @@ def _parameters(table: Table) -> dict[str, Any]:
     return params
 
 
-def _role(role: Role, place: Place, params: Mapping[str, Any], tasks: str, where: str) -> tuple[Node, ...]:
+def _role(
+    role: Role, place: Place, params: Mapping[str, Any], where: str, tasks: str = "main", handlers: str = "main"
+) -> tuple[Node, ...]:
     place.parts.use(role)
     for part in (role.defaults, role.vars):
         proof(part)
-    path = role.file("tasks", tasks)
-    if path is None and tasks != "main":
-        raise PlaybookError(f"role '{role.name}' has no tasks/{tasks}.yml", where=where)
-    return task_file(path, place.in_role(role, params), where) if path else ()
-
-
-def role_handlers(role: Role, place: Place) -> Iterator[Handler]:
-    path = role.file("handlers")
-    if path is not None:
-        yield from handlers(yaml_lines.load(path), place.in_role(role, {}))
+    inner = place.in_role(role, params)
+    found: dict[str, Optional[Path]] = {"tasks": role.file("tasks", tasks), "handlers": role.file("handlers", handlers)}
+    for (folder, path), name in zip(found.items(), (tasks, handlers)):
+        if path is None and name != "main":
+            raise PlaybookError(f"role '{role.name}' has no {folder}/{name}.yml", where=where)
+    if found["handlers"]:
+        place.parts.handlers.append((found["handlers"], inner))
+    return task_file(found["tasks"], inner, where) if found["tasks"] else ()
 
 
 def _import_role(table: Table, key: str, place: Place) -> Iterable[Node]:
@@ -290,12 +290,13 @@ def _named_role(table: Table, key: str, place: Place, inner: Place) -> tuple[Nod
     if not name:
         raise words.fail("a role needs a name", "name")
     where = table.where(key)
-    main = {one: words.text(f"{one}_from", "main") for one in ("defaults", "vars", "tasks")}
+    main = {one: words.text(f"{one}_from", "main") for one in ("defaults", "vars", "tasks", "handlers")}
+    parts = [main[one].removesuffix(".yml").removesuffix(".yaml") for one in ("tasks", "handlers")]
     role = roles.find(name, places_of_roles(place), where, main["defaults"], main["vars"])
     before: list[Node] = []
     for index, needed in enumerate(role.dependencies):
         before.extend(_listed_role(needed, role.dependencies.where(index), inner, [], (role.name,)))
-    return (*before, *_role(role, inner, {}, main["tasks"].removesuffix(".yml").removesuffix(".yaml"), where))
+    return (*before, *_role(role, inner, {}, where, *parts))
 
 
 _WORDS = {

@@ -60,6 +60,7 @@ class Outbox:
         self.rescuers: list[int] = []
         self.notified: list[str] = []  # by tasks whose change only the controller could tell
         self.may_notify = False  # since handlers had their turn
+        self.perhaps: dict[str, str] = {}  # handlers a check cannot tell of, and what they wait for
         self._state, self._renderer, self._options = state, renderer, options
         self._waiting: list[tuple[int, Union[Work, Handlers]]] = []
         self.meet(session)
@@ -84,6 +85,9 @@ class Outbox:
         """A work that waits for its turn; what it registers can be read once it was sent."""
         self._waiting.append((self.number, work))
         self.may_notify = self.may_notify or (work.sends and bool(work.entry.notify))
+        for step in work.steps:
+            if step.event is not None and step.event.status == "unknown":
+                self.doubt(step.task.notify or work.entry.notify, step.task.name)
         name = work.entry.register
         if name and (work.sends or name in self._renderer.waiting):
             self._renderer.waiting[name] = Pending(name)
@@ -110,6 +114,11 @@ class Outbox:
             facts = found["ansible_facts"].items()
             self._state.facts.update({name.removeprefix("ansible_"): value for name, value in facts})
         self._renderer.changed()
+
+    def doubt(self, names: Sequence[str], task: str) -> None:
+        """A task of a check may notify these handlers."""
+        for name in names:
+            self.perhaps.setdefault(name, f"after {task}")
 
     def fail(self, task: Task, event: Event) -> Outcomes:
         """The end of the tasks, unless a block rescues them."""
@@ -153,6 +162,8 @@ class Outbox:
             for event in events:
                 if self._options.check and event.status in ("changed", "unknown"):
                     self._state.undone = self._state.undone or known[event.id].name
+                if event.status == "unknown":  # the host names the task it waits for by its id
+                    event = replace(event, why=_by_name(event.why, self._state.names))
                 if event.id in mine and event.status != "progress":
                     mine[event.id].event = event
                     continue
@@ -170,8 +181,8 @@ class Outbox:
         if queue and queue[0][1].task.id == event.id:
             queue.popleft()[1].event = event
         task = known[event.id]
-        if event.status == "unknown":  # the host names the task it waits for by its id
-            event = replace(event, why=_by_name(event.why, self._state.names))
+        if event.status == "unknown" and counts(task):
+            self.doubt(task.notify, task.name)
         if event.status == "failed" and not task.ignore_errors:
             failure = Failure(numbers.get(event.id, self.number), task, event)
             self.failure = self.failure or failure
@@ -183,7 +194,7 @@ class Outbox:
 
     def _as_held(self, task: Task, entry: Entry) -> Task:
         """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""
-        notify = () if entry.changed_when or entry.delegate_to else task.notify
+        notify = () if entry.changed_when or entry.delegate_to or self._options.check else task.notify
         changed = None if self._options.check else task.changed  # a check must tell whether it was done at all
         return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged", changed=changed)
 
@@ -193,6 +204,11 @@ class Outbox:
             _, step = queue.popleft()
             assert step.event is not None
             yield step.task, step.event
+
+
+def counts(task: Task, changed_when: Sequence[str] = ()) -> bool:
+    """Whether what the task does may count as a change."""
+    return task.changed is not False and bool(task.changed or changed_when or getattr(task.resource, "changes", True))
 
 
 def _by_name(why: str, names: Mapping[str, str]) -> str:

@@ -27,16 +27,18 @@ SELF = ("{{ inventory_hostname }}", "{{inventory_hostname}}")  # delegate_to the
 
 @dataclass
 class Parts:
-    """What a play gathers while it is read: roles in the order of their use, and what they let the whole play see."""
+    """What a play gathers while it is read: what its roles let the whole play see.
+
+    :param handlers: files of handlers in the order roles are used, each with the place of that use.
+    """
 
     home: Path
-    roles: list[Role] = field(default_factory=list)
+    handlers: list[tuple[Path, Place]] = field(default_factory=list)
     defaults: dict[str, Any] = field(default_factory=dict)
     vars: dict[str, Any] = field(default_factory=dict)
 
     def use(self, role: Role) -> None:
         """Defaults and vars of a role are seen by the whole play, as in Ansible."""
-        self.roles.append(role)
         self.defaults.update(role.defaults)
         self.vars.update(role.vars)
 
@@ -47,7 +49,7 @@ class Place:
 
     :param directories: where included files of tasks are looked up; nearest first, as ``files`` and ``templates``.
     :param variables: where files of variables are looked up. :param role: the role it belongs to.
-    :param within: the files being read, outermost first.
+    :param within: the files being read, outermost first. :param included: inside what is chosen at run time.
     """
 
     parts: Parts
@@ -59,6 +61,7 @@ class Place:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     role: Optional[Role] = None
     within: tuple[Path, ...] = ()
+    included: bool = False
 
     def inside(self, table: Table) -> Place:
         """The place inside a block, an include, or a task itself."""

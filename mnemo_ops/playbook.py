@@ -9,7 +9,7 @@ from typing import Any
 
 from mnemo_ops import yaml_lines
 from mnemo_ops.ansible_words import PLAY_KEYS
-from mnemo_ops.blocks import handlers, nodes, play_roles, role_handlers, tables
+from mnemo_ops.blocks import handlers, nodes, play_roles, tables
 from mnemo_ops.connection import CONNECTIONS
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
@@ -177,11 +177,14 @@ Known = dict[str, tuple[Entry, tuple[str, ...]]]
 
 
 def _handlers(table: Table, place: Place) -> Known:
-    """By name; those of the play win over those of roles."""
+    """By name, in the order Ansible meets them: of roles, of the play, of included roles; the later one wins."""
+    parts = [(yaml_lines.load(path), inner) for path, inner in place.parts.handlers]
+    parts.append((table.rows("handlers"), place))
     found: Known = {}
-    for role in place.parts.roles:
-        found.update({entry.name: (entry, topics) for entry, topics in role_handlers(role, place)})
-    found.update({entry.name: (entry, topics) for entry, topics in handlers(table.rows("handlers"), place)})
+    for rows, inner in sorted(parts, key=lambda part: part[1].included):
+        for entry, topics in handlers(rows, inner):
+            found.pop(entry.name, None)
+            found[entry.name] = entry, topics
     return found
 
 

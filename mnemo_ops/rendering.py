@@ -122,7 +122,8 @@ class Renderer:
         """Everything an entry asks for on this host. :raises Pending: it reads what the unsent batch registers."""
         self._started = self._started or entry.name == self._options.start_at
         step = Step(unsent(id, entry))
-        if not self._started or not self._options.wants(entry.tags):
+        notified = any(entry is one for one in self._play.handlers)  # then tags do not count, as in Ansible
+        if not notified and not (self._started and self._options.wants(entry.tags)):
             return Work(entry, [Round([step.end("skipped", "tags" if self._started else "before --start-at")])])
         scope = self.scope(entry)
         step.task = replace(step.task, name=title(entry, scope), no_log=self._flag(entry.no_log, scope, True))

@@ -21,7 +21,7 @@ from mnemo_ops.crew import Crew
 from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, TemplateError
 from mnemo_ops.judging import Judge, is_judged
 from mnemo_ops.model import Batch, Block, Entry, Flush, Handlers, Include, Node, Play, Task
-from mnemo_ops.outbox import Channel, Failure, Outbox, Outcome, Outcomes
+from mnemo_ops.outbox import Channel, Failure, Outbox, Outcome, Outcomes, counts
 from mnemo_ops.rendering import HostState, Renderer, items, loop_variables, unsent
 from mnemo_ops.results import Pending, Round, Step, Work, outcome
 from mnemo_ops.selection import EVERYTHING, Options
@@ -366,7 +366,10 @@ class PlayRun:
                 yield from self._out.fail(step.task, step.event)
             else:
                 yield step.task, step.event
-                if step.event.status == "changed" and (work.entry.changed_when or work.entry.delegate_to):
+                entry, unheard = work.entry, work.entry.changed_when or work.entry.delegate_to or self._options.check
+                if step.event.status == "unknown" and counts(step.task, entry.changed_when):
+                    self._out.doubt(step.task.notify, step.task.name)
+                elif step.event.status == "changed" and unheard:
                     self._out.notified.extend(step.task.notify)
                     self._out.may_notify = True
         self._out.register(work)
@@ -385,13 +388,15 @@ class PlayRun:
 
     def _flush(self) -> Outcomes:
         """Handlers that are due by now: as a part of the batch, or apart when the controller has a say in them."""
+        if self._options.check:
+            yield from self._doubtful()
         due = self._out.may_notify or self._out.session.pending_handlers or self._out.notified
         if not self._play.handlers or not due:
             return
         works: list[tuple[str, Work]] = []
         try:
             for entry in self._play.handlers:
-                if is_judged(entry) or resource_class(entry.kind).on_controller:
+                if is_judged(entry) or entry.delegate_to or resource_class(entry.kind).on_controller:
                     raise Pending(entry.name)
                 self._out.number += 1
                 works.append((entry.name, self._renderer.work(f"h{self._out.number}", entry)))
@@ -405,6 +410,20 @@ class PlayRun:
         ready = tuple((name, found) for name, found in tasks.items() if found)
         idle = tuple(name for name, found in tasks.items() if not found)
         self._out.put_handlers(Handlers(ready, idle))
+
+    def _doubtful(self) -> Outcomes:
+        """Handlers that are notified only when a task changes something of which a check cannot know that it does."""
+        if self._out.may_notify:
+            yield from self._out.send()
+        for entry in self._play.handlers if self._out.failure is None else ():
+            why = self._out.perhaps.pop(entry.name, "")
+            if why and entry.name not in (*self._out.session.pending_handlers, *self._out.notified):
+                self._out.number += 1
+                work = yield from self._asked(lambda entry=entry: self._renderer.work(self._id(), entry))  # type: ignore[misc]
+                for step in work.steps:
+                    if step.event is None or step.event.status == "failed":
+                        step.event = Event(step.task.id, "unknown", why=why)
+                self._out.put(work)
 
     def _handlers_apart(self) -> Outcomes:
         """One after the other, as tasks; only now a bad one is a failure."""

@@ -13,6 +13,7 @@ from mnemo_ops import playbook
 from mnemo_ops.agent.hold import PendingHandlers
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.crew import Crew
+from mnemo_ops.errors import PlaybookError
 from mnemo_ops.model import Host
 from mnemo_ops.rendering import HostState
 from mnemo_ops.runner import Options, PlayRun
@@ -142,6 +143,71 @@ def test_handlers_left_by_a_crash_run_at_the_end_of_the_next_play(bench: Bench) 
 def test_a_check_foresees_its_handlers(bench: Bench) -> None:
     assert bench.play(HANDLED, check=True) == [("change", "changed"), ("second", "changed"), ("first", "changed")]
     assert not (bench.root / "srv/change").exists()
+
+
+@pytest.mark.parametrize(
+    "unsure",
+    [
+        "{command: /bin/true, register: r, changed_when: r.rc == 1}",
+        "{command: /bin/true, register: r, failed_when: r.rc == 1}",
+        "{copy: {dest: /srv/a, content: '{{ first.stdout }}'}}",
+        "{lineinfile: {path: /srv/x/a, line: a}}",
+        "{copy: {dest: /srv/a, content: a}, delegate_to: localhost, when: first.stdout == ''}",
+    ],
+)
+def test_a_check_names_the_handlers_it_cannot_tell_of(bench: Bench, unsure: str) -> None:
+    text = f"""\
+- hosts: all
+  handlers:
+    - {{name: never, copy: {{dest: /srv/never, content: x}}}}
+    - {{name: perhaps, copy: {{dest: /srv/perhaps, content: x}}, notify: then}}
+    - {{name: elsewhere, copy: {{dest: /srv/no, content: x}}, when: ansible_facts.distribution == 'Plan 9'}}
+    - {{name: sure, copy: {{dest: /srv/sure, content: x}}}}
+    - {{name: then, debug: {{msg: then}}}}
+  tasks:
+    - {{name: first, command: /bin/true, register: first, notify: sure}}
+    - {{name: directory, file: {{path: /srv/x, state: directory}}}}
+    - {unsure[:-1]}, name: unsure, notify: [perhaps, elsewhere, sure]}}
+    - {{name: asks, uri: {{url: "http://127.0.0.1:1/"}}, notify: never}}
+"""
+    found = dict(bench.play(text, check=True))
+    assert bench.error is None and "never" not in found
+    assert found["unsure"] == found["perhaps"] == found["then"] == "unknown"
+    assert (found["sure"], found["elsewhere"], bench.why("perhaps")) == ("changed", "skipped", "after unsure")
+
+
+def test_handlers_of_a_role_know_what_its_use_says(bench: Bench) -> None:
+    write = '{name: %s, copy: {dest: /srv/%s, content: "{{ who }}"}%s}'
+    bench.write("roles/r/defaults/main.yml", "who: default\n")
+    bench.write("roles/r/tasks/main.yml", "- " + write % ("task", "task", ", notify: tell"))
+    bench.write("roles/r/handlers/main.yml", "- " + write % ("tell", "told", ""))
+    bench.write("roles/r/handlers/more.yml", "- " + write % ("tell", "more", ""))
+    text = "- {hosts: all, roles: [{role: r, who: given, tags: one}]}\n"
+    assert bench.play(text, tags=frozenset({"one"})) == [("task", "changed"), ("tell", "changed")]
+    assert bench.read("/srv/told") == "given"
+    bench.play(tasks("- {include_role: {name: r, handlers_from: more}, vars: {who: included}}"))
+    assert bench.read("/srv/more") == "included"
+    with pytest.raises(PlaybookError, match=r"no handlers/none\.yml"):
+        bench.play(tasks("- {import_role: {name: r, handlers_from: none}}"))
+
+
+def test_a_notified_handler_runs_whatever_its_tags(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers: [{name: tell, copy: {dest: /srv/told, content: x}, tags: other}]
+  tasks: [{name: change, copy: {dest: /srv/change, content: x}, tags: one, notify: tell}]
+"""
+    assert bench.play(text, tags=frozenset({"one"})) == [("change", "changed"), ("tell", "changed")]
+
+
+def test_a_handler_may_be_delegated_here(bench: Bench) -> None:
+    text = """\
+- hosts: all
+  handlers: [{name: tell, copy: {dest: /srv/told, content: x}, delegate_to: localhost}]
+  tasks: [{name: change, copy: {dest: /srv/change, content: x}, notify: tell}]
+"""
+    assert bench.play(text) == [("change", "changed"), ("tell", "changed")]
+    assert (bench.home / "here/srv/told").exists() and not (bench.root / "srv/told").exists()
 
 
 @pytest.mark.parametrize("read", ["", "and last is changed"])
