@@ -19,8 +19,8 @@ from mnemo_ops.lab.debian import RECIPES
 from mnemo_ops.lab.engine import docker, kept
 
 IMAGE = "debian13-beside"
-# Ansible's apt would install its python3-apt by itself, and its become_user needs acl: both sides have them
-_NEEDED = ("python3-apt", "python3-debian", "acl", "cron", "git", "unzip")
+# Ansible's apt would install python3-apt by itself, its become_user needs acl, its apt_repository gpg: both have them
+_NEEDED = ("python3-apt", "python3-debian", "acl", "cron", "git", "unzip", "gpg")
 _PLAIN = RECIPES["debian13"]
 RECIPES[IMAGE] = replace(
     _PLAIN, name=IMAGE, packages=(*_PLAIN.packages, *_NEEDED), images={IMAGE: _PLAIN.images["debian13"]}
