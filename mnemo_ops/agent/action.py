@@ -43,6 +43,7 @@ KINDS: Dict[str, str] = {
     "list_sets": "sets",
     "load_images": "images",
     "load_set": "load",
+    "look_at_volumes": "volumes",
     "make_identity": "journal",
     "make_key": "transfer",
     "make_set": "sets",

@@ -49,6 +49,12 @@ def all_of(machine: Machine, kind: str) -> Dict[str, Row]:
     return found
 
 
+def content(row: Row) -> str:
+    """The directory with a volume's data: of a bind its device, for Docker's own stays empty until it is used."""
+    options = row["Options"] or {}
+    return str(options["device"] if "bind" in options.get("o", "").split(",") else row["Mountpoint"])
+
+
 def image_ids(machine: Machine) -> Dict[str, str]:
     """Image id by ``name:tag`` and ``name@digest``, as :func:`reference` writes them, and by id."""
 

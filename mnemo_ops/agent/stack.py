@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Tuple
 
+from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
 from mnemo_ops.errors import Refused
@@ -17,7 +18,8 @@ class Dataset:
 
     :param kind: postgres (dumped), files (archived), redis (archived after a clean stop), config (archived, encrypted).
     :param volume: compose key of its named volume; empty for a path.
-    :param path: relative to the stack's directory; ``.`` for the directory itself.
+    :param path: relative to the stack's directory; ``.`` for the directory itself. With a volume: where it would be
+        without one.
     :param service: the service that serves it (postgres, redis).
     """
 
@@ -38,6 +40,7 @@ class Stack:
     :param waived: volume key or path -> why it need not survive.
     :param grace: seconds a service gets to finish its work when it is stopped.
     :param store: directory of the sets on the host.
+    :param names: compose key -> Docker's name of a volume that is not ours to name.
     """
 
     project: str
@@ -50,6 +53,7 @@ class Stack:
     keep: Tuple[str, ...]
     waived: Mapping[str, str]
     grace: int = 30
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stack:
@@ -63,7 +67,7 @@ class Stack:
 
     def volume(self, key: str) -> str:
         """Docker's name of a volume: pinned to the project, whatever the directory is called."""
-        return f"{self.project}_{key}"
+        return self.names.get(key, f"{self.project}_{key}")
 
     def dataset(self, kind: str) -> Dataset:
         """The dataset of a kind there is one of. :raises Refused: there is none (3)."""
@@ -91,7 +95,7 @@ def mountpoint(machine: Machine, volume: str) -> str:
     if volume not in names:
         raise Refused(f"the volume {volume} does not exist", hint="invoke volumes creates it")
     rows = json.loads(machine.ask(["docker", "volume", "inspect", volume]).out)
-    return str(rows[0]["Mountpoint"])
+    return docker.content(rows[0])
 
 
 def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:

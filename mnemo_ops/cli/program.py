@@ -18,7 +18,7 @@ from mnemo_ops.errors import UsageError
 def namespace() -> Collection:
     """Every task under the name cli.md gives it."""
     root = Collection()
-    for task in (provision.bootstrap, provision.docker_install, provision.volumes, provision.play):
+    for task in (provision.bootstrap, provision.docker_install, storage.volumes, provision.play):
         root.add_task(task)
     root.add_task(storage.nfs_setup)
     for task in (provision.docs, provision.schema):

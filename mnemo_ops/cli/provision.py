@@ -56,19 +56,6 @@ def docker_install(run: Run, version: str = "") -> None:
     _shipped(run, "docker.yml")
 
 
-@command("volumes", help={"volume": "only this one, by its name in the compose file"}, only=PLAYS)
-def volumes(run: Run, volume: str = "") -> None:
-    """Create and check the stack's volumes."""
-    from mnemo_ops.mnemosyne.layout import VOLUMES
-    from mnemo_ops.spelling import suggest
-
-    if volume and volume not in VOLUMES:
-        raise UsageError(f"the stack has no volume '{volume}'", hint=suggest(volume, VOLUMES))
-    if volume:
-        run.vars["stack_volumes"] = [volume]
-    _shipped(run, "volumes.yml")
-
-
 @command(
     "play", help={**TAGS, "playbook": "path of a playbook", "start_at": "name of the first task to run"}, only=PLAYS
 )
@@ -96,12 +83,12 @@ def schema(run: Run, what: str, output: str = "") -> None:
 
     from mnemo_ops import json_schema
     from mnemo_ops.json_forms import of_dataclass
-    from mnemo_ops.mnemosyne.layout import Settings
+    from mnemo_ops.mnemosyne import layout
     from mnemo_ops.mnemosyne.nfs_schema import Nfs
 
     if what not in ("playbook", "inventory"):
         raise UsageError(f"there is no schema of '{what}'", hint="one of playbook, inventory")
-    ours = {"stack": of_dataclass(Settings), "nfs": of_dataclass(Nfs)}
+    ours = {"stack": layout.schema(), "nfs": of_dataclass(Nfs)}
     text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
     if not output:
         run.report.say(text)

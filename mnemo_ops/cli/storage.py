@@ -1,4 +1,4 @@
-"""Where the stack's data lie: exports of other hosts."""
+"""Where the stack's data lie: its volumes, and exports of other hosts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -
     options = Options(run.check, verbosity=int(run.report.style.verbose), diff=run.report.style.diff)
     with run.flow() as flow:
         nfs.nfs_setup(flow, inventory, chosen, run.vars, options)
+
+
+@command("volumes", help={"volume": "only this one, by its name in the compose file"}, only=PLAYS)
+def volumes(run: Run, volume: str = "") -> None:
+    """Create and check the stack's volumes, as stack.volumes of the inventory stores them."""
+    from mnemo_ops.mnemosyne.deploy import make_volumes
+    from mnemo_ops.plays import Plays
+    from mnemo_ops.selection import Options
+
+    with run.flow() as flow:
+        options = Options(run.check, verbosity=int(run.report.style.verbose), diff=run.report.style.diff)
+        plays = Plays(flow.fleet, run.report, run.inventory(), run.limit, run.vars, options)
+        make_volumes(flow, plays, run.hosts(), volume)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.actions.images import ImageUser
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.smoke import Smoke
-from mnemo_ops.errors import InventoryError
+from mnemo_ops.agent.actions.volumes import LookAtVolumes, refuse
+from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.flow import Flow
@@ -17,6 +18,7 @@ from mnemo_ops.mnemosyne.layout import Settings, settings, words
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.runner import Options
+from mnemo_ops.spelling import suggest
 
 PLACEHOLDER = "CHANGE_ME"
 TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
@@ -28,6 +30,31 @@ def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[
     plays.run(shipped("bootstrap.yml"), words)
 
 
+def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = "") -> None:
+    """Create and check the stack's volumes. :param only: key of the one that is meant; empty for all.
+
+    :raises UsageError: the stack has no such volume (2).
+    :raises Refused: a disk or volume is not what was declared, or is not there; nothing was touched (3).
+    """
+    for host in hosts:
+        known = [row["key"] for row in layout.volumes(settings(host))]
+        if only and only not in known:
+            raise UsageError(f"the stack has no volume '{only}'", hint=suggest(only, known))
+
+    def mine(host: Host) -> list[dict[str, Any]]:
+        return [row for row in layout.volumes(settings(host)) if only in ("", row["key"])]
+
+    flow.fleet.each(hosts, lambda host: look_at_volumes(flow, host, mine(host)))
+    plays.run(shipped("volumes.yml"), lambda host: {**words(host), "stack_volumes": mine(host)})
+
+
+def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]]) -> None:
+    """:raises Refused: names everything that speaks against these volumes, and the remedies (3)."""
+    chosen = settings(host)
+    kept = [row.volume for row in layout.datasets(chosen) if row.volume]
+    refuse(flow.ready(host, LookAtVolumes(chosen.project, rows, kept))["findings"])
+
+
 def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool) -> None:
     """Bring a host's stack to what the inventory declares, and prove that it works.
 
@@ -37,6 +64,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     chosen = settings(host)
     check_files(host, chosen)
     stack = flow.stack(host)
+    look_at_volumes(flow, host, layout.volumes(chosen))
     flow.ready(host, ComposeUp(stack))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
     flow.report.step(f"files and images of the stack on {host.name}")

@@ -7,12 +7,14 @@ service, a volume or a path of the application.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.json_forms import Schema, of_dataclass
+from mnemo_ops.mnemosyne import storage
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
@@ -56,6 +58,7 @@ VOLUMES = (
     "prometheus_data",
     "grafana_data",
 )
+WRITTEN = ("lightrag_data", "api_logs", "celery_logs", "uploads")  # by the application: they belong to its user
 PORTS = (80, 443)
 # services that must answer for the proof; nginx, which lets clients in, starts only after it
 PROVEN = ("postgres", "redis", "api")
@@ -80,6 +83,7 @@ class Settings:
     :param grace: seconds a service gets to finish its work when it is stopped.
     :param datasets: more that must survive, each with a ``name`` and a ``volume`` or a ``path`` of the stack.
     :param waived: volumes that need not survive, each with the reason.
+    :param volumes: volume, or path of the stack that must survive -> how it is stored (docs/storage.md).
     """
 
     project: str = "mnemosyne"
@@ -96,6 +100,7 @@ class Settings:
     grace: int = 60
     datasets: tuple[Mapping[str, str], ...] = ()
     waived: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, storage.Storage] = field(default_factory=dict)
 
 
 def settings(host: Host) -> Settings:
@@ -108,9 +113,8 @@ def settings(host: Host) -> Settings:
     for key, value in given.items():
         if key not in known:
             raise InventoryError(f"{host.name}: stack.{key} is not a setting", hint=suggest(key, known))
-        wanted = {"images": Mapping, "waived": Mapping, "recipients": list, "datasets": list}.get(
-            key, type(getattr(usual, key))
-        )
+        wanted = {"recipients": list, "datasets": list}.get(key, type(getattr(usual, key)))
+        wanted = Mapping if wanted is dict else wanted
         if not isinstance(value, wanted):
             raise InventoryError(f"{host.name}: stack.{key} is {value!r}, not of type {wanted.__name__.lower()}")
         values[key] = value
@@ -121,21 +125,68 @@ def settings(host: Host) -> Settings:
     for row in values["datasets"]:
         if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
             raise InventoryError(f"{host.name}: stack.datasets: each is a name and a volume or a path, not {row!r}")
-    chosen = Settings(**values)
+    chosen = Settings(**{**values, "volumes": {}})
+    chosen = replace(chosen, volumes=_storage(host, chosen, values.get("volumes", {})))
     for key in ("directory", "store"):
         if not getattr(chosen, key).startswith("/") or len(Path(getattr(chosen, key)).parts) < 3:
             raise InventoryError(f"{host.name}: stack.{key} must be an absolute path of its own, like /srv/mnemosyne")
     return chosen
 
 
+def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str, storage.Storage]:
+    """How the volumes are stored that the inventory says something of."""
+    rows = datasets(chosen)
+    known = {*VOLUMES, *chosen.waived, *(row.volume or row.path for row in rows)} - {"."}
+    databases = {row.volume: row.kind for row in rows if row.kind in ("postgres", "redis")}
+    found: dict[str, storage.Storage] = {}
+    for key, spec in given.items():
+        where = f"{host.name}: stack.volumes.{key}"
+        if key not in known:
+            raise InventoryError(f"{where}: the stack has no such volume", hint=suggest(key, known))
+        try:
+            found[key] = storage.parse(key, spec, databases)
+        except ValueError as problem:
+            what, _, remedy = str(problem).partition("; ")
+            raise InventoryError(f"{where}: {what}", hint=remedy) from None
+        taken = {other.place: name for name, other in found.items() if name != key and other.place}
+        if found[key].place in taken:
+            raise InventoryError(
+                f"{where}: {found[key].place} is the place of {taken[found[key].place]} already",
+                hint="each volume needs a place of its own",
+            )
+    return found
+
+
+def volumes(chosen: Settings) -> list[dict[str, Any]]:
+    """A row for every volume of the stack, as our playbooks read it; what Docker waits for comes first."""
+    keys = dict.fromkeys((*VOLUMES, *chosen.volumes))
+    stored = {key: chosen.volumes.get(key, storage.Local()) for key in keys}
+    rows = [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
+    return sorted(rows, key=lambda row: not row["mount"])
+
+
+def schema() -> Schema:
+    """JSON Schema of the ``stack`` variable."""
+    form = of_dataclass(Settings)
+    form["properties"]["volumes"] = storage.schema()
+    return form
+
+
 def words(host: Host) -> dict[str, Any]:
     """The variables our playbooks are written with."""
+    chosen = settings(host)
     return {
-        "stack": asdict(settings(host)),
-        "stack_volumes": list(VOLUMES),
+        "stack": asdict(chosen),
+        "stack_volumes": volumes(chosen),
         "env_name": ENV_NAME,
         "override_name": OVERRIDE_NAME,
     }
+
+
+def datasets(chosen: Settings) -> tuple[Dataset, ...]:
+    """What must survive; a path that is stored elsewhere is a volume of that name."""
+    rows = (*DATASETS, *(Dataset(kind="files", **row) for row in chosen.datasets))
+    return tuple(replace(row, volume=row.path) if row.path in chosen.volumes else row for row in rows)
 
 
 def stack_of(chosen: Settings) -> Stack:
@@ -146,11 +197,12 @@ def stack_of(chosen: Settings) -> Stack:
         files=(chosen.compose_file, OVERRIDE_NAME),
         env_file=ENV_NAME,
         store=chosen.store,
-        datasets=(*DATASETS, *(Dataset(kind="files", **row) for row in chosen.datasets)),
+        datasets=datasets(chosen),
         stop_order=STOP_ORDER,
         keep=("postgres",),
         waived={**WAIVED, **chosen.waived},
         grace=chosen.grace,
+        names={row["key"]: row["name"] for row in volumes(chosen) if row["type"] == "external"},
     )
 
 

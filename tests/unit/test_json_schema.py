@@ -16,7 +16,7 @@ from mnemo_ops import json_schema, keywords, yaml_lines
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.json_forms import FORMS, of_dataclass
 from mnemo_ops.kinds import KINDS
-from mnemo_ops.mnemosyne.layout import Settings
+from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.nfs_schema import Nfs
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ PLAYBOOKS += [
     if path.parent.name in ("playbooks", "tasks", "handlers") and path.name not in ("vars.yml", "hosts.yml")
 ]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
-STACK = of_dataclass(Settings)
+STACK = layout.schema()
 HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK, "nfs": of_dataclass(Nfs)}))
 
 

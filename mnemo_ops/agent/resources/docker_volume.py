@@ -102,17 +102,11 @@ class DockerVolume(Resource):
     def _ownership(self, machine: Machine, row: docker.Row) -> Dict[str, Any]:
         if not self._permission.desired():
             return {}
-        path = self._root(row)
+        path = docker.content(row)
         stat = machine.stat(path, follow=True)
         if stat is None:
             raise NotYet(f"{path}, the directory of volume {self.volume_name}, does not exist")
         return self._permission.observed(machine, stat)
-
-    @staticmethod
-    def _root(row: docker.Row) -> str:
-        """The directory that holds the data: of a bind, its device, for Docker's own stays empty until it is used."""
-        options = row["Options"] or {}
-        return str(options["device"] if "bind" in options.get("o", "").split(",") else row["Mountpoint"])
 
     def apply(self, machine: Machine, change: Change) -> State:
         if change.deletes:
@@ -122,5 +116,5 @@ class DockerVolume(Resource):
             options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", self.labels)
             docker.run(machine, "volume", "create", "--driver", self.driver, *options, self.volume_name)
         if self._permission.desired():
-            self._permission.apply(machine, self._root(docker.all_of(machine, "volume")[self.volume_name]))
+            self._permission.apply(machine, docker.content(docker.all_of(machine, "volume")[self.volume_name]))
         return None
