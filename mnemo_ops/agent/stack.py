@@ -89,12 +89,17 @@ class Stack:
 
 
 def mountpoint(machine: Machine, volume: str) -> str:
-    """Where a volume's content lies. :raises Refused: there is no such volume (3)."""
+    """Where a volume's content lies. :raises Refused: there is no such volume, or it is not on this host (3)."""
     listed = machine.ask(["docker", "volume", "ls", "--format", "json", "--filter", f"name={volume}"])
     names = [json.loads(line)["Name"] for line in listed.out.splitlines() if line]
     if volume not in names:
         raise Refused(f"the volume {volume} does not exist", hint="invoke volumes creates it")
     rows = json.loads(machine.ask(["docker", "volume", "inspect", volume]).out)
+    if (rows[0]["Options"] or {}).get("type", "").startswith("nfs"):  # its mount point is empty while nobody uses it
+        raise Refused(
+            f"the volume {volume} lies on an NFS server and is mounted here only while a container uses it",
+            hint="back it up where it lies, on its server; sets and migrations do not hold volumes on NFS yet",
+        )
     return docker.content(rows[0])
 
 

@@ -158,11 +158,10 @@ def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str
 
 
 def volumes(chosen: Settings) -> list[dict[str, Any]]:
-    """A row for every volume of the stack, as our playbooks read it; what Docker waits for comes first."""
+    """A row for every volume of the stack, as our playbooks read it."""
     keys = dict.fromkeys((*VOLUMES, *chosen.volumes))
     stored = {key: chosen.volumes.get(key, storage.Local()) for key in keys}
-    rows = [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
-    return sorted(rows, key=lambda row: not row["mount"])
+    return [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
 
 
 def schema() -> Schema:

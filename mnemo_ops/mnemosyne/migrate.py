@@ -224,8 +224,7 @@ class Migration:
         with self.phase("verify", f"start and prove the stack on {self.new.name}; nobody is let in yet"):
             self.flow.act(self.new, ComposeUp(self.stack, layout.PROVEN), job=f"{self.id}-up-proven")
             name = next(name for name, facts in self.manifest["datasets"].items() if facts["kind"] == "postgres")
-            documents = {**layout.DOCUMENTS, "base": f"{self.settings.directory}/{layout.DOCUMENTS['base']}"}
-            proof = ProveStack(self.stack, self.manifest["datasets"][name], documents, layout.HEALTH)
+            proof = ProveStack(self.stack, self.manifest["datasets"][name], layout.DOCUMENTS, layout.HEALTH)
             self.proof = self.flow.act(self.new, proof, job=f"{self.id}-prove")
 
     def promote(self) -> None:

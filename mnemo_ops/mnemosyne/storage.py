@@ -1,7 +1,6 @@
 """How the stack's volumes are stored: one schema for every type, what is refused, and the rows our playbooks read.
 
-Sources: the mount options AWS recommends for EFS (docs.aws.amazon.com/efs); the names of disks as AWS (NVMe), Google
-Cloud and DigitalOcean document them; nfs(5), mount.glusterfs(8).
+Source of the options: nfs(5).
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
-from mnemo_ops.agent.volumes import DATA
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
 from mnemo_ops.spelling import suggest
 
-MOUNTS = "/mnt/mnemo"  # our own mount points: /mnt/mnemo/PROJECT/VOLUME
-EFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
 OPPOSITES = {
     "soft": "hard",
     "softerr": "hard",
@@ -27,16 +23,11 @@ OPPOSITES = {
     "vers": "nfsvers",
 }
 PLUGINS = {
-    "rexray": "the plugin is unmaintained since 2019 and knows neither gp3 nor NVMe; attach the disk and say "
-    "{type: block, aws: vol-...}",
-    "gcplogs": "that is a logging driver, it stores nothing; attach a Persistent Disk and say {type: block, gcp: NAME}",
+    "rexray": "the plugin is unmaintained since 2019 and knows neither gp3 nor NVMe",
+    "gcplogs": "that is a logging driver, it stores nothing",
 }
 
 Spec = Mapping[str, Any]
-
-
-def mount_point(project: str, key: str) -> str:
-    return f"{MOUNTS}/{project}/{key}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ class Bind(Storage):
     path: str
 
     def __post_init__(self) -> None:
-        _absolute(self.path, "path", 2)
+        _absolute(self.path, "path")
 
     @property
     def place(self) -> str:
@@ -135,7 +126,7 @@ class Nfs(Storage):
 
     def __post_init__(self) -> None:
         if self.path:
-            _absolute(self.path, "path", 1)
+            _absolute(self.path, "path")
 
     @property
     def place(self) -> str:
@@ -153,147 +144,7 @@ class Nfs(Storage):
         }
 
 
-@dataclass(frozen=True)
-class Efs(Storage):
-    """A directory of an Elastic File System, mounted by the host; each volume has one of its own.
-
-    :param file_system: DNS name of the file system or of a mount target: fs-0abc.efs.eu-west-1.amazonaws.com.
-    :param directory: directory of the file system, made when it is missing; default: /PROJECT/VOLUME.
-    :param access_point: fsap-...: the directory and the user come from it; implies TLS.
-    :param tls: encryption on the way; needs mount.efs of amazon-efs-utils on the host.
-    :param options: mount options, with commas between, in addition to those AWS recommends or instead of them.
-    :param i_accept_the_risk: Postgres on a network file system is meant.
-    """
-
-    type: ClassVar[str] = "efs"
-    file_system: str
-    directory: str = ""
-    access_point: str = ""
-    tls: bool = False
-    options: str = ""
-    i_accept_the_risk: bool = False
-
-    def __post_init__(self) -> None:
-        if self.directory.rstrip("/") == "" and self.directory:
-            raise ValueError("directory: the root of a file system is shared by every volume on it; name a directory")
-        if self.directory:
-            _absolute(self.directory, "directory", 1)
-        if self.access_point and not self.access_point.startswith("fsap-"):
-            raise ValueError(f"access_point: {self.access_point!r} does not begin with fsap-")
-        if self.access_point and self.directory:
-            raise ValueError("directory: the access point has a directory already; leave one of the two out")
-
-    @property
-    def place(self) -> str:
-        own = self.access_point or self.directory
-        return f"{self.file_system}:{own}" if own else ""
-
-    @property
-    def mount_options(self) -> str:
-        return merged(EFS_OPTIONS, self.options)
-
-    def row(self, project: str, key: str) -> dict[str, Any]:
-        directory = "/" if self.access_point else self.directory.rstrip("/") or f"/{project}/{key}"
-        root = {"server": self.file_system, "fstype": "nfs4", "options": self.mount_options}
-        if self.tls or self.access_point:
-            own = ["tls", *([f"accesspoint={self.access_point}"] if self.access_point else []), "noresvport"]
-            id = self.file_system.partition(".")[0]  # mount.efs finds the address by the id
-            root = {"server": id, "fstype": "efs", "options": merged(",".join(own), self.options)}
-        source = f"{root['server']}:{directory}"
-        return {**_mounted(project, key, source, root["fstype"], f"{root['options']},_netdev,nofail"), "efs": root}
-
-
-@dataclass(frozen=True)
-class Glusterfs(Storage):
-    """A GlusterFS volume, mounted by the host through FUSE.
-
-    :param servers: hosts of the inventory or addresses; the first is asked, the others when it does not answer.
-    :param volume: name of the Gluster volume; ``VOLUME/DIRECTORY`` for a directory of it that exists.
-    :param options: further mount options, with commas between.
-    :param i_accept_the_risk: Postgres on it is meant, which Gluster's own documentation excludes.
-    """
-
-    type: ClassVar[str] = "glusterfs"
-    servers: tuple[str, ...]
-    volume: str
-    options: str = ""
-    i_accept_the_risk: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.servers:
-            raise ValueError("servers: name at least one")
-        if not re.fullmatch(r"[\w-]+(/[^\s,]+)?", self.volume):
-            raise ValueError(f"volume: {self.volume!r} is not the name of a Gluster volume")
-
-    @property
-    def place(self) -> str:
-        return f"gluster:{self.volume}"
-
-    def row(self, project: str, key: str) -> dict[str, Any]:
-        options = ",".join(filter(None, (self.options, "_netdev,nofail")))
-        mount = _mounted(project, key, "", "glusterfs", options)
-        return {**mount, "servers": list(self.servers), "volume": self.volume}
-
-
-@dataclass(frozen=True)
-class Block(Storage):
-    """A disk of its own, attached to the host; say which by one of ``device``, ``aws``, ``gcp``, ``digitalocean``.
-
-    :param device: path of the device, best below /dev/disk/by-id.
-    :param aws: id of an EBS volume: vol-0abc.
-    :param gcp: device name of a Persistent Disk or Hyperdisk.
-    :param digitalocean: name of a DigitalOcean volume.
-    :param fstype: file system a blank disk gets: ext4 or xfs.
-    :param options: mount options; ``nofail`` is added.
-    :param wait: seconds the disk may take to appear.
-    """
-
-    type: ClassVar[str] = "block"
-    device: str = ""
-    aws: str = ""
-    gcp: str = ""
-    digitalocean: str = ""
-    fstype: str = "ext4"
-    options: str = "defaults"
-    wait: int = 30
-
-    def __post_init__(self) -> None:
-        if sum(map(bool, (self.device, self.aws, self.gcp, self.digitalocean))) != 1:
-            raise ValueError("say which disk by exactly one of device, aws, gcp, digitalocean")
-        if self.device and not self.device.startswith("/dev/"):
-            raise ValueError(f"device: {self.device!r} is not a path below /dev; ls -l /dev/disk/by-id shows the disks")
-        if self.aws and not re.fullmatch(r"vol-[0-9a-f]+", self.aws):
-            raise ValueError(f"aws: {self.aws!r} is not the id of an EBS volume, like vol-0abc")
-        if self.fstype not in ("ext4", "xfs"):
-            raise ValueError(f"fstype is {self.fstype!r}, neither ext4 nor xfs")
-
-    @property
-    def path(self) -> str:
-        """The device file, by a name that stays."""
-        names = {
-            "nvme-Amazon_Elastic_Block_Store_": self.aws.replace("-", ""),
-            "google-": self.gcp,
-            "scsi-0DO_Volume_": self.digitalocean,
-        }
-        return self.device or next(f"/dev/disk/by-id/{prefix}{name}" for prefix, name in names.items() if name)
-
-    @property
-    def place(self) -> str:
-        return self.path
-
-    def row(self, project: str, key: str) -> dict[str, Any]:
-        mount = _mounted(project, key, "", self.fstype, merged(self.options, "nofail"))
-        return {**mount, "device": self.path, "wait": self.wait}
-
-
-TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Efs, Glusterfs, Block, Bind, External)}
-NETWORKED = (Nfs, Efs, Glusterfs)
-_NFS = "waits for the network at every commit, and a second server on the same files destroys them"
-RISKS = {
-    "nfs": f"Postgres on NFS {_NFS}",
-    "efs": f"Postgres on EFS {_NFS}",
-    "glusterfs": "GlusterFS does not support live databases, as its own documentation says",
-}
+TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Bind, External)}
 
 
 def parse(key: str, spec: Any, databases: Mapping[str, str]) -> Storage:
@@ -318,7 +169,9 @@ def _refuse_plugin(spec: Spec) -> None:
     for word in (str(spec.get("type", "")), str(spec.get("driver", ""))):
         for plugin, why in PLUGINS.items():
             if plugin in word:
-                raise ValueError(f"{word} is refused: {why}")
+                raise ValueError(
+                    f"{word} is refused: {why}; attach the disk, mount it and say {{type: bind, path: ...}}"
+                )
     if "driver" in spec or "driver_opts" in spec:
         raise ValueError(f"has no driver and driver_opts, but a type: one of {', '.join(TYPES)}")
 
@@ -346,8 +199,11 @@ def _refuse_risk(found: Storage, database: str) -> None:
         raise ValueError(
             f"{', '.join(sorted(unsafe))} loses writes of a database when the server is away for a moment; leave it out"
         )
-    if database == "postgres" and isinstance(found, NETWORKED) and not found.i_accept_the_risk:
-        raise ValueError(f"{RISKS[found.type]}; use {{type: block, ...}}, or add i_accept_the_risk: true")
+    if database == "postgres" and isinstance(found, Nfs) and not found.i_accept_the_risk:
+        raise ValueError(
+            "Postgres on NFS waits for the network at every commit, and a second server on the same files destroys "
+            "them; keep it on a disk of its host (local or bind), or add i_accept_the_risk: true"
+        )
 
 
 def merged(usual: str, more: str) -> str:
@@ -359,9 +215,9 @@ def merged(usual: str, more: str) -> str:
     return ",".join(found.values())
 
 
-def _absolute(path: str, name: str, depth: int) -> None:
+def _absolute(path: str, name: str) -> None:
     parts = [part for part in path.split("/") if part]
-    if not path.startswith("/") or ".." in parts or len(parts) < depth:
+    if not path.startswith("/") or ".." in parts or not parts:
         raise ValueError(f"{name}: {path!r} is not an absolute path of its own")
 
 
@@ -369,18 +225,11 @@ def _bound(directory: str) -> dict[str, Any]:
     return {"directory": directory, "driver_options": {"type": "none", "o": "bind", "device": directory}}
 
 
-def _mounted(project: str, key: str, source: str, fstype: str, options: str) -> dict[str, Any]:
-    """A mount of the host's own and a directory in it: a restore renames that, and it holds no lost+found."""
-    path = mount_point(project, key)
-    mount = {"path": path, "src": source, "fstype": fstype, "opts": options}
-    return {**_bound(f"{path}/{DATA}"), "mount": mount}
-
-
 def row(project: str, key: str, found: Storage, written: bool) -> dict[str, Any]:
     """What our playbooks are told of a volume. :param written: by the application: its user owns it."""
     labels = {"mnemo.stack": project, "mnemo.role": key}
     own = {"key": key, "name": f"{project}_{key}", "type": found.type, "written": written, "labels": labels}
-    return {**own, "mount": {}, "directory": "", **found.row(project, key)}
+    return {**own, "directory": "", **found.row(project, key)}
 
 
 def schema() -> Schema:

@@ -94,6 +94,8 @@ EXAMPLES: tuple[Example, ...] = (
         engine(volumes=volume("app_data")),
         tools=DOCKER,
     ),
+    Example("there", "docker_volume_info", {"name": "app_data"}, engine(volumes=volume("app_data")), tools=DOCKER),
+    Example("not-there", "docker_volume_info", {"name": "app_data"}, engine(), tools=DOCKER),
     Example(
         "removed-on-purpose",
         "docker_volume",

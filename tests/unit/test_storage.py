@@ -30,46 +30,11 @@ def test_what_is_left_out_is_local_pinned_and_labelled() -> None:
     assert rows[0]["driver_options"] == {}, "a volume with options is another one"
 
 
-@pytest.mark.parametrize(
-    ("spec", "device"),
-    [
-        ({"device": "/dev/disk/by-id/virtio-pgdata"}, "/dev/disk/by-id/virtio-pgdata"),
-        ({"aws": "vol-0abc12"}, "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0abc12"),
-        ({"gcp": "pgdata"}, "/dev/disk/by-id/google-pgdata"),
-        ({"digitalocean": "pgdata"}, "/dev/disk/by-id/scsi-0DO_Volume_pgdata"),
-    ],
-)
-def test_a_disk_by_its_name_in_the_cloud(spec: dict[str, str], device: str) -> None:
-    found = row("postgres_data", type="block", **spec)
-    assert found["device"] == device
-    assert found["mount"]["path"] == "/mnt/mnemo/mnemosyne/postgres_data"
-    assert "nofail" in found["mount"]["opts"].split(",")
-    assert found["driver_options"] == {"type": "none", "o": "bind", "device": found["mount"]["path"] + "/data"}
-
-
-def test_what_docker_waits_for_comes_first() -> None:
-    rows = layout.volumes(chosen(redis_data={"type": "block", "device": "/dev/sdb"}))
-    assert [each["key"] for each in rows][:2] == ["redis_data", "postgres_data"]
-
-
 def test_nfs_has_the_safe_options_and_what_is_given_wins() -> None:
     found = row("lightrag_data", type="nfs", server="storage", path="/srv/nfs/x", options="vers=4.1,ro,soft")
     assert found["options"] == "vers=4.1,soft,timeo=600,retrans=2,noresvport,ro"
     assert row("lightrag_data", type="nfs", server="a")["options"] == CLIENT_OPTIONS
     assert row("lightrag_data", type="nfs", server="a")["path"] == "/srv/nfs/lightrag_data"
-
-
-def test_each_volume_on_efs_has_a_directory_of_its_own() -> None:
-    name = "fs-0abc.efs.eu-west-1.amazonaws.com"
-    plain = row("lightrag_data", type="efs", file_system=name)["mount"]
-    assert (plain["src"], plain["fstype"]) == (f"{name}:/mnemosyne/lightrag_data", "nfs4")
-    assert plain["opts"].split(",") == [
-        *("nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2"),
-        *("noresvport", "_netdev", "nofail"),
-    ]
-    tls = row("lightrag_data", type="efs", file_system=name, access_point="fsap-0a")["mount"]
-    assert (tls["src"], tls["fstype"]) == ("fs-0abc:/", "efs")
-    assert {"tls", "accesspoint=fsap-0a", "_netdev", "nofail"} <= set(tls["opts"].split(","))
 
 
 def test_a_path_of_the_stack_becomes_a_volume_that_must_survive() -> None:
@@ -86,27 +51,22 @@ def test_an_external_volume_keeps_its_own_name() -> None:
     assert stack.volume("redis_data") == "mnemosyne_redis_data"
 
 
-BLOCK = {"type": "block", "device": "/dev/sdb"}
-SHARED = {"lightrag_data": BLOCK, "grafana_data": BLOCK}
-EFS = {"type": "efs", "file_system": "fs-0abc.efs.eu-west-1.amazonaws.com"}
+BIND = {"type": "bind", "path": "/data/x"}
+SHARED = {"lightrag_data": BIND, "grafana_data": BIND}
 NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
-GLUSTER = {"type": "glusterfs", "servers": ["a", "b"], "volume": "gv0"}
 
 
 @pytest.mark.parametrize(
     ("volumes", "said", "remedy"),
     [
-        ({"postgres_data": {"driver": "rexray/ebs"}}, "unmaintained", "{type: block, aws: vol-...}"),
-        ({"postgres_data": {"type": "rexray/ebs"}}, "unmaintained", "{type: block, aws: vol-...}"),
-        ({"api_logs": {"driver": "gcplogs"}}, "logging driver", "{type: block, gcp: NAME}"),
+        ({"postgres_data": {"driver": "rexray/ebs"}}, "unmaintained", "{type: bind, path: ...}"),
+        ({"postgres_data": {"type": "rexray/ebs"}}, "unmaintained", "{type: bind, path: ...}"),
+        ({"api_logs": {"driver": "gcplogs"}}, "logging driver", "{type: bind, path: ...}"),
         ({"api_logs": {"driver": "local", "driver_opts": {}}}, "but a type", ""),
         ({"postgres_data": {**NFS, "options": "soft", "i_accept_the_risk": True}}, "soft loses writes", "leave it out"),
         ({"redis_data": {**NFS, "options": "nolock"}}, "nolock loses writes", "leave it out"),
-        ({"redis_data": {**EFS, "options": "soft"}}, "soft loses writes", "leave it out"),
         ({"postgres_data": NFS}, "Postgres on NFS", "i_accept_the_risk: true"),
-        ({"postgres_data": EFS}, "Postgres on EFS", "i_accept_the_risk: true"),
-        ({"postgres_data": GLUSTER}, "GlusterFS does not support", "type: block"),
-        ({"postgres": BLOCK}, "no such volume", "postgres_data"),
+        ({"postgres": BIND}, "no such volume", "postgres_data"),
         ({"uploads": "nfs"}, "not a mapping", ""),
         ({"uploads": {"type": "nsf"}}, "no type 'nsf'", "nfs"),
         ({"uploads": {"type": "nfs", "server": "a", "pfad": "/x"}}, "no 'pfad'", "path"),
@@ -114,13 +74,6 @@ GLUSTER = {"type": "glusterfs", "servers": ["a", "b"], "volume": "gv0"}
         ({"uploads": {"type": "nfs", "server": "a", "path": 5}}, "path is 5, not a text", ""),
         ({"uploads": {"type": "bind", "path": "data"}}, "not an absolute path", ""),
         ({"uploads": {"type": "bind", "path": "/"}}, "not an absolute path", ""),
-        ({"uploads": {**EFS, "directory": "/"}}, "shared by every volume", "name a directory"),
-        ({"uploads": {**EFS, "directory": "/x", "access_point": "fsap-1"}}, "has a directory already", "leave one"),
-        ({"uploads": {"type": "block"}}, "exactly one of", ""),
-        ({"uploads": {**BLOCK, "gcp": "x"}}, "exactly one of", ""),
-        ({"uploads": {"type": "block", "device": "sdb"}}, "not a path below /dev", "by-id"),
-        ({"uploads": {"type": "block", "aws": "0abc"}}, "not the id of an EBS volume", ""),
-        ({"uploads": {**BLOCK, "fstype": "ntfs"}}, "neither ext4 nor xfs", ""),
         ({"uploads": {"type": "external", "name": "a b"}}, "not the name of a Docker volume", ""),
         (SHARED, "is the place of lightrag_data already", "of its own"),
     ],
@@ -136,14 +89,13 @@ def test_what_loses_data_or_cannot_be_is_refused_before_anything_is_opened(
 
 
 def test_who_accepts_the_risk_may_have_it() -> None:
-    for spec in (NFS, EFS, GLUSTER):
-        assert row("postgres_data", **spec, i_accept_the_risk=True)["type"] == spec["type"]
+    assert row("postgres_data", **NFS, i_accept_the_risk=True)["type"] == "nfs"
 
 
 @pytest.mark.parametrize(
     ("volumes", "well"),
     [
-        ({"uploads": GLUSTER, "postgres_data": BLOCK, "redis_data": EFS, "api_logs": {}}, True),
+        ({"uploads": BIND, "lightrag_data": NFS, "api_logs": {}}, True),
         ({"uploads": {"type": "bind"}}, False),
         ({"uploads": {"type": "bind", "path": "/x", "server": "a"}}, False),
         ({"uploads": {"type": "rexray/ebs"}}, False),

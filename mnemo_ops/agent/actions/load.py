@@ -25,7 +25,7 @@ from mnemo_ops.agent.actions.swap import (
 )
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
-from mnemo_ops.agent.stack import Stack, root
+from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.errors import Refused, VerificationFailed
 
 
@@ -230,6 +230,14 @@ def _up(machine: Machine, stack: Stack, services: Any) -> Making:
 
 
 def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> None:
+    """:raises Refused: a directory that a volume is bound to, or a volume that is not ours, holds something (3)."""
+    for key, volume in manifest["volumes"].items():
+        if "bind" in volume["options"].get("o", "").split(","):
+            _blank(machine, key, volume["options"]["device"])
+            machine.mkdir(volume["options"]["device"])
+    for key, name in stack.names.items():
+        if any(dataset.volume == key for dataset in stack.datasets):
+            _blank(machine, key, mountpoint(machine, name))
     listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     for key, volume in manifest["volumes"].items():
         if stack.volume(key) not in listed:
@@ -238,8 +246,14 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -
             create = ["docker", "volume", "create", "--driver", volume["driver"]]
             machine.run([*create, *options, *labels, stack.volume(key)])
     for dataset in stack.datasets:
-        if dataset.path not in ("", "."):
+        if dataset.path not in ("", ".") and not dataset.volume:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
+
+
+def _blank(machine: Machine, key: str, directory: str) -> None:
+    names = machine.names(directory) if machine.stat(directory) is not None else []
+    if names:
+        raise Refused(f"{directory}, where {key} is to go, holds {', '.join(names[:3])}", hint="move it away first")
 
 
 def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:

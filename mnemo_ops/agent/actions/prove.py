@@ -9,7 +9,7 @@ from mnemo_ops.agent import postgres, project
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.stack import Stack, root
 from mnemo_ops.errors import VerificationFailed
 
 # every column of pgvector's type that has an approximate index
@@ -30,7 +30,8 @@ class ProveStack(Action):
     """Compare the running database with the digest of the set and use it as the application would.
 
     :param facts: the postgres dataset of the manifest. :param documents: table and columns that say where files are:
-        ``table``, ``path``, ``size`` and ``sha256`` (columns; the last two may be empty), ``base`` (a host directory).
+        ``table``, ``path``, ``size`` and ``sha256`` (columns; the last two may be empty), ``base``
+        (the dataset with the files).
     :param health: service -> ``port/path`` that must answer 200.
     :raises VerificationFailed: names every difference (7).
     """
@@ -51,13 +52,18 @@ class ProveStack(Action):
         yield Progress(note="a vector query through each index")
         vectors = _vectors(server, wrong)
         yield Progress(note="every document has its file")
-        documents = _documents(machine, server, self.documents, wrong)
+        documents = _documents(machine, server, self._where(machine, stack), wrong)
         for service, where in self.health.items():
             yield Progress(note=f"health of {service}")
             check_health(machine, found, service, where, wrong)
         if wrong:
             raise VerificationFailed("the new stack differs: " + "; ".join(wrong[:10]))
         return {"vector_indexes": vectors, "documents": documents}
+
+    def _where(self, machine: Machine, stack: Stack) -> Mapping[str, str]:
+        """``documents`` with the directory of its dataset on this host."""
+        base = [each for each in stack.datasets if each.name == self.documents.get("base")]
+        return {**self.documents, "base": root(machine, stack, base[0])} if base else self.documents
 
 
 def _vectors(server: Postgres, wrong: List[str]) -> int:
