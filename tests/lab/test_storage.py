@@ -68,6 +68,17 @@ def test_an_external_volume_that_nobody_made_is_refused(lab: Lab, ready: Host, i
     assert ready.volumes() == []
 
 
+def test_a_volume_on_nfs_has_the_servers_address_and_the_safe_options(lab: Lab, ready: Host) -> None:
+    path = stored(lab, "nfs", api_logs={"type": "nfs", "server": "new"})
+    assert changed(well(volumes(lab, path, "--volume", "api_logs")))["old"] > 0
+    assert changed(well(volumes(lab, path, "--volume", "api_logs")))["old"] == 0
+    options = '{{index .Options "type"}} {{index .Options "device"}} {{index .Options "o"}}'
+    shown = ready.sh(f"docker volume inspect --format '{options}' mnemosyne_api_logs")
+    usual = "nfsvers=4.2,hard,timeo=600,retrans=2,noresvport"
+    assert shown == f"nfs :/srv/nfs/api_logs addr={lab.new.address},{usual}"
+    ready.sh("docker volume rm mnemosyne_api_logs")
+
+
 def test_each_volume_is_made_as_declared_and_only_once(lab: Lab, ready: Host, inventory: str) -> None:
     ready.sh("docker volume create grafana-of-everybody")
     foretold = well(volumes(lab, inventory, "--check"))
