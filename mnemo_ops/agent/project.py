@@ -9,6 +9,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken
 
+ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is just ending cannot be updated
+
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 
@@ -83,6 +85,16 @@ def stop(machine: Machine, chosen: Iterable[Container], grace: int) -> List[str]
         longest = max(grace, container.grace)
         machine.run(["docker", "stop", "--time", str(longest), container.name], timeout=longest + 60)
     return [container.name for container in running]
+
+
+def set_restart(machine: Machine, policy: str, names: Sequence[str]) -> None:
+    """Set the restart policy of containers. :raises CommandFailed: Docker does not take it (6)."""
+    update = ["docker", "update", "--restart", policy, *names]
+    for pause in ENDING:
+        if machine.run(update, check=False).rc == 0:
+            return
+        machine.sleep(pause)
+    machine.run(update)
 
 
 def start(machine: Machine, names: Sequence[str], patience: float) -> None:

@@ -37,6 +37,9 @@ elif word == "inspect":
 for name in set(names) & set(rows):
     if word in ("start", "stop"):
         rows[name]["state"] = {{"start": "running", "stop": "exited"}}[word]
+    if word == "update" and rows[name].pop("ending", False):
+        file.write_text(json.dumps(rows))
+        sys.exit("cannot update container: container not running")
     if word == "update":
         rows[name]["restart"] = names[names.index("--restart") + 1]
 file.write_text(json.dumps(rows))
@@ -105,6 +108,16 @@ def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machi
     assert read_fence(machine, "app") is None
     assert machine.names("/etc/systemd/system") == []
     assert machine.names(machine.state_dir) == ["fences", "leases", "leases.lock"]
+
+
+def test_a_container_that_is_just_ending_does_not_stop_the_fence_from_being_undone(machine: Machine) -> None:
+    do(machine, Fence(STACK, "r1", "target"))
+    file = Path(machine.search_path.split(":")[0]) / "containers.json"
+    rows = json.loads(file.read_text())
+    rows["api"]["ending"] = True
+    file.write_text(json.dumps(rows))
+    assert do(machine, Unfence("app", "r1"))["unfenced"]
+    assert containers(machine) == SERVING
 
 
 def test_a_final_fence_outlives_everything(machine: Machine) -> None:

@@ -75,7 +75,7 @@ class Fence(Action):
         lease.hold(machine, f"fence-{self.run_id}", self.run_id, undo)
         write_fence(machine, stack.project, fence)
         names = [each.name for each in found.values()]
-        machine.run(["docker", "update", "--restart", "no", *names])
+        project.set_restart(machine, "no", names)
         began = machine.now()
         for container in project.ordered(found, stack.stop_order):
             if container.service in stack.keep:
@@ -104,7 +104,7 @@ class Unfence(Action):
         yield Progress(note="starting the stack again")
         project.wait_for_docker(machine)
         for name, was in fence["containers"].items():
-            machine.run(["docker", "update", "--restart", was["restart"], name])
+            project.set_restart(machine, was["restart"], [name])
         names = [name for name in fence["order"] if fence["containers"][name]["running"]]
         project.start(machine, names, PATIENCE)
         machine.remove(fence_path(machine, self.project))
