@@ -342,7 +342,7 @@ class Migration:
                 ) from None
         if fenced:
             raise RollbackFailed(
-                f"{error}; and these could not be undone: {'; '.join(failures)}",
+                f"{str(error) or 'interrupted'}; and these could not be undone: {'; '.join(failures)}",
                 hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
             ) from error
         if isinstance(error, KeyboardInterrupt):
