@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops import roles, yaml_lines
+from mnemo_ops.agent.record import replace
 from mnemo_ops.ansible_words import ROLE_KEYS, TASK_KEYS
 from mnemo_ops.candidates import candidates
 from mnemo_ops.entries import HANDLER, LOOPS, entry, identifier, loop

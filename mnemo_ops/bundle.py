@@ -19,9 +19,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, TypeVar, cast
+
+from mnemo_ops.agent.record import dataclass
 
 BUDGET = 64 * 1024  # bytes
 _ROOT = Path(__file__).parent

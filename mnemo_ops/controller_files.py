@@ -11,13 +11,13 @@ import posixpath
 import pwd
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mnemo_ops import schema
 from mnemo_ops.agent.archive import listed
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resources.assemble import chosen, joined
 from mnemo_ops.agent.resources.script import split
 from mnemo_ops.errors import PlaybookError

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Type
 
 from mnemo_ops import yaml_lines
+from mnemo_ops.agent.record import replace
 from mnemo_ops.connection import connection
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory_tree import Group, Tree, read

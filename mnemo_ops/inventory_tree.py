@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops import inventory_ini, yaml_lines
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.yaml_lines import Table, shown
 

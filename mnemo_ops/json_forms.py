@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from mnemo_ops import connection, schema
+from mnemo_ops.agent import record
 from mnemo_ops.place import HERE, SELF
 from mnemo_ops.playbook import STRATEGIES
 
@@ -87,7 +87,7 @@ def _forms(one: Any) -> list[Schema]:
         return [{"enum": list(inner)}]
     if origin in SIMPLE:
         return [SIMPLE[origin]]
-    if dataclasses.is_dataclass(origin):
+    if record.is_dataclass(origin):
         return [of_dataclass(origin)]
     if issubclass(origin, Mapping):
         return [{"type": "object", "additionalProperties": of_type(inner[-1]) if inner else ANY}]
@@ -98,9 +98,9 @@ def of_dataclass(cls: Any) -> Schema:
     """A mapping of a variable whose keys are the fields of a dataclass."""
     hints, docs = typing.get_type_hints(cls), schema.docs_of(cls)
     fields = {one.name: {**of_type(hints[one.name]), "description": docs.get(one.name, "")} for one in _public(cls)}
-    needed = [one.name for one in _public(cls) if one.default is one.default_factory is dataclasses.MISSING]
+    needed = [one.name for one in _public(cls) if one.default is one.default_factory is record.MISSING]
     return {"type": "object", "properties": fields, "required": needed, "additionalProperties": False}
 
 
 def _public(cls: Any) -> list[Any]:
-    return [one for one in dataclasses.fields(cls) if not one.metadata.get("internal")]
+    return [one for one in record.fields(cls) if not one.metadata.get("internal")]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Optional
 
+from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.model import Entry

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from mnemo_ops.agent.record import dataclass
 
 
 @dataclass(frozen=True)

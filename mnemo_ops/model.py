@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.secret import Secret
 

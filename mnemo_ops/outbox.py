@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol, Union
 
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.ansible_words import BARE_FACTS

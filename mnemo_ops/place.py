@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mnemo_ops import schema
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.errors import PlaybookError, TemplateError
 from mnemo_ops.kinds import kind_of
 from mnemo_ops.model import Keywords

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops import yaml_lines
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.ansible_words import PLAY_KEYS
 from mnemo_ops.blocks import handlers, nodes, play_roles, tables
 from mnemo_ops.connection import CONNECTIONS

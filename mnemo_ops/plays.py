@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (

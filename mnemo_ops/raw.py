@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, replace
 
 from mnemo_ops import local
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.elevation import as_root, refusal
 from mnemo_ops.errors import FINAL, Unreachable
 from mnemo_ops.model import Host

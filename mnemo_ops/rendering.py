@@ -6,10 +6,10 @@ import json
 import os
 import pwd
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from mnemo_ops import schema
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.ansible_words import BARE_FACTS

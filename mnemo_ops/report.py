@@ -7,9 +7,9 @@ import json
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, Optional, TextIO
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import DriftFound, MnemoError
 from mnemo_ops.model import Task

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.model import Entry, Task
 from mnemo_ops.template import Scope, Unready

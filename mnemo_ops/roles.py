@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops import yaml_lines
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables, variable_files
 from mnemo_ops.spelling import suggest

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import getpass
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 import paramiko
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import UsageError
 from mnemo_ops.model import Host
 from mnemo_ops.secret import Secret

@@ -11,10 +11,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Optional, Protocol, TypeVar
 
 from mnemo_ops import controller_tasks
+from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.crew import Crew

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Type, Union
 
 from mnemo_ops import free_form
+from mnemo_ops.agent import record
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.kinds import KINDS, kind_of
@@ -56,11 +56,11 @@ def fields_of(kind: str) -> Mapping[str, Field]:
     hints = typing.get_type_hints(cls)
     docs = docs_of(cls)
     found: dict[str, Field] = {}
-    for field in dataclasses.fields(cls):
+    for field in record.fields(cls):
         if field.metadata.get("internal"):
             continue
-        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        default = _REQUIRED if default is dataclasses.MISSING else default
+        default = field.default if field.default_factory is record.MISSING else field.default_factory()
+        default = _REQUIRED if default is record.MISSING else default
         source = next((one for one in SOURCES if one in field.metadata), "")
         fills = field.metadata.get(source, "")
         expression = bool(field.metadata.get("expression"))

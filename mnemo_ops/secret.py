@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from mnemo_ops.agent.record import dataclass
 
 MASK = "[secret]"
 LINE = 16  # characters; shorter lines of a long secret may be ordinary text

@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
 from mnemo_ops import bundle, local
 from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.record import MISSING, asdict, dataclass, field, fields
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import Blob, Channel, Pipe
@@ -177,7 +177,7 @@ class AgentSession:
         return base64.b64encode(bundle.pack(missing)).decode() if missing else ""
 
     def act(self, action: Action, *, job: str = "", watch: Watch = lambda event: None) -> Report:
-        request = {"op": "act", "kind": action.kind, "args": asdict(action), "job": job}  # type: ignore[call-overload]
+        request: dict[str, Any] = {"op": "act", "kind": action.kind, "args": asdict(action), "job": job}
         pauses = iter(RECONNECT if job else ())
 
         def seen(event: Event) -> None:  # it moves again: the next break gets all the patience
@@ -193,7 +193,7 @@ class AgentSession:
                 request["attach"] = True
 
     def ready(self, action: Action) -> Report:
-        return self._request({"op": "ready", "kind": action.kind, "args": asdict(action)})  # type: ignore[call-overload]
+        return self._request({"op": "ready", "kind": action.kind, "args": asdict(action)})
 
     def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Report:
         report: Report = _finish(self._exchange(request, {}, (request["kind"],)), watch)["report"]
@@ -299,7 +299,7 @@ def row(task: Task) -> dict[str, Any]:
 def _arguments(resource: Resource) -> dict[str, Any]:
     """Fields that are not what they are by default."""
     given: dict[str, Any] = {}
-    for field_ in fields(resource):  # type: ignore[arg-type]
+    for field_ in fields(resource):
         value = getattr(resource, field_.name)
         if field_.default is MISSING or value != field_.default or type(value) is not type(field_.default):
             given[field_.name] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Optional
@@ -12,6 +11,7 @@ from typing import Any, Optional
 from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.lookups import LOOKUPS, short
 from mnemo_ops.search_path import look_for

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import paramiko
 
 from mnemo_ops import ssh
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import HostKeyChanged, Refused, Unreachable
 from mnemo_ops.model import Host
 from mnemo_ops.route import Route, route

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops import schema
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.ansible_words import BARE_FACTS, FACTS, VARIABLES
 from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError

@@ -12,9 +12,9 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Optional
 
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import VaultError
 from mnemo_ops.secret import MASK, Secret
 

@@ -10,10 +10,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import StepFailed, UsageError, VaultError
 from mnemo_ops.replacing import replace_file
 from mnemo_ops.vault import Keyring, is_encrypted, label_of

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Hashable, Optional, Type
 
 import yaml
 from yaml.constructor import ConstructorError
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import PlaybookError, UsageError
 from mnemo_ops.spelling import suggest
 from mnemo_ops.vault import Plaintext, Vaulted, is_encrypted, keyring

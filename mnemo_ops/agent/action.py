@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Generator, Mapping, Type
+
+from mnemo_ops.agent.record import dataclass
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine

@@ -8,11 +8,11 @@ import posixpath
 import re
 import stat as bits
 import time
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.machine import CHUNK
+from mnemo_ops.agent.record import asdict, dataclass, replace
 from mnemo_ops.errors import Refused, StepFailed
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import CommandFailed, Refused
 
 LABEL = "com.docker.compose."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, build
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.agent.undone import Undone

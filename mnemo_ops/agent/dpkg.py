@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 
 STATUS = "/var/lib/dpkg/status"
 LISTS = "/var/lib/apt/lists"

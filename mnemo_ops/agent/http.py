@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import IO, Any, Dict, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.machine import CHUNK, Machine
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import Broken
 
 

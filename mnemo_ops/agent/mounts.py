@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, List
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 
 FIELDS = ("src", "path", "fstype", "opts", "dump", "passno")
 _OCTAL = re.compile(r"\\([0-7]{3})")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple, Union
 
 from mnemo_ops.agent.machine import FileStat, Machine
 from mnemo_ops.agent.mode import Mode, declared, resolve
+from mnemo_ops.agent.record import dataclass
 
 Owner = Optional[Union[str, int]]
 

@@ -6,11 +6,11 @@ import hashlib
 import posixpath
 import shlex
 import time
-from dataclasses import dataclass, replace
 from typing import IO, Any, Callable, Dict, Optional, TypeVar
 
 from mnemo_ops.agent.machine import FileStat, Machine
 from mnemo_ops.agent.permission import Permission
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.agent.resource import Resource
 
 SHOWN = 64 * 1024  # bytes; larger contents are compared and reported by their sha256
@@ -106,4 +106,4 @@ def at_home(resource: R, machine: Machine, *names: str) -> R:
     """The same resource with ``~`` in these arguments replaced by the home directory."""
     given = {name: getattr(resource, name) for name in names}
     found = {name: machine.expanded(path) for name, path in given.items() if path and path.startswith("~")}
-    return replace(resource, **found) if found else resource  # type: ignore[type-var]
+    return replace(resource, **found) if found else resource

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import IO, Any, Dict, List, Optional
 
 from mnemo_ops.agent.machine import Conversation, Machine, Tick
 from mnemo_ops.agent.project import Container
+from mnemo_ops.agent.record import dataclass
 
 # the text form of a row must not depend on settings of the server or the database
 SETTINGS = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import List, Optional, Tuple
+
+from mnemo_ops.agent.record import dataclass
 
 _SPEC = re.compile(
     r"([A-Za-z0-9][\w.-]*)\s*(?:\[[\w\s,.-]*\])?\s*\(?((?:(?:===|[=!<>~]=|[<>])\s*[\w.!+*-]+\s*,?\s*)*)\)?"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Tuple
 
 from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import Refused
 
 

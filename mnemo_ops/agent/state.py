@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
+
+from mnemo_ops.agent.record import dataclass
 
 State = Optional[Dict[str, Any]]
 ABSENT: State = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 
 Row = Mapping[str, Any]
 

@@ -10,9 +10,9 @@ request.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
 from typing import IO, Any, Dict, Mapping, Optional
 
+from mnemo_ops.agent.record import asdict, dataclass, fields, replace
 from mnemo_ops.agent.state import State
 from mnemo_ops.errors import ChannelLost, MnemoError
 

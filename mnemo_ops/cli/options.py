@@ -9,12 +9,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from invoke.tasks import Task
 
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
 from mnemo_ops.report import Report, Style
 from mnemo_ops.secret import Secret

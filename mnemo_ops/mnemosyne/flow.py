@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.action import Report as Answer
 from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import ChannelLost, MnemoError
 from mnemo_ops.fleet import Fleet

@@ -7,10 +7,10 @@ service, a volume or a path of the application.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mnemo_ops.agent.record import asdict, dataclass, field, fields, replace
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.json_forms import Schema, of_dataclass

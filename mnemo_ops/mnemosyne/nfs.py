@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from mnemo_ops.agent.actions.proof_mount import ProveMounts
 from mnemo_ops.agent.actions.proof_server import CheckExports, HoldProof, ReadProof
 from mnemo_ops.agent.actions.transfer import Release
+from mnemo_ops.agent.record import replace
 from mnemo_ops.errors import MnemoError, StepFailed
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne.flow import Flow

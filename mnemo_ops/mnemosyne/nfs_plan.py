@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne.addresses import peer_addresses

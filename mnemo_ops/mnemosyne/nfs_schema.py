@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Optional
 
+from mnemo_ops.agent.record import dataclass, field, fields
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mnemo_ops.agent.actions.sets import MARGIN
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.mnemosyne.layout import PORTS, Settings
 
 SKEW_WARN, SKEW_REFUSE = 2.0, 60.0  # seconds between the hosts' clocks

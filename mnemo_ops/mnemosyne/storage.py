@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
+from mnemo_ops.agent.record import MISSING, dataclass, fields
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
 from mnemo_ops.spelling import suggest

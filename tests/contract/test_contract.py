@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -12,13 +11,14 @@ import pytest
 import yaml
 from example import Example
 from examples import EXAMPLES
-from pydantic import TypeAdapter
 from running import run
 from world import World
 
+from mnemo_ops import schema
+from mnemo_ops.agent import record
 from mnemo_ops.agent.converge import Task
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.resource import Resource, build, resource_class
+from mnemo_ops.agent.resource import build, resource_class
 from mnemo_ops.kinds import KINDS
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
@@ -107,7 +107,7 @@ def test_killed_between_any_two_writes_a_run_gets_there(example: Example, tmp_pa
 @each_example
 def test_a_task_survives_its_journey_as_json(example: Example, tmp_path: Path) -> None:
     _, task = prepare(example, tmp_path / "host")
-    sent = json.loads(json.dumps(dataclasses.asdict(task)))
+    sent = json.loads(json.dumps(record.asdict(task)))
     arrived = Task(**{**sent, "notify": tuple(sent["notify"])})
     assert arrived == task
     assert arrived.resource() == task.resource()
@@ -157,7 +157,7 @@ def test_every_field_is_documented_typed_and_shown(kind: str) -> None:
     documented = {
         line.split()[1].rstrip(":") for line in (cls.__doc__ or "").splitlines() if line.strip().startswith(":param")
     }
-    public = {each.name for each in dataclasses.fields(cls) if not each.metadata.get("internal")}  # type: ignore[arg-type]
+    public = {each.name for each in record.fields(cls) if not each.metadata.get("internal")}
     assert documented == public
     for entry in yaml.safe_load(cls.EXAMPLE):  # type: ignore[attr-defined]
         given = entry[kind]
@@ -167,5 +167,5 @@ def test_every_field_is_documented_typed_and_shown(kind: str) -> None:
         if getattr(cls, "OPEN", False):  # any name is an argument
             continue
         assert set(named) <= public
-        found: Resource = TypeAdapter(cls).validate_python(named)
+        found = schema.build(kind, named, "example:1")
         assert found == build(kind, named)

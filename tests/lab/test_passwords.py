@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mnemo_ops.agent.record import replace
 from mnemo_ops.errors import AuthenticationFailed, SudoRefused
 from mnemo_ops.lab import server
 from mnemo_ops.lab.directory import LabDirectory

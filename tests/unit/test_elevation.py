@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Optional
 
 import pytest
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.elevation import as_root, refusal
 from mnemo_ops.model import Host
 from mnemo_ops.secret import Secret

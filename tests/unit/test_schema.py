@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
 import pytest
 
 from mnemo_ops import kinds, schema
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.yaml_lines import loads

@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 

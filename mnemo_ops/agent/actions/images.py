@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Sequence
 
 from mnemo_ops.agent import lease
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import VerificationFailed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, ClassVar, Mapping
 
 from mnemo_ops.agent import job, lease
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken
 
 

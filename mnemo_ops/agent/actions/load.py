@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
 from mnemo_ops.agent import lease, postgres, project, tree
@@ -25,6 +24,7 @@ from mnemo_ops.agent.actions.swap import (
 )
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.errors import Refused, VerificationFailed
 

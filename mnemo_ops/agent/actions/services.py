@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import lease, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Broken, Refused
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import lease, postgres, project, tree
@@ -11,6 +10,7 @@ from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
 from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, List, Mapping
 
 from mnemo_ops.agent import project
@@ -10,6 +9,7 @@ from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.actions.prove import check_health
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import StepFailed
 

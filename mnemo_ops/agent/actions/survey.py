@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent import lease, project, tree
@@ -13,6 +12,7 @@ from mnemo_ops.agent.actions.sets import TOOLS
 from mnemo_ops.agent.actions.target import read_target
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, forgotten, root
 from mnemo_ops.errors import MnemoError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass
 from typing import Any, ClassVar, Mapping
 
 from mnemo_ops.agent import lease, project, tree
@@ -13,6 +12,7 @@ from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import Making
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, root
 from mnemo_ops.errors import Refused
 

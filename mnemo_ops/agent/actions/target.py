@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
 from mnemo_ops.agent import project
@@ -12,6 +11,7 @@ from mnemo_ops.agent.actions.load import identity_path
 from mnemo_ops.agent.actions.services import fence_path
 from mnemo_ops.agent.actions.swap import record_path, sibling
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import time
-from dataclasses import dataclass
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent import lease
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Refused, VerificationFailed
 
 HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Mapping, Sequence
 
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import asdict, dataclass
 from mnemo_ops.agent.volumes import findings
 from mnemo_ops.errors import Refused
 

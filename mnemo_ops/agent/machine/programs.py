@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.action import Deed, Progress
 from mnemo_ops.agent.machine.writing import Writing
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, CommandFailed
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,9 +9,9 @@ import os
 import shutil
 import stat as statmod
 import struct
-from dataclasses import dataclass
 from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
 CHUNK = 1 << 20  # bytes

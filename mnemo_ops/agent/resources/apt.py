@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
 from mnemo_ops.agent import dpkg
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet

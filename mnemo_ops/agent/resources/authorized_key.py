@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import posixpath
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.permission import Permission
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.ssh_keys import Key, parse, parse_all
 from mnemo_ops.agent.state import Change, State

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import ClassVar, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.execution import Execution, execute, with_newline
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.state import Change, State
 
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
@@ -12,6 +11,7 @@ from mnemo_ops.agent.machine import FileStat, Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
 from mnemo_ops.agent.placing import Placing, as_state, at_home, checked_validate, text_of
+from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.file import File
 from mnemo_ops.agent.state import ABSENT, Change, State

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
 from mnemo_ops.agent import dpkg
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Permission
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
 from mnemo_ops.agent import compose
 from mnemo_ops.agent.compose import Project, Service
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, StepFailed

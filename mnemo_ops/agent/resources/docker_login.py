@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 import posixpath
-from dataclasses import dataclass
 from typing import ClassVar, Dict, Literal, Mapping, Optional
 
 from mnemo_ops.agent.container import digest
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Broken

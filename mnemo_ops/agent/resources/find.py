@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from dataclasses import dataclass, field
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import resolve
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.stat import Algorithm, facts
 from mnemo_ops.agent.state import State

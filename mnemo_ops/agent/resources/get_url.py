@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Tuple, cast
 
 from mnemo_ops.agent.http import Answer, send, shown
@@ -12,6 +11,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
 from mnemo_ops.agent.placing import Placing
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.agent.web import Web
 from mnemo_ops.errors import Refused, StepFailed

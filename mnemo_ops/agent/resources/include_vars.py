@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar, List, Mapping, Optional
 
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, List, Literal, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.edit import Edit, ended, lines_of
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner
+from mnemo_ops.agent.record import dataclass
 
 _HEADER = re.compile(r"\[(.*)\]")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import ClassVar, List, Literal, Mapping, Optional, Set
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.ssh_keys import Key, hashed, names, parse, parse_all
 from mnemo_ops.agent.state import Change, State

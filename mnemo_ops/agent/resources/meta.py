@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Mapping
 
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Dict, List, Literal, Mapping
 
 from mnemo_ops.agent import dpkg
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import Broken

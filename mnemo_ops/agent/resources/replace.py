@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.edit import Edit, check_groups, compiled
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner
+from mnemo_ops.agent.record import dataclass
 
 
 @dataclass(frozen=True)

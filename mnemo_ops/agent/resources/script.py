@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
 from typing import ClassVar, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.execution import Execution, execute
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import StepFailed
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import Change, State
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.execution import Execution, execute, with_newline
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.state import Change, State
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import ClassVar, Mapping
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import State
 from mnemo_ops.errors import NotYet, StepFailed

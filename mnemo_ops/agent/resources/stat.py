@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import stat as bits
-from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, Literal, Mapping, Tuple
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.permission import name_of
+from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import State
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent import archive
@@ -12,6 +11,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
 from mnemo_ops.agent.placing import at_home
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import NotYet, Refused, StepFailed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import posixpath
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
 from mnemo_ops.agent.http import Answer, send
@@ -13,6 +12,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission
 from mnemo_ops.agent.placing import Placing
+from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.agent.web import Web
 from mnemo_ops.errors import Broken, StepFailed
