@@ -23,7 +23,7 @@ def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
     from mnemo_ops.plays import shipped
 
     with _plays(run, tags, skip_tags) as plays:
-        plays.run(shipped(name), words)
+        plays.run(shipped(name), lambda host: words(host, plays.inventory.hosts))
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class LabDirectory:
         _write(self.known_hosts, "\n".join([*lines, ""]))
 
     def write_inventory(self, servers: Iterable[Server]) -> None:
-        """All servers, and how they are reached; ``link_address`` is where the others reach a virtual machine."""
+        """All servers, and how they are reached: also by the others, where that is another address."""
         hosts = {
             server.name: {
                 "ansible_host": server.address,
@@ -105,7 +105,7 @@ class LabDirectory:
                 "ansible_user": USER,
                 "ansible_ssh_private_key_file": str(self.key),
                 "mnemo_known_hosts_file": str(self.known_hosts),
-                **({"link_address": server.link, "mnemo_peer_address": server.link} if server.link else {}),
+                **({"mnemo_peer_address": server.link} if server.link else {}),
             }
             for server in servers
         }

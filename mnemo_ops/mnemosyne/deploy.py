@@ -27,7 +27,7 @@ TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
 def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool = False) -> None:
     """The bootstrap playbook on one host."""
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
-    plays.run(shipped("bootstrap.yml"), words)
+    plays.run(shipped("bootstrap.yml"), lambda each: words(each, inventory.hosts))
 
 
 def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = "") -> None:
@@ -36,16 +36,17 @@ def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = ""
     :raises UsageError: the stack has no such volume (2).
     :raises Refused: a disk or volume is not what was declared, or is not there; nothing was touched (3).
     """
+    peers = plays.inventory.hosts
     for host in hosts:
         known = [row["key"] for row in layout.volumes(settings(host))]
         if only and only not in known:
             raise UsageError(f"the stack has no volume '{only}'", hint=suggest(only, known))
 
     def mine(host: Host) -> list[dict[str, Any]]:
-        return [row for row in layout.volumes(settings(host)) if only in ("", row["key"])]
+        return [row for row in layout.volumes(settings(host), peers) if only in ("", row["key"])]
 
     flow.fleet.each(hosts, lambda host: look_at_volumes(flow, host, mine(host)))
-    plays.run(shipped("volumes.yml"), lambda host: {**words(host), "stack_volumes": mine(host)})
+    plays.run(shipped("volumes.yml"), lambda host: {**words(host, peers), "stack_volumes": mine(host)})
 
 
 def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -64,15 +65,15 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     chosen = settings(host)
     check_files(host, chosen)
     stack = flow.stack(host)
-    look_at_volumes(flow, host, layout.volumes(chosen))
+    look_at_volumes(flow, host, layout.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
     flow.report.step(f"files and images of the stack on {host.name}")
-    plays.run(shipped("stack.yml"), words)
+    plays.run(shipped("stack.yml"), lambda each: words(each, inventory.hosts))
     image = ImageUser(chosen.images.get("api", "mnemosyne-api"), f"{chosen.directory}/uploads")
     owner = flow.ready(host, image) if check else flow.act(host, image)
     flow.report.step(f"volumes and containers on {host.name}")
-    plays.run(shipped("start.yml"), lambda each: {**words(each), "stack_owner": owner})
+    plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owner": owner})
     if not check:
         flow.report.step("deep check: SQL, files, queue, health")
         proof = flow.act(host, Smoke(stack, layout.HEALTH, layout.WRITABLE))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mnemo_ops.agent.record import asdict, dataclass, field, fields, replace
@@ -15,6 +16,7 @@ from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne import storage
+from mnemo_ops.mnemosyne.addresses import peer_name
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
@@ -157,10 +159,16 @@ def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str
     return found
 
 
-def volumes(chosen: Settings) -> list[dict[str, Any]]:
-    """A row for every volume of the stack, as our playbooks read it."""
+def volumes(chosen: Settings, hosts: Mapping[str, Host] = MappingProxyType({})) -> list[dict[str, Any]]:
+    """A row for every volume of the stack, as our playbooks read it.
+
+    :param hosts: of the inventory: a server among them is named by the address other hosts reach it by.
+    """
     keys = dict.fromkeys((*VOLUMES, *chosen.volumes))
     stored = {key: chosen.volumes.get(key, storage.Local()) for key in keys}
+    for key, found in stored.items():
+        if isinstance(found, storage.Nfs) and found.server in hosts:
+            stored[key] = replace(found, server=peer_name(hosts[found.server]))
     return [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
 
 
@@ -171,12 +179,12 @@ def schema() -> Schema:
     return form
 
 
-def words(host: Host) -> dict[str, Any]:
-    """The variables our playbooks are written with."""
+def words(host: Host, hosts: Mapping[str, Host]) -> dict[str, Any]:
+    """The variables our playbooks are written with. :param hosts: of the inventory."""
     chosen = settings(host)
     return {
         "stack": asdict(chosen),
-        "stack_volumes": volumes(chosen),
+        "stack_volumes": volumes(chosen, hosts),
         "env_name": ENV_NAME,
         "override_name": OVERRIDE_NAME,
     }

@@ -9,11 +9,11 @@ from typing import Any
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory import Inventory
+from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.addresses import peer_addresses
 from mnemo_ops.mnemosyne.nfs_schema import DIRECTORY, WORLD, Export, Nfs, network, settings
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
-from mnemo_ops.template import Scope, render
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,10 @@ def _volumes(inventory: Inventory, server: Host) -> dict[str, dict[str, str]]:
     """By host the volumes of its stack that are stored on the server, each with its path there."""
     found: dict[str, dict[str, str]] = {}
     for host in inventory.hosts.values():
-        stack = render(host.vars.get("stack") or {}, Scope().plus(host.vars), f"{host.name}: stack")
-        rows = {key: row for key, row in (stack.get("volumes") or {}).items() if isinstance(row, Mapping)}
-        mine = {key: row for key, row in rows.items() if (row.get("type"), row.get("server")) == ("nfs", server.name)}
-        if mine and host.name != server.name:
-            found[host.name] = {key: str(row.get("path") or "").rstrip("/") for key, row in mine.items()}
+        rows = layout.volumes(layout.settings(host)) if host.name != server.name else []
+        mine = [row for row in rows if (row["type"], row.get("server")) == ("nfs", server.name)]
+        if mine:
+            found[host.name] = {row["key"]: row["path"] for row in mine}
     return found
 
 
@@ -118,9 +117,9 @@ def _exports(declared: Mapping[str, Export], stored: Mapping[str, str]) -> dict[
                 f"the volume {key} is stored on the NFS server, and nobody says whose files it holds there",
                 hint=f"nfs: {{exports: {{{key}: {{owner: NUMBER}}}}}}",
             )
-        if path and declared[key].path not in ("", path):
+        if declared[key].path not in ("", path):
             raise InventoryError(f"nfs.exports.{key}.path is {declared[key].path}, stack.volumes.{key}.path is {path}")
-    usual = {name: stored.get(name) or f"{DIRECTORY}/{name}" for name in declared}
+    usual = {name: stored.get(name, f"{DIRECTORY}/{name}") for name in declared}
     return {name: replace(one, path=one.path or usual[name]) for name, one in declared.items()}
 
 

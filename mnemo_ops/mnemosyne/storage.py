@@ -137,11 +137,10 @@ class Nfs(Storage):
         return merged(CLIENT_OPTIONS, self.options)
 
     def row(self, project: str, key: str) -> dict[str, Any]:
-        return {
-            "server": self.server,
-            "path": self.path.rstrip("/") or f"{DIRECTORY}/{key}",
-            "options": self.mount_options,
-        }
+        path = self.path.rstrip("/") or f"{DIRECTORY}/{key}"
+        # Docker mounts it when a container starts; the owner is set on the server
+        mount = {"type": "nfs", "o": f"addr={self.server},{self.mount_options}", "device": f":{path}"}
+        return {"server": self.server, "path": path, "driver_options": mount, "written": False}
 
 
 TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Bind, External)}

@@ -74,23 +74,33 @@ def test_networks_alone_have_no_hosts_to_set_up(tmp_path: Path) -> None:
 
 def stored(**row: str) -> dict[str, Any]:
     """A stack with a volume on the NFS server."""
-    return {"volumes": {"graph": {"type": "nfs", "server": "storage", **row}, "logs": {"type": "local"}}}
+    return {"volumes": {"lightrag_data": {"type": "nfs", "server": "storage", **row}, "api_logs": {"type": "local"}}}
 
 
 def test_volumes_of_the_stack_are_exports_by_themselves(tmp_path: Path) -> None:
-    lent = {"server": "storage", "exports": {"graph": {"owner": 999}}}
+    lent = {"server": "storage", "exports": {"lightrag_data": {"owner": 999}}}
     found = nfs_plan.plan(inventory(tmp_path, {"nfs": lent, "stack": stored(path="/data/graph")}))
-    assert {name: one.path for name, one in found.exports.items()} == {"graph": "/data/graph"}
+    assert {name: one.path for name, one in found.exports.items()} == {"lightrag_data": "/data/graph"}
     assert [host.name for host in found.clients] == ["app1", "app2"]
     found = nfs_plan.plan(inventory(tmp_path, {"nfs": {**lent, "clients": ["app1"]}, "stack": stored()}))
-    assert found.exports["graph"].path == "/srv/nfs/graph" and [host.name for host in found.clients] == ["app1"]
+    assert found.exports["lightrag_data"].path == "/srv/nfs/lightrag_data" and [
+        host.name for host in found.clients
+    ] == ["app1"]
 
 
 @pytest.mark.parametrize(
     ("exports", "said", "hint"),
     [
-        ({}, "the volume graph is stored on the NFS server", "nfs: {exports: {graph: {owner: NUMBER}}}"),
-        ({"graph": {"owner": 1, "path": "/x"}}, "path is /x, stack.volumes.graph.path is /data/graph", ""),
+        (
+            {},
+            "the volume lightrag_data is stored on the NFS server",
+            "nfs: {exports: {lightrag_data: {owner: NUMBER}}}",
+        ),
+        (
+            {"lightrag_data": {"owner": 1, "path": "/x"}},
+            "path is /x, stack.volumes.lightrag_data.path is /data",
+            "",
+        ),
     ],
 )
 def test_a_volume_nobody_knows_enough_of(tmp_path: Path, exports: dict[str, Any], said: str, hint: str) -> None:

@@ -32,9 +32,18 @@ def test_what_is_left_out_is_local_pinned_and_labelled() -> None:
 
 def test_nfs_has_the_safe_options_and_what_is_given_wins() -> None:
     found = row("lightrag_data", type="nfs", server="storage", path="/srv/nfs/x", options="vers=4.1,ro,soft")
-    assert found["options"] == "vers=4.1,soft,timeo=600,retrans=2,noresvport,ro"
-    assert row("lightrag_data", type="nfs", server="a")["options"] == CLIENT_OPTIONS
-    assert row("lightrag_data", type="nfs", server="a")["path"] == "/srv/nfs/lightrag_data"
+    assert found["driver_options"]["o"] == "addr=storage,vers=4.1,soft,timeo=600,retrans=2,noresvport,ro"
+    usual = row("lightrag_data", type="nfs", server="a")
+    assert usual["driver_options"] == {"type": "nfs", "o": f"addr=a,{CLIENT_OPTIONS}", "device": f":{usual['path']}"}
+    assert usual["path"] == "/srv/nfs/lightrag_data" and not usual["written"], "its owner is set on the server"
+
+
+def test_a_server_of_the_inventory_is_named_as_other_hosts_reach_it() -> None:
+    settings = chosen(api_logs={"type": "nfs", "server": "storage"})
+    forwarded = Host("storage", "127.0.0.1", port=2222, vars={"mnemo_peer_address": "10.0.0.5"})
+    for hosts, address in (({}, "storage"), ({"storage": forwarded}, "10.0.0.5")):
+        found = next(each for each in layout.volumes(settings, hosts) if each["key"] == "api_logs")
+        assert found["driver_options"]["o"].startswith(f"addr={address},")
 
 
 def test_a_path_of_the_stack_becomes_a_volume_that_must_survive() -> None:

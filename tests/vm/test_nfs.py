@@ -25,9 +25,8 @@ def inventory(machines: Lab, name: str = "nfs", app: str = "", **exports: Any) -
     """The lab's own, with exports; ``app``: where the server is told to see it."""
 
     def change(everything: dict[str, Any]) -> None:
-        for host in everything["hosts"].values():
-            host["mnemo_peer_address"] = host["link_address"]
-        everything["hosts"]["app"]["mnemo_peer_address"] = app or everything["hosts"]["app"]["link_address"]
+        if app:
+            everything["hosts"]["app"]["mnemo_peer_address"] = app
         rows = exports or {"graph": {"owner": 999}}
         everything["vars"] = {**everything.get("vars", {}), "nfs": {"server": "storage", "clients": ["app"]}}
         everything["vars"]["nfs"]["exports"] = rows

@@ -35,7 +35,7 @@ def test_both_run_their_own_kernel_systemd_and_docker(machines: Lab, storage: Ho
 
 def test_inventory_reaches_them(machines: Lab) -> None:
     everything = yaml.safe_load(machines.inventory.read_text())["all"]
-    assert {row["link_address"] for row in everything["hosts"].values()} == {"192.168.77.1", "192.168.77.2"}
+    assert {row["mnemo_peer_address"] for row in everything["hosts"].values()} == {"192.168.77.1", "192.168.77.2"}
     assert set(everything["children"]["servers"]["hosts"]) == {"storage", "app"}
     said = machines.run("play", str(_playbook(machines)), "--json")
     assert said.code == 0, said
@@ -46,7 +46,7 @@ def _playbook(machines: Lab) -> Path:
     path = machines.root / "link.yml"
     path.write_text(
         "- hosts: servers\n  tasks:\n"
-        '    - wait_for: {host: "{{ hostvars[item].link_address }}", port: 22, timeout: 20}\n'
+        '    - wait_for: {host: "{{ hostvars[item].mnemo_peer_address }}", port: 22, timeout: 20}\n'
         "      loop: [storage, app]\n"
     )
     return path
