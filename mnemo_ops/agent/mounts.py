@@ -7,6 +7,7 @@ from typing import Dict, List
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.errors import Refused
 
 FIELDS = ("src", "path", "fstype", "opts", "dump", "passno")
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -54,5 +55,19 @@ def device(machine: Machine, source: str) -> str:
     """The device file behind ``UUID=``, ``LABEL=``, ``PARTUUID=``, ``PARTLABEL=`` or a link; else as it was given."""
     tag, _, value = source.partition("=")
     if tag in ("UUID", "LABEL", "PARTUUID", "PARTLABEL"):
-        source = f"/dev/disk/by-{tag.lower()}/" + value.strip('"')
+        link = f"/dev/disk/by-{tag.lower()}/" + value.strip('"')
+        if machine.stat(link) is None and machine.which("findfs") is not None:  # no udev makes links in a container
+            return machine.ask(["findfs", source], check=False).out.strip() or link
+        source = link
     return machine.realpath(source) if source.startswith("/dev/") else source
+
+
+def refuse_hiding(machine: Machine, path: str) -> None:
+    """:raises Refused: nothing is mounted on ``path`` and it holds something, which a mount would hide (3)."""
+    names = [] if path in mounted(machine) or machine.stat(path) is None else machine.names(path)
+    if names:
+        few = ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
+        raise Refused(
+            f"nothing is mounted on {path} and it holds {few}, which a mount would hide",
+            hint=f"move it away, mv {path} {path}.before, and run this again",
+        )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from mnemo_ops.agent import docker
+from mnemo_ops.agent import disks, docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.resources.docker_volume import DockerVolume
+from mnemo_ops.errors import Refused
 
 Row = Mapping[str, Any]
 
@@ -30,6 +33,10 @@ def findings(machine: Machine, project: str, rows: Sequence[Row], kept: Sequence
     :raises Broken: Docker is installed and does not answer (6).
     """
     found: List[Finding] = []
+    for row in rows:
+        found += _refused(row, partial(disks.refuse, machine, project, row)) if row["type"] == "block" else []
+    if found and not disks.docker_runs(machine):
+        return found  # to ask Docker would be to start it, and it waits for its disks
     if docker.is_installed(machine):  # one that does not answer is an error: whose data is there cannot be told
         there = docker.all_of(machine, "volume")
         found += [
@@ -37,8 +44,19 @@ def findings(machine: Machine, project: str, rows: Sequence[Row], kept: Sequence
             for row in rows
             if row["type"] == "external" and row["name"] not in there
         ]
+        for row in (row for row in rows if "driver_options" in row):
+            wanted = DockerVolume(row["name"], driver_options=row["driver_options"], labels=row["labels"])
+            found += _refused(row, partial(wanted.observe, machine))
         found += _renamed(machine, project, rows, kept, there)
     return found
+
+
+def _refused(row: Row, look: Callable[[], object]) -> List[Finding]:
+    try:
+        look()
+    except Refused as error:
+        return [Finding(row["key"], error.message, error.hint)]
+    return []
 
 
 def _renamed(

@@ -1,6 +1,6 @@
 """How the stack's volumes are stored: one schema for every type, what is refused, and the rows our playbooks read.
 
-Source of the options: nfs(5).
+Sources: nfs(5); the names of disks as AWS (NVMe), Google Cloud and DigitalOcean document them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from mnemo_ops.agent.disks import DATA
 from mnemo_ops.agent.record import MISSING, dataclass, fields
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
 from mnemo_ops.spelling import suggest
 
+MOUNTS = "/mnt/mnemo"  # our own mount points: /mnt/mnemo/PROJECT/VOLUME
 OPPOSITES = {
     "soft": "hard",
     "softerr": "hard",
@@ -23,8 +25,9 @@ OPPOSITES = {
     "vers": "nfsvers",
 }
 PLUGINS = {
-    "rexray": "the plugin is unmaintained since 2019 and knows neither gp3 nor NVMe",
-    "gcplogs": "that is a logging driver, it stores nothing",
+    "rexray": "the plugin is unmaintained since 2019 and knows neither gp3 nor NVMe; attach the disk and say "
+    "{type: block, aws: vol-...}",
+    "gcplogs": "that is a logging driver, it stores nothing; attach a Persistent Disk and say {type: block, gcp: NAME}",
 }
 
 Spec = Mapping[str, Any]
@@ -143,7 +146,60 @@ class Nfs(Storage):
         return {"server": self.server, "path": path, "driver_options": mount, "written": False}
 
 
-TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Bind, External)}
+@dataclass(frozen=True)
+class Block(Storage):
+    """A disk of its own, attached to the host; one of ``device``, ``aws``, ``gcp`` and ``digitalocean`` says which.
+
+    :param device: path of the device, best below /dev/disk/by-id: those names stay.
+    :param aws: id of an EBS volume (vol-0abc), where disks are NVMe.
+    :param gcp: device name of a Persistent Disk or Hyperdisk.
+    :param digitalocean: name of a volume.
+    :param fstype: file system that a blank disk gets: ext4 or xfs.
+    :param options: mount options, with commas between; ``nofail`` and the time to wait are added.
+    :param wait: seconds the disk may take to appear, at boot, too.
+    """
+
+    type: ClassVar[str] = "block"
+    device: str = ""
+    aws: str = ""
+    gcp: str = ""
+    digitalocean: str = ""
+    fstype: str = "ext4"
+    options: str = "defaults"
+    wait: int = 30
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.device, self.aws, self.gcp, self.digitalocean))) != 1:
+            raise ValueError("say which disk by exactly one of device, aws, gcp and digitalocean")
+        if not re.fullmatch(r"/dev/[\w.:+@/-]+", self.path) or ".." in self.path:
+            raise ValueError(f"{self.path!r} is not a path below /dev; ls -l /dev/disk/by-id shows the disks of a host")
+        if self.aws and not re.fullmatch(r"vol-[0-9a-f]+", self.aws):
+            raise ValueError(f"aws: {self.aws!r} is not the id of an EBS volume, like vol-0abc")
+        if self.fstype not in ("ext4", "xfs"):
+            raise ValueError(f"fstype is {self.fstype!r}, neither ext4 nor xfs")
+        if self.wait < 1:
+            raise ValueError("wait: at least a second")
+
+    @property
+    def path(self) -> str:
+        """The device file, by a name that stays."""
+        names = {
+            "nvme-Amazon_Elastic_Block_Store_": self.aws.replace("-", ""),
+            "google-": self.gcp,
+            "scsi-0DO_Volume_": self.digitalocean,
+        }
+        return self.device or next(f"/dev/disk/by-id/{prefix}{name}" for prefix, name in names.items() if name)
+
+    @property
+    def place(self) -> str:
+        return self.path
+
+    def row(self, project: str, key: str) -> dict[str, Any]:
+        options = merged(self.options, f"nofail,x-systemd.device-timeout={self.wait}s")
+        return {**_mounted(project, key, self.fstype, options), "device": self.path, "wait": self.wait}
+
+
+TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Block, Bind, External)}
 
 
 def parse(key: str, spec: Any, databases: Mapping[str, str]) -> Storage:
@@ -168,9 +224,7 @@ def _refuse_plugin(spec: Spec) -> None:
     for word in (str(spec.get("type", "")), str(spec.get("driver", ""))):
         for plugin, why in PLUGINS.items():
             if plugin in word:
-                raise ValueError(
-                    f"{word} is refused: {why}; attach the disk, mount it and say {{type: bind, path: ...}}"
-                )
+                raise ValueError(f"{word} is refused: {why}")
     if "driver" in spec or "driver_opts" in spec:
         raise ValueError(f"has no driver and driver_opts, but a type: one of {', '.join(TYPES)}")
 
@@ -201,7 +255,7 @@ def _refuse_risk(found: Storage, database: str) -> None:
     if database == "postgres" and isinstance(found, Nfs) and not found.i_accept_the_risk:
         raise ValueError(
             "Postgres on NFS waits for the network at every commit, and a second server on the same files destroys "
-            "them; keep it on a disk of its host (local or bind), or add i_accept_the_risk: true"
+            "them; keep it on a disk of its host (local, block or bind), or add i_accept_the_risk: true"
         )
 
 
@@ -222,6 +276,12 @@ def _absolute(path: str, name: str) -> None:
 
 def _bound(directory: str) -> dict[str, Any]:
     return {"directory": directory, "driver_options": {"type": "none", "o": "bind", "device": directory}}
+
+
+def _mounted(project: str, key: str, fstype: str, options: str) -> dict[str, Any]:
+    """A mount of our own and a directory in it: a restore renames that, and it holds no lost+found."""
+    path = f"{MOUNTS}/{project}/{key}"
+    return {**_bound(f"{path}/{DATA}"), "mount": {"path": path, "fstype": fstype, "opts": options}}
 
 
 def row(project: str, key: str, found: Storage, written: bool) -> dict[str, Any]:

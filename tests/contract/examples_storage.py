@@ -50,6 +50,20 @@ EXAMPLES: tuple[Example, ...] = (
     Example("new-options", "mount", {**DATA, "opts": "noatime", "state": "mounted"}, mounted(at_data()), tools=MOUNT),
     Example("not-by-remount", "mount", {**DATA, "opts": "vers=3", "state": "mounted"}, mounted(at_data()), tools=MOUNT),
     Example(
+        "guarded",
+        "mount",
+        {**DATA, "path": "/srv/pg", "src": "UUID=7f3c", "guard": True, "state": "mounted"},
+        disk("ext4 7f3c 4194304"),
+        tools=(*MOUNT, "chattr"),
+    ),
+    Example(
+        "unguarded",
+        "mount",
+        {"path": "/data", "guard": True, "state": "absent"},
+        mounted(at_data()),
+        tools=(*MOUNT, "chattr"),
+    ),
+    Example(
         "from-elsewhere", "mount", {**DATA, "src": "/dev/sdc", "state": "mounted"}, mounted(at_data()), tools=MOUNT
     ),
     Example("unmounted", "mount", {"path": "/data", "state": "unmounted"}, mounted(at_data()), tools=MOUNT),

@@ -57,6 +57,27 @@ def test_what_is_mounted_from_elsewhere_is_not_covered(world: World) -> None:
     assert event.error is not None and event.error["class"] == "Refused" and "umount" in event.error["hint"]
 
 
+def test_a_guarded_mount_point_takes_no_writes_while_nothing_is_mounted_there(world: World) -> None:
+    disk("ext4 7f3c 4194304")(world)
+    wanted = {"path": "/srv/pg", "src": "UUID=7f3c", "fstype": "ext4", "guard": True}
+    assert run(task("mount", **wanted, state="mounted"), world.machine()).status == "changed"
+    assert world.state("immutable") == ["/srv/pg"]
+    assert " /srv/pg " in world.read("proc/self/mountinfo") and " /dev/sdb " in world.read("proc/self/mountinfo")
+    assert run(task("mount", **wanted, state="absent"), world.machine()).status == "changed"
+    assert world.state("immutable") == [] and not (world.root / "srv/pg").exists()
+
+
+def test_what_a_guarded_mount_would_hide_is_not_hidden(world: World) -> None:
+    disk("ext4 7f3c 4194304")(world)
+    world.write("srv/pg/data/PG_VERSION", "17")
+    before = world.tree()
+    wanted = {"path": "/srv/pg", "src": "UUID=7f3c", "fstype": "ext4", "guard": True, "state": "mounted"}
+    event = run(task("mount", **wanted), world.machine())
+    assert event.error is not None and event.error["class"] == "Refused" and "holds data" in event.why
+    assert "mv /srv/pg /srv/pg.before" in event.error["hint"]
+    assert world.tree() == before
+
+
 def test_options_with_a_password_are_not_shown(world: World) -> None:
     mounted()(world)
     args = {**DATA, "opts": "password=a-secret", "opts_no_log": True, "state": "present"}
@@ -70,6 +91,7 @@ def test_options_with_a_password_are_not_shown(world: World) -> None:
     [
         {"path": "/x", "state": "mounted", "src": "/dev/x"},
         {"path": "/x", "state": "present"},
+        {"path": "/x", "state": "unmounted", "guard": True},
         {"path": "none", "state": "mounted", "src": "/swap", "fstype": "swap"},
     ],
     ids=str,

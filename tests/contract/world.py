@@ -42,7 +42,7 @@ PROGRAMS = {
     "kernel": ("sysctl", "modprobe", "hostnamectl", "timedatectl", "crontab", "locale-gen", "locale"),
     "looking": ("getent",),
     "disks": (
-        *("mount", "umount", "blkid", "mkfs.ext4", "mkfs.xfs", "mkswap", "pvcreate"),
+        *("mount", "umount", "chattr", "findfs", "blkid", "mkfs.ext4", "mkfs.xfs", "mkswap", "pvcreate"),
         *("tune2fs", "xfs_info", "resize2fs", "xfs_growfs"),
     ),
     "pips": ("pip3", "pip", "virtualenv"),

@@ -62,15 +62,16 @@ def test_an_external_volume_keeps_its_own_name() -> None:
 
 BIND = {"type": "bind", "path": "/data/x"}
 SHARED = {"lightrag_data": BIND, "grafana_data": BIND}
+DISK = {"type": "block", "device": "/dev/disk/by-id/virtio-a"}
 NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
 
 
 @pytest.mark.parametrize(
     ("volumes", "said", "remedy"),
     [
-        ({"postgres_data": {"driver": "rexray/ebs"}}, "unmaintained", "{type: bind, path: ...}"),
-        ({"postgres_data": {"type": "rexray/ebs"}}, "unmaintained", "{type: bind, path: ...}"),
-        ({"api_logs": {"driver": "gcplogs"}}, "logging driver", "{type: bind, path: ...}"),
+        ({"postgres_data": {"driver": "rexray/ebs"}}, "unmaintained", "{type: block, aws: vol-...}"),
+        ({"postgres_data": {"type": "rexray/ebs"}}, "unmaintained", "{type: block, aws: vol-...}"),
+        ({"api_logs": {"driver": "gcplogs"}}, "logging driver", "{type: block, gcp: NAME}"),
         ({"api_logs": {"driver": "local", "driver_opts": {}}}, "but a type", ""),
         ({"postgres_data": {**NFS, "options": "soft", "i_accept_the_risk": True}}, "soft loses writes", "leave it out"),
         ({"redis_data": {**NFS, "options": "nolock"}}, "nolock loses writes", "leave it out"),
@@ -84,6 +85,15 @@ NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
         ({"uploads": {"type": "bind", "path": "data"}}, "not an absolute path", ""),
         ({"uploads": {"type": "bind", "path": "/"}}, "not an absolute path", ""),
         ({"uploads": {"type": "external", "name": "a b"}}, "not the name of a Docker volume", ""),
+        ({"uploads": {"type": "block"}}, "exactly one of device", ""),
+        ({"uploads": {"type": "block", "gcp": "x", "aws": "vol-0a"}}, "exactly one of device", ""),
+        ({"uploads": {"type": "block", "device": "sdb"}}, "not a path below /dev", "ls -l /dev/disk/by-id"),
+        ({"uploads": {"type": "block", "device": "/dev/../etc"}}, "not a path below /dev", ""),
+        ({"uploads": {"type": "block", "gcp": "a b"}}, "not a path below /dev", ""),
+        ({"uploads": {"type": "block", "aws": "0abc"}}, "not the id of an EBS volume", "vol-0abc"),
+        ({"uploads": {**DISK, "fstype": "ntfs"}}, "neither ext4 nor xfs", ""),
+        ({"uploads": {**DISK, "wait": 0}}, "at least a second", ""),
+        ({"lightrag_data": DISK, "grafana_data": DISK}, "is the place of lightrag_data already", "of its own"),
         (SHARED, "is the place of lightrag_data already", "of its own"),
     ],
 )
@@ -97,6 +107,27 @@ def test_what_loses_data_or_cannot_be_is_refused_before_anything_is_opened(
     assert remedy in caught.value.hint + str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"device": "/dev/disk/by-id/virtio-a"}, "/dev/disk/by-id/virtio-a"),
+        ({"aws": "vol-0abc12"}, "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0abc12"),
+        ({"gcp": "pg-data"}, "/dev/disk/by-id/google-pg-data"),
+        ({"digitalocean": "pg-data"}, "/dev/disk/by-id/scsi-0DO_Volume_pg-data"),
+    ],
+)
+def test_a_disk_of_a_cloud_is_found_by_its_name_there(spec: dict[str, Any], path: str) -> None:
+    assert row("postgres_data", type="block", **spec)["device"] == path
+
+
+def test_a_disk_is_mounted_for_its_volume_alone_and_the_host_boots_without_it() -> None:
+    found = row("postgres_data", **DISK, options="noatime", wait=5)
+    mount = "/mnt/mnemo/mnemosyne/postgres_data"
+    options = "noatime,nofail,x-systemd.device-timeout=5s"
+    assert found["mount"] == {"path": mount, "fstype": "ext4", "opts": options}
+    assert found["driver_options"] == {"type": "none", "o": "bind", "device": f"{mount}/data"}
+
+
 def test_who_accepts_the_risk_may_have_it() -> None:
     assert row("postgres_data", **NFS, i_accept_the_risk=True)["type"] == "nfs"
 
@@ -105,6 +136,7 @@ def test_who_accepts_the_risk_may_have_it() -> None:
     ("volumes", "well"),
     [
         ({"uploads": BIND, "lightrag_data": NFS, "api_logs": {}}, True),
+        ({"uploads": DISK}, True),
         ({"uploads": {"type": "bind"}}, False),
         ({"uploads": {"type": "bind", "path": "/x", "server": "a"}}, False),
         ({"uploads": {"type": "rexray/ebs"}}, False),

@@ -33,6 +33,8 @@ class Mount(Resource):
         deed ``remounted``.
     :param fstab: another file than /etc/fstab.
     :param backup: keep the old fstab beside it.
+    :param guard: while nothing is mounted there, nothing can be written there: the bare directory is made immutable
+        (chattr(1)) before it is mounted on, and refused when it holds something, which the mount would hide.
     """
 
     kind: ClassVar[str] = "mount"
@@ -53,12 +55,15 @@ class Mount(Resource):
     boot: bool = True
     fstab: str = "/etc/fstab"
     backup: bool = False
+    guard: bool = False
 
     def __post_init__(self) -> None:
         if self.state in ("mounted", "present", "ephemeral") and None in (self.src, self.fstype):
             raise ValueError(f"state {self.state} needs src and fstype")
         if self.path == "none" and self.state not in ("present", "absent_from_fstab"):
             raise ValueError("swap has no mount point: state present or absent_from_fstab, and swapon")
+        if self.guard and self.state not in ("mounted", "ephemeral", "absent"):
+            raise ValueError("guard goes with state mounted, ephemeral or absent")
 
     @property
     def _path(self) -> str:
@@ -99,6 +104,8 @@ class Mount(Resource):
     def observe(self, machine: Machine) -> State:
         if "mounted" in (self.desired() or {}) and machine.which("mount") is None:
             return ABSENT
+        if self.guard and self.state != "absent":
+            mounts.refuse_hiding(machine, self._path)
         entry = next(filter(self._is_ours, map(mounts.fields, self._lines(machine))), None)
         there = mounts.mounted(machine).get(self._path)
         now = "no" if there is None else "yes" if self._fits(machine, there) else f"from {there.source}"
@@ -136,6 +143,7 @@ class Mount(Resource):
             machine.run(["umount", self._path])
             there = None
         if self.state == "absent" and machine.stat(self._path) is not None and not machine.names(self._path):
+            self._set_guard(machine, "-i")
             machine.rmdir(self._path)  # before the entry: a run that is cut here finds it still to be done
         kept: Dict[str, Any] = {}
         before = machine.read(self.fstab)
@@ -182,8 +190,13 @@ class Mount(Resource):
         machine.mkdir(self.fstab.rpartition("/")[0] or "/")
         machine.write(self.fstab, text.encode(), None if machine.stat(self.fstab, follow=True) else 0o644)
 
+    def _set_guard(self, machine: Machine, flag: str) -> None:
+        if self.guard:
+            machine.run(["chattr", flag, machine.path(self._path)])
+
     def _mount(self, machine: Machine, before: Optional[bytes]) -> None:
         machine.mkdir(self._path)
+        self._set_guard(machine, "+i")
         words = ["mount", *self._table(machine)]
         if self.state == "ephemeral":
             words = ["mount", "-t", str(self.fstype), "-o", self._options, str(self.src)]

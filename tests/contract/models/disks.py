@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from state import fail, options
+from state import fail, load, options, save
 
 
 def main(root: str, argv: list[str]) -> None:
@@ -15,6 +15,11 @@ def main(root: str, argv: list[str]) -> None:
         mount(root, words)
     elif tool == "umount":
         umount(root, words[0])
+    elif tool == "chattr":
+        chattr(root, words)
+    elif tool == "findfs":
+        found = by_uuid(root, words[0])
+        print(root + found if found else fail(f"findfs: unable to resolve '{words[0]}'"))
     elif tool == "blkid":
         blkid(words[-1])
     elif tool == "tune2fs":
@@ -47,6 +52,20 @@ def put(device: str, kind: str, uuid: str) -> None:
     length = os.path.getsize(device)
     with open(device, "r+") as file:
         file.write(f"{kind} {uuid} {length}\n")
+
+
+def by_uuid(root: str, source: str) -> str:
+    """The device with this ``UUID=``; empty: there is none."""
+    tag, _, uuid = source.partition("=")
+    names = os.listdir(f"{root}/dev") if tag == "UUID" and os.path.isdir(f"{root}/dev") else []  # noqa: PTH112, PTH208
+    return next((f"/dev/{name}" for name in sorted(names) if signature(f"{root}/dev/{name}")[1:2] == [uuid]), "")
+
+
+def chattr(root: str, words: list[str]) -> None:
+    """Only ``+i`` and ``-i``; remembered, for a test could not remove what really is immutable."""
+    flag, path = words
+    paths = {*load(root, "immutable", []), path[len(root) :]}
+    save(root, "immutable", sorted(paths if flag == "+i" else paths - {path[len(root) :]}))
 
 
 def blkid(device: str) -> None:
@@ -91,6 +110,7 @@ def mount(root: str, words: list[str]) -> None:
         src, fstype = rest[0], found["-t"][0]
     if not os.path.isdir(root + point):  # noqa: PTH112
         fail(f"mount: {point}: mount point does not exist.", 32)
+    src = by_uuid(root, src) or src
     if src.startswith("/dev/missing"):
         fail(f"mount: {point}: special device {src} does not exist.", 32)
     write(root, [*lines, f"40 1 8:1 / {point} rw,relatime shared:1 - {fstype} {src} rw"])
