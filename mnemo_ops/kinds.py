@@ -6,7 +6,8 @@ import pkgutil
 
 from mnemo_ops.agent import resources
 
-COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.docker.", "community.general.")
+COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.docker.", "community.general.",
+               "gluster.gluster.")  # fmt: skip
 
 KINDS = frozenset(module.name for module in pkgutil.iter_modules(resources.__path__))
 

@@ -36,6 +36,7 @@ PROGRAMS = {
     "ssh_keygen": ("ssh-keygen",),
     "filtering": ("iptables", "ip6tables", "ufw"),
     "exporting": ("exportfs",),
+    "cluster": ("gluster",),
     "packages": ("apt-get", "apt-mark", "apt-cache", "dpkg", "dpkg-deb"),
     "rpms": ("dnf", "rpm"),
     "debconf": ("debconf-set-selections",),
