@@ -11,6 +11,7 @@ numbers, so that a traceback from a host names the right one.
 from __future__ import annotations
 
 import ast
+import base64
 import contextlib
 import functools
 import hashlib
@@ -29,10 +30,10 @@ _ROOT = Path(__file__).parent
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds after which what was kept is removed
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# Skips a password sudo did not ask for, reads exactly N bytes of stdin into an anonymous file, puts it on the import
-# path, and hands over.
+# Skips a password sudo did not ask for, reads exactly N bytes of stdin, puts them on the import path, and hands over.
+# Root's agent imports code an earlier one kept (see mnemo_ops.agent.code), else it unpacks them into an anonymous file.
 _STAGE = (
-    "import bz2,os,sys;n={size};f=os.memfd_create('mnemo');c=b'-';z=b''\n"
+    "import os,sys;n={size};c=b'-';z=b''\n"
     "while c!=b'\\0':\n"
     " c=os.read(0,1)\n"
     " if not c:sys.exit(3)\n"
@@ -40,9 +41,15 @@ _STAGE = (
     " b=os.read(0,n-len(z))\n"
     " if not b:sys.exit(3)\n"
     " z+=b\n"
-    "with os.fdopen(os.dup(f),'wb') as m:m.write(bz2.decompress(z))\n"
-    "sys.path.insert(0,'/proc/self/fd/%d'%f)\n"
-    "from mnemo_ops.agent.main import main;main(f)"
+    "p='%s/code/{digest}-%x.zip'%(os.environ.get('MNEMO_STATE_DIR') or '/var/lib/mnemo_ops',sys.hexversion)\n"
+    "try:\n"
+    " sys.path.insert(0,'' if os.geteuid() else p)\n"
+    " from mnemo_ops.agent.main import main\n"
+    "except Exception:\n"
+    " import bz2;f=os.memfd_create('mnemo');sys.path[0]='/proc/self/fd/%d'%f\n"
+    " with os.fdopen(os.dup(f),'wb') as m:m.write(bz2.decompress(z))\n"
+    " from mnemo_ops.agent.main import main\n"
+    "main(z,'{digest}')"
 )
 
 
@@ -234,13 +241,24 @@ def bundle(actions: bool = True) -> bytes:
     return pack(core(actions))
 
 
+def digest(data: bytes) -> str:
+    """The name of what is shipped."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def shipment(blob: bytes) -> bytes:
     """The first bytes on the agent's stdin: a mark no password holds, and the blob."""
     return b"\0" + blob
 
 
+def parcel(modules: frozenset[str]) -> dict[str, str]:
+    """How modules travel in a request; empty for none."""
+    packed = pack(modules) if modules else b""
+    return {"code": base64.b64encode(packed).decode(), "digest": digest(packed)} if packed else {}
+
+
 def command(blob: bytes, python: str = "python3") -> list[str]:
     """The argument vector that starts the agent; :func:`shipment` must follow on its stdin."""
-    stage = _STAGE.format(size=len(blob))
+    stage = _STAGE.format(size=len(blob), digest=digest(blob))
     # isolated: nothing of the login directory or the environment is imported; file names are UTF-8 whatever the locale
     return [python, "-IS", "-X", "utf8", "-c", stage]

@@ -5,7 +5,6 @@ Everything a host is told goes through one channel: the agent's blob, then reque
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import getpass
 import socket
@@ -143,7 +142,7 @@ class AgentSession:
         request = {
             "op": "converge",
             "check": batch.check,
-            "code": self._code(task.resource.kind for task in batch.tasks()),
+            **self._code(task.resource.kind for task in batch.tasks()),
             # a check writes no list down: what earlier requests of it notified travels along
             "notified": [*(self.pending_handlers if batch.check else ()), *batch.notified],
             "undone": self._undone,
@@ -170,11 +169,11 @@ class AgentSession:
                     self._undone = self._undone or names.get(event.id, "")
                 yield event
 
-    def _code(self, kinds: Iterable[str]) -> str:
-        """The modules of these kinds the host does not have yet, for its ``main``; empty when it has them all."""
+    def _code(self, kinds: Iterable[str]) -> dict[str, str]:
+        """The modules of these kinds the host does not have yet, for its ``main``; nothing when it has them all."""
         missing = bundle.needed(frozenset(kinds)) - self._shipped
         self._shipped |= missing
-        return base64.b64encode(bundle.pack(missing)).decode() if missing else ""
+        return bundle.parcel(missing)
 
     def act(self, action: Action, *, job: str = "", watch: Watch = lambda event: None) -> Report:
         request: dict[str, Any] = {"op": "act", "kind": action.kind, "args": asdict(action), "job": job}

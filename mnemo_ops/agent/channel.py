@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import queue
 import threading
 import time
+from _queue import Empty, SimpleQueue  # what queue adds to them is not needed, and slow to import
 from typing import IO, Any, Dict, Mapping, Optional
 
 from mnemo_ops.agent import wire
@@ -27,8 +26,8 @@ class Channel:
         self._source = source
         self._sink = sink
         self._write_lock = threading.Lock()
-        self._requests: queue.Queue[Optional[Dict[str, Any]]] = queue.Queue()
-        self._blobs: queue.Queue[Optional[MnemoError]] = queue.Queue()
+        self._requests: SimpleQueue[Optional[Dict[str, Any]]] = SimpleQueue()
+        self._blobs: SimpleQueue[Optional[MnemoError]] = SimpleQueue()
         self._wanted: Dict[str, IO[bytes]] = {}
         self.heard = time.monotonic()
         self.deaf = DEAF
@@ -49,9 +48,12 @@ class Channel:
             self.closed.set()
             raise ChannelLost("the controller went away") from None
 
-    def next_request(self, timeout: float) -> Optional[Dict[str, Any]]:
-        """The next request; ``None`` at the end of the channel. :raises queue.Empty: none in ``timeout`` s."""
-        return self._requests.get(timeout=timeout)
+    def next_request(self) -> Optional[Dict[str, Any]]:
+        """The next request, once there is one; ``None`` at the end of the channel."""
+        while not self.gone:
+            with contextlib.suppress(Empty):
+                return self._requests.get(timeout=1.0)
+        return None
 
     def fetch(self, sha256: str, into: IO[bytes]) -> None:
         """Ask the controller for a file by its sha256 and write it into ``into``.
@@ -61,7 +63,7 @@ class Channel:
         self._wanted[sha256] = into
         self.send({"need": sha256})
         while not self.gone:
-            with contextlib.suppress(queue.Empty):
+            with contextlib.suppress(Empty):
                 error = self._blobs.get(timeout=1.0)
                 if error is not None:
                     raise error
@@ -87,6 +89,8 @@ class Channel:
             self._requests.put(None)
 
     def _take(self, message: Mapping[str, Any]) -> Optional[MnemoError]:
+        import hashlib  # slow to import, seldom needed
+
         sha256 = str(message["blob"])
         into = self._wanted.pop(sha256)
         if "error" in message:

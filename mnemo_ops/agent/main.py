@@ -6,10 +6,8 @@ Starts from memory (see :mod:`mnemo_ops.bundle`), speaks on what was stdin and s
 from __future__ import annotations
 
 import binascii
-import bz2
 import contextlib
 import os
-import queue
 import sys
 import threading
 import time
@@ -17,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops import agent
 from mnemo_ops.agent import action as actions
-from mnemo_ops.agent import job, lease, resources
+from mnemo_ops.agent import code, job, lease, resources
 from mnemo_ops.agent.channel import DEAF, Channel
 from mnemo_ops.agent.converge import Task, converge
 from mnemo_ops.agent.facts import gather
@@ -35,14 +33,15 @@ LISTENING = 25.0  # seconds since the controller's last word during which its le
 class Agent:
     """Serves one controller on one host, one request at a time."""
 
-    def __init__(self, channel: Channel, bundle: Callable[[], bytes]) -> None:
+    def __init__(self, channel: Channel, blob: bytes, digest: str) -> None:
         self._channel = channel
         self._lock: Optional[HostLock] = None
         self._undone = Undone()
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = _machine(fetch=channel.fetch)
-        self._machine.program = bundle
+        self._machine.program = lambda: _unpacked(blob)
+        self._shipped = {digest: blob}
         self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
 
@@ -51,19 +50,31 @@ class Agent:
         beat = threading.Thread(target=self._beat, name="beat", daemon=True)
         beat.start()
         try:
-            while not self._channel.gone:
-                try:
-                    request = self._channel.next_request(timeout=1.0)
-                except queue.Empty:
-                    continue
-                if request is None:
-                    return
+            while (request := self._channel.next_request()) is not None:
                 self._answer(request)
         except ChannelLost:
             return
         finally:
             self._ended.set()
             beat.join(5.0)  # it may be renewing a lease: half a file must not stay behind
+            self._keep_code()
+
+    def _keep_code(self) -> None:
+        """Nobody waits any more: leave what was shipped to the next agent, compiled. Who only looks leaves nothing."""
+        if self._lock is not None:
+            code.keep(self._machine, {digest: _unpacked(packed) for digest, packed in self._shipped.items()})
+
+    def _import(self, digest: str, packed: bytes) -> None:
+        """Make the modules that came with a request importable: one more zip on the path of our packages."""
+        self._shipped[digest] = packed
+        place = code.kept(self._machine, digest)
+        if not place:
+            memory = os.memfd_create("mnemo")
+            with os.fdopen(os.dup(memory), "wb") as file:
+                file.write(_unpacked(packed))
+            place = f"/proc/self/fd/{memory}"
+        for package in (agent, resources):
+            package.__path__.append(f"{place}/{package.__name__.replace('.', '/')}")
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         seq = request.get("seq", 0)
@@ -107,7 +118,8 @@ class Agent:
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Steps in order: tasks, and in between the handlers that are pending by then."""
-        _unpack(str(request.get("code", "")))
+        if request.get("code"):
+            self._import(request["digest"], binascii.a2b_base64(request["code"]))
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
         self._noting = machine
@@ -196,19 +208,17 @@ def _tasks(rows: Sequence[Mapping[str, Any]]) -> List[Task]:
     return [Task(**{**row, "notify": tuple(row.get("notify", ()))}) for row in rows]
 
 
-def _unpack(code: str) -> None:
-    """Make the modules that came with a request importable: one more zip in memory, on the path of our packages."""
-    if not code:
-        return
-    memory = os.memfd_create("mnemo")
-    with os.fdopen(os.dup(memory), "wb") as file:
-        file.write(bz2.decompress(binascii.a2b_base64(code)))
-    for package in (agent, resources):
-        package.__path__.append(f"/proc/self/fd/{memory}/{package.__name__.replace('.', '/')}")
+def _unpacked(packed: bytes) -> bytes:
+    import bz2
+
+    return bz2.decompress(packed)
 
 
-def main(bundle_fd: int) -> None:
-    """Entry point of the shipped agent: move stdin and stdout aside so that a stray print cannot break the wire."""
+def main(blob: bytes, digest: str) -> None:
+    """Entry point of the shipped agent: move stdin and stdout aside so that a stray print cannot break the wire.
+
+    :param blob: what it was started from, as it was shipped. :param digest: its name.
+    """
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)
@@ -217,10 +227,7 @@ def main(bundle_fd: int) -> None:
     sink.write(GREETING)
     sink.flush()
 
-    def bundle() -> bytes:
-        return os.pread(bundle_fd, os.fstat(bundle_fd).st_size, 0)
-
-    Agent(Channel(source, sink), bundle).serve()
+    Agent(Channel(source, sink), blob, digest).serve()
     os._exit(0)  # the reader thread may sit in a read that never returns
 
 

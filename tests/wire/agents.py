@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import bz2
 import contextlib
 import functools
@@ -48,9 +47,9 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
     return bz2.compress(out.getvalue(), 1)
 
 
-def code(*kinds: str) -> str:
+def code(*kinds: str) -> dict[str, str]:
     """What a session sends along with the first request that names these kinds."""
-    return base64.b64encode(bundle.pack(bundle.needed(frozenset(kinds)) - bundle.core(True))).decode()
+    return bundle.parcel(bundle.needed(frozenset(kinds)) - bundle.core(True))
 
 
 def interpreters() -> list[str]:

@@ -65,7 +65,7 @@ def test_only_what_a_batch_names_travels(raw_agent: Raw, tmp_path: Path) -> None
     event = agent.receive() or {}
     assert "was not sent the kind 'file': this is a bug" in event["error"]["message"]
     agent.receive()
-    agent.send(op="converge", seq=3, code=code("file"), steps=[{"tasks": [task]}])
+    agent.send(op="converge", seq=3, **code("file"), steps=[{"tasks": [task]}])
     assert (agent.receive() or {})["status"] == "changed"
 
 

@@ -104,7 +104,7 @@ def test_a_controller_that_vanishes_in_a_file_leaves_nothing(raw_agent: Raw, tmp
     agent = raw_agent()
     agent.hello()
     args = {"dest": str(tmp_path / "got"), "src": "x", "sha256": sha256(b"1234")}
-    agent.send(op="converge", seq=2, code=code("copy"), steps=[{"tasks": [{"id": "a", "kind": "copy", "args": args}]}])
+    agent.send(op="converge", seq=2, **code("copy"), steps=[{"tasks": [{"id": "a", "kind": "copy", "args": args}]}])
     message = agent.receive()
     assert message == {"need": args["sha256"]}
     agent.send(blob=args["sha256"], size=4)
@@ -118,7 +118,7 @@ def test_a_controller_that_falls_silent_in_a_file_is_given_up(raw_agent: Raw, tm
     agent = raw_agent()
     agent.hello(deaf=1.0)
     args = {"dest": str(tmp_path / "got"), "src": "x", "sha256": sha256(b"1234")}
-    agent.send(op="converge", seq=2, code=code("copy"), steps=[{"tasks": [{"id": "a", "kind": "copy", "args": args}]}])
+    agent.send(op="converge", seq=2, **code("copy"), steps=[{"tasks": [{"id": "a", "kind": "copy", "args": args}]}])
     assert agent.process.wait(6) == 0
     assert not list(tmp_path.iterdir())
 

@@ -6,8 +6,6 @@ a test can put a temporary root and stub programs under the same code, and a kil
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import io
 import os
 import sys
@@ -60,7 +58,8 @@ class Machine(Programs, Network, Identity):
         """This machine for one task that looks only, or acts: what was read is shared, and forgotten by both."""
         if read_only == self.read_only:
             return self
-        other = copy.copy(self)
+        other = Machine.__new__(Machine)
+        vars(other).update(vars(self))
         other.read_only = read_only
         return other
 
@@ -119,6 +118,8 @@ class Machine(Programs, Network, Identity):
 
     def keep_program(self) -> str:
         """Path of the agent's own zip on disk, for units that must run when nobody is connected."""
+        import hashlib
+
         data = self.program()
         if not data:
             raise MnemoError("this process does not know its own program: this is a bug")

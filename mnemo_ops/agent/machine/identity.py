@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-from typing import IO, Any, Callable, ClassVar, Dict, Mapping
+from typing import IO, TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping
 
 from mnemo_ops.errors import Broken, MnemoError, NotYet, from_json
+
+if TYPE_CHECKING:
+    import pwd
+    import socket
 
 Question = Mapping[str, Any]
 Ask = Callable[[Question], Mapping[str, Any]]
@@ -35,6 +35,9 @@ class Identity:
 
         :raises NotYet: there is no such user. :raises Broken: this process is not root, or the child died (6).
         """
+        import pwd
+        import socket  # slow to import, seldom needed
+
         try:
             user = pwd.getpwnam(name)
         except KeyError:
@@ -62,6 +65,8 @@ class Identity:
 
     def _umask_of(self, name: str) -> int:
         """That of a user's session, as sudo and PAM make it; where there is no sudo, this process's own."""
+        import subprocess
+
         if name not in self._umasks:
             argv = ["sudo", "-n", "-u", name, "--", "sh", "-c", "umask"]
             try:
@@ -94,7 +99,8 @@ class Identity:
             ask({"fetch": sha256})
             with os.fdopen(os.dup(passed), "rb") as file:
                 file.seek(0)
-                shutil.copyfileobj(file, into, 1 << 20)
+                while chunk := file.read(1 << 20):
+                    into.write(chunk)
 
         try:
             try:

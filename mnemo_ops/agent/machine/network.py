@@ -1,10 +1,13 @@
-"""The network as this host sees it."""
+"""The network as this host sees it.
+
+Facts need a few system calls of every start: they take them from ``_socket``, where they are; ``socket`` spends 6 ms on
+making enumerations of its numbers, and is imported by what connects.
+"""
 
 from __future__ import annotations
 
+import _socket
 import fcntl
-import shutil
-import socket
 import struct
 from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -27,17 +30,19 @@ class Network:
 
     def addresses(self) -> Dict[str, List[Address]]:
         """Every address of every interface, in the kernel's order (RTM_GETADDR, rtnetlink(7))."""
-        names = dict(socket.if_nameindex())
+        names = dict(_socket.if_nameindex())
         found: Dict[str, List[Address]] = {}
         for index, one in _answers():
             found.setdefault(names.get(index, ""), []).append(one)
         return found
 
     def ipv6_text(self, packed: bytes) -> str:
-        return socket.inet_ntop(socket.AF_INET6, packed)
+        return _socket.inet_ntop(_socket.AF_INET6, packed)
 
     def numbers(self, name: str) -> List[str]:
         """Every address a name stands for; none when it cannot be resolved."""
+        import socket
+
         try:
             return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
         except OSError:
@@ -45,6 +50,8 @@ class Network:
 
     def ipv4_of(self, interface: str) -> Optional[str]:
         """First IPv4 address of a network interface (SIOCGIFADDR, netdevice(7)); ``None`` when it has none."""
+        import socket
+
         request = struct.pack("256s", interface.encode()[:15])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -58,6 +65,8 @@ class Network:
 
     def unreachable(self, address: str, port: int, timeout: float) -> str:
         """Why no TCP connection can be made from here within ``timeout`` seconds; empty when one can."""
+        import socket
+
         try:
             with socket.create_connection((address, port), timeout):
                 return ""
@@ -78,6 +87,8 @@ class Network:
 
     def hears(self, address: str, port: int, timeout: float, enough: Callable[[bytes], bool]) -> bool:
         """Whether what a TCP service says by itself is ``enough``; ``timeout`` in seconds for each silence."""
+        import socket
+
         said = b""
         try:
             with socket.create_connection((address, port), timeout) as connection:
@@ -120,14 +131,16 @@ class Network:
         try:
             asked = urllib.request.Request(url, headers={"User-Agent": "mnemo_ops"})
             with urllib.request.urlopen(asked, timeout=timeout) as answer:
-                shutil.copyfileobj(answer, into, CHUNK)
+                while chunk := answer.read(CHUNK):
+                    into.write(chunk)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise Broken(f"{url} could not be loaded: {error}") from None
 
 
 def _answers() -> Iterator[Tuple[int, Address]]:
     """Interface number and address, from the kernel's routing socket."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as line:
+    line = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
+    try:
         line.send(struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 1, 0, 0, 0, 0, 0, 0))  # RTM_GETADDR, REQUEST | DUMP
         while True:
             data = line.recv(1 << 18)
@@ -136,13 +149,15 @@ def _answers() -> Iterator[Tuple[int, Address]]:
                 if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
                     return
                 family, prefix, _, scope, index = struct.unpack_from("=BBBBI", data, 16)
-                if family in (socket.AF_INET, socket.AF_INET6):
+                if family in (_socket.AF_INET, _socket.AF_INET6):
                     fields = _fields(data[24:length])
-                    texts = {key: socket.inet_ntop(family, fields[key]) for key in (1, 2, 4) if key in fields}
-                    version = 4 if family == socket.AF_INET else 6
+                    texts = {key: _socket.inet_ntop(family, fields[key]) for key in (1, 2, 4) if key in fields}
+                    version = 4 if family == _socket.AF_INET else 6
                     address = texts.get(2) or texts.get(1, "")  # IFA_LOCAL before IFA_ADDRESS: the peer's
                     yield index, Address(version, address, prefix, scope, texts.get(4, ""))
                 data = data[(length + 3) & ~3 :]
+    finally:
+        line.close()
 
 
 def _fields(data: bytes) -> Dict[int, bytes]:
@@ -160,4 +175,4 @@ def _endpoint(text: str) -> str:
     packed = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
     if packed.startswith(b"\0" * 10 + b"\xff\xff"):  # IPv4 through an IPv6 socket
         packed = packed[12:]
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return _socket.inet_ntop(_socket.AF_INET if len(packed) == 4 else _socket.AF_INET6, packed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.action import Deed, Progress
@@ -72,7 +70,10 @@ class Programs(Writing):
 
     def which(self, name: str) -> Optional[str]:
         """Full path of a program, or ``None``: the tool is not installed."""
-        return shutil.which(name, path=self.environment()["PATH"])
+        if "/" in name:
+            return name if _runs(name) else None
+        places = (os.path.join(directory, name) for directory in self.environment()["PATH"].split(":") if directory)
+        return next(filter(_runs, places), None)
 
     def environment(self, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
         """A small, predictable environment: messages in English, nothing inherited but the user."""
@@ -194,7 +195,7 @@ class Programs(Writing):
     ) -> Generator[None, None, str]:
         """A program that runs for long: yields about four times a second; its value is what it said on stderr."""
         self.writing()
-        with tempfile.TemporaryFile() as errors:
+        with self.spool() as errors:
             process = subprocess.Popen(
                 list(argv),
                 stdin=source if source is not None else subprocess.DEVNULL,
@@ -218,6 +219,10 @@ class Programs(Writing):
                 f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
             )
         return said
+
+
+def _runs(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _verb(argv: Sequence[str]) -> str:

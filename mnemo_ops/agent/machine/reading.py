@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import hashlib
 import os
-import shutil
 import stat as statmod
 import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
@@ -119,6 +117,8 @@ class Reading:
         self, path: str, algorithms: Sequence[str], tick: Callable[[int], None] = lambda count: None
     ) -> Optional[List[str]]:
         """Several digests of a file, which is read once."""
+        import hashlib  # loads OpenSSL: slow, and not every task needs it
+
         found = [hashlib.new(algorithm) for algorithm in algorithms]
         try:
             with open(self.path(path), "rb") as file:
@@ -182,7 +182,8 @@ class Reading:
 
     def pour(self, source: IO[bytes], target: IO[bytes]) -> None:
         """Everything that is left in one open file into another, in bounded memory."""
-        shutil.copyfileobj(source, target, CHUNK)
+        while chunk := source.read(CHUNK):
+            target.write(chunk)
 
     def open(self, path: str) -> IO[bytes]:
         """An existing file for reading."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 from typing import IO, Iterator, Optional, Tuple
 
 from mnemo_ops.agent.machine.reading import Reading
@@ -34,7 +32,8 @@ class Writing(Reading):
         old = self.stat(path, follow=True)
         if os.path.islink(real):
             real = os.path.realpath(real)
-        handle, temporary = tempfile.mkstemp(prefix=".mnemo-", dir=os.path.dirname(real))
+        temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -69,14 +68,20 @@ class Writing(Reading):
     def scratch(self, directory: str) -> IO[bytes]:
         """A file without a name on the file system of ``directory``: gone with this process, however that ends."""
         self.writing()
+        import tempfile  # slow to import, seldom needed
+
         return tempfile.TemporaryFile(dir=self.path(directory))
 
     def spool(self) -> IO[bytes]:
         """A file without a name for what is only looked at: no write, it is gone with this process."""
+        import tempfile  # slow to import, seldom needed
+
         return tempfile.TemporaryFile()
 
     def mktemp(self, directory: str, prefix: str, suffix: str, folder: bool) -> str:
         """Make an empty file (0600) or directory (0700) with a name nobody has; its path."""
+        import tempfile  # slow to import, seldom needed
+
         self.writing()
         if folder:
             made = tempfile.mkdtemp(suffix, prefix, self.path(directory))
@@ -174,6 +179,8 @@ class Writing(Reading):
         if found is None:
             return
         if found.kind == "directory":
+            import shutil  # slow to import, seldom needed
+
             shutil.rmtree(self.path(path))
         else:
             os.unlink(self.path(path))

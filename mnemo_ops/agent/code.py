@@ -1,0 +1,73 @@
+"""Code that is kept compiled on the host: compiling what was shipped takes longer than a play that has nothing to do.
+
+Only root's agents keep code, in a directory only root can read; whoever could change it is root already. What is
+there is found by the digest of what was shipped and the version of Python, and is imported instead of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import Dict
+from zipimport import zipimporter
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import MnemoError
+
+FEW = 12  # archives that stay; each version of mnemo_ops has one of its core and one of each set of kinds it was asked
+
+
+def _path(machine: Machine, digest: str) -> str:
+    return f"{machine.state_dir}/code/{digest}-{sys.hexversion:x}.zip"
+
+
+def kept(machine: Machine, digest: str) -> str:
+    """Where the code of what has this digest lies, compiled for this Python; empty when it is missing or spoilt."""
+    with contextlib.suppress(ImportError):
+        return str(zipimporter(_path(machine, digest)).archive) if machine.is_root else ""
+    return ""
+
+
+def keep(machine: Machine, shipped: Dict[str, bytes]) -> None:
+    """Compile what was shipped and is not kept yet, for the next agent.
+
+    :param shipped: zips of sources by their digest.
+
+    Nothing depends on it: a disk that is full, or read-only, keeps nothing and is no error.
+    """
+    with contextlib.suppress(MnemoError, OSError):
+        for digest, sources in shipped.items():
+            place = _path(machine, digest)
+            if machine.is_root and machine.stat(place) is None:
+                machine.mkdir(machine.state_dir, 0o700)
+                machine.mkdir(f"{machine.state_dir}/code", 0o700)
+                machine.write(place, compiled(sources), 0o600)
+                _forget(machine)
+
+
+def _forget(machine: Machine) -> None:
+    """Remove all but the newest."""
+    ages = []
+    for name in machine.names(f"{machine.state_dir}/code"):
+        file = f"{machine.state_dir}/code/{name}"
+        found = machine.stat(file)
+        if found is not None:
+            ages.append((found.mtime_ns, file))
+    for _, file in sorted(ages)[:-FEW]:
+        machine.remove(file)
+
+
+def compiled(sources: bytes) -> bytes:
+    """The same zip with code in the place of its sources: ``.pyc`` files that are not compared with one (PEP 552)."""
+    import importlib.util  # an agent that keeps nothing needs none of these
+    import marshal
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(sources)) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as made:
+        for name in given.namelist():
+            code = compile(given.read(name), name, "exec", dont_inherit=True)
+            header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+            made.writestr(zipfile.ZipInfo(name + "c"), header + marshal.dumps(code))
+    return out.getvalue()

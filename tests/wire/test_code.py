@@ -1,0 +1,103 @@
+"""Compiled code an agent leaves to the next one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from agents import RawAgent
+from agents import code as kinds
+
+from mnemo_ops.agent import code
+from mnemo_ops.agent.machine import Machine
+
+Raw = Callable[..., RawAgent]
+LOCK = {"owner": "ops", "command": "invoke play", "run": ""}
+
+
+def _unpacked(agent: RawAgent) -> int:
+    """How many anonymous files of sources it holds."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{agent.process.pid}/fd").iterdir()]
+    return sum("memfd:mnemo" in link for link in links)
+
+
+def _work(agent: RawAgent, tmp_path: Path, **hello: object) -> int:
+    """One task done by it; how much it had to unpack; then it is left."""
+    agent.hello(**hello)
+    task = {"id": "a", "kind": "file", "args": {"path": str(tmp_path / "a"), "state": "directory"}}
+    agent.send(op="converge", seq=2, check=not hello, steps=[{"tasks": [task]}], **kinds("file"))
+    assert (agent.receive() or {})["status"] in ("changed", "ok")
+    assert (agent.receive() or {})["done"] == 2
+    unpacked = _unpacked(agent)
+    agent.stdin.close()
+    agent.process.wait(10)
+    return unpacked
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's agents keep code")
+
+
+@needs_root
+def test_what_was_shipped_is_compiled_once(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    assert _work(raw_agent(), tmp_path, lock=LOCK) == 2
+    made = sorted(state.glob("code/*.zip"))
+    assert len(made) == 2
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    assert (state / "code").stat().st_mode & 0o777 == 0o700
+    times = [path.stat().st_mtime_ns for path in made]
+    assert _work(raw_agent(), tmp_path, lock=LOCK) == 0
+    assert [path.stat().st_mtime_ns for path in sorted(state.glob("code/*.zip"))] == times
+
+
+@needs_root
+def test_what_is_spoilt_is_not_used(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    _work(raw_agent(), tmp_path, lock=LOCK)
+    for path in state.glob("code/*.zip"):
+        path.write_bytes(path.read_bytes()[:1000])
+    assert _work(raw_agent(), tmp_path, lock=LOCK) == 2
+
+
+def test_who_only_looks_leaves_nothing(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    _work(raw_agent(), tmp_path)
+    assert not (state / "code").exists()
+
+
+def test_others_than_root_keep_and_use_none(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(state_dir=str(state))
+    monkeypatch.setattr(Machine, "is_root", True)
+    code.keep(machine, {"abc": _sources()})
+    assert code.kept(machine, "abc")
+    monkeypatch.setattr(Machine, "is_root", False)
+    assert not code.kept(machine, "abc")
+    code.keep(machine, {"def": _sources()})
+    assert len(list(state.glob("code/*"))) == 1
+
+
+def test_only_the_newest_stay(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "is_root", True)
+    machine = Machine(state_dir=str(state))
+    for number in range(code.FEW + 5):
+        code.keep(machine, {f"d{number}": _sources()})
+        for path in state.glob(f"code/d{number}-*"):
+            os.utime(path, (number, number))
+    left = {path.name.partition("-")[0] for path in state.glob("code/*")}
+    assert len(left) == code.FEW
+    assert f"d{code.FEW + 4}" in left and "d0" not in left
+
+
+def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    monkeypatch.setattr(Machine, "is_root", True)
+    code.keep(Machine(state_dir=str(tmp_path / "state")), {"abc": _sources()})
+
+
+def _sources() -> bytes:
+    import io
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("one.py", "x = 1\n")
+    return out.getvalue()
