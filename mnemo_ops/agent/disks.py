@@ -5,7 +5,7 @@ A disk of ours has a sentinel in its root, which says whose it is, and the volum
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Tuple
 
 from mnemo_ops.agent import docker, mounts
 from mnemo_ops.agent.machine import Machine
@@ -41,7 +41,7 @@ def _refuse_unmounted(machine: Machine, project: str, row: Row) -> None:
     mounts.refuse_hiding(machine, path)
     _refuse_elsewhere(machine, device)
     found = Filesystem(dev=device, fstype=row["mount"]["fstype"]).observe(machine)
-    entry = _entry(machine, path)
+    entry = mounts.entry(machine, path)
     if entry is not None and (found is None or entry != f"UUID={found['uuid']}"):
         _refuse_another(device, path, entry)
     if found is not None:
@@ -54,26 +54,24 @@ def docker_runs(machine: Machine) -> bool:
     return unit is not None and unit.running
 
 
+def consequence(machine: Machine, path: str) -> str:
+    """What follows from a mount that is not there, as the end of a sentence; empty where it never was."""
+    if mounts.entry(machine, path) is None or path in mounts.mounted(machine):
+        return ""
+    stopped = docker.is_installed(machine) and not docker_runs(machine)
+    why = ", and Docker does not run without it: the stack would start on an empty directory" if stopped else ""
+    return f", so {path} cannot be mounted{why}"
+
+
 def _refuse_missing(machine: Machine, device: str, path: str, wait: float) -> None:
     try:
         machine.wait_until(f"{device} appears", lambda: machine.stat(device, follow=True) is not None, wait)
     except Broken:
-        what = f"the disk {device} is not attached"
-        if _entry(machine, path) is not None:
-            what += f", so {path} cannot be mounted"
-            if docker.is_installed(machine) and not docker_runs(machine):
-                what += ", and Docker does not run without it: the stack would start on an empty directory"
         raise Refused(
-            what,
+            f"the disk {device} is not attached{consequence(machine, path)}",
             hint="attach that disk (ls -l /dev/disk/by-id shows those that are attached), then run `invoke volumes`: "
             "it mounts the disk and starts Docker",
         ) from None
-
-
-def _entry(machine: Machine, path: str) -> Optional[str]:
-    """What fstab mounts there."""
-    rows = map(mounts.fields, (machine.read_text("/etc/fstab") or "").splitlines())
-    return next((row["src"] for row in rows if row.get("path") == path), None)
 
 
 def _refuse_another(device: str, path: str, source: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
@@ -49,6 +49,12 @@ def fields(line: str) -> Dict[str, str]:
     if not 4 <= len(words) <= 6:
         return {}
     return dict(zip(FIELDS, [_plain(word) for word in [*words, "0", "0"]]))
+
+
+def entry(machine: Machine, path: str) -> Optional[str]:
+    """What fstab mounts there."""
+    rows = map(fields, (machine.read_text("/etc/fstab") or "").splitlines())
+    return next((row["src"] for row in rows if row.get("path") == path), None)
 
 
 def device(machine: Machine, source: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from mnemo_ops.agent import disks, docker
+from mnemo_ops.agent import disks, docker, network_mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resources.docker_volume import DockerVolume
@@ -35,6 +35,7 @@ def findings(machine: Machine, project: str, rows: Sequence[Row], kept: Sequence
     found: List[Finding] = []
     for row in rows:
         found += _refused(row, partial(disks.refuse, machine, project, row)) if row["type"] == "block" else []
+        found += _refused(row, partial(network_mounts.refuse, machine, row)) if row.get("addresses") else []
     if found and not disks.docker_runs(machine):
         return found  # to ask Docker would be to start it, and it waits for its disks
     if docker.is_installed(machine):  # one that does not answer is an error: whose data is there cannot be told

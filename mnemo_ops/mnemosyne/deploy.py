@@ -53,7 +53,11 @@ def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]]) -
     """:raises Refused: names everything that speaks against these volumes, and the remedies (3)."""
     chosen = settings(host)
     kept = [row.volume for row in layout.datasets(chosen) if row.volume]
-    refuse(flow.ready(host, LookAtVolumes(chosen.project, rows, kept))["findings"])
+    found = flow.ready(host, LookAtVolumes(chosen.project, rows, kept))
+    refuse(found["findings"])
+    for warning in found["warnings"]:
+        flow.report.say(f"  WARNING  {host.name}: {warning}")
+        flow.report.extra.setdefault("warnings", []).append(f"{host.name}: {warning}")
 
 
 def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool) -> None:

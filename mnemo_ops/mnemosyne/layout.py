@@ -165,10 +165,8 @@ def volumes(chosen: Settings, hosts: Mapping[str, Host] = MappingProxyType({})) 
     :param hosts: of the inventory: a server among them is named by the address other hosts reach it by.
     """
     keys = dict.fromkeys((*VOLUMES, *chosen.volumes))
-    stored = {key: chosen.volumes.get(key, storage.Local()) for key in keys}
-    for key, found in stored.items():
-        if isinstance(found, storage.Nfs) and found.server in hosts:
-            stored[key] = replace(found, server=peer_name(hosts[found.server]))
+    addresses = {name: peer_name(host) for name, host in hosts.items()}
+    stored = {key: chosen.volumes.get(key, storage.Local()).reached(addresses) for key in keys}
     return [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
 
 

@@ -1,6 +1,7 @@
 """How the stack's volumes are stored: one schema for every type, what is refused, and the rows our playbooks read.
 
-Sources: nfs(5); the names of disks as AWS (NVMe), Google Cloud and DigitalOcean document them.
+Sources: nfs(5), mount.glusterfs(8), the options AWS recommends for EFS (docs.aws.amazon.com/efs) and the names
+of disks as AWS (NVMe), Google Cloud and DigitalOcean document them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mnemo_ops.agent.disks import DATA
-from mnemo_ops.agent.record import MISSING, dataclass, fields
+from mnemo_ops.agent.record import MISSING, dataclass, fields, replace
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
 from mnemo_ops.spelling import suggest
 
 MOUNTS = "/mnt/mnemo"  # our own mount points: /mnt/mnemo/PROJECT/VOLUME
+NFS_PORT, GLUSTER_PORT = 2049, 24007
+EFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
+EFS_NAMES = "efs.REGION.amazonaws.com"
+LATE = "_netdev,nofail"  # mounted when the network is there; the host boots without it, too
 OPPOSITES = {
     "soft": "hard",
     "softerr": "hard",
@@ -46,6 +51,10 @@ class Storage:
     def place(self) -> str:
         """What no other volume may share; empty when it cannot be shared."""
         return ""
+
+    def reached(self, addresses: Mapping[str, str]) -> Storage:
+        """The same, its servers by their addresses. :param addresses: of hosts of the inventory."""
+        return self
 
     @property
     def mount_options(self) -> str:
@@ -131,6 +140,9 @@ class Nfs(Storage):
         if self.path:
             _absolute(self.path, "path")
 
+    def reached(self, addresses: Mapping[str, str]) -> Storage:
+        return replace(self, server=addresses.get(self.server, self.server))
+
     @property
     def place(self) -> str:
         return f"{self.server}:{self.path.rstrip('/')}" if self.path else ""
@@ -196,10 +208,123 @@ class Block(Storage):
 
     def row(self, project: str, key: str) -> dict[str, Any]:
         options = merged(self.options, f"nofail,x-systemd.device-timeout={self.wait}s")
-        return {**_mounted(project, key, self.fstype, options), "device": self.path, "wait": self.wait}
+        mount = {"fstype": self.fstype, "opts": options}
+        return {**_mounted(project, key, mount), "device": self.path, "wait": self.wait}
 
 
-TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Block, Bind, External)}
+@dataclass(frozen=True)
+class Efs(Storage):
+    """A directory of an Elastic File System (or of any NFSv4 server), which the host mounts.
+
+    :param file_system: its name, FS.efs.REGION.amazonaws.com; without TLS a host of the inventory or an address, too.
+    :param directory: of the file system, or of the access point; made when it is missing; default: /PROJECT/VOLUME.
+    :param access_point: fsap-...: everything below it belongs to its user; goes with TLS only, which it implies.
+    :param tls: encrypted on the way, by mount.efs of amazon-efs-utils.
+    :param options: mount options, with commas between, in addition to those AWS recommends, or instead of those they
+        contradict.
+    :param i_accept_the_risk: Postgres on a network file system is meant.
+    """
+
+    type: ClassVar[str] = "efs"
+    file_system: str
+    directory: str = ""
+    access_point: str = ""
+    tls: bool = False
+    options: str = ""
+    i_accept_the_risk: bool = False
+
+    def __post_init__(self) -> None:
+        if self.directory:
+            _absolute(self.directory, "directory")
+        if self.access_point and not re.fullmatch(r"fsap-[0-9a-f]+", self.access_point):
+            raise ValueError(f"access_point: {self.access_point!r} is not the id of one, like fsap-0abc")
+        if self._helped and not self.file_system.startswith("fs-"):
+            raise ValueError(f"file_system: TLS and access points need its name, like fs-0abc.{EFS_NAMES}")
+        if re.fullmatch(r"fs-[0-9a-f]+", self.file_system):
+            raise ValueError(f"file_system: this is an id; say its name, {self.file_system}.{EFS_NAMES}")
+
+    def reached(self, addresses: Mapping[str, str]) -> Storage:
+        return replace(self, file_system=addresses.get(self.file_system, self.file_system))
+
+    @property
+    def _helped(self) -> bool:
+        """Mounted by mount.efs, which adds AWS's options itself."""
+        return self.tls or bool(self.access_point)
+
+    @property
+    def place(self) -> str:
+        return f"{self.file_system}:{self.access_point}{self.directory.rstrip('/')}" if self.directory else ""
+
+    @property
+    def mount_options(self) -> str:
+        point = f",accesspoint={self.access_point}" if self.access_point else ""
+        return merged(f"tls{point},noresvport" if self._helped else EFS_OPTIONS, self.options)
+
+    def row(self, project: str, key: str) -> dict[str, Any]:
+        mount = {
+            "src": f"{self.file_system}:/",
+            "fstype": "efs" if self._helped else "nfs4",
+            "opts": merged(self.mount_options, LATE),
+        }
+        # nobody can change an owner below an access point
+        own = {"written": False} if self.access_point else {}
+        bound = _mounted(project, key, mount, self.directory.rstrip("/") or f"/{project}/{key}")
+        return {**bound, "addresses": [self.file_system], "port": NFS_PORT, **own}
+
+
+@dataclass(frozen=True)
+class Glusterfs(Storage):
+    """A directory of a GlusterFS volume, which the host mounts through FUSE; `playbooks/gluster.yml` makes clusters.
+
+    :param servers: hosts of the inventory, addresses or names; the first is asked, the others when it is silent.
+    :param volume: name of the Gluster volume.
+    :param directory: of the Gluster volume; made when it is missing; default: /PROJECT/VOLUME.
+    :param options: further mount options, with commas between.
+    :param i_accept_the_risk: Postgres on it is meant.
+    """
+
+    type: ClassVar[str] = "glusterfs"
+    servers: tuple[str, ...]
+    volume: str
+    directory: str = ""
+    options: str = ""
+    i_accept_the_risk: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.servers:
+            raise ValueError("servers: name at least one")
+        if not re.fullmatch(r"[\w-]+", self.volume):
+            raise ValueError(f"volume: {self.volume!r} is not the name of a Gluster volume; directory: is one below it")
+        if self.directory:
+            _absolute(self.directory, "directory")
+
+    @property
+    def place(self) -> str:
+        return f"{self.servers[0]}:{self.volume}{self.directory.rstrip('/')}" if self.directory else ""
+
+    def reached(self, addresses: Mapping[str, str]) -> Storage:
+        return replace(self, servers=tuple(addresses.get(name, name) for name in self.servers))
+
+    def row(self, project: str, key: str) -> dict[str, Any]:
+        others = ":".join(self.servers[1:])
+        mount = {
+            "src": f"{self.servers[0]}:/{self.volume}",
+            "fstype": "glusterfs",
+            # where the host serves, too, its daemon starts first
+            "opts": merged(f"{LATE},x-systemd.after=glusterd.service", self.options)
+            + (f",backup-volfile-servers={others}" if others else ""),
+        }
+        bound = _mounted(project, key, mount, self.directory.rstrip("/") or f"/{project}/{key}")
+        return {**bound, "addresses": list(self.servers), "port": GLUSTER_PORT, "volume": self.volume}
+
+
+TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Efs, Glusterfs, Block, Bind, External)}
+_REMOTE = "waits for the network at every commit, and a second server on the same files destroys them"
+RISKS = {
+    "nfs": f"Postgres on NFS {_REMOTE}",
+    "efs": f"Postgres on EFS {_REMOTE}",
+    "glusterfs": "GlusterFS does not support live databases, as its own documentation says: Postgres on it loses data",
+}
 
 
 def parse(key: str, spec: Any, databases: Mapping[str, str]) -> Storage:
@@ -252,10 +377,9 @@ def _refuse_risk(found: Storage, database: str) -> None:
         raise ValueError(
             f"{', '.join(sorted(unsafe))} loses writes of a database when the server is away for a moment; leave it out"
         )
-    if database == "postgres" and isinstance(found, Nfs) and not found.i_accept_the_risk:
+    if database == "postgres" and isinstance(found, (Nfs, Efs, Glusterfs)) and not found.i_accept_the_risk:
         raise ValueError(
-            "Postgres on NFS waits for the network at every commit, and a second server on the same files destroys "
-            "them; keep it on a disk of its host (local, block or bind), or add i_accept_the_risk: true"
+            f"{RISKS[found.type]}; keep it on a disk of its host (local, block or bind), or add i_accept_the_risk: true"
         )
 
 
@@ -278,10 +402,13 @@ def _bound(directory: str) -> dict[str, Any]:
     return {"directory": directory, "driver_options": {"type": "none", "o": "bind", "device": directory}}
 
 
-def _mounted(project: str, key: str, fstype: str, options: str) -> dict[str, Any]:
-    """A mount of our own and a directory in it: a restore renames that, and it holds no lost+found."""
+def _mounted(project: str, key: str, mount: Mapping[str, str], own: str = "") -> dict[str, Any]:
+    """A mount of our own and a directory in it: a restore renames that, and it holds no lost+found.
+
+    :param own: directory of this volume, where others may have theirs, too.
+    """
     path = f"{MOUNTS}/{project}/{key}"
-    return {**_bound(f"{path}/{DATA}"), "mount": {"path": path, "fstype": fstype, "opts": options}}
+    return {**_bound(f"{path}{own}/{DATA}"), "mount": {"path": path, **mount}}
 
 
 def row(project: str, key: str, found: Storage, written: bool) -> dict[str, Any]:

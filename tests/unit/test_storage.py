@@ -64,6 +64,8 @@ BIND = {"type": "bind", "path": "/data/x"}
 SHARED = {"lightrag_data": BIND, "grafana_data": BIND}
 DISK = {"type": "block", "device": "/dev/disk/by-id/virtio-a"}
 NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
+EFS = {"type": "efs", "file_system": "fs-0abc.efs.eu-west-1.amazonaws.com"}
+GLUSTER = {"type": "glusterfs", "servers": ["a", "192.0.2.8"], "volume": "gv0"}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,23 @@ NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
         ({"uploads": {**DISK, "fstype": "ntfs"}}, "neither ext4 nor xfs", ""),
         ({"uploads": {**DISK, "wait": 0}}, "at least a second", ""),
         ({"lightrag_data": DISK, "grafana_data": DISK}, "is the place of lightrag_data already", "of its own"),
+        ({"postgres_data": EFS}, "Postgres on EFS", "i_accept_the_risk: true"),
+        ({"redis_data": {**EFS, "options": "soft"}}, "soft loses writes", "leave it out"),
+        ({"uploads": {"type": "efs"}}, "needs file_system", ""),
+        ({"uploads": {"type": "efs", "file_system": "fs-0abc"}}, "this is an id", "fs-0abc.efs.REGION.amazonaws.com"),
+        (
+            {"uploads": {"type": "efs", "file_system": "192.0.2.7", "tls": True}},
+            "TLS and access points need",
+            "fs-0abc",
+        ),
+        ({"uploads": {**EFS, "access_point": "/x"}}, "access_point: '/x' is not the id", "fsap-0abc"),
+        ({"uploads": {**EFS, "directory": "/"}}, "not an absolute path", ""),
+        ({"lightrag_data": {**EFS, "directory": "/a"}, "uploads": {**EFS, "directory": "/a/"}}, "is the place", ""),
+        ({"postgres_data": GLUSTER}, "does not support live databases", "i_accept_the_risk: true"),
+        ({"uploads": {"type": "glusterfs", "volume": "gv0"}}, "needs servers", ""),
+        ({"uploads": {**GLUSTER, "servers": []}}, "name at least one", ""),
+        ({"uploads": {**GLUSTER, "servers": "a"}}, "servers is 'a', not a list", ""),
+        ({"uploads": {**GLUSTER, "volume": "gv0/sub"}}, "not the name of a Gluster volume", "directory"),
         (SHARED, "is the place of lightrag_data already", "of its own"),
     ],
 )
@@ -128,8 +147,42 @@ def test_a_disk_is_mounted_for_its_volume_alone_and_the_host_boots_without_it() 
     assert found["driver_options"] == {"type": "none", "o": "bind", "device": f"{mount}/data"}
 
 
-def test_who_accepts_the_risk_may_have_it() -> None:
-    assert row("postgres_data", **NFS, i_accept_the_risk=True)["type"] == "nfs"
+RECOMMENDED = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"  # by AWS
+UPLOADS = "/mnt/mnemo/mnemosyne/uploads"
+
+
+def test_each_volume_on_efs_has_a_directory_of_its_own() -> None:
+    found = row("uploads", **EFS)
+    assert found["mount"]["src"] == f"{EFS['file_system']}:/" and found["mount"]["fstype"] == "nfs4"
+    assert found["mount"]["opts"] == f"{RECOMMENDED},_netdev,nofail"
+    assert found["directory"] == f"{UPLOADS}/mnemosyne/uploads/data" == found["driver_options"]["device"]
+    assert row("uploads", **EFS, directory="/mine/")["directory"] == f"{UPLOADS}/mine/data"
+    assert row("uploads", **EFS, options="timeo=300")["mount"]["opts"].count("timeo") == 1
+
+
+def test_tls_and_access_points_are_mounted_by_amazons_helper() -> None:
+    secret = row("uploads", **EFS, tls=True)
+    assert secret["mount"]["fstype"] == "efs" and secret["mount"]["opts"] == "tls,noresvport,_netdev,nofail"
+    assert secret["written"], "its directory belongs to the user of the application"
+    point = row("uploads", **EFS, access_point="fsap-0abc")
+    assert point["mount"]["opts"] == "tls,accesspoint=fsap-0abc,noresvport,_netdev,nofail"
+    assert not point["written"], "everything below an access point belongs to its user already"
+
+
+def test_a_gluster_volume_is_mounted_from_any_of_its_servers() -> None:
+    rows = layout.volumes(
+        chosen(uploads=GLUSTER), {"a": Host("a", "203.0.113.1", vars={"mnemo_peer_address": "10.0.0.1"})}
+    )
+    found = next(each for each in rows if each["key"] == "uploads")
+    assert found["mount"]["src"] == "10.0.0.1:/gv0" and found["addresses"] == ["10.0.0.1", "192.0.2.8"]
+    options = "_netdev,nofail,x-systemd.after=glusterd.service,backup-volfile-servers=192.0.2.8"
+    assert found["mount"] == {"path": UPLOADS, "src": "10.0.0.1:/gv0", "fstype": "glusterfs", "opts": options}
+    assert found["directory"] == f"{UPLOADS}/mnemosyne/uploads/data"
+
+
+@pytest.mark.parametrize("spec", [NFS, EFS, GLUSTER])
+def test_who_accepts_the_risk_may_have_it(spec: dict[str, Any]) -> None:
+    assert row("postgres_data", **spec, i_accept_the_risk=True)["type"] == spec["type"]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +190,8 @@ def test_who_accepts_the_risk_may_have_it() -> None:
     [
         ({"uploads": BIND, "lightrag_data": NFS, "api_logs": {}}, True),
         ({"uploads": DISK}, True),
+        ({"uploads": GLUSTER, "lightrag_data": EFS}, True),
+        ({"uploads": {**GLUSTER, "peers": ["a"]}}, False),
         ({"uploads": {"type": "bind"}}, False),
         ({"uploads": {"type": "bind", "path": "/x", "server": "a"}}, False),
         ({"uploads": {"type": "rexray/ebs"}}, False),
