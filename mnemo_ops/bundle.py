@@ -33,7 +33,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 # Skips a password sudo did not ask for, reads exactly N bytes of stdin, puts them on the import path, and hands over.
 # Root's agent imports code an earlier one kept (see mnemo_ops.agent.code), else it unpacks them into an anonymous file.
 _STAGE = (
-    "import os,sys;n={size};c=b'-';z=b''\n"
+    "import gc,os,sys;gc.set_threshold(20000);n={size};c=b'-';z=b''\n"  # starting makes objects that stay
     "while c!=b'\\0':\n"
     " c=os.read(0,1)\n"
     " if not c:sys.exit(3)\n"
