@@ -21,6 +21,7 @@ NFS_PORT, GLUSTER_PORT = 2049, 24007
 EFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
 EFS_NAMES = "efs.REGION.amazonaws.com"
 LATE = "_netdev,nofail"  # mounted when the network is there; the host boots without it, too
+SERVERS_OWNER = {"written": False, "fixed_owner": True}  # who owns it is set on the server, and only there
 OPPOSITES = {
     "soft": "hard",
     "softerr": "hard",
@@ -155,7 +156,7 @@ class Nfs(Storage):
         path = self.path.rstrip("/") or f"{DIRECTORY}/{key}"
         # Docker mounts it when a container starts; the owner is set on the server
         mount = {"type": "nfs", "o": f"addr={self.server},{self.mount_options}", "device": f":{path}"}
-        return {"server": self.server, "path": path, "driver_options": mount, "written": False}
+        return {"server": self.server, "path": path, "driver_options": mount, **SERVERS_OWNER}
 
 
 @dataclass(frozen=True)
@@ -266,8 +267,7 @@ class Efs(Storage):
             "fstype": "efs" if self._helped else "nfs4",
             "opts": merged(self.mount_options, LATE),
         }
-        # nobody can change an owner below an access point
-        own = {"written": False} if self.access_point else {}
+        own = SERVERS_OWNER if self.access_point else {}
         bound = _mounted(project, key, mount, self.directory.rstrip("/") or f"/{project}/{key}")
         return {**bound, "addresses": [self.file_system], "port": NFS_PORT, **own}
 
@@ -414,7 +414,8 @@ def _mounted(project: str, key: str, mount: Mapping[str, str], own: str = "") ->
 def row(project: str, key: str, found: Storage, written: bool) -> dict[str, Any]:
     """What our playbooks are told of a volume. :param written: by the application: its user owns it."""
     labels = {"mnemo.stack": project, "mnemo.role": key}
-    own = {"key": key, "name": f"{project}_{key}", "type": found.type, "written": written, "labels": labels}
+    own = {"key": key, "name": f"{project}_{key}", "type": found.type, "written": written, "labels": labels,
+           "fixed_owner": False}  # fmt: skip
     return {**own, "directory": "", **found.row(project, key)}
 
 

@@ -25,16 +25,16 @@ def well(said: Said, code: int = 0) -> Said:
 
 
 def clustered(lab: Lab, name: str, **uploads: Any) -> str:
-    """Both servers are a cluster, and the first one's stack keeps its uploads there."""
+    """Both servers are a cluster, of which the first decides; that one's stack keeps its uploads there."""
     stack = yaml.safe_load((lab.inventory.parent / "group_vars" / "all.yml").read_text())["stack"]
     volume = {"type": "glusterfs", "servers": ["old", "new"], "volume": "gv0", **uploads}
-
-    def change(data: dict[str, Any]) -> None:
-        data["hosts"]["old"]["stack"] = {**stack, "volumes": {"uploads": volume}}
-        data["children"]["gluster"] = {"hosts": {"old": {}, "new": {}}}
-        data.setdefault("vars", {}).update(gluster_force=True)
-
-    return str(lab.inventory_with(name, change))
+    data = yaml.safe_load(lab.inventory.read_text())
+    data["all"]["hosts"]["old"]["stack"] = {**stack, "volumes": {"uploads": volume}}
+    data["all"]["children"]["gluster"] = {"hosts": {"old": {}, "new": {}}}
+    data["all"]["vars"] = {"gluster_force": True}
+    path = lab.inventory.with_name(f"{name}.yml")
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,63 @@
+"""The override beside the owner's compose file: what it mounts is what the owner's mounts, where it must say more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mnemo_ops.lab.app import STACK
+from mnemo_ops.mnemosyne import layout
+from mnemo_ops.model import Host
+from mnemo_ops.template import Scope, render_file
+
+NFS = {"type": "nfs", "server": "192.0.2.7"}
+
+
+class Reading(yaml.SafeLoader):
+    """Compose's own tags say how a value is merged; here the value counts."""
+
+
+Reading.add_multi_constructor("!", lambda loader, tag, node: None)
+
+
+def services(volumes: dict[str, Any]) -> dict[str, Any]:
+    host = Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}})
+    text = render_file(STACK / "override.yml.j2", Scope().plus(layout.words(host, {})))
+    found: dict[str, Any] = yaml.load(text, Reading)["services"]
+    return found
+
+
+def mounts(found: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """By service and target: volume and options."""
+    rows = [(name, *text.split(":")) for name, one in found.items() for text in one.get("volumes", ())]
+    return {(name, target): [source, *options[0].split(",")] for name, source, target, *options in rows}
+
+
+def test_where_the_server_sets_the_owner_nothing_is_copied_from_the_image() -> None:
+    everything = dict.fromkeys([*layout.VOLUMES, "uploads"], NFS)
+    everything["postgres_data"] = {**NFS, "i_accept_the_risk": True}
+    spread = {key: {**spec, "path": f"/srv/nfs/{key}"} for key, spec in everything.items()}
+    owners = yaml.safe_load((STACK / "docker-compose.prod.yml").read_text())["services"]
+    expected = {}
+    for name, one in owners.items():
+        for source, target, *options in (text.split(":") for text in one.get("volumes", ())):
+            key = source.replace("./uploads", "uploads")
+            if key in spread:
+                expected[name, target] = [key, *(options or ["rw"]), "nocopy"]
+    assert len(expected) == 17
+    assert mounts(services(spread)) == expected
+
+
+def test_uploads_are_a_volume_where_the_owners_file_has_a_directory() -> None:
+    found = mounts(services({"uploads": {"type": "bind", "path": "/data/uploads"}}))
+    assert found == {
+        ("nginx", "/var/www/uploads"): ["uploads", "ro"],
+        ("api", "/app/uploads"): ["uploads", "rw"],
+        ("celery-worker", "/app/uploads"): ["uploads", "rw"],
+        ("backup", "/data/uploads"): ["uploads", "ro"],
+    }
+
+
+def test_without_volumes_elsewhere_no_mount_is_stated() -> None:
+    assert mounts(services({})) == {}
