@@ -37,17 +37,20 @@ def keep(machine: Machine, shipped: Dict[str, bytes]) -> None:
     Nothing depends on it: a disk that is full, or read-only, keeps nothing and is no error.
     """
     with contextlib.suppress(MnemoError, OSError):
-        for digest, sources in shipped.items():
-            place = _path(machine, digest)
-            if machine.is_root and machine.stat(place) is None:
-                machine.mkdir(machine.state_dir, 0o700)
-                machine.mkdir(f"{machine.state_dir}/code", 0o700)
-                machine.write(place, compiled(sources), 0o600)
-                _forget(machine)
+        missing = [digest for digest in shipped if not kept(machine, digest)]
+        if not machine.is_root or not missing:
+            return
+        machine.mkdir(machine.state_dir, 0o700)
+        machine.mkdir(f"{machine.state_dir}/code", 0o700)
+        for digest in missing:
+            machine.write(_path(machine, digest), compiled(shipped[digest]), 0o600)
+        for digest in shipped:  # what was used now is the last that should go
+            machine.utime(_path(machine, digest))
+        _forget(machine)
 
 
 def _forget(machine: Machine) -> None:
-    """Remove all but the newest."""
+    """Remove all but the last used."""
     ages = []
     for name in machine.names(f"{machine.state_dir}/code"):
         file = f"{machine.state_dir}/code/{name}"

@@ -42,6 +42,11 @@ class HostLock:
         card = {**owner, "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         self._machine.write(path + ".owner", json.dumps(card).encode(), 0o600)
 
+    def leave(self) -> None:
+        """Let the next one in before this process ends."""
+        if self._file is not None:
+            self._file.close()
+
     def _refusal(self, path: str) -> Locked:
         with contextlib.suppress(ValueError):
             card = json.loads(self._machine.read_text(path + ".owner") or "{}")

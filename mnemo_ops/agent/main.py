@@ -62,6 +62,7 @@ class Agent:
     def _keep_code(self) -> None:
         """Nobody waits any more: leave what was shipped to the next agent, compiled. Who only looks leaves nothing."""
         if self._lock is not None:
+            self._lock.leave()
             code.keep(self._machine, {digest: _unpacked(packed) for digest, packed in self._shipped.items()})
 
     def _import(self, digest: str, packed: bytes) -> None:

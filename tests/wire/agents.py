@@ -70,10 +70,11 @@ def interpreters() -> list[str]:
 class RawAgent:
     """An agent whose pipes the test holds itself, to say what no controller says."""
 
-    def __init__(self, before: bytes = b"", stderr: Optional[int] = None) -> None:
+    def __init__(self, before: bytes = b"", python: str = sys.executable, **options: Any) -> None:
+        """:param options: as ``Popen`` takes them."""
         pipe = subprocess.PIPE
-        argv = bundle.command(bundle.bundle(), sys.executable)
-        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=stderr)
+        argv = bundle.command(bundle.bundle(), python)
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, **options)
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.write(before + bundle.shipment(bundle.bundle()))

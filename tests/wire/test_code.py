@@ -59,6 +59,46 @@ def test_what_is_spoilt_is_not_used(raw_agent: Raw, state: Path, tmp_path: Path)
     assert _work(raw_agent(), tmp_path, lock=LOCK) == 2
 
 
+@needs_root
+def test_what_is_spoilt_in_its_middle_is_not_used(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    _work(raw_agent(), tmp_path, lock=LOCK)
+    for path in state.glob("code/*.zip"):
+        data = path.read_bytes()
+        at = data.index(b"mnemo_ops/agent/wire.pyc") if b"mnemo_ops/agent/wire.pyc" in data else 200
+        path.write_bytes(data[:at] + b"?" * 2000 + data[at + 2000 :])
+    assert raw_agent().hello() is not None
+
+
+@needs_root
+def test_what_was_cut_off_is_made_again(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    _work(raw_agent(), tmp_path, lock=LOCK)
+    for path in state.glob("code/*.zip"):
+        path.write_bytes(b"")
+    _work(raw_agent(), tmp_path, lock=LOCK)
+    assert _work(raw_agent(), tmp_path, lock=LOCK) == 0
+
+
+def test_nothing_is_imported_from_where_it_was_started(raw_agent: Raw, tmp_path: Path) -> None:
+    """A checkout, or what somebody else left in a directory all may write to."""
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    for name in ("mnemo_ops", "mnemo_ops/agent"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / "mnemo_ops/agent/main.py").write_text("print('taken over', flush=True)")
+    others = {"user": "nobody", "python": "/usr/bin/python3"} if os.geteuid() == 0 else {}
+    assert raw_agent(cwd=tmp_path, **others).hello() is not None
+
+
+@needs_root
+def test_the_lock_is_free_while_code_is_compiled(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
+    first = raw_agent()
+    first.hello(lock=LOCK)
+    first.stdin.close()
+    second = raw_agent()
+    assert "error" not in (second.hello(lock=LOCK, patience=0.3) or {"error": "gone"})
+
+
 def test_who_only_looks_leaves_nothing(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
     _work(raw_agent(), tmp_path)
     assert not (state / "code").exists()
@@ -85,6 +125,17 @@ def test_only_the_newest_stay(state: Path, monkeypatch: pytest.MonkeyPatch) -> N
     left = {path.name.partition("-")[0] for path in state.glob("code/*")}
     assert len(left) == code.FEW
     assert f"d{code.FEW + 4}" in left and "d0" not in left
+
+
+def test_what_is_in_use_stays(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "is_root", True)
+    machine = Machine(state_dir=str(state))
+    code.keep(machine, {"core": _sources()})
+    for number in range(code.FEW + 5):
+        for path in state.glob("code/*"):
+            os.utime(path, (number, number))
+        code.keep(machine, {"core": _sources(), f"d{number}": _sources()})
+    assert [path.name for path in state.glob("code/core-*")]
 
 
 def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
