@@ -20,7 +20,7 @@ def entries(
 
     :param exclude: relative paths left out with all below them.
     """
-    for path in [root, *_below(machine, root, root, exclude)]:
+    for path in [root, *below(machine, root, root, exclude)]:
         found = machine.stat(path)
         if found is None:
             continue
@@ -37,7 +37,8 @@ def entries(
 OURS = ".mnemo-"  # names that mnemo_ops itself puts beside data: never part of it
 
 
-def _below(machine: Machine, root: str, directory: str, exclude: Sequence[str]) -> Iterator[str]:
+def below(machine: Machine, root: str, directory: str, exclude: Sequence[str] = ()) -> Iterator[str]:
+    """Every path below ``directory``, sorted, directories before their content; paths of ours are left out."""
     for name in machine.names(directory):
         path = f"{directory}/{name}"
         if name.startswith(OURS) or posixpath.relpath(path, root) in exclude:
@@ -45,7 +46,7 @@ def _below(machine: Machine, root: str, directory: str, exclude: Sequence[str]) 
         yield path
         found = machine.stat(path)
         if found is not None and found.kind == "directory":
-            yield from _below(machine, root, path, exclude)
+            yield from below(machine, root, path, exclude)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -57,20 +58,23 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     return {"files": len(files), "bytes": sum(row["size"] for row in files), "sha256": digest.hexdigest()}
 
 
-def differences(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], most: int = 10) -> List[str]:
-    """What differs between two listings, one line an entry, ``most`` lines."""
+def differences(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], most: int = 10, where: str = "the set"
+) -> List[str]:
+    """What differs between two listings, one line an entry, ``most`` lines. :param where: what ``before`` is of."""
     old = {row["path"]: row for row in before}
     new = {row["path"]: row for row in after}
     lines = [f"{path}: missing" for path in old if path not in new]
-    lines += [f"{path}: not in the set" for path in new if path not in old]
+    lines += [f"{path}: not in {where}" for path in new if path not in old]
     for path in old:
         if path in new and old[path] != new[path]:
-            keys = [key for key in old[path] if old[path].get(key) != new[path].get(key)]
-            lines.append(f"{path}: {', '.join(f'{key} {old[path][key]} != {new[path].get(key)}' for key in keys)}")
+            one, other = old[path], new[path]
+            keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+            lines.append(f"{path}: {', '.join(f'{key} {one.get(key)} != {other.get(key)}' for key in keys)}")
     return lines[:most] + ([f"and {len(lines) - most} more"] if len(lines) > most else [])
 
 
 def size(machine: Machine, root: str, exclude: Sequence[str] = ()) -> int:
     """Bytes of all files below ``root``, without reading them."""
-    stats = (machine.stat(path) for path in _below(machine, root, root, exclude))
+    stats = (machine.stat(path) for path in below(machine, root, root, exclude))
     return sum(found.size for found in stats if found is not None and found.kind == "file")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 from mnemo_ops.agent import disks, docker, network_mounts
 from mnemo_ops.agent.machine import Machine
@@ -26,10 +27,17 @@ class Finding:
     remedy: str
 
 
-def findings(machine: Machine, project: str, rows: Sequence[Row], kept: Sequence[str]) -> List[Finding]:
+def findings(
+    machine: Machine,
+    project: str,
+    rows: Sequence[Row],
+    kept: Sequence[str],
+    used: Mapping[str, str] = MappingProxyType({}),
+) -> List[Finding]:
     """Everything that speaks against the volumes as declared; looks only.
 
     :param rows: of ``layout.volumes``. :param kept: keys of the volumes that must survive.
+    :param used: key -> Docker's name of the volume that the stack has by now.
     :raises Broken: Docker is installed and does not answer (6).
     """
     found: List[Finding] = []
@@ -45,7 +53,10 @@ def findings(machine: Machine, project: str, rows: Sequence[Row], kept: Sequence
             for row in rows
             if row["type"] == "external" and row["name"] not in there
         ]
-        for row in (row for row in rows if "driver_options" in row):
+        elsewhere = list(_elsewhere(rows, there, used))
+        found += elsewhere
+        left = {row["key"] for row in rows if "driver_options" in row} - {one.volume for one in elsewhere}
+        for row in (row for row in rows if row["key"] in left):
             wanted = DockerVolume(row["name"], driver_options=row["driver_options"], labels=row["labels"])
             found += _refused(row, partial(wanted.observe, machine))
         found += _renamed(machine, project, rows, kept, there)
@@ -58,6 +69,22 @@ def _refused(row: Row, look: Callable[[], object]) -> List[Finding]:
     except Refused as error:
         return [Finding(row["key"], error.message, error.hint)]
     return []
+
+
+def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mapping[str, str]) -> Iterator[Finding]:
+    """Volumes whose data lie in another place than declared: Docker changes no volume, and another would be empty."""
+    for row in rows:
+        remedy = (
+            f"invoke volumes --volume {row['key']} --to {row['type']} moves its data there; or declare it as it was"
+        )
+        name = used.get(row["key"], row["name"])
+        if name != row["name"] and (name in there or name.startswith("/")):
+            yield Finding(row["key"], f"its data lie in {name}, not in the volume {row['name']}", remedy)
+        elif row["name"] in there and "driver_options" in row:
+            found, asked = there[row["name"]], docker.texts(row["driver_options"])
+            if (found["Driver"], found["Options"] or {}) != ("local", asked):
+                what = f"is {found['Driver']} {found['Options'] or {}}, asked for local {asked}"
+                yield Finding(row["key"], f"the volume {row['name']} {what}", remedy)
 
 
 def _renamed(

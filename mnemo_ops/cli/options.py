@@ -112,6 +112,15 @@ class Run:
             raise UsageError(f"several hosts: {names}", hint="choose one with --limit")
         return found[0]
 
+    def confirm(self, what: str) -> None:
+        """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask (2)."""
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
+        if input(f"This will {what}. Type yes: ").strip() != "yes":
+            raise UsageError("not confirmed; nothing was changed")
+
     @contextmanager
     def fleet(self, run: str = "", reads: bool = False, actions: bool = True) -> Iterator[Fleet]:
         """Sessions; hosts are locked unless nothing is written. ``actions``: as :class:`~mnemo_ops.fleet.Fleet`."""

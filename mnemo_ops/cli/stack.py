@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError
 
@@ -77,7 +75,7 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
     target = run.only_host(host)
     if undo == bool(id):
         raise UsageError("say which set: --id latest, --id PREFIX; or --undo", hint="invoke backup.list shows the sets")
-    _confirm(run, f"replace the data of {target.name} with " + (f"the set {id}" if id else "what was there before"))
+    run.confirm(f"replace the data of {target.name} with " + (f"the set {id}" if id else "what was there before"))
     with run.flow() as flow:
         if undo:
             flows.undo(flow, target)
@@ -106,16 +104,6 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> No
     with run.flow(id) as flow:
         inventory = run.inventory()
         Migration(flow, old, new, lambda host: provision(flow, inventory, host, run.vars), id).run()
-
-
-def _confirm(run: Run, what: str) -> None:
-    """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask (2)."""
-    if run.yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
-    if input(f"This will {what}. Type yes: ").strip() != "yes":
-        raise UsageError("not confirmed; nothing was changed")
 
 
 backup_create, backup_list = create, list_

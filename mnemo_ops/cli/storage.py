@@ -26,14 +26,28 @@ def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -
         nfs.nfs_setup(flow, inventory, chosen, run.vars, options)
 
 
-@command("volumes", help={"volume": "only this one, by its name in the compose file"}, only=PLAYS)
-def volumes(run: Run, volume: str = "") -> None:
-    """Create and check the stack's volumes, as stack.volumes of the inventory stores them."""
+VOLUMES = {
+    "volume": "only this one, by its name in the compose file",
+    "to": "move its data to where stack.volumes wants them; the type it names there",
+    "undo": "move the data of --volume back to where its last move took them from",
+}
+
+
+@command("volumes", help=VOLUMES, only=(*PLAYS, "yes"))
+def volumes(run: Run, volume: str = "", to: str = "", undo: bool = False) -> None:
+    """Create and check the stack's volumes as stack.volumes of the inventory stores them; move the data of one."""
     from mnemo_ops.mnemosyne.deploy import make_volumes
+    from mnemo_ops.mnemosyne.volume_move import Move
     from mnemo_ops.plays import Plays
     from mnemo_ops.selection import Options
 
     with run.flow() as flow:
         options = Options(run.check, verbosity=int(run.report.style.verbose), diff=run.report.style.diff)
         plays = Plays(flow.fleet, run.report, run.inventory(), run.limit, run.vars, options)
-        make_volumes(flow, plays, run.hosts(), volume)
+        if not (to or undo):
+            make_volumes(flow, plays, run.hosts(), volume)
+            return
+        move = Move(flow, plays, run.only_host(), volume, to, undo)
+        if move.is_needed() and not run.check:
+            run.confirm(f"move {volume} on {move.host.name}; what mounts it stops for a moment")
+            move.run()

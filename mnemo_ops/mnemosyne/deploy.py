@@ -49,11 +49,14 @@ def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = ""
     plays.run(shipped("volumes.yml"), lambda host: {**words(host, peers), "stack_volumes": mine(host)})
 
 
-def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]]) -> None:
-    """:raises Refused: names everything that speaks against these volumes, and the remedies (3)."""
+def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]], moving: bool = False) -> None:
+    """:param moving: they are where data go, not where they are.
+
+    :raises Refused: names everything that speaks against these volumes, and the remedies (3).
+    """
     chosen = settings(host)
     kept = [row.volume for row in layout.datasets(chosen) if row.volume]
-    found = flow.ready(host, LookAtVolumes(chosen.project, rows, kept))
+    found = flow.ready(host, LookAtVolumes(chosen.project, rows, kept, {} if moving else flow.stack(host)))
     refuse(found["findings"])
     for warning in found["warnings"]:
         flow.report.say(f"  WARNING  {host.name}: {warning}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping, Sequence
+from typing import Any, ClassVar, List, Mapping, Sequence
 
+from mnemo_ops.agent import moving
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.network_mounts import warnings
-from mnemo_ops.agent.record import asdict, dataclass
-from mnemo_ops.agent.volumes import findings
+from mnemo_ops.agent.record import asdict, dataclass, field
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.volumes import Finding, findings
 from mnemo_ops.errors import Refused
 
 
@@ -17,20 +19,36 @@ class LookAtVolumes(Action):
     """Everything that speaks against the volumes of a stack, as ``findings``; ``warnings``: what does not, yet.
 
     :param rows: of ``layout.volumes``. :param kept: keys of the volumes that must survive.
+    :param stack: to look which volumes it has by now; empty: it is not asked.
     """
 
     project: str
     rows: Sequence[Mapping[str, Any]]
     kept: Sequence[str]
+    stack: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "look_at_volumes"
 
     def ready(self, machine: Machine) -> Report:
+        used = moving.used(machine, Stack.from_json(self.stack)) if self.stack else {}
+        found = self._moved(machine) if self.stack else []
+        found += findings(machine, self.project, self.rows, self.kept, used)
         return {
-            "findings": [asdict(one) for one in findings(machine, self.project, self.rows, self.kept)],
+            "findings": [asdict(one) for one in found],
             "warnings": [
                 f"{row['key']}: {one}" for row in self.rows if row.get("addresses") for one in warnings(machine, row)
             ],
         }
+
+    def _moved(self, machine: Machine) -> List[Finding]:
+        """Volumes that are just being moved, by a run that may have lost its controller."""
+        moves = {row["key"]: moving.read(machine, self.project, row["key"]) for row in self.rows}
+        return [
+            Finding(
+                key, f"run {last['id']} is moving it", f"invoke volumes --volume {key} --to ... follows or ends that"
+            )
+            for key, last in moves.items()
+            if last is not None and last["state"] != "moved"
+        ]
 
 
 def refuse(found: Sequence[Mapping[str, str]]) -> None:

@@ -181,9 +181,19 @@ class Programs(Writing):
 
     def moving(self, argv: Sequence[str], path: str, done: int, total: int, note: str) -> Deed:
         """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`."""
-        for _ in self._moving(argv, None, None, None):
+
+        def written() -> int:
             found = self.stat(path)
-            yield Progress(done + (found.size if found else 0), total, note)
+            return done + (found.size if found else 0)
+
+        return self.watched(argv, written, total, note)
+
+    def watched(
+        self, argv: Sequence[str], done: Callable[[], int], total: int, note: str, fine: Sequence[int] = (0,)
+    ) -> Deed:
+        """As :meth:`moving`, asking ``done()`` how far it is. :param fine: exit codes that are no error."""
+        for _ in self._moving(argv, None, None, None, fine):
+            yield Progress(done(), total, note)
         return {}
 
     def _moving(
@@ -192,6 +202,7 @@ class Programs(Writing):
         source: Optional[IO[bytes]],
         sink: Optional[IO[bytes]],
         env: Optional[Mapping[str, str]],
+        fine: Sequence[int] = (0,),
     ) -> Generator[None, None, str]:
         """A program that runs for long: yields about four times a second; its value is what it said on stderr."""
         self.writing()
@@ -214,7 +225,7 @@ class Programs(Writing):
                 raise
             errors.seek(0)
             said = errors.read().decode("utf-8", "replace").strip()
-        if process.returncode != 0:
+        if process.returncode not in fine:
             raise CommandFailed(
                 f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
             )

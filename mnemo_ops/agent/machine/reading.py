@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -141,6 +142,17 @@ class Reading:
 
     def readlink(self, path: str) -> str:
         return os.readlink(self.path(path))
+
+    def xattrs(self, path: str) -> Dict[str, str]:
+        """Extended attributes (xattr(7)) in hex: those of users, capabilities and access lists."""
+        try:
+            names = os.listxattr(self.path(path), follow_symlinks=False)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return {}
+            raise
+        kept = [name for name in names if name.startswith(("user.", "system.posix_acl_", "security.capability"))]
+        return {name: os.getxattr(self.path(path), name, follow_symlinks=False).hex() for name in sorted(kept)}
 
     def realpath(self, path: str) -> str:
         """``path`` with every link on the way followed, as the host names it."""

@@ -1,9 +1,10 @@
 """A model of the docker command line: volumes, networks, images and containers, with the engine's own refusals."""
 
-# ruff: noqa: PTH103, PTH106, PTH118, PTH123
+# ruff: noqa: PTH103, PTH123
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import zlib
@@ -97,7 +98,7 @@ def volume(root: str, state: Any, verb: str, names: list[str], found: dict[str, 
         for row in state["containers"].values():
             if names[0] in row["Volumes"]:
                 fail(f"Error response from daemon: remove {names[0]}: volume is in use")
-        os.rmdir(os.path.join(root, volumes.pop(names[0])["Mountpoint"].lstrip("/")))
+        shutil.rmtree(root + volumes.pop(names[0])["Mountpoint"].removesuffix("/_data"))  # with what is in it
         save(root, "docker", state)
 
 

@@ -1,0 +1,155 @@
+"""What a move of a volume will do, found by looking; and everything that speaks against it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any, Dict, Mapping, Optional
+
+from mnemo_ops.agent import docker, moving, project, tree
+from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.actions.swap import record_path
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.moving import Plan
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.twin import Twin
+from mnemo_ops.errors import Refused
+
+MARGIN = 1.05  # free space wanted, as a multiple of the data
+
+
+def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[Plan]:
+    """The plan, with state copying; ``None``: the volume is what is asked for already.
+
+    :param asked: id, key, target, staged and seeded, as of :class:`~mnemo_ops.agent.actions.move.MoveVolume`.
+    :raises Refused: it cannot be done; says why and what to do (3).
+    """
+    _refuse_busy(machine, stack)
+    key, name = asked["key"], moving.current(machine, stack, asked["key"])
+    row = moving.find(machine, name)
+    if row is None:
+        raise Refused(f"there is no volume {name or key} on this host yet", hint="invoke volumes makes it")
+    if moving.same(row, asked["target"]):
+        return None
+    moving.refuse_plugin(row)
+    target = {**asked["target"], **_external(machine, asked["target"])}
+    other = moving.find(machine, target["name"]) if name != target["name"] else None
+    if other is not None and not target["external"]:
+        raise Refused(
+            f"{name} is used, and there is a volume {target['name']}, too: whose data are meant?",
+            hint=f"docker volume rm {target['name']}, when nobody needs it",
+        )
+    return {
+        **asked,
+        **{"project": stack.project, "state": "copying", "at": machine.now()},
+        **{"source": moving.definition(row), "target": target},
+        "kept": _kept(stack, name, key, asked["id"].lower()),
+        **_users(machine, stack, name),
+        **_room(machine, row, target, asked),
+    }
+
+
+def _kept(stack: Stack, name: str, key: str, id: str) -> str:
+    """What the old one will be called; empty when it is somebody else's, and stays what it is."""
+    if name.startswith("/"):
+        return f"{posixpath.dirname(name)}/{tree.OURS}kept-{key}-{id}"
+    return f"{stack.project}-kept-{key}-{id}" if name == f"{stack.project}_{key}" else ""
+
+
+def _refuse_busy(machine: Machine, stack: Stack) -> None:
+    fence = read_fence(machine, stack.project)
+    if fence is not None:
+        raise Refused(f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host")
+    record = record_path(machine, stack.project)
+    if machine.stat(record) is not None:
+        raise Refused(
+            "the last restore can still be undone, with what lies beside the volume where it is now",
+            hint=f"invoke restore --undo; or give that up: rm {record}",
+        )
+
+
+def _external(machine: Machine, target: Mapping[str, Any]) -> Dict[str, Any]:
+    """How somebody else's volume was made."""
+    if not target["external"]:
+        return {}
+    row = moving.find(machine, target["name"])
+    if row is None:
+        raise Refused(f"the volume {target['name']} does not exist", hint="make it, or choose another type")
+    moving.refuse_plugin(row)
+    return {"driver": row["Driver"], "options": row.get("Options") or {}}
+
+
+def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
+    """The services that mount it: those that run are its writers, the others are idle."""
+    rows = docker.containers(machine, f"volume={name}")
+    mine = [row for row in rows if _label(row, project.PROJECT) == stack.project]
+    others = [row["Name"].lstrip("/") for row in rows if row not in mine]
+    if others:
+        raise Refused(
+            f"{name} is used by containers that are not of {stack.project}: {', '.join(others)}",
+            hint="docker rm those first: what they write meanwhile would be lost",
+        )
+    unnamed = {mount["Name"] for row in mine for mount in row["Mounts"] if len(mount.get("Name") or "") == 64}
+    if unnamed:  # the containers are made anew
+        raise Refused(
+            f"its containers keep data in volumes without a name: {', '.join(sorted(unnamed))}",
+            hint="give them a name in the compose file and deploy",
+        )
+    sick = [row["Name"].lstrip("/") for row in mine if (row["State"].get("Health") or {}).get("Status") == "unhealthy"]
+    if sick:
+        raise Refused(f"not healthy now: {', '.join(sick)}", hint="mend that first: docker compose ps -a, logs")
+    running = {_label(row, project.SERVICE) for row in mine if row["State"]["Running"]}
+    every = {_label(row, project.SERVICE) for row in mine}
+    order = [service for service in stack.start_order if service in every] + sorted(every - set(stack.start_order))
+    idle = [service for service in order if service not in running]
+    return {"services": [service for service in order if service in running], "idle": idle}
+
+
+def _label(row: docker.Row, name: str) -> str:
+    return str((row["Config"]["Labels"] or {}).get(name, ""))
+
+
+def _room(machine: Machine, row: docker.Row, target: Mapping[str, Any], asked: Mapping[str, Any]) -> Dict[str, Any]:
+    """Bytes and entries, where they can be counted without a server; refused when they find no room."""
+    directory = target.get("directory", "")
+    there = directory or ("" if target["options"] else docker.root_dir(machine))
+    if moving.is_mounted_by_docker(row):
+        return {"bytes": None, "entries": None}
+    here = docker.content(row)
+    if directory:
+        _refuse_same(machine.realpath(here), machine.realpath(directory), asked["key"])
+    size, entries = Twin(machine, here).size()
+    if there and not asked["seeded"]:
+        refuse_full(machine, there, size, entries)
+    return {"bytes": size, "entries": entries}
+
+
+def _refuse_same(here: str, there: str, key: str) -> None:
+    """:raises Refused: one of the two directories is, or holds, the other (3)."""
+    if posixpath.commonpath([here, there]) in (here, there):
+        raise Refused(f"{key} lies in {here} now: {there} is no other place", hint="choose another directory")
+
+
+def refuse_full(machine: Machine, where: str, size: int, entries: int) -> None:
+    need, free, inodes = int(size * MARGIN), machine.free_bytes(where), machine.free_inodes(where)
+    if need > free:
+        raise Refused(f"{where} has {free} bytes free; the copy needs {need}; nothing was stopped", hint="make room")
+    if inodes is not None and inodes < entries:
+        raise Refused(
+            f"{where} can hold {inodes} files more; there are {entries}; nothing was stopped", hint="make room"
+        )
+
+
+def refuse_owners(source: Twin, target: Twin) -> None:
+    """:raises Refused: files of others than the one user a server knows could not keep their owner (3)."""
+    user = target.user
+    if user is None:
+        return
+    with source.acting():
+        found = {path: source.machine.stat(path) for path in tree.below(source.machine, source.path, source.path)}
+    others = [path for path, one in found.items() if one is not None and (one.uid, one.gid) != user]
+    if others:
+        raise Refused(
+            f"{len(others)} files do not belong to {user[0]}:{user[1]}, {others[0]} for one, and the server takes root "
+            "for nobody: it lets nobody give files away",
+            hint="export it with no_root_squash while it is moved, or chown them first",
+        )

@@ -1,0 +1,125 @@
+"""A volume gets another name and another definition: killed between any two writes, and taken up again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example import engine, volume
+from world import World
+
+from mnemo_ops.agent import moving
+from mnemo_ops.agent.machine import Machine
+
+OLD, NEXT, KEPT = "p_graph", "p-next-graph", "p-kept-graph-1"
+LABELS = {"mnemo.role": "graph"}
+BOUND = {"type": "none", "o": "bind", "device": "/data/graph"}
+Made = dict[str, Any]
+
+
+class Killed(BaseException):
+    pass
+
+
+class Mortal(Machine):
+    """A machine that dies before its write number ``left``."""
+
+    left = 1000
+
+    def writing(self) -> None:
+        super().writing()
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+def machine(world: World, left: int = 1000) -> Mortal:
+    made = Mortal(str(world.root), search_path=str(world.root / "usr/bin"), state_dir="/var/lib/mnemo_ops")
+    made.left = left
+    return made
+
+
+def prepared(root: Path, old: Made, new: Made) -> tuple[World, moving.Plan]:
+    """A host with both volumes, what is in them says which is which; and the plan to put the new one in place."""
+    root.mkdir()
+    world = World(root)
+    engine(volumes={**volume(OLD, Options=old or None, Labels=LABELS), **volume(NEXT, Options=new or None)})(world)
+    for name, options, text in ((OLD, old, "original"), (NEXT, new, "copy")):
+        if not options:
+            world.write(f"var/lib/docker/volumes/{name}/_data/file", text)
+    here = machine(world)
+    rows = {name: moving.find(here, name) or {} for name in (OLD, NEXT)}
+    target = {"name": OLD, "driver": "local", "options": new, "labels": LABELS, "external": False}
+    inodes = {"source_inode": moving.identity(here, rows[OLD]), "target_inode": moving.identity(here, rows[NEXT])}
+    names = {"project": "p", "key": "graph", "staged": NEXT, "kept": KEPT, "seeded": False}
+    return world, {**names, **inodes, "source": moving.definition(rows[OLD]), "target": target}
+
+
+def content(world: World) -> dict[str, str]:
+    """Name -> what is in it, of every volume: the text of its file, or the directory it is bound to."""
+    found = {}
+    for name, row in world.state("docker")["volumes"].items():
+        path = world.root / row["Mountpoint"].lstrip("/") / "file"
+        found[name] = (row["Options"] or {}).get("device") or (path.read_text() if path.exists() else "nothing")
+    return found
+
+
+CASES = pytest.mark.parametrize(
+    ("old", "new", "was", "becomes"),
+    [
+        ({}, BOUND, "original", "/data/graph"),
+        (BOUND, {}, "/data/graph", "copy"),
+        ({**BOUND, "device": "/old"}, BOUND, "/old", "/data/graph"),
+    ],
+    ids=["local to bind", "bind to local", "bind to bind"],
+)
+
+
+@CASES
+def test_killed_anywhere_it_goes_on_or_back(tmp_path: Path, old: Made, new: Made, was: str, becomes: str) -> None:
+    for left in range(1000):
+        world, plan = prepared(tmp_path / f"forth-{left}", old, new)
+        try:
+            moving.switch(machine(world, left), plan)
+            break
+        except Killed:
+            moving.switch(machine(world), plan)
+        assert content(world) == {OLD: becomes, KEPT: was}
+        world, plan = prepared(tmp_path / f"back-{left}", old, new)
+        with pytest.raises(Killed):
+            moving.switch(machine(world, left), plan)
+        moving.unswitch(machine(world), plan)
+        assert content(world) == {OLD: was, NEXT: becomes}
+        assert world.state("docker")["volumes"][OLD]["Labels"] == LABELS
+    assert left > 3
+
+
+@CASES
+def test_going_back_may_be_killed_too(tmp_path: Path, old: Made, new: Made, was: str, becomes: str) -> None:
+    for left in range(1000):
+        world, plan = prepared(tmp_path / str(left), old, new)
+        moving.switch(machine(world), plan)
+        try:
+            moving.unswitch(machine(world, left), plan)
+            break
+        except Killed:
+            moving.unswitch(machine(world), plan)
+        assert content(world) == {OLD: was, NEXT: becomes}
+    assert left > 3
+
+
+def test_a_file_is_swapped_and_swapped_back(tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    world = World(tmp_path / "host")
+    for left in range(1000):
+        world.write("srv/a", "old")
+        world.write("srv/a.next", "new")
+        try:
+            moving.swap_file(machine(world, left), "/srv/a", forth=True)
+            break
+        except Killed:
+            assert world.read("srv/a") in ("old", "new")
+            moving.swap_file(machine(world), "/srv/a", forth=False)
+        assert world.read("srv/a") == "old" and sorted(path.name for path in (world.root / "srv").iterdir()) == ["a"]
+    assert left > 1 and world.read("srv/a") == "new" and world.read("srv/a.before") == "old"
