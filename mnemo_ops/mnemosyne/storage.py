@@ -209,7 +209,7 @@ class Block(Storage):
 
     def row(self, project: str, key: str) -> dict[str, Any]:
         options = merged(self.options, f"nofail,x-systemd.device-timeout={self.wait}s")
-        mount = {"fstype": self.fstype, "opts": options}
+        mount = {"fstype": self.fstype, "opts": options, "passno": "2"}  # checked at boot, fsck(8)
         return {**_mounted(project, key, mount), "device": self.path, "wait": self.wait}
 
 

@@ -143,7 +143,7 @@ def test_a_disk_is_mounted_for_its_volume_alone_and_the_host_boots_without_it() 
     found = row("postgres_data", **DISK, options="noatime", wait=5)
     mount = "/mnt/mnemo/mnemosyne/postgres_data"
     options = "noatime,nofail,x-systemd.device-timeout=5s"
-    assert found["mount"] == {"path": mount, "fstype": "ext4", "opts": options}
+    assert found["mount"] == {"path": mount, "fstype": "ext4", "opts": options, "passno": "2"}
     assert found["driver_options"] == {"type": "none", "o": "bind", "device": f"{mount}/data"}
 
 
