@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, List, Mapping, Tuple
 
 from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
 from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,31 @@ class Stack:
 
 def mountpoint(machine: Machine, volume: str) -> str:
     """Where a volume's content lies. :raises Refused: there is no such volume, or it is not on this host (3)."""
-    listed = machine.ask(["docker", "volume", "ls", "--format", "json", "--filter", f"name={volume}"])
-    names = [json.loads(line)["Name"] for line in listed.out.splitlines() if line]
-    if volume not in names:
+    row = docker.all_of(machine, "volume").get(volume)
+    if row is None:
         raise Refused(f"the volume {volume} does not exist", hint="invoke volumes creates it")
-    rows = json.loads(machine.ask(["docker", "volume", "inspect", volume]).out)
-    if (rows[0]["Options"] or {}).get("type", "").startswith("nfs"):  # its mount point is empty while nobody uses it
+    if (row["Options"] or {}).get("type", "").startswith("nfs"):  # its mount point is empty while nobody uses it
         raise Refused(
             f"the volume {volume} lies on an NFS server and is mounted here only while a container uses it",
             hint="back it up where it lies, on its server; sets and migrations do not hold volumes on NFS yet",
         )
-    return docker.content(rows[0])
+    path = docker.content(row)
+    if path != row["Mountpoint"]:
+        _refuse_away(machine, volume, path)
+    return path
+
+
+def _refuse_away(machine: Machine, volume: str, path: str) -> None:
+    """What is mounted there may be missing, or its server be gone: asked by a process that can be killed."""
+    try:
+        there = machine.ask(["test", "-d", machine.path(path)], check=False, timeout=10.0).rc == 0
+    except Broken:
+        there = False
+    if not there:
+        raise Refused(
+            f"{path}, where the volume {volume} lies, is not there or does not answer",
+            hint="`invoke volumes` says why, and mounts what can be mounted",
+        )
 
 
 def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:

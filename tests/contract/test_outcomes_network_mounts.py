@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example import unit
+from example import engine, unit, volume
 from examples_storage import ROOT
 from world import World
 
 from mnemo_ops.agent.network_mounts import warnings
+from mnemo_ops.agent.stack import mountpoint
 from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.errors import Refused
 from mnemo_ops.mnemosyne import layout
 from mnemo_ops.model import Host
 
@@ -86,6 +88,18 @@ def test_why_docker_does_not_run_is_said_and_it_is_not_asked(world: World) -> No
     world.write("etc/fstab", f"127.0.0.1:/gv0 {PATH} glusterfs _netdev 0 0\n")
     (finding,) = found(world, row(1, **GLUSTER))
     assert f"so {PATH} cannot be mounted, and Docker does not run without it" in finding.what
+
+
+def test_what_lies_on_a_mount_that_is_away_is_neither_saved_nor_replaced(world: World) -> None:
+    path = f"{PATH}/mnemosyne/uploads/data"
+    options = {"type": "none", "o": "bind", "device": path}
+    engine(volumes=volume("mnemosyne_uploads", Options=options))(world)
+    world.script("test", "sys.exit(not os.path.isdir(sys.argv[2]))")
+    with pytest.raises(Refused, match="is not there or does not answer") as caught:
+        mountpoint(world.machine(), "mnemosyne_uploads")
+    assert "invoke volumes" in caught.value.hint
+    (world.root / path[1:]).mkdir(parents=True)
+    assert mountpoint(world.machine(), "mnemosyne_uploads") == path
 
 
 def test_tls_needs_amazons_helper(world: World) -> None:
