@@ -119,7 +119,7 @@ def test_without_the_mount_docker_does_not_start_and_nothing_is_written_in_its_p
     old: Host = lab.old
     before = old.lines(HASHES)
     server.power_cut(lab.root, "new")
-    old.sh(f"systemctl stop docker.socket docker.service; umount {MOUNT}; systemctl stop glusterd; pkill glusterfsd")
+    old.sh(f"systemctl stop docker.socket docker.service; umount {MOUNT}; systemctl stop glusterd")
     assert old.sh(f"mkdir -p {DATA} 2>&1 || true").endswith("Operation not permitted")
     said = volumes(lab, inventory, 3)
     assert "port 24007" in said.error["message"] and said.seconds < 60, str(said)
