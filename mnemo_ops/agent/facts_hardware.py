@@ -64,7 +64,7 @@ def _mounts(machine: Machine) -> List[Dict[str, Any]]:
     uuids = {machine.realpath(f"/dev/disk/by-uuid/{uuid}"): uuid for uuid in machine.names("/dev/disk/by-uuid")}
     found = []
     for line in (machine.read_text("/proc/self/mounts") or "").splitlines():
-        device, mount, fstype, options, dump, passno = line.replace("\\040", " ").rsplit(" ", 5)[:6]
+        device, mount, fstype, options, dump, passno = (word.replace("\\040", " ") for word in line.split(" "))
         if fstype == "none" or not (device.startswith("/") or ":/" in device):
             continue
         row = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any, Dict, List
 
@@ -15,7 +16,8 @@ PROMISCUOUS = 0x100  # netdevice(7)
 def gather(machine: Machine) -> Dict[str, Any]:
     """Interfaces each under their own name, ``-`` as ``_``, and what they have together."""
     addresses = machine.addresses()
-    interfaces = {name: _interface(machine, name, addresses.get(name, [])) for name in machine.names("/sys/class/net")}
+    names = [name for name in machine.names("/sys/class/net") if machine.stat(f"/sys/class/net/{name}/.")]
+    interfaces = {name: _interface(machine, name, addresses.get(name, [])) for name in names}
     every = [(name, one) for name in interfaces for one in addresses.get(name, []) if name != "lo"]
     return {
         "interfaces": list(interfaces),
@@ -30,7 +32,9 @@ def gather(machine: Machine) -> Dict[str, Any]:
 
 def _interface(machine: Machine, name: str, addresses: List[Address]) -> Dict[str, Any]:
     def told(what: str) -> str:
-        return (machine.read_text(f"/sys/class/net/{name}/{what}") or "").strip()
+        with contextlib.suppress(OSError):  # EINVAL: the interface of a container that ends just now
+            return (machine.read_text(f"/sys/class/net/{name}/{what}") or "").strip()
+        return ""
 
     flags = int(told("flags") or "0", 16)
     kind = KINDS.get(told("type"), "unknown")

@@ -149,6 +149,22 @@ def test_facts_of_the_interfaces_agree_with_the_kernel() -> None:
     assert root is None or root["size_total"] > root["size_available"] > 0
 
 
+def test_facts_of_an_interface_that_ends_and_of_what_is_none(world: World) -> None:
+    world.write("sys/class/net/eth0/flags", "0x1003\n")
+    world.write("sys/class/net/eth0/mtu", "1500\n")
+    world.write("sys/class/net/bonding_masters", "bond0\n")  # the bonding module's, beside the interfaces
+    (world.root / "sys/class/net/veth0/mtu").mkdir(parents=True)  # cannot be read: the kernel says EINVAL
+    facts = gather(world.machine())
+    assert facts["interfaces"] == ["eth0", "veth0"]
+    assert (facts["eth0"]["mtu"], facts["veth0"]["mtu"]) == (1500, 0)
+
+
+def test_facts_of_mounts_with_a_space(world: World) -> None:
+    world.write("proc/self/mounts", "/dev/sdb1 /media/my\\040disk ext4 rw 0 0\n")
+    (found,) = gather(world.machine())["mounts"]
+    assert (found["device"], found["mount"], found["fstype"]) == ("/dev/sdb1", "/media/my disk", "ext4")
+
+
 def test_facts_read_the_files_of_the_host(world: World) -> None:
     world.write("etc/debian_version", "13.1\n")
     world.write("proc/sys/kernel/hostname", "app\n")

@@ -175,7 +175,7 @@ class Reading:
         """Sorted names in a directory; empty when it does not exist."""
         try:
             return sorted(os.listdir(self.path(path)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def glob(self, pattern: str) -> List[str]:
