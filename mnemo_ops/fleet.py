@@ -31,6 +31,7 @@ class Fleet:
         self._lock = lock
         self._actions = actions
         self._sessions: dict[tuple[Any, ...], AgentSession] = {}
+        self._first: dict[tuple[Any, ...], str] = {}  # machine -> the host of those that are this one machine
         self._here = threading.Lock()
         self._guard = threading.Lock()
         self._interrupted = False
@@ -41,13 +42,19 @@ class Fleet:
         with self._guard:
             found = self._sessions.get(key)
         if found is None or not found.alive:
-            found = connect(host, become=become, lock=self._lock, actions=self._actions)
+            found = self._connect(host, become)
             with self._guard:
                 self._sessions[key] = found
             if self._interrupted:
                 found.close()
                 raise _interruption()
         return found
+
+    def _connect(self, host: Host, become: bool) -> AgentSession:
+        """Hosts of a play may be one machine: the first takes the lock for all, each has handlers of its own."""
+        if not self._actions and self._first.setdefault(_machine(host), host.name) != host.name:
+            return connect(host, become=become, actions=False, alias=host.name)
+        return connect(host, become=become, lock=self._lock, actions=self._actions)
 
     @property
     def interrupted(self) -> bool:
@@ -76,6 +83,8 @@ class Fleet:
 
         :returns: results by host name. :raises MnemoError: the first failure in inventory order, after all have ended.
         """
+        for host in hosts:  # the same one is the first in every run
+            self._first.setdefault(_machine(host), host.name)
         try:
             with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
                 futures = {host.name: pool.submit(work, host) for host in hosts}
@@ -120,6 +129,11 @@ class Here:
     def converge(self, batch: Batch) -> Iterator[Event]:
         with self._turn:
             yield from self._session.converge(batch)
+
+
+def _machine(host: Host) -> tuple[Any, ...]:
+    """What two hosts share when they are one machine, as far as the inventory says so."""
+    return ("local",) if host.local else (host.address, host.port)
 
 
 def _interruption() -> Interrupted:

@@ -76,7 +76,7 @@ class AgentSession:
 
     bare = False
 
-    def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True) -> None:
+    def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True, alias: str = "") -> None:
         self.host = host
         self.facts: Mapping[str, Any] = {}
         self.login = ""  # the user who came in, whoever the agent runs as
@@ -85,6 +85,7 @@ class AgentSession:
         self._reach = reach
         self._actions = actions
         self._lock = lock
+        self._alias = alias
         self._seq = 0
         self._asking = False
         self._over = threading.Event()  # closed for good
@@ -98,7 +99,8 @@ class AgentSession:
         self._shipped = bundle.core(self._actions)
         self._channel = Channel(self._reach(blob), self.host.name)
         try:
-            self._channel.start(bundle.shipment(blob), {"op": "hello", "lock": lock, "patience": patience})
+            word = {"op": "hello", "lock": lock, "patience": patience, "alias": self._alias}
+            self._channel.start(bundle.shipment(blob), word)
             hello = _finish(self._answer({}, ("hello",)))
             if self._over.is_set():  # closed while it opened
                 raise self._channel.lost()
@@ -305,12 +307,15 @@ def _arguments(resource: Resource) -> dict[str, Any]:
     return given
 
 
-def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True) -> AgentSession:
+def connect(
+    host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True, alias: str = ""
+) -> AgentSession:
     """Open a session: connect, ship the agent, say hello.
 
     :param become: run the agent as root, through sudo unless the login user is root.
     :param lock: hold the host lock as long as the session lives; ``None`` for what only reads.
     :param actions: whether the agent brings the deeds of flows along.
+    :param alias: whose pending handlers these are, where another host is the same machine.
 
     Tried again ``host.retries`` times, with backoff, when the host cannot be reached.
 
@@ -329,9 +334,9 @@ def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, actions: b
 
     for pause in (*RECONNECT[: host.retries], *[RECONNECT[-1]] * (host.retries - len(RECONNECT))):
         try:
-            return AgentSession(host, reach, lock, actions)
+            return AgentSession(host, reach, lock, actions, alias)
         except Unreachable as error:
             if isinstance(error, FINAL):
                 raise
             time.sleep(pause)
-    return AgentSession(host, reach, lock, actions)
+    return AgentSession(host, reach, lock, actions, alias)

@@ -60,11 +60,14 @@ class HostLock:
 
 
 class PendingHandlers:
-    """Names of notified handlers, on disk before the change that notifies them, so that a crash cannot lose one."""
+    """Names of notified handlers, on disk before the change that notifies them, so that a crash cannot lose one.
 
-    def __init__(self, machine: Machine) -> None:
+    :param alias: the inventory's name for this machine, where it has several.
+    """
+
+    def __init__(self, machine: Machine, alias: str = "") -> None:
         self._machine = machine
-        self._path = machine.state_dir + "/handlers.json"
+        self._path = f"{machine.state_dir}/handlers{alias and '-' + alias.replace('/', '_')}.json"
         self._memory: List[str] = []  # a check remembers, but writes nothing
 
     def names(self) -> List[str]:

@@ -36,6 +36,7 @@ class Agent:
     def __init__(self, channel: Channel, blob: bytes, digest: str) -> None:
         self._channel = channel
         self._lock: Optional[HostLock] = None
+        self._alias = ""
         self._undone = Undone()
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
@@ -107,6 +108,7 @@ class Agent:
             self._busy = ""
 
     def _hello(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._alias = str(request.get("alias", ""))
         self._channel.deaf = float(request.get("deaf", DEAF))
         if request.get("lock"):
             lock = HostLock(self._machine)
@@ -115,7 +117,10 @@ class Agent:
             lease.adopt(self._machine, str(request["lock"].get("run", "")))
         facts = gather(self._machine)
         login = os.environ.get("SUDO_USER") or facts["user_id"]
-        return {"facts": facts, "login": login, "pending_handlers": PendingHandlers(self._machine).names()}
+        return {"facts": facts, "login": login, "pending_handlers": self._pending(self._machine).names()}
+
+    def _pending(self, machine: Machine) -> PendingHandlers:
+        return PendingHandlers(machine, self._alias)
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Steps in order: tasks, and in between the handlers that are pending by then."""
@@ -124,7 +129,7 @@ class Agent:
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
         self._noting = machine
-        pending = PendingHandlers(machine)
+        pending = self._pending(machine)
         pending.add(request.get("notified", ()))
         self._undone.first = str(request.get("undone", ""))
         failed = False

@@ -6,15 +6,17 @@ import _thread
 import io
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from agents import batch
 from probe import Probe
 
+from mnemo_ops.agent.resources.file import File
 from mnemo_ops.errors import ChannelLost, Interrupted, Locked, MnemoError, Unreachable
 from mnemo_ops.fleet import Fleet, fleet
-from mnemo_ops.model import Host
+from mnemo_ops.model import Batch, Host, Task
 from mnemo_ops.report import Report, Style
 from mnemo_ops.session import Lock
 
@@ -107,5 +109,21 @@ def test_the_lock_is_for_the_whole_fleet(report: Report, monkeypatch: pytest.Mon
     monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.1)
     with fleet(report, Lock("one")) as one, fleet(report, Lock("two")) as two:
         one.session(HOSTS[0], become=False)
+        with pytest.raises(Locked, match="runs `one` here"):
+            two.session(HOSTS[0], become=False)
+
+
+def test_hosts_of_a_play_may_be_one_machine(report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As with ``connection: local``: one lock for all, and nobody runs another's handlers."""
+    monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.1)
+    with fleet(report, Lock("one"), actions=False) as one, fleet(report, Lock("two"), actions=False) as two:
+
+        def work(host: Host) -> Sequence[str]:
+            session = one.session(host, become=False)
+            task = Task("t", "t", File(str(tmp_path / host.name), state="directory"), "x:1", notify=(host.name,))
+            list(session.converge(Batch((task,))))
+            return session.pending_handlers
+
+        assert one.each(HOSTS, work) == {host.name: [host.name] for host in HOSTS}
         with pytest.raises(Locked, match="runs `one` here"):
             two.session(HOSTS[0], become=False)
