@@ -186,7 +186,8 @@ def switch(machine: Machine, plan: Plan) -> None:
     """The old volume gets its name of a kept one, the new one the name of the old. Repeatable, as :func:`unswitch`."""
     source, target = plan["source"], plan["target"]
     found = find(machine, source["name"])
-    if plan["kept"] and found is not None and not _is(found, target):
+    renamed = source["name"] == target["name"] and found is not None and _is(found, target)
+    if plan["kept"] and not renamed:
         labels = {"mnemo.stack": plan["project"], KEPT: plan["key"]}
         rename(machine, source["name"], plan["kept"], plan["source_inode"], labels)
     if plan["staged"] != target["name"]:

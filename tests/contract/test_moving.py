@@ -109,6 +109,29 @@ def test_going_back_may_be_killed_too(tmp_path: Path, old: Made, new: Made, was:
     assert left > 3
 
 
+def test_what_is_not_ours_keeps_its_name(tmp_path: Path) -> None:
+    """The old one is kept all the same, although the two are made alike."""
+    world, plan = prepared(tmp_path / "host", {}, {})
+    plan["target"].update(name=NEXT, external=True)
+    moving.switch(machine(world), plan)
+    assert content(world) == {KEPT: "original", NEXT: "copy"}
+    moving.unswitch(machine(world), plan)
+    assert content(world) == {OLD: "original", NEXT: "copy"}
+
+
+def test_a_path_is_renamed_and_comes_back(tmp_path: Path) -> None:
+    world, plan = prepared(tmp_path / "host", {}, BOUND)
+    world.write("srv/p/uploads/file", "original")
+    bound = {"type": "none", "o": "bind", "device": "/srv/p/uploads"}
+    plan.update(source={"name": "/srv/p/uploads", "driver": "local", "options": bound, "labels": {}})
+    plan.update(kept="/srv/p/.mnemo-kept-uploads", target={**plan["target"], "name": "p_uploads"})
+    moving.switch(machine(world), plan)
+    assert world.read("srv/p/.mnemo-kept-uploads/file") == "original"
+    assert content(world)["p_uploads"] == "/data/graph" and not (world.root / "srv/p/uploads").exists()
+    moving.unswitch(machine(world), plan)
+    assert world.read("srv/p/uploads/file") == "original" and content(world)[NEXT] == "/data/graph"
+
+
 def test_a_file_is_swapped_and_swapped_back(tmp_path: Path) -> None:
     (tmp_path / "host").mkdir()
     world = World(tmp_path / "host")

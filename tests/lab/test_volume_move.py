@@ -201,3 +201,20 @@ def test_killed_in_the_middle_it_goes_back_or_on(lab: Lab, ready: Host, state: s
     assert place(ready) == f"/data/{state}" and odd(ready) == before
     whole(lab, ready, load)
     assert ready.is_clean()
+
+
+def test_what_does_not_start_there_goes_back_with_what_was_written(lab: Lab, ready: Host, load: Load) -> None:
+    path = stored(lab, "sick", {KEY: {"type": "bind", "path": "/data/sick"}})
+    before, old = odd(ready), place(ready)
+    killer = (
+        "bash -c 'until grep -qs switched /var/lib/mnemo_ops/moves/*.json; do sleep 0.05; done;"
+        " echo meanwhile > /data/sick/odd/written-there; until docker kill mnemosyne-api; do sleep 0.05; done'"
+    )
+    with ready.meanwhile(killer):
+        said = move(lab, path, "--to", "bind")
+    assert said.code == 6 and "lies where it was again" in said.error["message"], str(said)
+    eventually("the stack serves again", ready.serves, 120)
+    assert place(ready) == old and "written-there" in odd(ready) and before != odd(ready)
+    assert ready.sh("ls -A /data/sick") == "" and staged(ready) == ""
+    whole(lab, ready, load)
+    assert ready.is_clean()
