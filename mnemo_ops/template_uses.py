@@ -88,6 +88,8 @@ def uses(text: str, where: str = "") -> tuple[Use, ...]:
         return _uses(literal(text))
     except JinjaError as problem:
         raise misspelt(problem, where) from None
+    except RecursionError:
+        raise TemplateError("not a valid template: too many brackets in each other", where=where) from None
 
 
 def uses_of_file(path: Path, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Use, ...]:

@@ -238,8 +238,9 @@ def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -
     try:
         text = path.read_text("utf-8")
         return Plaintext(keyring().reveal(text, shown(path))) if is_encrypted(text) else text
-    except UnicodeDecodeError:
-        raise error(f"{shown(path)} is not UTF-8 text", where=where) from None
+    except UnicodeDecodeError as problem:
+        line = problem.object.count(b"\n", 0, problem.start) + 1
+        raise error("this is not UTF-8 text", where=f"{shown(path)}:{line}") from None
     except OSError as problem:
         raise error(f"{shown(path)} cannot be read: {problem.strerror}", where=where) from None
 

@@ -111,6 +111,10 @@ def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, pend
         return Event.failure(task.id, error)
     except OSError as error:
         return Event.failure(task.id, MnemoError(f"{error.strerror}: {error.filename or ''}".rstrip(": ")))
+    except ValueError as error:
+        if "embedded null" not in str(error):
+            raise
+        return Event.failure(task.id, MnemoError("a path or a word of a command holds a NUL character"))
     finally:
         machine.variables = {}
 

@@ -140,3 +140,8 @@ def test_a_link_itself_and_times(world: World) -> None:
         task("file", path="/x", modification_time="yesterday").resource()
     event = run(task("file", path="/srv/target", modification_time="200001010000.00"), world.machine())
     assert event.status == "changed" and (world.root / "srv/target").stat().st_mtime < 1e9
+
+
+def test_a_path_no_system_call_takes_is_no_bug(world: World) -> None:
+    event = run(task("file", path="/srv/a\0b", state="touch"), world.machine())
+    assert event.status == "failed" and "NUL" in event.why

@@ -208,6 +208,12 @@ MISTAKES = [
         "the variable 'prot' is undefined",
         "did you mean",
     ),
+    (
+        f"    - debug: {{msg: '{{{{ {'(' * 500}1{')' * 500} }}}}'}}\n",
+        "site.yml:5",
+        "not a valid template: too many",
+        "",
+    ),
     ("    - import_tasks: includd.yml\n", "site.yml:5", "'includd.yml' does not exist", "did you mean 'included.yml'?"),
     ("    - import_tasks: itself.yml\n", "itself.yml:1", "itself.yml includes itself", ""),
     ("    - block: []\n      resuce: []\n", "site.yml:6", "unknown key 'resuce' in a block", "did you mean 'rescue'?"),
@@ -411,3 +417,11 @@ def test_flags_as_ansible_reads_them(write: Write, text: str, expected: bool) ->
 def test_a_word_yaml_takes_for_a_truth_is_the_word(text: str, expected: str) -> None:
     args = schema.named("uri", yaml_lines.loads(f"{{url: 'http://x', follow_redirects: {text}}}", "x.yml"), "x.yml:1")
     assert schema.build("uri", args, "x.yml:1").follow_redirects == expected  # type: ignore[attr-defined]
+
+
+def test_what_is_not_utf8_is_named_with_its_line(write: Write) -> None:
+    path = write("site.yml", "")
+    path.write_bytes("- hosts: all\n  vars: {city: Köln}\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="not UTF-8") as caught:
+        check(path)
+    assert caught.value.where.endswith("site.yml:2")
