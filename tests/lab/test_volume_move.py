@@ -218,3 +218,39 @@ def test_what_does_not_start_there_goes_back_with_what_was_written(lab: Lab, rea
     assert ready.sh("ls -A /data/sick") == "" and staged(ready) == ""
     whole(lab, ready, load)
     assert ready.is_clean()
+
+
+def test_what_is_not_ours_is_used_by_its_name(lab: Lab, ready: Host, local: str, load: Load) -> None:
+    ready.sh("docker volume create graphs-of-everybody")
+    before = odd(ready)
+    path = stored(lab, "external", {KEY: {"type": "external", "name": "graphs-of-everybody"}})
+    well(move(lab, path, "--to", "external"))
+    inside = "docker inspect --format '{{range .Mounts}}{{.Name}} {{end}}' mnemosyne-api"
+    assert "graphs-of-everybody" in ready.sh(inside) and GRAPH not in ready.volumes()
+    assert ready.sh(f"set -- /var/lib/docker/volumes/graphs-of-everybody/_data\n{SHOWN}") == before
+    assert changed(well(lab.run("deploy", "--limit", "old", "-i", path, "--json")))["old"] == 0
+    said = well(lab.run("volumes", "--limit", "old", "-i", local, "--json"), 3)
+    assert f"--volume {KEY} --to local" in said.error["hint"], str(said)
+    well(move(lab, local, "--to", "local"))
+    assert odd(ready) == before and "graphs-of-everybody" in ready.volumes()
+    whole(lab, ready, load)
+    assert ready.is_clean()
+
+
+def test_a_path_of_the_stack_becomes_a_volume_and_a_path_again(lab: Lab, ready: Host, local: str, load: Load) -> None:
+    path = stored(lab, "uploads", {"uploads": {"type": "bind", "path": "/data/uploads"}})
+    eventually("something is uploaded", lambda: ready.sh("ls /srv/mnemosyne/uploads") != "", 30)
+    said = well(lab.run("deploy", "--limit", "old", "-i", path, "--json"), 3)
+    assert (
+        "lie in /srv/mnemosyne/uploads" in said.error["message"] and "--volume uploads --to bind" in said.error["hint"]
+    )
+    well(move(lab, path, "--to", "bind", key="uploads"))
+    eventually("the stack serves", ready.serves, 60)
+    assert ready.sh("ls -d /srv/mnemosyne/uploads || true") == "" and ready.sh("find /data/uploads -type f")
+    assert changed(well(lab.run("deploy", "--limit", "old", "-i", path, "--json")))["old"] == 0
+    well(move(lab, local, "--undo", key="uploads"))
+    eventually("the stack serves", ready.serves, 60)
+    assert ready.sh("find /srv/mnemosyne/uploads -type f") and "mnemosyne_uploads" not in ready.volumes()
+    whole(lab, ready, load)
+    ready.sh("rm -rf /srv/mnemosyne/.mnemo-kept-*")  # kept on purpose, and a trace elsewhere
+    assert ready.is_clean()
