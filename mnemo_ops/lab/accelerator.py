@@ -16,7 +16,7 @@ from mnemo_ops.lab.engine import Report, cache_dir, command, locked, working
 KVM = ("-accel", "kvm", "-cpu", "host", "-smp", "2")
 # The plainest processor: with `max`, libraries choose vector instructions whose emulation is a third of the time.
 # And one: where processors are fewer than those emulated, each of them waits for others that do not run.
-EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "1")
+EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm", "-smp", "1")
 _PROBE_SECONDS = 15.0
 
 

@@ -23,8 +23,12 @@ from mnemo_ops.lab.vm_seed import Seed, mac
 
 _START_SECONDS = 30.0
 _MEMORY = "1536"
-# the machine is thrown away and nobody attacks it: what guards it from its processor's faults costs a third of the time
-_KERNEL = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 mitigations=off panic=10 systemd.show_status=0"
+# the machine is thrown away and nobody attacks it: what guards it, and what it says of itself, costs half of the time
+_KERNEL = (
+    "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=10 systemd.show_status=0 systemd.log_level=notice"
+    " mitigations=off init_on_alloc=0 audit=0 apparmor=0 rcupdate.rcu_expedited=1"
+    " module_blacklist=ata_piix,ata_generic,serio_raw,vsock,qemu_fw_cfg"
+)
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,9 @@ class Machine:
         argv = ["-machine", "pc", "-m", _MEMORY, "-nodefaults", "-no-user-config", "-display", "none",
                 "-name", self.name, "-pidfile", "qemu.pid", "-qmp", "unix:qmp,server=on,wait=off",
                 "-serial", "file:console", "-kernel", str(image.kernel), "-initrd", "initrd", "-append", _KERNEL,
+                # unsafe is it only when this machine crashes: what the other has synced, a killed QEMU has handed over.
                 # the first in the machine, so /dev/vda whatever is attached later
-                "-drive", "file=root,if=none,id=root,format=qcow2,discard=unmap",
+                "-drive", "file=root,if=none,id=root,format=qcow2,discard=unmap,cache=unsafe",
                 "-device", "virtio-blk-pci,drive=root",
                 "-netdev", f"user,id=outside,ipv6=off,hostfwd=tcp:127.0.0.1:{self.port}-:22",
                 "-device", f"virtio-net-pci,netdev=outside,{outside}",
