@@ -1,8 +1,8 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
 # make test   everything: set-up, linters, types, tests without and with servers
-# make vm     virtual machines: kernel NFS, disks, reboots; not part of make test until it has passed as a whole
+# make vm     virtual machines: kernel NFS, disks; part of make test once its whole has been seen to pass
 # make check  the quick half of it: no servers
-# make soak   what takes long: every playbook of tests/beside through Ansible and through us
+# make soak   what takes long: every playbook of tests/beside through Ansible and through us; reboots, dying servers
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
 # make clean  what make made in this directory
 
@@ -10,6 +10,7 @@ VENV := .venv
 PEERS := .venv-bench
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+QEMU := qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils mke2fs=e2fsprogs mmdebstrap=mmdebstrap
 SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -49,9 +50,9 @@ lab: $(STAMP)
 	@$(VENV)/bin/pytest -s tests/lab
 
 vm: $(STAMP)
-	@scripts/machine.sh qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils mke2fs=e2fsprogs mmdebstrap=mmdebstrap
-	@echo "== vm: virtual machines, for NFS, disks and reboots"
-	@$(VENV)/bin/pytest -s tests/vm
+	@scripts/machine.sh $(QEMU)
+	@echo "== vm: virtual machines, for NFS and disks (what takes longer: make soak)"
+	@$(VENV)/bin/pytest -s tests/vm -m "not soak"
 
 # those we are compared with, never in the same environment as the product
 $(PEERS)/.stamp: constraints-bench.txt scripts/peers.sh
@@ -66,6 +67,9 @@ beside: $(STAMP) $(PEERS)/.stamp
 soak: $(STAMP) $(PEERS)/.stamp
 	@echo "== soak: every playbook through Ansible and through us, on fresh servers"
 	@$(VENV)/bin/pytest -s tests/beside
+	@scripts/machine.sh $(QEMU)
+	@echo "== soak: virtual machines that are rebooted, lose their power and their server"
+	@$(VENV)/bin/pytest -s tests/vm
 
 bench: $(STAMP) $(PEERS)/.stamp
 	@scripts/machine.sh sshd=openssh-server

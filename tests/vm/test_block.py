@@ -11,6 +11,8 @@ from outcomes import Host, Lab, Said, changed, eventually
 
 from mnemo_ops.lab import vm
 
+pytestmark = pytest.mark.soak  # three boots
+
 SERIAL = "pgdata"
 DISK = f"/dev/disk/by-id/virtio-{SERIAL}"
 MOUNT = "/mnt/mnemo/mnemosyne/postgres_data"

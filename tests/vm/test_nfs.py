@@ -39,15 +39,19 @@ def setup(machines: Lab, path: Path, *words: str) -> Said:
 
 
 @pytest.fixture(scope="module")
-def lent(machines: Lab) -> Iterator[Path]:
-    """The inventory of a server that lends a directory; its exports are gone afterwards."""
-    storage = Host(machines.root, "storage")
-    for host in (storage, Host(machines.root, "app")):  # an initrd nobody boots takes minutes under emulation
-        host.sh("sed -i s/yes/no/ /etc/initramfs-tools/update-initramfs.conf")
+def first(machines: Lab, storage: Host) -> Iterator[Said]:
+    """What the first run on a fresh server said; its exports are gone afterwards."""
     storage.sh(f"mkdir -p /etc/nfs.conf.d; printf '[nfsd]\nlease-time=15\ngrace-time=15\n' > {QUICK}")
-    yield inventory(machines)
+    yield setup(machines, inventory(machines))
     storage.sh("rm -f /etc/exports.d/mnemo-*; exportfs -ra; systemctl disable --now nfs-server; rm -rf /srv/nfs")
     storage.sh(f"rm -f {QUICK} /etc/nfs.conf.d/mnemo.conf")
+
+
+@pytest.fixture
+def lent(machines: Lab, first: Said) -> Path:
+    """The inventory of a server that lends a directory, and does it."""
+    assert first.code == 0, first
+    return machines.inventory.with_name("nfs.yml")
 
 
 @pytest.fixture
@@ -79,10 +83,9 @@ def seconds_of_proof(said: Said) -> float:
 
 
 @pytest.mark.usefixtures("clean")
-def test_set_up_and_proven(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
-    said = setup(machines, lent)
-    assert said.code == 0, said
-    (proof,) = said.document["proofs"]
+def test_set_up_and_proven(storage: Host, first: Said) -> None:
+    assert first.code == 0, first
+    (proof,) = first.document["proofs"]
     assert proof["client"] == "app" and proof["export"] == "graph" and (proof["uid"], proof["gid"]) == (999, 999)
     assert proof["container"] and len(proof["sha256"]) == 64
     assert 0 < proof["fsync_ms"]["median"] <= proof["fsync_ms"]["p99"]
@@ -90,7 +93,7 @@ def test_set_up_and_proven(machines: Lab, storage: Host, app: Host, lent: Path) 
     assert exported.startswith(GRAPH) and "192.168.77.2(" in exported and "*" not in exported
     assert storage.sh("cat /proc/fs/nfsd/versions").startswith("-3 +4")
     assert storage.sh(f"stat -c '%u:%g %a' {GRAPH}") == "999:999 755"
-    assert "fsync" in said.err and "median" in said.err
+    assert "fsync" in first.err and "median" in first.err
 
 
 @pytest.mark.usefixtures("clean")
@@ -146,6 +149,7 @@ def replaced(storage: Host, app: Host) -> Iterator[None]:
         app.sh("docker rm -f stale; docker volume rm graph")
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("clean")
 def test_every_way_it_cannot_be_used_is_named_in_time(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
     cases = {
@@ -168,6 +172,7 @@ def proving(machines: Lab, app: Host, path: Path) -> Any:
     return running
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("clean")
 def test_a_server_that_vanishes_meanwhile(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
     running = proving(machines, app, lent)
@@ -180,6 +185,7 @@ def test_a_server_that_vanishes_meanwhile(machines: Lab, storage: Host, app: Hos
     eventually("the hosts have cleaned up", lambda: tidy(storage, app), 240, 2)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("clean")
 def test_killed_in_the_middle_the_hosts_clean_up(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
     running = proving(machines, app, lent)
@@ -192,7 +198,17 @@ def tidy(storage: Host, app: Host) -> bool:
     return left(storage) + left(app) == [] and app.sh("docker volume ls -q") == ""
 
 
-def test_no_acknowledged_write_is_lost(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+def restarted(machines: Lab, storage: Host) -> None:
+    storage.sh("systemctl restart nfs-server")
+
+
+def without_power(machines: Lab, storage: Host) -> None:
+    vm.power_cut(machines.root, "storage")
+    vm.power_on(machines.root, "storage")
+
+
+@pytest.mark.parametrize("trouble", [restarted, pytest.param(without_power, marks=pytest.mark.soak)])
+def test_no_acknowledged_write_is_lost(machines: Lab, storage: Host, app: Host, lent: Path, trouble: Any) -> None:
     """A container writes and syncs numbered files; what it was told is written, it notes on its own host."""
     loop = "i=0; while :; do i=$((i+1)); echo $i | dd of=/data/$i conv=fsync 2>/dev/null && echo $i >> /told/log; done"
     app.sh("install -d -m 777 /told")
@@ -207,15 +223,12 @@ def test_no_acknowledged_write_is_lost(machines: Lab, storage: Host, app: Host, 
 
     try:
         goes_on("its start")
-        storage.sh("systemctl restart nfs-server")
-        goes_on("a restart")
-        vm.power_cut(machines.root, "storage")
-        vm.power_on(machines.root, "storage")
-        goes_on("a power cut")
+        trouble(machines, storage)
+        goes_on(f"the server was {trouble.__name__}")
         app.sh("docker kill writer")
         acknowledged = set(app.lines("cat /told/log"))
         kept = set(storage.lines(f'cd {GRAPH}; for file in *; do [ "$(cat $file)" = $file ] && echo $file; done'))
-        assert len(acknowledged) > 60 and acknowledged - kept == set()
+        assert len(acknowledged) > 40 and acknowledged - kept == set()
     finally:
         app.sh("docker rm -f writer; docker volume rm graph; rm -rf /told")
         storage.sh(f"find {GRAPH} -type f -delete")

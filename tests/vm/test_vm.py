@@ -79,6 +79,7 @@ def test_disk_comes_and_goes_and_keeps_its_content(machines: Lab, app: Host) -> 
         vm.detach_disk(machines.root, "app", "first")
 
 
+@pytest.mark.soak
 def test_reboot_and_power_cut_keep_what_was_flushed(machines: Lab, app: Host) -> None:
     before = app.sh(f"echo kept > /root/rebooted; touch /run/gone; {BOOT}")
     vm.reboot(machines.root, "app")
@@ -115,6 +116,14 @@ def test_what_cannot_be_is_refused(machines: Lab) -> None:
         vm.attach_disk(machines.root, "app", "a,b")
     with pytest.raises(UsageError):
         vm.ssh_command(machines.root, "third")
+
+
+def test_where_qemu_cannot_be_had_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # neither qemu nor apt-get
+    with pytest.raises(Refused, match="qemu-system-x86") as refused:
+        vm.up(tmp_path, ["one"], print)
+    assert "apt-get install" in refused.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_down_ends_a_machine_of_half_a_lab_and_works_twice(tmp_path: Path) -> None:
