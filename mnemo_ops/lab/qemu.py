@@ -26,7 +26,7 @@ _MEMORY = "1536"
 # the machine is thrown away and nobody attacks it: what guards it, and what it says of itself, costs half of the time
 _KERNEL = (
     "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=10 systemd.show_status=0 systemd.log_level=notice"
-    " mitigations=off init_on_alloc=0 audit=0 apparmor=0 rcupdate.rcu_expedited=1"
+    " mitigations=off init_on_alloc=0 audit=0 lsm=yama rcupdate.rcu_expedited=1"
     " module_blacklist=ata_piix,ata_generic,serio_raw,vsock,qemu_fw_cfg"
 )
 
