@@ -402,7 +402,8 @@ def test_our_own_playbooks_load(name: str) -> None:
         nfs: dict[str, list[str]] = {
             key: [] for key in ("nfs_server", "nfs_clients", "nfs_exports", "nfs_allowed", "nfs_allow_world")
         }
-        playbook.check_variables(play, {**host.vars, **layout.words(host, {}), **nfs, "stack_owner": 1000})
+        others = {"groups": {"all": ["old"], "gluster": ["old"]}, "hostvars": {"old": host.vars}}
+        playbook.check_variables(play, {**host.vars, **layout.words(host, {}), **nfs, **others, "stack_owner": 1000})
 
 
 @pytest.mark.parametrize(
