@@ -15,6 +15,7 @@ from zipimport import zipimporter
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import MnemoError
 
+SENT_ON = "mnemo_ops/agent/machine/trial.py"  # its source is what a proof mount runs elsewhere
 FEW = 12  # archives that stay; each version of mnemo_ops has one of its core and one of each set of kinds it was asked
 
 
@@ -73,4 +74,6 @@ def compiled(sources: bytes) -> bytes:
             code = compile(given.read(name), name, "exec", dont_inherit=True)
             header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
             made.writestr(zipfile.ZipInfo(name + "c"), header + marshal.dumps(code))
+            if name == SENT_ON:
+                made.writestr(zipfile.ZipInfo(name), given.read(name))
     return out.getvalue()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from zipimport import zipimporter
 
 import pytest
 from agents import RawAgent
 from agents import code as kinds
 
+from mnemo_ops import bundle
 from mnemo_ops.agent import code
 from mnemo_ops.agent.machine import Machine
 
@@ -152,3 +156,11 @@ def _sources() -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("one.py", "x = 1\n")
     return out.getvalue()
+
+
+def test_the_program_of_a_proof_mount_is_compiled_and_keeps_its_source(tmp_path: Path) -> None:
+    shipped = tmp_path / "kept.zip"
+    shipped.write_bytes(code.compiled(bz2.decompress(bundle.bundle())))
+    loader = zipimporter(f"{shipped}/mnemo_ops/agent/machine")
+    assert "def mount(" in (loader.get_source("trial") or "")
+    assert zipfile.ZipFile(shipped).namelist().count("mnemo_ops/agent/machine/trial.pyc") == 1
