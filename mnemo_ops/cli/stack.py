@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError
 
@@ -91,7 +93,8 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
 )
 def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
-    from mnemo_ops.mnemosyne.deploy import provision
+    from mnemo_ops.mnemosyne import layout
+    from mnemo_ops.mnemosyne.deploy import place_volumes, provision
     from mnemo_ops.mnemosyne.journal import new_id
     from mnemo_ops.mnemosyne.migrate import Migration
 
@@ -103,7 +106,9 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> No
     id = new_id()
     with run.flow(id) as flow:
         inventory = run.inventory()
-        Migration(flow, old, new, lambda host: provision(flow, inventory, host, run.vars), id).run()
+        make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
+        rows = layout.volumes(layout.settings(new), inventory.hosts)
+        Migration(flow, old, new, make, place, rows, id).run()
 
 
 backup_create, backup_list = create, list_

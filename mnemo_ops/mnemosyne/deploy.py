@@ -30,6 +30,12 @@ def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[
     plays.run(shipped("bootstrap.yml"), lambda each: words(each, inventory.hosts))
 
 
+def place_volumes(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any]) -> None:
+    """The stack's volumes on one host, as its inventory stores them."""
+    plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options())
+    plays.run(shipped("volumes.yml"), lambda each: words(each, inventory.hosts))
+
+
 def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = "") -> None:
     """Create and check the stack's volumes. :param only: key of the one that is meant; empty for all.
 

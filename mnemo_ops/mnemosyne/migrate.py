@@ -8,7 +8,7 @@ leases. From the promotion on the direction is forward only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Optional
 
@@ -22,6 +22,7 @@ from mnemo_ops.agent.actions.sets import MakeSet, SetFiles
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
+from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.mnemosyne import keys, layout, preflight
 from mnemo_ops.mnemosyne.addresses import addresses, peer_name
@@ -32,13 +33,22 @@ from mnemo_ops.model import Host
 from mnemo_ops.session import connect
 
 Provision = Callable[[Host], None]
+Rows = Sequence[Mapping[str, Any]]
 
 
 class Migration:
-    """One run. ``provision`` brings a bare host to what the stack needs (the bootstrap playbook)."""
+    """One run.
 
-    def __init__(self, flow: Flow, old: Host, new: Host, provision: Provision, run_id: str) -> None:
-        self.flow, self.old, self.new, self.provision, self.id = flow, old, new, provision, run_id
+    :param provision: brings a bare host to what the stack needs (the bootstrap playbook).
+    :param place: makes the volumes of a host, as its inventory says, on disks of its own where it names some;
+    :param rows: new's, of ``layout.volumes``.
+    """
+
+    def __init__(
+        self, flow: Flow, old: Host, new: Host, provision: Provision, place: Provision, rows: Rows, run_id: str
+    ) -> None:
+        self.flow, self.old, self.new, self.id = flow, old, new, run_id
+        self.provision, self.place, self.rows = provision, place, rows
         self.say = flow.report.step
         self.settings = flow.settings(old)
         self.stack = flow.stack(old)
@@ -91,7 +101,7 @@ class Migration:
                     return self.resume_from(fence, old, new)
                 if self.clean_up(old, new):
                     old, new = self.look()
-                found = preflight.problems(old, new, self.settings)
+                found = preflight.problems(old, new, self.settings) + self.misplaced(new)
             if found:
                 lines = "".join(f"\n  - {each}" for each in found)
                 raise Refused(
@@ -103,6 +113,13 @@ class Migration:
             self.flow.ready(self.old, MakeSet(self.stack, self.id, ()))
             self.flow.ready(self.new, self.fetch((), (), ""))
         return ""
+
+    def misplaced(self, new: Side) -> list[str]:
+        """What speaks against new's disks and directories as places of its volumes."""
+        if new.survey["troubles"]:
+            return []
+        found = self.flow.ready(self.new, LookAtVolumes(self.settings.project, self.rows, ()))["findings"]
+        return [f"{new.name}: {one['volume']}: {one['what']}: {one['remedy']}" for one in found]
 
     def look(self) -> tuple[Side, Side]:
         """Survey both hosts in parallel."""
@@ -168,6 +185,7 @@ class Migration:
         with self.phase("provision", f"provision {self.new.name}"):
             self.provision(self.new)
             self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "copying"))
+            self.place(self.new)
 
     def copy_images(self) -> None:
         """The very images, by id, while old serves."""

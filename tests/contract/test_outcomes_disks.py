@@ -156,5 +156,5 @@ def test_a_volume_that_is_another_one_is_seen_before_the_disk_is_touched(world: 
     engine(volumes=volume("mnemosyne_postgres_data"))(world)
     disk()(world)
     (one,) = found(world)
-    assert "is another one" in one.what and PATH in one.what
-    assert "docker volume rm mnemosyne_postgres_data" in one.remedy
+    assert "the volume mnemosyne_postgres_data is local {}" in one.what and PATH in one.what
+    assert "invoke volumes --volume postgres_data --to block" in one.remedy

@@ -230,21 +230,23 @@ def _up(machine: Machine, stack: Stack, services: Any) -> Making:
 
 
 def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> None:
-    """:raises Refused: a directory that a volume is bound to, or a volume that is not ours, holds something (3)."""
+    """Those of the set that this host does not have yet.
+
+    :raises Refused: where a volume's data is to go, there is something (3).
+    """
+    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     for key, volume in manifest["volumes"].items():
+        if stack.volume(key) in listed:
+            continue
         if "bind" in volume["options"].get("o", "").split(","):
             _blank(machine, key, volume["options"]["device"])
             machine.mkdir(volume["options"]["device"])
-    for key, name in stack.names.items():
-        if any(dataset.volume == key for dataset in stack.datasets):
-            _blank(machine, key, mountpoint(machine, name))
-    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
-    for key, volume in manifest["volumes"].items():
-        if stack.volume(key) not in listed:
-            options = [part for name, value in volume["options"].items() for part in ("--opt", f"{name}={value}")]
-            labels = [part for name, value in volume["labels"].items() for part in ("--label", f"{name}={value}")]
-            create = ["docker", "volume", "create", "--driver", volume["driver"]]
-            machine.run([*create, *options, *labels, stack.volume(key)])
+        options = [part for name, value in volume["options"].items() for part in ("--opt", f"{name}={value}")]
+        labels = [part for name, value in volume["labels"].items() for part in ("--label", f"{name}={value}")]
+        create = ["docker", "volume", "create", "--driver", volume["driver"]]
+        machine.run([*create, *options, *labels, stack.volume(key)])
+    for key in (dataset.volume for dataset in stack.datasets if dataset.volume):
+        _blank(machine, key, mountpoint(machine, stack.volume(key)))
     for dataset in stack.datasets:
         if dataset.path not in ("", ".") and not dataset.volume:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
