@@ -46,8 +46,8 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest tests/unit tests/contract tests/wire tests/bench
 
 lab: $(STAMP)
-	@echo "== lab: real servers"
-	@$(VENV)/bin/pytest -s tests/lab
+	@echo "== lab: real servers (what takes longer: make soak)"
+	@$(VENV)/bin/pytest -s tests/lab -m "not soak"
 
 vm: $(STAMP)
 	@scripts/machine.sh $(QEMU)
@@ -67,6 +67,8 @@ beside: $(STAMP) $(PEERS)/.stamp
 soak: $(STAMP) $(PEERS)/.stamp
 	@echo "== soak: every playbook through Ansible and through us, on fresh servers"
 	@$(VENV)/bin/pytest -s tests/beside
+	@echo "== soak: GlusterFS, and every way a move of a volume may end"
+	@$(VENV)/bin/pytest -s tests/lab -m soak
 	@scripts/machine.sh $(QEMU)
 	@echo "== soak: virtual machines that are rebooted, lose their power and their server"
 	@$(VENV)/bin/pytest -s tests/vm

@@ -174,7 +174,9 @@ def test_a_place_that_holds_something_is_refused(lab: Lab, ready: Host, bind: st
 
 
 # killed when the host's record says so: while it is copied, and when the names are changing
-@pytest.mark.parametrize("state", ["copying", "renaming", "switched"])
+@pytest.mark.parametrize(
+    "state", ["renaming", *(pytest.param(state, marks=pytest.mark.soak) for state in ("copying", "switched"))]
+)
 def test_killed_in_the_middle_it_goes_back_or_on(lab: Lab, ready: Host, state: str, load: Load) -> None:
     path = stored(lab, state, {KEY: {"type": "bind", "path": f"/data/{state}"}})
     before, old = odd(ready), place(ready)
@@ -203,6 +205,7 @@ def test_killed_in_the_middle_it_goes_back_or_on(lab: Lab, ready: Host, state: s
     assert ready.is_clean()
 
 
+@pytest.mark.soak
 def test_what_does_not_start_there_goes_back_with_what_was_written(lab: Lab, ready: Host, load: Load) -> None:
     path = stored(lab, "sick", {KEY: {"type": "bind", "path": "/data/sick"}})
     before, old = odd(ready), place(ready)
@@ -220,6 +223,7 @@ def test_what_does_not_start_there_goes_back_with_what_was_written(lab: Lab, rea
     assert ready.is_clean()
 
 
+@pytest.mark.soak
 def test_what_is_not_ours_is_used_by_its_name(lab: Lab, ready: Host, local: str, load: Load) -> None:
     ready.sh("docker volume create graphs-of-everybody")
     before = odd(ready)
@@ -237,6 +241,7 @@ def test_what_is_not_ours_is_used_by_its_name(lab: Lab, ready: Host, local: str,
     assert ready.is_clean()
 
 
+@pytest.mark.soak
 def test_a_path_of_the_stack_becomes_a_volume_and_a_path_again(lab: Lab, ready: Host, local: str, load: Load) -> None:
     path = stored(lab, "uploads", {"uploads": {"type": "bind", "path": "/data/uploads"}})
     eventually("something is uploaded", lambda: ready.sh("ls /srv/mnemosyne/uploads") != "", 30)
