@@ -17,6 +17,7 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.json_forms import Schema, of_dataclass
 from mnemo_ops.mnemosyne import storage
 from mnemo_ops.mnemosyne.addresses import peer_name
+from mnemo_ops.mnemosyne.volume_types import Local, Storage
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
@@ -102,7 +103,7 @@ class Settings:
     grace: int = 60
     datasets: tuple[Mapping[str, str], ...] = ()
     waived: Mapping[str, str] = field(default_factory=dict)
-    volumes: Mapping[str, storage.Storage] = field(default_factory=dict)
+    volumes: Mapping[str, Storage] = field(default_factory=dict)
 
 
 def settings(host: Host) -> Settings:
@@ -135,12 +136,12 @@ def settings(host: Host) -> Settings:
     return chosen
 
 
-def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str, storage.Storage]:
+def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str, Storage]:
     """How the volumes are stored that the inventory says something of."""
     rows = datasets(chosen)
     known = {*VOLUMES, *chosen.waived, *(row.volume or row.path for row in rows)} - {"."}
     databases = {row.volume: row.kind for row in rows if row.kind in ("postgres", "redis")}
-    found: dict[str, storage.Storage] = {}
+    found: dict[str, Storage] = {}
     for key, spec in given.items():
         where = f"{host.name}: stack.volumes.{key}"
         if key not in known:
@@ -166,7 +167,7 @@ def volumes(chosen: Settings, hosts: Mapping[str, Host] = MappingProxyType({})) 
     """
     keys = dict.fromkeys((*VOLUMES, *chosen.volumes))
     addresses = {name: peer_name(host) for name, host in hosts.items()}
-    stored = {key: chosen.volumes.get(key, storage.Local()).reached(addresses) for key in keys}
+    stored = {key: chosen.volumes.get(key, Local()).reached(addresses) for key in keys}
     return [storage.row(chosen.project, key, found, key in WRITTEN) for key, found in stored.items()]
 
 
