@@ -91,7 +91,7 @@ def rivals(places: Sequence[Place], key: Path, known_hosts: Path, folder: Path) 
     mitogen = {**ansible, "ANSIBLE_STRATEGY_PLUGINS": str(strategies), "ANSIBLE_STRATEGY": "mitogen_linear"}
     playbook = [str(PEERS / "bin/ansible-playbook"), "-i", str(folder / "theirs.yml"), "play.yml"]
     program = Path(sys.executable).parent / "mnemo-ops"
-    nothing = rf"(changed=0 .*\s*){{{len(places)}}}"
+    nothing = rf"(?s)(changed=0 .*?){{{len(places)}}}"
     return [
         Rival(OURS, [str(program), "play", "play.yml", "-i", str(folder / "ours.yml")], nothing),
         Rival("pyinfra", [str(PEERS / "bin/pyinfra"), "-y", str(folder / "hosts.py"), "deploy.py"], "No changes"),
