@@ -17,6 +17,7 @@ from typing import IO, Any, Optional
 import paramiko
 from fabric import Config, Connection
 
+from mnemo_ops import known_hosts
 from mnemo_ops.elevation import Ask, as_root, refusal
 from mnemo_ops.errors import (
     AuthenticationFailed,
@@ -113,9 +114,9 @@ def _hop(hop: Route, gateway: Optional[Connection]) -> Connection:
     )
     connection.client.set_missing_host_key_policy(_Strict(hop))
     try:
-        for file in hop.known_hosts:
-            if file.exists():
-                connection.client.load_host_keys(str(file))
+        for file in reversed(hop.known_hosts):  # the first file that knows a kind of key counts
+            for kind, key in known_hosts.keys(file, hop.known_as).items():
+                connection.client.get_host_keys().add(hop.known_as, kind, key)
         connection.open()
     except (OSError, paramiko.SSHException, EOFError, HostKeyUnknown) as error:
         connection.gateway = None  # whoever opened that closes it

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import paramiko
 
-from mnemo_ops import ssh
+from mnemo_ops import known_hosts, ssh
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import HostKeyChanged, Refused, Unreachable
 from mnemo_ops.model import Host
@@ -74,8 +74,7 @@ def _socket(hop: Route, gateway: Optional[Any]) -> Any:
 def _is_new(hop: Route, key: Any) -> bool:
     """Whether no file knows a key of this kind. :raises HostKeyChanged: one knows another (4)."""
     for path in hop.known_hosts:
-        known = paramiko.HostKeys(str(path)) if path.exists() else paramiko.HostKeys()
-        old = (known.lookup(hop.known_as) or {}).get(key.get_name())
+        old = known_hosts.keys(path, hop.known_as).get(key.get_name())
         if old is not None and old != key:
             raise HostKeyChanged(
                 f"{path} holds another key of {hop.name}: {ssh.fingerprint(old)}, not {ssh.fingerprint(key)}",

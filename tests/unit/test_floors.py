@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "word_lists",
         "yaml_lines",
     ),
-    ("bare", "bundle", "channel", "elevation", "local", "raw", "route", "session", "ssh", "trust"),
+    ("bare", "bundle", "channel", "elevation", "known_hosts", "local", "raw", "route", "session", "ssh", "trust"),
     ("controller_tasks", "crew", "fleet", "judging", "outbox", "plays", "rendering", "report", "runner", "selection"),
     ("lab", "mnemosyne"),
     ("cli",),
