@@ -31,13 +31,20 @@ class Fleet:
         self._lock = lock
         self._actions = actions
         self._sessions: dict[tuple[Any, ...], AgentSession] = {}
-        self._first: dict[tuple[Any, ...], str] = {}  # machine -> the host of those that are this one machine
+        self._first: dict[tuple[Any, ...], Host] = {}  # machine -> the host of those that are this one machine
+        self._doors: dict[tuple[Any, ...], threading.RLock] = {}  # machine -> held while a session to it is opened
         self._here = threading.Lock()
         self._guard = threading.Lock()
         self._interrupted = False
 
     def session(self, host: Host, become: bool = True) -> AgentSession:
         """The session to a host as root (``become``) or as the login user; errors as :func:`~session.connect`."""
+        with self._guard:
+            door = self._doors.setdefault(_machine(host), threading.RLock())
+        with door:
+            return self._opened(host, become)
+
+    def _opened(self, host: Host, become: bool) -> AgentSession:
         key = (host.name, host.user, host.local, become)
         with self._guard:
             found = self._sessions.get(key)
@@ -52,7 +59,9 @@ class Fleet:
 
     def _connect(self, host: Host, become: bool) -> AgentSession:
         """Hosts of a play may be one machine: the first takes the lock for all, each has handlers of its own."""
-        if not self._actions and self._first.setdefault(_machine(host), host.name) != host.name:
+        first = self._first.setdefault(_machine(host), host)
+        if not self._actions and first.name != host.name:
+            self._opened(first, become)  # without its lock nothing may be done here under any name
             return connect(host, become=become, actions=False, alias=host.name)
         return connect(host, become=become, lock=self._lock, actions=self._actions)
 
@@ -84,7 +93,7 @@ class Fleet:
         :returns: results by host name. :raises MnemoError: the first failure in inventory order, after all have ended.
         """
         for host in hosts:  # the same one is the first in every run
-            self._first.setdefault(_machine(host), host.name)
+            self._first.setdefault(_machine(host), host)
         try:
             with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
                 futures = {host.name: pool.submit(work, host) for host in hosts}
