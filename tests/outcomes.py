@@ -16,7 +16,7 @@ from typing import Any
 
 from mnemo_ops.lab import tier
 from mnemo_ops.lab.directory import LabDirectory
-from mnemo_ops.lab.load import Client
+from mnemo_ops.lab.load import Checked, Client, check
 
 PROGRAM = Path(sys.executable).with_name("mnemo-ops")
 PROJECT, DIRECTORY, STORE, STATE = "mnemosyne", "/srv/mnemosyne", "/var/backups/mnemosyne", "/var/lib/mnemo_ops"
@@ -286,6 +286,18 @@ def eventually(what: str, true: Callable[[], bool], seconds: float, pause: float
         assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}"
         time.sleep(pause)
     return time.monotonic() - began
+
+
+def read_back(host: Host, acknowledged: Path) -> Checked:
+    """What is there of what was acknowledged, once nginx found the api: each of its workers asks where that is now."""
+    seen: list[Checked] = []
+
+    def answered() -> bool:
+        seen.append(check(f"https://{host.address}", acknowledged))
+        return not any(": 502" in line for line in seen[-1].wrong)
+
+    eventually("nginx finds the api", answered, 20)
+    return seen[-1]
 
 
 def changed(said: Said) -> Mapping[str, int]:

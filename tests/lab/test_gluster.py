@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from outcomes import Host, Lab, Said, changed, eventually
+from outcomes import Host, Lab, Said, changed, eventually, read_back
 
 from mnemo_ops.lab import server
-from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 from mnemo_ops.plays import shipped
 
 pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.soak, pytest.mark.timeout(500)]
@@ -51,7 +51,7 @@ def cluster(lab: Lab, inventory: str, code: int = 0) -> Said:
 
 
 def whole(lab: Lab) -> None:
-    seen = check(f"https://{lab.old.address}", lab.root / "load" / ACKNOWLEDGED)
+    seen = read_back(lab.old, lab.root / "load" / ACKNOWLEDGED)
     assert (seen.found, list(seen.missing), list(seen.wrong)) == (seen.acknowledged, [], [])
 
 

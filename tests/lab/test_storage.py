@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outcomes import Host, Lab, Said, changed, eventually
+from outcomes import Host, Lab, Said, changed, eventually, read_back
 
 from mnemo_ops.lab import server
-from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(400)]
 
@@ -194,7 +194,7 @@ def test_what_the_stack_writes_lies_there_also_after_a_reboot(lab: Lab, ready: H
 
 
 def whole(lab: Lab, host: Host, acknowledged: Path | None = None) -> None:
-    seen = check(f"https://{host.address}", acknowledged or lab.root / "load" / ACKNOWLEDGED)
+    seen = read_back(host, acknowledged or lab.root / "load" / ACKNOWLEDGED)
     assert (seen.acknowledged, seen.found, len(seen.missing), list(seen.wrong)) == (60, 60, 0, [])
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from outcomes import Host, Lab, Said, changed, eventually
+from outcomes import Host, Lab, Said, changed, eventually, read_back
 
-from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(500)]
 
@@ -98,7 +98,7 @@ def staged(host: Host) -> str:
 
 def whole(lab: Lab, host: Host, load: Load) -> None:
     load.stop()
-    seen = check(f"https://{host.address}", lab.root / "load" / ACKNOWLEDGED)
+    seen = read_back(host, lab.root / "load" / ACKNOWLEDGED)
     assert seen.acknowledged > 0 and (len(seen.missing), list(seen.wrong)) == (0, []), seen
 
 
