@@ -43,6 +43,7 @@ def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
         kind=kind,
         args=args,
         where=table.where(),
+        resource=schema.constant(kind, args, table.where()),
         loop=loop(table),
         register=identifier(table, "register"),
         changed_when=conditions(table, "changed_when"),

@@ -98,6 +98,7 @@ class Entry(Keywords):
     """A task as written in a playbook, still a template.
 
     :param args: raw arguments; strings may hold Jinja.
+    :param resource: what they come to, when that is the same on every host.
     :param changed_when: expressions that decide; empty: the kind decides.
     :param files: directories in which its ``src`` is looked up, nearest first.
     :param defaults: of the roles: below the inventory.
@@ -107,6 +108,7 @@ class Entry(Keywords):
     kind: str
     args: Mapping[str, Any]
     where: Where
+    resource: Optional[Resource] = None
     loop: Optional[Loop] = None
     register: str = ""
     changed_when: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.ansible_words import BARE_FACTS
-from mnemo_ops.controller_files import prepared
+from mnemo_ops.controller_files import Prepared, prepared
 from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.filters import flatten
 from mnemo_ops.inventory import load_variables
@@ -179,18 +179,18 @@ class Renderer:
     def _round(self, entry: Entry, scope: Scope, step: Step, when: Sequence[str]) -> Round:
         if not all(condition(text, scope, entry.where) for text in when):
             return Round([step.end("skipped", "when")])
-        args = without_omitted(self.arguments(entry, scope))
         if resource_class(entry.kind).on_controller:
+            args = without_omitted(self.arguments(entry, scope))
             self._ask_ahead(entry, args, scope)
             task = replace(step.task, resource=schema.build(entry.kind, args, entry.where), register=entry.register)
             return Round([Step(task)], scope=scope, args=args)
         steps = []
-        for number, one in enumerate(prepared(entry.kind, args, scope, entry.where)):
+        for number, (one, resource) in enumerate(self._resources(entry, scope)):
             task = replace(
                 step.task,
                 id=f"{step.task.id}/{number}" if one.label else step.task.id,
                 name=f"{step.task.name}: {one.label}" if one.label else step.task.name,
-                resource=schema.build(one.kind, one.args, entry.where),
+                resource=resource,
                 notify=tuple(self._notified(entry, scope)),
                 register=entry.register or ("ansible_facts" if resource_class(one.kind).tells_facts else ""),
                 files=one.files,
@@ -202,6 +202,15 @@ class Renderer:
             )
             steps.append(Step(task))
         return Round(steps, scope=scope)
+
+    def _resources(self, entry: Entry, scope: Scope) -> Iterator[tuple[Prepared, Resource]]:
+        """What it asks for on this host: one, unless a directory is spread out."""
+        if entry.resource is not None:
+            yield Prepared(entry.kind, entry.args), entry.resource
+            return
+        args = without_omitted(self.arguments(entry, scope))
+        for one in prepared(entry.kind, args, scope, entry.where):
+            yield one, schema.build(one.kind, one.args, entry.where)
 
     def _ask_ahead(self, entry: Entry, args: Mapping[str, Any], scope: Scope) -> None:
         """Raise what an expression waits for now, while the batch can still be sent and the scope made anew."""

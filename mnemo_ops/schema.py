@@ -157,6 +157,18 @@ def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:
     return _make(kind, values, where)
 
 
+def constant(kind: str, args: Mapping[str, Any], where: str) -> Resource | None:
+    """The resource every host is asked for; ``None`` when something has to be rendered, or lies on the controller.
+
+    :raises PlaybookError: a value does not fit (2).
+    """
+    if resource_class(kind).on_controller or is_template(args):
+        return None
+    if any(one.source and args.get(one.name) for one in fields_of(kind).values()):
+        return None
+    return build(kind, args, where)
+
+
 def _make(kind: str, values: Mapping[str, Any], where: str) -> Resource:
     try:
         return resource_class(kind)(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
 
@@ -70,6 +71,7 @@ def converge(
     :param undone: what the checks of earlier requests have left undone.
     """
     undone = undone or Undone()
+    machine.batch = [(task.kind, task.args) for task in tasks]
     failed = ""  # the entry that failed: the other items of its loop still have their turn, as in Ansible
     for task in tasks:
         if failed and task.entry != failed:
@@ -122,6 +124,8 @@ def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, pend
 def _as_user(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
     """The task in a process of its user; what it notifies is written down here, where the list is."""
     task.resource()  # its module is imported from a file that is root's alone
+    for late in ("glob", "hashlib", "shlex"):  # and so may be all of Python
+        importlib.import_module(late)
 
     def there(ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Dict[str, Any]:
         class Remote:

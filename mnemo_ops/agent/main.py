@@ -41,7 +41,7 @@ class Agent:
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = _machine(fetch=channel.fetch)
-        self._machine.program = lambda: _unpacked(blob)
+        self._machine.program = lambda: code.unpacked(blob)
         self._shipped = {digest: blob}
         self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
@@ -64,7 +64,7 @@ class Agent:
         """Nobody waits any more: leave what was shipped to the next agent, compiled. Who only looks leaves nothing."""
         if self._lock is not None:
             self._lock.leave()
-            code.keep(self._machine, {digest: _unpacked(packed) for digest, packed in self._shipped.items()})
+            code.keep(self._machine, self._shipped)
 
     def _import(self, digest: str, packed: bytes) -> None:
         """Make the modules that came with a request importable: one more zip on the path of our packages."""
@@ -73,7 +73,7 @@ class Agent:
         if not place:
             memory = os.memfd_create("mnemo")
             with os.fdopen(os.dup(memory), "wb") as file:
-                file.write(_unpacked(packed))
+                file.write(code.unpacked(packed))
             place = f"/proc/self/fd/{memory}"
         for package in (agent, resources):
             package.__path__.append(f"{place}/{package.__name__.replace('.', '/')}")
@@ -152,10 +152,10 @@ class Agent:
 
     def _run(self, tasks: Sequence[Task], machine: Machine, check: bool, pending: PendingHandlers) -> bool:
         failed = False
+        ignored = {task.id for task in tasks if task.ignore_errors}
         for event in converge(tasks, machine, check, pending, self._began, self._undone):
             self._channel.send(event.to_json())
-            ignored = any(task.id == event.id and task.ignore_errors for task in tasks)
-            failed = failed or (event.status == "failed" and not ignored)
+            failed = failed or (event.status == "failed" and event.id not in ignored)
         return failed
 
     def _began(self, task: Task) -> None:
@@ -212,12 +212,6 @@ def _machine(**options: Any) -> Machine:
 
 def _tasks(rows: Sequence[Mapping[str, Any]]) -> List[Task]:
     return [Task(**{**row, "notify": tuple(row.get("notify", ()))}) for row in rows]
-
-
-def _unpacked(packed: bytes) -> bytes:
-    import bz2
-
-    return bz2.decompress(packed)
 
 
 def main(blob: bytes, digest: str) -> None:

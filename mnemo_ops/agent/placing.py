@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
-import shlex
 import time
 from typing import IO, Any, Callable, Dict, Optional, TypeVar
 
+from mnemo_ops.agent import digest
 from mnemo_ops.agent.machine import FileStat, Machine
 from mnemo_ops.agent.permission import Permission
 from mnemo_ops.agent.record import dataclass, replace
@@ -47,6 +46,8 @@ class Placing:
             return kept
         try:
             if self.validate:
+                import shlex  # few files are validated
+
                 machine.ask([word.replace("%s", beside) for word in shlex.split(self.validate)])
             machine.rename(beside, path)
         except Exception:
@@ -87,7 +88,7 @@ def as_state(data: bytes) -> Dict[str, Any]:
             return {"content": data.decode()}
         except UnicodeDecodeError:
             pass
-    return {"content": "sha256:" + hashlib.sha256(data).hexdigest()}
+    return {"content": "sha256:" + digest.of(data)}
 
 
 def text_of(machine: Machine, path: str) -> Dict[str, Any]:
@@ -96,7 +97,7 @@ def text_of(machine: Machine, path: str) -> Dict[str, Any]:
     if len(data) > SHOWN:
         sha256, sha1 = machine.digests(path, ("sha256", "sha1")) or ("", "")
         return {"content": f"sha256:{sha256}", "checksum": sha1}
-    return {**as_state(data), "checksum": hashlib.sha1(data).hexdigest()}
+    return {**as_state(data), "checksum": digest.of(data, "sha1")}
 
 
 R = TypeVar("R", bound=Resource)

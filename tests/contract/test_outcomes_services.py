@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from example import unit
 from examples_services import booted
-from running import run, task
+from running import run, run_all, task
 from world import World
 
+from mnemo_ops.agent.machine import Completed, Machine
 from mnemo_ops.agent.resource import build
 from mnemo_ops.kinds import kind_of
 
@@ -69,3 +71,39 @@ def test_what_cannot_be_meant_is_said_before_anything_runs(args: dict[str, objec
 
 def test_ansibles_other_name() -> None:
     assert kind_of("ansible.builtin.systemd_service") == "systemd"
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> list[list[str]]:
+    """What the programs are called with from now on."""
+    calls: list[list[str]] = []
+    ask = machine.ask
+
+    def remembered(argv: list[str], **options: Any) -> Completed:
+        calls.append(argv)
+        return ask(argv, **options)
+
+    monkeypatch.setattr(machine, "ask", remembered)
+    return calls
+
+
+def test_systemd_is_asked_once_for_all_units_of_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit("web.service", active="active")(world)
+    unit("db.service")(world)
+    machine = world.machine()
+    calls = asked(monkeypatch, machine)
+    tasks = [task("systemd", name="web", state="started"), task("service", name="db", state="stopped")]
+    assert [event.status for event in run_all(tasks, machine)] == ["ok", "ok"]
+    assert calls == [["systemctl", "show", "--", "db", "web"]]
+
+
+def test_what_was_changed_in_between_is_asked_again(world: World) -> None:
+    unit("web.service")(world)
+    started = task("systemd", name="web", state="started")
+    assert [event.status for event in run_all([started, started], world.machine())] == ["changed", "ok"]
+
+
+def test_a_unit_that_cannot_be_asked_for_is_no_other_units_trouble(world: World) -> None:
+    unit("web.service", active="active")(world)
+    tasks = [task("systemd", name="web", state="started"), task("systemd", name="any@", state="started")]
+    fine, wrong = run_all(tasks, world.machine())
+    assert (fine.status, wrong.status) == ("ok", "failed") and "any@" in wrong.why

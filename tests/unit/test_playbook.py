@@ -426,3 +426,18 @@ def test_what_is_not_utf8_is_named_with_its_line(write: Write) -> None:
     with pytest.raises(UsageError, match="not UTF-8") as caught:
         check(path)
     assert caught.value.where.endswith("site.yml:2")
+
+
+def test_what_is_the_same_on_every_host_is_built_once(write: Write) -> None:
+    tasks = """\
+- hosts: all
+  tasks:
+    - {file: {path: /srv, state: directory}}
+    - {file: {path: "/srv/{{ inventory_hostname }}", state: directory}}
+    - {copy: {dest: /srv/a, content: x}}
+    - {copy: {dest: /srv/a, src: a.conf}}
+    - {debug: {msg: x}}
+"""
+    write("a.conf", "x")
+    (play,) = playbook.load(write("play.yml", tasks)).plays
+    assert [entry.resource is not None for entry in entries(play.tasks)] == [True, False, True, False, False]

@@ -149,13 +149,14 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def _sources() -> bytes:
+    import bz2
     import io
     import zipfile
 
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("one.py", "x = 1\n")
-    return out.getvalue()
+    return bz2.compress(out.getvalue())
 
 
 def test_the_program_of_a_proof_mount_is_compiled_and_keeps_its_source(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
 import os
 import stat as statmod
 import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
+from mnemo_ops.agent import digest
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -118,18 +118,17 @@ class Reading:
         self, path: str, algorithms: Sequence[str], tick: Callable[[int], None] = lambda count: None
     ) -> Optional[List[str]]:
         """Several digests of a file, which is read once."""
-        import hashlib  # loads OpenSSL: slow, and not every task needs it
-
-        found = [hashlib.new(algorithm) for algorithm in algorithms]
         try:
             with open(self.path(path), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                found = [digest.new(algorithm, size) for algorithm in algorithms]
                 for chunk in iter(lambda: file.read(CHUNK), b""):
-                    for digest in found:
-                        digest.update(chunk)
+                    for each in found:
+                        each.update(chunk)
                     tick(len(chunk))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return [digest.hexdigest() for digest in found]
+        return [each.hexdigest() for each in found]
 
     def expanded(self, path: str) -> str:
         """``~`` and ``~name`` at the start of a path as the home directory of this user or that one."""
@@ -180,6 +179,8 @@ class Reading:
 
     def glob(self, pattern: str) -> List[str]:
         """Sorted paths that match; a path without wildcards matches itself when it exists."""
+        import glob  # with what it imports a millisecond, and few tasks have a pattern
+
         cut = 0 if self.root == "/" else len(self.root.rstrip("/"))
         return sorted(found[cut:] for found in glob.glob(self.path(pattern)))
 

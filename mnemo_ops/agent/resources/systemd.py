@@ -23,7 +23,10 @@ INPUTS = (
     "/usr/lib/systemd/system",
 )
 SECRET = ("Environment",)  # services get passwords by it
+OF_UNITS = ("systemd", "service")
 _PROPERTY = re.compile(r"[A-Z]\w*=")
+
+Properties = Dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,37 @@ def look(machine: Machine, name: str, scope: str = "system") -> Optional[Unit]:
     if scope == "global":
         return _look_global(machine, name)
 
-    def read() -> Dict[str, str]:
-        found: Dict[str, str] = {}
-        key = ""
-        for line in machine.ask([*systemctl(scope), "show", "--", name], env=session(machine, scope)).out.splitlines():
-            if _PROPERTY.match(line):
-                key, _, found[key] = line.partition("=")
-            elif key and line:  # a value of several lines
-                found[key] += "\n" + line
-        return found
+    def read() -> Dict[str, Properties]:
+        """Of all units the batch will ask for: most of what systemctl takes is its start."""
+        others = {args.get("name") for kind, args in machine.batch if kind in OF_UNITS and _scope(args) == scope}
+        names = sorted({name, *filter(None, others)})
+        done = machine.ask([*systemctl(scope), "show", "--", *names], env=session(machine, scope), check=False)
+        told = done.out.rstrip("\n").split("\n\n")
+        if done.rc == 0 and len(told) == len(names):
+            return dict(zip(names, map(_properties, told)))
+        return {}  # one that cannot be asked for, or a value with an empty line
 
-    properties: Dict[str, str] = machine.once(f"systemd/{scope}/{name}", read)
+    def alone() -> Properties:
+        return _properties(machine.ask([*systemctl(scope), "show", "--", name], env=session(machine, scope)).out)
+
+    together: Dict[str, Properties] = machine.once(f"systemd/{scope}", read)
+    properties = together.get(name) or machine.once(f"systemd/{scope}/{name}", alone)
     return Unit(properties) if properties.get("LoadState", "") not in ("", "not-found") else None
+
+
+def _scope(args: Mapping[str, Any]) -> str:
+    return str(args.get("scope", "system"))
+
+
+def _properties(shown: str) -> Properties:
+    found: Properties = {}
+    key = ""
+    for line in shown.splitlines():
+        if _PROPERTY.match(line):
+            key, _, found[key] = line.partition("=")
+        elif key and line:  # a value of several lines
+            found[key] += "\n" + line
+    return found
 
 
 def _look_global(machine: Machine, name: str) -> Optional[Unit]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
+from mnemo_ops.agent import digest
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource
@@ -293,4 +293,4 @@ def _date(seconds: float) -> str:
 
 
 def _digest(secret: str) -> str:
-    return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()
+    return "sha256:" + digest.of(secret.encode())

@@ -125,16 +125,18 @@ def properties(root: str, units: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def show(root: str, units: dict[str, Any], names: list[str], wanted: str) -> None:
-    if not names:
-        known = {"UnitsLoadTimestampMonotonic": str(int(loaded(root) * 1e6))}
-    elif names[0] == "*":
-        for each, unit in units.items():
-            print(f"NeedDaemonReload={'yes' if unit['read'] != read(root, each) else 'no'}\n")
-        return
+    if names == ["*"]:
+        found = [
+            {"NeedDaemonReload": "yes" if unit["read"] != read(root, each) else "no"} for each, unit in units.items()
+        ]
+    elif names:
+        if any(name.endswith("@.service") for name in names):
+            fail(f"Failed to get properties: Unit name {names[-1]} is neither a valid invocation ID nor unit name.")
+        found = [properties(root, units, name) for name in names]
     else:
-        known = properties(root, units, names[0])
-    for each in wanted.split(",") if wanted else known:
-        print(f"{each}={known[each]}")
+        found = [{"UnitsLoadTimestampMonotonic": str(int(loaded(root) * 1e6))}]
+    shown = [[f"{key}={known[key]}" for key in (wanted.split(",") if wanted else known)] for known in found]
+    print("\n\n".join("\n".join(lines) for lines in shown))
 
 
 def loaded(root: str) -> float:
