@@ -80,8 +80,11 @@ def used(machine: Machine, stack: Stack) -> Dict[str, str]:
     files = (*stack.files, stack.env_file)
     if not docker.is_installed(machine) or any(machine.stat(f"{stack.directory}/{name}") is None for name in files):
         return {}
-    said = machine.ask(stack.compose("config", "--format", "json"), check=False)
-    if said.rc != 0:  # whoever starts the stack will say it better
+    config = stack.compose("config", "--format", "json")
+    said = machine.ask(config, check=False)
+    if said.rc != 0:  # a variable that must be set, and is not: no volume's name depends on it
+        said = machine.ask([*config, "--no-interpolate"], check=False)
+    if said.rc != 0:  # whoever starts the stack will say it better, and deploy may be about to mend it
         return {}
     volumes = json.loads(said.out).get("volumes") or {}
     paths = {one.volume: f"{stack.directory}/{one.path}" for one in stack.datasets if one.volume and one.path}

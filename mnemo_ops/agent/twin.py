@@ -26,6 +26,8 @@ VANISHED = (0, 24)  # of rsync: a file went away while it was copied
 UNREADY = (*VANISHED, 23)  # and one that changed so fast that it could not be copied whole
 
 Row = Dict[str, Any]
+PROBE = tree.OURS + "probe-"
+
 User = Optional[Tuple[int, int]]
 Stamp = Tuple[int, int, int, int]
 
@@ -160,7 +162,10 @@ def squashed(machine: Machine, path: str) -> User:
     found = machine.stat(path)
     assert found is not None
     try:
-        probe = machine.mktemp(path, tree.OURS, "", False)
+        for left in machine.names(path):  # by a probe that was killed
+            if left.startswith(PROBE):
+                machine.remove(f"{path}/{left}")
+        probe = machine.mktemp(path, PROBE, "", False)
         made = machine.stat(probe)
         machine.remove(probe)
         if made is not None and made.uid == machine.effective_uid:

@@ -96,10 +96,14 @@ def test_systemd_is_asked_once_for_all_units_of_a_batch(world: World, monkeypatc
     assert calls == [["systemctl", "show", "--", "db", "web"]]
 
 
-def test_what_was_changed_in_between_is_asked_again(world: World) -> None:
+def test_what_was_changed_in_between_is_asked_again_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     unit("web.service")(world)
-    started = task("systemd", name="web", state="started")
-    assert [event.status for event in run_all([started, started], world.machine())] == ["changed", "ok"]
+    unit("db.service")(world)
+    machine = world.machine()
+    calls = asked(monkeypatch, machine)
+    tasks = [task("systemd", name=name, state="started") for name in ("web", "web", "db")]
+    assert [event.status for event in run_all(tasks, machine)] == ["changed", "ok", "changed"]
+    assert [call[3:] for call in calls if "show" in call] == [["db", "web"], ["web"], ["db"], ["db"]]
 
 
 def test_a_unit_that_cannot_be_asked_for_is_no_other_units_trouble(world: World) -> None:

@@ -119,6 +119,69 @@ def test_an_export_for_a_foreign_network_is_denied(machines: Lab, storage: Host,
         storage.sh("rm /etc/exports.d/mnemo-srv-nfs-foreign.exports; exportfs -ra; rm -r /srv/nfs/foreign")
 
 
+@pytest.mark.soak
+def test_a_volume_survives_the_reboot_of_either(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    def change(everything: dict[str, Any]) -> None:
+        row = {"type": "nfs", "server": "storage", "path": GRAPH}
+        everything["hosts"]["app"]["stack"] = {"volumes": {"lightrag_data": row}}
+
+    path = machines.inventory_with("volume", change)
+    named = "mnemosyne_lightrag_data"
+    runs = f"docker run --detach --name store --restart always --user 999 --volume {named}:/data:nocopy busybox"
+    begins = "test -e /data/bytes || head -c 1000000 /dev/urandom > /data/bytes; sync; sleep 100000"
+    words = ("--limit", "app", "--inventory", str(path), "--volume", "lightrag_data", "--json")
+
+    def volumes() -> int:
+        said = machines.run("volumes", *words, timeout=SECONDS)
+        assert said.code == 0, said
+        return changed(said)["app"]
+
+    def read() -> str:
+        return app.sh("docker exec store sha256sum /data/bytes 2>&1", SECONDS, check=False).partition(" ")[0]
+
+    try:
+        assert volumes() > 0 and volumes() == 0
+        app.sh(f"{runs} sh -c '{begins}'", SECONDS)
+        eventually("it has written", lambda: len(read()) == 64, 60, 2)
+        before = storage.sh(f"sha256sum {GRAPH}/bytes").partition(" ")[0]
+        for name in ("app", "storage"):
+            vm.reboot(machines.root, name)
+            eventually(f"it reads the same bytes after the reboot of {name}", lambda: read() == before, 400, 5)
+            assert volumes() == 0
+        assert storage.sh(f"sha256sum {GRAPH}/bytes").partition(" ")[0] == before
+    finally:
+        app.sh(f"docker rm -f store; docker volume rm {named}", SECONDS, check=False)
+        storage.sh(f"rm -f {GRAPH}/bytes")
+
+
+@contextmanager
+def behind_ufw(storage: Host) -> Iterator[None]:
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ufw"
+    storage.sh(f"{install}; ufw allow 22/tcp; ufw --force enable", timeout=SECONDS)
+    try:
+        yield
+    finally:
+        storage.sh(
+            "ufw --force disable; ufw --force reset; iptables -P INPUT ACCEPT; iptables -F INPUT", timeout=SECONDS
+        )
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("clean")
+def test_ufw_lets_in_the_clients_and_nobody_else(machines: Lab, storage: Host, app: Host, lent: Path) -> None:
+    reached = "timeout 5 bash -c 'exec 3<>/dev/tcp/192.168.77.1/2049' && echo yes || echo no"
+    assert app.sh(reached) == "yes"
+    with behind_ufw(storage):
+        assert app.sh(reached) == "no"
+        said = setup(machines, lent)
+        assert said.code == 0 and dict(changed(said)) == {"storage": 1, "app": 0}, said
+        assert app.sh(reached) == "yes"
+        rules = storage.sh("ufw status")
+        assert re.findall(r"^(\S+) +ALLOW +(\S+) *# mnemo nfs$", rules, re.M) == [("2049/tcp", "192.168.77.2")], rules
+        again = setup(machines, lent)
+        assert again.code == 0 and dict(changed(again)) == {"storage": 0, "app": 0}, again
+
+
 @contextmanager
 def blocked(storage: Host) -> Iterator[None]:
     storage.sh("iptables -I INPUT -p tcp --dport 2049 -j DROP")

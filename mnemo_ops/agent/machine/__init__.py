@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import time
-from typing import IO, Any, Callable, Dict, Mapping, Sequence, Set, Tuple
+from typing import IO, Callable, Dict, Set
 
 from mnemo_ops.agent.machine.identity import Identity
 from mnemo_ops.agent.machine.network import Address, Network
@@ -50,7 +50,6 @@ class Machine(Programs, Network, Identity):
         self._state_dir = state_dir
         self.search_path = search_path
         self.fetch = fetch
-        self.batch: Sequence[Tuple[str, Mapping[str, Any]]] = ()  # kind and arguments of the tasks done together
         self.leases: Set[str] = set()  # leases this process renews while it lives
         self.program: Callable[[], bytes] = bytes  # the agent's own zip
         self.note = ""  # what is being done right now; the heartbeat carries it to the operator

@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat as statmod
 import struct
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import digest
 from mnemo_ops.agent.record import dataclass
@@ -33,18 +33,22 @@ class FileStat:
 class Reading:
     """What can be seen of a host below ``root``; what was read is remembered until the next write.
 
+    :attr:`batch`: kind and arguments of the tasks done together, for whoever can look for all of them at once; empty
+    after the first write: from then on that would be done again and again.
     :param read_only: any write raises :class:`MnemoError`.
     """
 
     def __init__(self, root: str, read_only: bool) -> None:
         self.root = root
         self.read_only = read_only
+        self.batch: Sequence[Tuple[str, Mapping[str, Any]]] = ()
         self._cache: Dict[str, Any] = {}
 
     def writing(self) -> None:
         """Called before every write: what was read before it may be stale."""
         if self.read_only:
             raise MnemoError("a check tried to write: this is a bug in the resource")
+        self.batch = ()
         self.forget()
 
     def forget(self) -> None:

@@ -73,7 +73,7 @@ def look(machine: Machine, name: str, scope: str = "system") -> Optional[Unit]:
         return _look_global(machine, name)
 
     def read() -> Dict[str, Properties]:
-        """Of all units the batch will ask for: most of what systemctl takes is its start."""
+        """Of all units the batch will ask for, while it has changed nothing: most of what it takes is the start."""
         others = {args.get("name") for kind, args in machine.batch if kind in OF_UNITS and _scope(args) == scope}
         names = sorted({name, *filter(None, others)})
         done = machine.ask([*systemctl(scope), "show", "--", *names], env=session(machine, scope), check=False)
