@@ -11,6 +11,7 @@ from mnemo_ops.agent.wire import Event
 
 _PATHS = ("path", "dest", "creates")  # the arguments that name what a task makes or changes
 _BRING = ("apt", "package", "dnf", "unarchive", "git", "command", "shell", "script", "raw")  # files nobody names
+_UNLESS = ("creates", "removes")  # those that decide whether it is done at all
 _READ = ("path", "src", "paths")  # and those that name what it looks at
 
 
@@ -44,6 +45,8 @@ class Undone:
         What is to be a directory, or not to be, is unknown where not even the directory around it is there yet, and an
         earlier task may bring both: a package, an archive, a command.
 
+        So is what is left out when a path is there, or is not, and that path would be another by then.
+
         What looks at a path that would be another by then, or below it, is unknown; so is what finds its path as it
         should be, or would make it only when it is missing. What would change it again is not.
         """
@@ -54,8 +57,10 @@ class Undone:
             return Event(event.id, "unknown", why=f"after {made}")  # an earlier task would make it
         if self._bringer and resource.kind in ("file", "stat") and self._homeless(resource, machine):
             return Event(event.id, "unknown", why=f"after {self._bringer}")
+        if id := self._looked_for(resource, _UNLESS):
+            return Event(event.id, "unknown", why=f"after {id}")
         if resource.desired() == {}:
-            id = next((id for path in _named(resource, _READ) if (id := self._below(path, resource.kind))), "")
+            id = self._looked_for(resource, _READ)
         elif event.status == "changed" and getattr(resource, "force", True):
             return event
         else:
@@ -67,6 +72,9 @@ class Undone:
         if getattr(resource, "state", "absent") not in ("directory", "absent"):
             return False
         return any(machine.stat(posixpath.dirname(path), follow=True) is None for path in _named(resource, _PATHS))
+
+    def _looked_for(self, resource: Resource, fields: Sequence[str]) -> str:
+        return next((id for path in _named(resource, fields) if (id := self._below(path, resource.kind))), "")
 
     def _below(self, path: str, kind: str) -> str:
         """Who would have changed the path, a directory it lies in, or, where all of it is looked for, a part of it."""

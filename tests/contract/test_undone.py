@@ -37,6 +37,10 @@ def world(tmp_path: Path) -> World:
         (task("command", cmd="make"), task("file", path="/etc/new/part", state="absent"), "unknown"),
         (task("command", cmd="make"), task("file", path="/srv/part", state="directory"), "changed"),
         (task("command", cmd="make", creates="/srv/made"), task("stat", path="/srv/made/part"), "unknown"),
+        (MAKES, task("shell", cmd="cat x > new", creates="/srv/new"), "unknown"),
+        (MAKES, task("command", cmd="rm new", removes="/srv/new"), "unknown"),
+        (task("file", path="/srv/old", state="absent"), task("command", cmd="x", removes="/srv/old/part"), "unknown"),
+        (MAKES, task("command", cmd="make", creates="/srv/other"), "changed"),
     ],
 )
 def test_what_comes_after(world: World, first: Task, then: Task, status: str) -> None:
