@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,10 @@ COMMON: dict[str, tuple[Any, str]] = {
     "verbose": (False, "also what is already right; a traceback for a bug"),
 }
 VAULT = ("vault_password_file", "vault_id", "ask_vault_pass")
-SHORT = {"inventory": "i", "verbose": "v", "ask_become_pass": "K"}
+SHORT = {  # Ansible's
+    "inventory": "i", "verbose": "v", "ask_become_pass": "K", "ask_vault_pass": "J", "limit": "l", "check": "C",
+    "diff": "D", "vars": "e", "tags": "t",
+}  # fmt: skip
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its thread prints a traceback beside our error
 
@@ -257,5 +261,11 @@ def _pair(text: str) -> tuple[str, Any]:
 
     key, sign, value = text.partition("=")
     if not sign or not key.isidentifier():
-        raise UsageError(f"--vars takes k=v, not '{text}'")
+        raise UsageError(
+            f"--vars takes k=v, not '{text}'", hint="a file of variables belongs to vars_files of the play"
+        )
+    if value[:1] not in ("'", '"', "{", "[") and re.search(r"\s\w+=", value):  # Ansible takes them for several
+        raise UsageError(
+            f"--vars '{text}': one variable, or several?", hint=f"--vars once for each, or {key}='\"...\"'"
+        )
     return key, yaml.safe_load(value) if value else ""

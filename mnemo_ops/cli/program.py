@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from invoke.collection import Collection
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import Exit, ParseError, UnknownFileType
+from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import hosts, lab, provision, secrets, stack, storage
+from mnemo_ops.cli import flags, hosts, lab, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
+
+FORMATS = ("flat", "nested", "json")
 
 
 def namespace() -> Collection:
@@ -43,25 +47,58 @@ def _collection(name: str, tasks: list[Any], default: Any = None) -> Collection:
 
 
 class _Program(Program):
-    """A word it does not know is a usage error (2), not invoke's 1."""
+    """What it does not know is a usage error (2) that names the next command, not invoke's 1 or a traceback."""
+
+    @cached_property
+    def _known(self) -> Parser:
+        return super()._make_parser()
+
+    def _make_parser(self) -> Parser:
+        return self._known  # made again, the help texts were gone: invoke takes them out of the tasks
 
     def parse_core(self, argv: Any) -> None:
         with _usage():
             super().parse_core(argv)
+            wanted = self.args["list-format"].value
+            if wanted not in FORMATS:
+                raise UsageError(f"--list-format {wanted}: there is none", hint=f"one of: {', '.join(FORMATS)}")
 
     def parse_tasks(self) -> None:
         with _usage():
+            wanted = flags.proof(self.core.unparsed, self._known.contexts)
+            if wanted:  # invoke would take the word for the playbook
+                self.args["help"].value, self.core.unparsed = wanted, []
             super().parse_tasks()
+
+    def parse_cleanup(self) -> None:
+        with _usage():
+            super().parse_cleanup()
+
+    def update_config(self, merge: bool = True) -> None:
+        with _usage():
+            super().update_config(merge)
 
 
 @contextmanager
 def _usage() -> Iterator[None]:
+    hint = f"{flags.PROGRAM} --list names the tasks, {flags.PROGRAM} --help the options before them"
     try:
         yield
+    except UsageError as error:
+        raise Exit(f"ERROR {error}\n  -> {error.hint or hint}", error.exit_code) from None
+    except Exit as error:
+        if not error.message:
+            raise
+        raise Exit(f"ERROR {error.message}\n  -> {hint}", UsageError.exit_code) from None
     except ParseError as error:
-        raise Exit(f"ERROR {error}\n  -> mnemo-ops --list", UsageError.exit_code) from None
+        task = error.context.name if error.context else ""
+        raise Exit(
+            f"ERROR {error}\n  -> {f'{flags.PROGRAM} --help {task}' if task else hint}", UsageError.exit_code
+        ) from None
+    except (ValueError, OSError, UnknownFileType) as error:
+        raise Exit(f"ERROR an option before the task: {error}\n  -> {hint}", UsageError.exit_code) from None
 
 
 def main() -> None:
     """Entry point of ``mnemo-ops``."""
-    _Program(name="mnemo-ops", binary="mnemo-ops", version=__version__, namespace=namespace()).run()
+    _Program(name=flags.PROGRAM, binary=flags.PROGRAM, version=__version__, namespace=namespace()).run()

@@ -1,0 +1,94 @@
+"""What the program answers to a command line: Ansible's flags, words it does not know, and never a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnemo_ops.cli import program
+
+PLAY = '- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: "it is {{ x }}"}\n'
+
+
+def said(words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[object, str]:
+    """Exit code, and all that was printed."""
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("play site.yml --nope", ("play has no option '--nope'", "mnemo-ops --help play")),
+        ("volumes --volme x", ("did you mean '--volume'? mnemo-ops --help volumes",)),
+        ("play site.yml --extra-vars a=b", ("--vars k=v, or -e k=v",)),
+        ("play -b site.yml", ("play has no option '-b'", "become: true in the play")),
+        ("play site.yml -k", ("ansible_password",)),
+        ("play site.yml --list-tasks", ("--check --verbose names every task",)),
+        ("play site.yml --syntax-check", ("every run reads the whole playbook before it connects",)),
+        ("play site.yml --dry", ("--check, or -C",)),
+        ("play -f 5 site.yml", ("serial in the play",)),
+        ("play site.yml -ea=b", ("write -e a=b",)),
+        ("play site.yml -CD -i", ("'-i' needs a value",)),
+        ("play site.yml --check=x", ("No idea what 'x' is!", "mnemo-ops --help play")),
+        ("play", ("positional arguments: 'playbook'", "mnemo-ops --help play")),
+        ("plya site.yml", ("there is no task 'plya'", "did you mean 'play'?")),
+        ("play site.yml a=b", ("there is no task 'a=b'", "mnemo-ops --help play")),
+        ("--help plya", ("No idea what 'plya' is!", "mnemo-ops --list")),
+        ("--list plya", ("'plya' not found", "mnemo-ops --list")),
+        ("--list-format xml", ("one of: flat, nested, json",)),
+        ("-D site.yml play", ("an option before the task: invalid literal", "mnemo-ops --help")),
+        ("-f 5 play site.yml", ("an option before the task: Config files of type",)),
+        ("-b play site.yml", ("there is no option '-b'",)),
+    ],
+)
+def test_a_mistyped_command_line_is_a_usage_error_with_the_next_command(
+    words: str, expected: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, text = said(words, capsys, monkeypatch)
+    assert code == 2 and text.startswith("ERROR ") and "Traceback" not in text
+    for one in expected:
+        assert one in text
+
+
+@pytest.mark.parametrize("words", ["play --help", "play site.yml -h", "--help play"])
+def test_help_may_stand_behind_the_task(words: str) -> None:
+    program = Path(sys.executable).with_name(
+        "mnemo-ops"
+    )  # a process of its own: invoke forgets a task's help once told
+    done = subprocess.run([program, *words.split()], capture_output=True, text=True, check=True)
+    assert "Usage: mnemo-ops [--core-opts] play" in done.stdout and "-e, --vars" in done.stdout
+    assert "k=v, repeatable" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["-C -D site.yml -i hosts -l localhost -e x=5", "site.yml -CDvi hosts -e x=5 -t all"])
+def test_the_short_flags_of_ansible_mean_what_they_mean_there(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("site.yml").write_text(PLAY)
+    Path("hosts").write_text("localhost ansible_connection=local\n")
+    code, text = said(f"play {words}", capsys, monkeypatch)
+    assert code == 0 and "it is 5" in text
+
+
+def test_a_value_that_looks_like_a_task_is_a_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, text = said("docs volumes", capsys, monkeypatch)
+    assert code == 2 and "there is no kind 'volumes'" in text
+
+
+def test_several_variables_in_one_word_are_not_taken_for_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops", "play", "site.yml", "-e", "a=1 b=2"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2 and "--vars once for each" in capsys.readouterr().err
