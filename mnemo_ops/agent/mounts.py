@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Refused
 
 FIELDS = ("src", "path", "fstype", "opts", "dump", "passno")
+LABEL = "mnemo.mount"  # of a volume in a directory of the host: the mount point that was on when it was made
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -66,6 +68,27 @@ def device(machine: Machine, source: str) -> str:
             return machine.ask(["findfs", source], check=False).out.strip() or link
         source = link
     return machine.realpath(source) if source.startswith("/dev/") else source
+
+
+def label(machine: Machine, path: str) -> Dict[str, str]:
+    """What a volume in this directory is to remember: the mount point it is on, when that is not the root's."""
+    there, path = mounted(machine), machine.realpath(path)
+    while path not in there and path != "/":
+        path = posixpath.dirname(path)
+    return {} if path == "/" else {LABEL: path}
+
+
+def refuse_gone(machine: Machine, volume: Mapping[str, Any]) -> None:
+    """A bare mount point holds nothing, or what was written while it was bare: the volume's data are elsewhere.
+
+    :param volume: of ``docker volume inspect``. :raises Refused: what it lay on is not mounted any more (3).
+    """
+    path = (volume.get("Labels") or {}).get(LABEL, "")
+    if path and path not in mounted(machine):
+        raise Refused(
+            f"nothing is mounted on {path}: the data of the volume {volume['Name']} are on what was mounted there",
+            hint=f"mount {path} again, restart the containers that use the volume, then run this again",
+        )
 
 
 def refuse_hiding(machine: Machine, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Dict, Mapping, Optional
 
-from mnemo_ops.agent import docker, moving, project, tree
+from mnemo_ops.agent import docker, mounts, moving, project, tree
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.swap import record_path
 from mnemo_ops.agent.machine import Machine
@@ -31,6 +31,7 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
     if moving.same(row, asked["target"]):
         return None
     moving.refuse_plugin(row)
+    mounts.refuse_gone(machine, row)
     target = {**asked["target"], **_external(machine, asked["target"])}
     other = moving.find(machine, target["name"]) if name != target["name"] else None
     if other is not None and not target["external"]:
@@ -118,6 +119,10 @@ def _room(machine: Machine, row: docker.Row, target: Mapping[str, Any], asked: M
     if directory:
         _refuse_same(machine.realpath(here), machine.realpath(directory), asked["key"])
     size, entries = Twin(machine, here).size()
+    kept = moving.find(machine, asked["staged"]) if asked["seeded"] else None
+    if kept is not None and not moving.is_mounted_by_docker(kept):
+        mounts.refuse_gone(machine, kept)
+        refuse_emptied(Twin(machine, here), Twin(machine, docker.content(kept)))
     if there and not asked["seeded"]:
         refuse_full(machine, there, size, entries)
     return {"bytes": size, "entries": entries}
@@ -127,6 +132,17 @@ def _refuse_same(here: str, there: str, key: str) -> None:
     """:raises Refused: one of the two directories is, or holds, the other (3)."""
     if posixpath.commonpath([here, there]) in (here, there):
         raise Refused(f"{key} lies in {here} now: {there} is no other place", hint="choose another directory")
+
+
+def refuse_emptied(source: Twin, target: Twin) -> None:
+    """:raises Refused: the copy would make an older one with data as empty as the source is by now (3)."""
+    names = target.names()
+    if names and not source.names():
+        raise Refused(
+            f"{source.path} is empty, and {target.path}, which would become as empty, holds {', '.join(names[:3])}",
+            hint=f"is what belongs on {source.path} mounted? If it is empty on purpose: --to instead of --undo makes a "
+            "new place for it",
+        )
 
 
 def refuse_full(machine: Machine, where: str, size: int, entries: int) -> None:

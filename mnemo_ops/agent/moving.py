@@ -172,7 +172,8 @@ def rename(machine: Machine, old: str, new: str, inode: int, labels: Mapping[str
     if old.startswith("/"):
         machine.rename(old, new)
         return
-    after = make(machine, new, definition(before), labels)
+    on = {key: value for key, value in (before.get("Labels") or {}).items() if key == mounts.LABEL}
+    after = make(machine, new, definition(before), {**labels, **on})
     source, target = before["Mountpoint"], after["Mountpoint"]
     if inode and identity(machine, before) == inode:
         if machine.stat(target) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
 
-from mnemo_ops.agent import docker
+from mnemo_ops.agent import docker, mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
 from mnemo_ops.agent.record import dataclass, field
@@ -97,6 +97,7 @@ def mountpoint(machine: Machine, volume: str) -> str:
             f"the volume {volume} lies on an NFS server and is mounted here only while a container uses it",
             hint="back it up where it lies, on its server; sets and migrations do not hold volumes on NFS yet",
         )
+    mounts.refuse_gone(machine, row)
     path = docker.content(row)
     if path != row["Mountpoint"]:
         _refuse_away(machine, volume, path)

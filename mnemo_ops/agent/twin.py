@@ -53,6 +53,11 @@ class Twin:
                 blocks.update({found.st_ino: found.st_blocks * 512} if found else {})
         return sum(blocks.values()), count
 
+    def names(self) -> List[str]:
+        """What is at its top, without files of ours."""
+        with self.acting():
+            return [name for name in self.machine.names(self.path) if not name.startswith(tree.OURS)]
+
     def hash(self, total: int, note: str) -> Deed:
         """Read what is not known yet. :param total: bytes to expect."""
         self.machine.sync_all()  # a page written through a mapping has its time only when it is on the disk

@@ -57,7 +57,8 @@ def findings(
         found += elsewhere
         left = {row["key"] for row in rows if "driver_options" in row} - {one.volume for one in elsewhere}
         for row in (row for row in rows if row["key"] in left):
-            wanted = DockerVolume(row["name"], driver_options=row["driver_options"], labels=row["labels"])
+            made = {"driver_options": row["driver_options"], "labels": row["labels"], "guard": row["type"] == "bind"}
+            wanted = DockerVolume(row["name"], **made)
             found += _refused(row, partial(wanted.observe, machine))
         found += _renamed(machine, project, rows, kept, there)
     return found

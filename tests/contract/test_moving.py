@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 from example import engine, volume
+from examples_storage import ROOT
+from running import run, task
 from world import World
 
-from mnemo_ops.agent import moving
+from mnemo_ops.agent import mounts, moving
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.move_plan import made
+from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.stack import Stack, mountpoint
+from mnemo_ops.errors import Refused
 
 OLD, NEXT, KEPT = "p_graph", "p-next-graph", "p-kept-graph-1"
 LABELS = {"mnemo.role": "graph"}
@@ -146,3 +152,98 @@ def test_a_file_is_swapped_and_swapped_back(tmp_path: Path) -> None:
             moving.swap_file(machine(world), "/srv/a", forth=False)
         assert world.read("srv/a") == "old" and sorted(path.name for path in (world.root / "srv").iterdir()) == ["a"]
     assert left > 1 and world.read("srv/a") == "new" and world.read("srv/a.before") == "old"
+
+
+# -- a disk that is gone -----------------------------------------------------------------------------------------------
+
+DISK = "30 22 8:16 / /data rw - ext4 /dev/sdb rw\n"
+STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (), (), (), {})
+GUARDED = {"volume_name": OLD, "driver_options": BOUND, "labels": LABELS, "guard": True}
+
+
+def bound(tmp_path: Path, at: str = DISK) -> World:
+    """A host with the volume on a disk of its own, made by us while the disk was mounted."""
+    (tmp_path / "host").mkdir()
+    world = World(tmp_path / "host")
+    engine(volumes=volume(KEPT))(world)
+    world.write(f"var/lib/docker/volumes/{KEPT}/_data/file", "kept")
+    world.write("data/graph/file", "newer")
+    world.write("proc/self/mountinfo", ROOT + at)
+    assert run(task("docker_volume", **GUARDED), world.machine()).status == "changed"
+    return world
+
+
+def unmounted(world: World) -> None:
+    world.write("proc/self/mountinfo", ROOT)
+    (world.root / "data/graph/file").unlink()
+
+
+def undone(world: World) -> Any:
+    """The plan of the move back to the kept volume."""
+    target = {"name": OLD, "driver": "local", "options": {}, "labels": LABELS, "external": False, "directory": ""}
+    asked = {"id": "2", "key": "graph", "target": target, "staged": KEPT, "seeded": True}
+    return made(world.machine(read_only=True), STACK, asked)
+
+
+def test_what_a_directory_of_the_host_was_on_is_written_down_and_wanted_from_then_on(tmp_path: Path) -> None:
+    world = bound(tmp_path)
+    row = world.state("docker")["volumes"][OLD]
+    assert row["Labels"] == {**LABELS, mounts.LABEL: "/data"}
+    assert run(task("docker_volume", **GUARDED), world.machine()).status == "ok"
+    unmounted(world)
+    before = world.tree()
+    for look in (build("docker_volume", GUARDED).observe, lambda machine: mountpoint(machine, OLD)):
+        with pytest.raises(Refused, match="nothing is mounted on /data: the data of the volume p_graph") as caught:
+            look(world.machine(read_only=True))
+        assert "mount /data again" in caught.value.hint
+    assert world.tree() == before
+
+
+def test_what_lies_on_the_disk_of_the_host_itself_is_wanted_nowhere(tmp_path: Path) -> None:
+    assert bound(tmp_path, at="").state("docker")["volumes"][OLD]["Labels"] == LABELS
+
+
+def test_a_kept_volume_is_not_emptied_after_a_disk_that_is_gone(tmp_path: Path) -> None:
+    world = bound(tmp_path)
+    assert undone(world)["entries"] == 1
+    unmounted(world)
+    world.write("data/graph/written", "below the bare mount point")
+    before = world.tree()
+    with pytest.raises(Refused, match="nothing is mounted on /data"):
+        undone(world)
+    assert world.tree() == before
+
+
+def test_nothing_is_never_copied_over_what_is_kept(tmp_path: Path) -> None:
+    """Also where nobody wrote down what the directory was on."""
+    world = bound(tmp_path, at="")
+    unmounted(world)
+    with pytest.raises(
+        Refused, match=r"/data/graph is empty, and .*, which would become as empty, holds file"
+    ) as caught:
+        undone(world)
+    assert "mounted?" in caught.value.hint
+    (world.root / f"var/lib/docker/volumes/{KEPT}/_data/file").unlink()
+    assert undone(world)["entries"] == 0, "two that are empty are alike"
+
+
+def test_a_kept_volume_on_a_disk_that_is_gone_is_not_written_to(tmp_path: Path) -> None:
+    world = bound(tmp_path)
+    there = machine(world)
+    moving.rename(there, OLD, "p-kept-graph-0", 0, {"mnemo.stack": "p"})
+    labels = world.state("docker")["volumes"]["p-kept-graph-0"]["Labels"]
+    assert labels == {"mnemo.stack": "p", mounts.LABEL: "/data"}, "it goes with the volume, whatever that is called"
+    world.model("docker", {**world.state("docker"), "volumes": {**world.state("docker")["volumes"], **volume(OLD)}})
+    world.write(f"var/lib/docker/volumes/{OLD}/_data/file", "x")
+    unmounted(world)
+    target = {
+        "name": OLD,
+        "driver": "local",
+        "options": BOUND,
+        "labels": {},
+        "external": False,
+        "directory": "/data/graph",
+    }
+    asked = {"id": "2", "key": "graph", "target": target, "staged": "p-kept-graph-0", "seeded": True}
+    with pytest.raises(Refused, match="nothing is mounted on /data: the data of the volume p-kept-graph-0"):
+        made(world.machine(read_only=True), STACK, asked)

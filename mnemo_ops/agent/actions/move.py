@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Optional
 
-from mnemo_ops.agent import docker, job, lease, moving, project, tree
+from mnemo_ops.agent import docker, job, lease, mounts, moving, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.move_plan import made, refuse_full, refuse_owners
+from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_owners
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
@@ -83,8 +83,10 @@ class MoveVolume(Action):
         yield Progress(note="looking at both ends")
         source, target = self._twins(machine, plan)
         size, entries = source.size()
-        if not self.seeded:
-            held = _names(target)
+        if self.seeded:
+            refuse_emptied(source, target)
+        else:
+            held = target.names()
             if held:
                 raise Refused(f"{target.path}, where {self.key} is to go, holds {', '.join(held[:3])}",
                               hint="move it away first; docker volume ls --filter label=mnemo.kept")  # fmt: skip
@@ -117,6 +119,7 @@ class MoveVolume(Action):
             row = moving.find(machine, name)
             if row is None:
                 raise Refused(f"the volume {name} does not exist", hint="run the same command again")
+            mounts.refuse_gone(machine, row)
             path = moving.reach(machine, row, moving.mount_point(self.key, end))
             return Twin(machine, path, squashed(machine, path) if moving.is_mounted_by_docker(row) else None)
 
@@ -129,6 +132,7 @@ class MoveVolume(Action):
             yield from _quiet(machine, stack, plan)
             back = {**plan, "source": {"name": plan["target"]["name"]}}
             source, target = self._twins(machine, {**back, "staged": plan["kept"] or plan["source"]["name"]})
+            refuse_emptied(source, target)  # it may be the disk that failed
             yield from _settled(source, target, source.size()[0])
             moving.leave(machine, self.key)
             _remove_containers(machine, plan)
@@ -257,16 +261,11 @@ def _remove_copy(machine: Machine, plan: Plan) -> None:
         where = moving.reach(machine, row, moving.mount_point(plan["key"], "target"))
         twin = Twin(machine, where, squashed(machine, where) if moving.is_mounted_by_docker(row) else None)
         with twin.acting():
-            for name in _names(twin):
+            for name in twin.names():
                 machine.remove(f"{where}/{name}")
     moving.leave(machine, plan["key"])
     if not plan["target"]["external"]:
         docker.run(machine, "volume", "rm", plan["staged"])
-
-
-def _names(twin: Twin) -> List[str]:
-    with twin.acting():
-        return [name for name in twin.machine.names(twin.path) if not name.startswith(tree.OURS)]
 
 
 def _drop(machine: Machine, stack: Stack, staged: str, ours: bool) -> None:

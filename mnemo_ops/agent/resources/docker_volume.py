@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent import docker
+from mnemo_ops.agent import docker, mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission
@@ -30,6 +30,8 @@ class DockerVolume(Resource):
     :param owner: user name or number of the volume's root directory; the number the container's user has.
     :param group: group name or number of the volume's root directory.
     :param mode: permission bits of the volume's root directory.
+    :param guard: of a directory of the host (``o: bind``): what it is on is written down when the volume is made, in
+        the label mnemo.mount; while that is not mounted, the volume is refused.
     """
 
     kind: ClassVar[str] = "docker_volume"
@@ -49,6 +51,7 @@ class DockerVolume(Resource):
     owner: Owner = None
     group: Owner = None
     mode: Mode = None
+    guard: bool = False
 
     def __post_init__(self) -> None:
         permission = self._permission.desired()
@@ -77,6 +80,8 @@ class DockerVolume(Resource):
                 f"the volume {self.volume_name} exists at {row['Mountpoint']}; removing it loses its data",
                 hint="back it up, then set force: true",
             )
+        if self.guard:
+            mounts.refuse_gone(machine, row)
         labels = row["Labels"] or {}
         found: Dict[str, Any] = {
             "name": row["Name"],
@@ -108,12 +113,17 @@ class DockerVolume(Resource):
             raise NotYet(f"{path}, the directory of volume {self.volume_name}, does not exist")
         return self._permission.observed(machine, stat)
 
+    def _mount(self, machine: Machine) -> Dict[str, str]:
+        device = docker.texts(self.driver_options).get("device", "")
+        return mounts.label(machine, device) if self.guard and device.startswith("/") else {}
+
     def apply(self, machine: Machine, change: Change) -> State:
         if change.deletes:
             docker.run(machine, "volume", "rm", self.volume_name)
             return None
         if change.creates:
-            options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", self.labels)
+            labels = {**(self.labels or {}), **self._mount(machine)}
+            options = docker.pairs("--opt", self.driver_options) + docker.pairs("--label", labels)
             docker.run(machine, "volume", "create", "--driver", self.driver, *options, self.volume_name)
         if self._permission.desired():
             self._permission.apply(machine, docker.content(docker.all_of(machine, "volume")[self.volume_name]))
