@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Optional, TextIO
 
 from mnemo_ops.agent.record import dataclass
@@ -18,6 +20,17 @@ from mnemo_ops.secret import Mask
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
 STATUSES = ("ok", "changed", "failed", "skipped", "unknown", "rescued")
 TOLD = ("changed", "failed", "unknown", "rescued")  # what a reader wants to know of; and what has something to say
+# our tasks as advice writes them, and nothing else somebody may have written about invoking
+_ADVICE = re.compile(
+    r"\binvoke (?=(?:--help|--list|backup|bootstrap|deploy|docker-install|docs|migrate|nfs-setup|play|restore"
+    r"|schema|volumes|(?:hosts|lab|secrets)\.[\w-]+)(?![\w-]))"
+)
+
+
+def spoken(text: str) -> str:
+    """Advice with the name of the program that was started: ``invoke`` finds its tasks in a checkout only."""
+    name = Path(sys.argv[0]).name
+    return _ADVICE.sub("mnemo-ops ", text) if name == "mnemo-ops" else text
 
 
 @dataclass
@@ -77,7 +90,11 @@ class Report:
     # -- what happens --------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
-        """One line."""
+        """One line of ours."""
+        self.show(spoken(text))
+
+    def show(self, text: str) -> None:
+        """What is somebody else's: the content of a file, what differs in it."""
         with self._lock:
             stream = self._err if self.style.json else self._out
             if self._live is not None and stream.isatty():  # into a file or a pipe it goes past the bar
@@ -115,7 +132,7 @@ class Report:
             if told or self.style.verbose:
                 self._print_task(host, task, event)
             if told:
-                why = "hidden by no_log" if task.no_log and event.why else event.why
+                why = "hidden by no_log" if task.no_log and event.why else spoken(event.why)
                 row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": why}
                 shown = {} if task.no_log else {"before": event.before, "after": event.after}
                 ignored = {"ignored": True} if event.status == "failed" and task.ignore_errors else {}
@@ -128,7 +145,7 @@ class Report:
         self.say(f"  {status:8} {host:12} {task.name}{why}  ({task.where}){took}")
         if self.style.diff and not task.no_log and event.status == "changed":
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
-                self.say("      " + line)
+                self.show("      " + line)
 
     def progress(self, host: str, event: Event, title: str = "") -> None:
         """How far something is: a bar on a terminal, a line every few seconds elsewhere."""
@@ -206,9 +223,9 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        self._print(self._err, f"ERROR {error}")
+        self._print(self._err, spoken(f"ERROR {error}"))
         if error.hint:
-            self._print(self._err, f"  -> {error.hint}")
+            self._print(self._err, spoken(f"  -> {error.hint}"))
 
     def document(self) -> dict[str, Any]:
         """The ``--json`` document of cli.md."""
@@ -227,7 +244,7 @@ class Report:
             **{key: value for key, value in self.extra.items() if key != "changed"},
         }
         if self.error is not None:
-            document["error"] = self.error.to_json()
+            document["error"] = {key: spoken(text) for key, text in self.error.to_json().items()}
         return document
 
 

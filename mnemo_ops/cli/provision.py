@@ -91,7 +91,7 @@ def schema(run: Run, what: str, output: str = "") -> None:
     ours = {"stack": layout.schema(), "nfs": of_dataclass(Nfs)}
     text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
     if not output:
-        run.report.say(text)
+        run.report.show(text)
         return
     try:
         Path(output).write_text(text + "\n")

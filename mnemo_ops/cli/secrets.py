@@ -41,7 +41,7 @@ def encrypt_string(run: Run, name: str = "", encrypt_vault_id: str = "") -> None
         raise UsageError("there is no value on stdin")
     lines = keyring().encrypt(value.encode(), encrypt_vault_id).splitlines()
     run.report.extra["value"] = "\n".join(lines)
-    run.report.say("\n".join([f"{name}: !vault |" if name else "!vault |", *(f"  {line}" for line in lines)]))
+    run.report.show("\n".join([f"{name}: !vault |" if name else "!vault |", *(f"  {line}" for line in lines)]))
 
 
 @command("secrets.decrypt", help={"path": "an encrypted file"}, only=ONLY)
@@ -61,7 +61,7 @@ def view(run: Run, path: str) -> None:
 
     text = vault_files.view(_path(path), vault.keyring())
     run.report.extra["content"] = text
-    run.report.say(text.removesuffix("\n"))
+    run.report.show(text.removesuffix("\n"))
 
 
 @command("secrets.edit", help={"path": "an encrypted file; made when there is none"}, only=ONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 from typing import Any, Optional
 
@@ -11,9 +12,10 @@ import pytest
 
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.cli.program import namespace
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
 from mnemo_ops.model import Task
-from mnemo_ops.report import QUIET, Report, Style
+from mnemo_ops.report import QUIET, Report, Style, spoken
 
 SECRET = 'S3cret"value\\x'
 
@@ -283,3 +285,35 @@ def test_many_threads_at_once() -> None:
         thread.join()
     found = document(made)
     assert len(found["tasks"]) == 1600 and all(tally["changed"] == 200 for tally in found["hosts"].values())
+
+
+@pytest.mark.parametrize(("program", "named"), [("mnemo-ops", "mnemo-ops"), ("invoke", "invoke"), ("inv", "invoke")])
+def test_advice_names_the_program_that_was_started(program: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/bin/{program}"])
+    problem = Refused("no stack runs here: invoke deploy", hint="invoke lab.up; run `invoke volumes --to bind`")
+    human = report()
+    human.say("  -> invoke hosts.trust --limit old")
+    human.finish(problem)
+    assert out(human) == f"  -> {named} hosts.trust --limit old\n"
+    assert err(human) == (
+        f"ERROR no stack runs here: {named} deploy\n  -> {named} lab.up; run `{named} volumes --to bind`\n"
+    )
+    machine = report(json=True)
+    machine.task("old", task(), Event("1", "failed", why="the volume does not exist -> invoke volumes creates it"))
+    found = document(machine, problem)
+    assert found["error"]["hint"] == f"{named} lab.up; run `{named} volumes --to bind`"
+    assert found["tasks"][0]["why"] == f"the volume does not exist -> {named} volumes creates it"
+
+
+def test_what_others_wrote_about_invoking_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops"])
+    human = report()
+    human.show("docs: invoke deploy")
+    human.say("failed to invoke the handler")
+    assert out(human) == "docs: invoke deploy\nfailed to invoke the handler\n"
+
+
+def test_every_task_is_known_to_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops"])
+    for name in namespace().task_names:
+        assert spoken(f"invoke {name} --yes") == f"mnemo-ops {name} --yes"
