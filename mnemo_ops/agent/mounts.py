@@ -78,6 +78,12 @@ def label(machine: Machine, path: str) -> Dict[str, str]:
     return {} if path == "/" else {LABEL: path}
 
 
+def refuse_point(machine: Machine, path: str, remedy: str) -> None:
+    """:raises Refused: ``path`` is a mount point, and a restore renames the directory that holds the data (3)."""
+    if machine.realpath(path) in mounted(machine):
+        raise Refused(f"{path} is itself a mount point: a restore cannot rename it", hint=remedy)
+
+
 def refuse_gone(machine: Machine, volume: Mapping[str, Any]) -> None:
     """A bare mount point holds nothing, or what was written while it was bare: the volume's data are elsewhere.
 

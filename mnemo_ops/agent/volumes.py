@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
-from mnemo_ops.agent import disks, docker, network_mounts
+from mnemo_ops.agent import disks, docker, mounts, network_mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resources.docker_volume import DockerVolume
@@ -46,21 +46,32 @@ def findings(
         found += _refused(row, partial(network_mounts.refuse, machine, row)) if row.get("addresses") else []
     if found and not disks.docker_runs(machine):
         return found  # to ask Docker would be to start it, and it waits for its disks
-    if docker.is_installed(machine):  # one that does not answer is an error: whose data is there cannot be told
-        there = docker.all_of(machine, "volume")
-        found += [
-            Finding(row["key"], f"the Docker volume {row['name']} does not exist", "make it, or choose another type")
-            for row in rows
-            if row["type"] == "external" and row["name"] not in there
-        ]
-        elsewhere = list(_elsewhere(rows, there, used))
-        found += elsewhere
-        left = {row["key"] for row in rows if "driver_options" in row} - {one.volume for one in elsewhere}
-        for row in (row for row in rows if row["key"] in left):
-            made = {"driver_options": row["driver_options"], "labels": row["labels"], "guard": row["type"] == "bind"}
-            wanted = DockerVolume(row["name"], **made)
-            found += _refused(row, partial(wanted.observe, machine))
-        found += _renamed(machine, project, rows, kept, there)
+    installed = docker.is_installed(machine)  # one that does not answer is an error: whose data is there cannot be told
+    there = docker.all_of(machine, "volume") if installed else {}
+    for row in (row for row in rows if row["type"] == "bind" and row["name"] not in there):
+        remedy = f"take a directory below it, {row['directory']}/data; or type: block, which mounts the disk itself"
+        found += _refused(row, partial(mounts.refuse_point, machine, row["directory"], remedy))
+    if installed:
+        found += _of_docker(machine, rows, there, used) + _renamed(machine, project, rows, kept, there)
+    return found
+
+
+def _of_docker(
+    machine: Machine, rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mapping[str, str]
+) -> List[Finding]:
+    """What speaks against the volumes that Docker has."""
+    found = [
+        Finding(row["key"], f"the Docker volume {row['name']} does not exist", "make it, or choose another type")
+        for row in rows
+        if row["type"] == "external" and row["name"] not in there
+    ]
+    elsewhere = list(_elsewhere(rows, there, used))
+    found += elsewhere
+    left = {row["key"] for row in rows if "driver_options" in row} - {one.volume for one in elsewhere}
+    for row in (row for row in rows if row["key"] in left):
+        made = {"driver_options": row["driver_options"], "labels": row["labels"], "guard": row["type"] == "bind"}
+        wanted = DockerVolume(row["name"], **made)
+        found += _refused(row, partial(wanted.observe, machine))
     return found
 
 

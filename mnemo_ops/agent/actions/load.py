@@ -6,7 +6,7 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent import lease, postgres, project, tree
+from mnemo_ops.agent import lease, mounts, postgres, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
@@ -59,6 +59,8 @@ class LoadSet(Action):
         fence = read_fence(machine, stack.project)
         if fence is not None and not self.fresh:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
+        if not self.fresh:
+            _refuse_mount_points(machine, stack)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
             free = machine.free_bytes(where)
@@ -83,6 +85,7 @@ class LoadSet(Action):
             if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
                 yield from self._config(machine, stack, directory, manifest)
                 _make_volumes(machine, stack, manifest)
+                _refuse_mount_points(machine, stack)
             else:
                 drop = {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}}
                 lease.hold(machine, self._lease, "", [drop])
@@ -250,6 +253,17 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -
     for dataset in stack.datasets:
         if dataset.path not in ("", ".") and not dataset.volume:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
+
+
+def _refuse_mount_points(machine: Machine, stack: Stack) -> None:
+    """:raises Refused: what is to be swapped by renaming cannot be renamed (3)."""
+    for dataset in stack.datasets:
+        if dataset.kind in ("files", "redis"):
+            key = dataset.volume or dataset.path
+            remedy = (
+                f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
+            )
+            mounts.refuse_point(machine, root(machine, stack, dataset), remedy)
 
 
 def _blank(machine: Machine, key: str, directory: str) -> None:

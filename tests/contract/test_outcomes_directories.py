@@ -1,0 +1,79 @@
+"""Directories of the host as places of volumes: what a disk of their own, mounted or not, means for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example import engine, volume
+from examples_storage import ROOT
+from world import World
+
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.mounts import LABEL
+from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.errors import Refused
+from mnemo_ops.mnemosyne import layout
+from mnemo_ops.model import Host
+
+NAME = "mnemosyne_lightrag_data"
+DISK = "30 22 8:16 / /mnt/disk rw - ext4 /dev/sdb rw\n"
+BOUND = {"type": "none", "o": "bind", "device": "/mnt/disk"}
+MADE = {"Options": BOUND, "Labels": {"mnemo.stack": "mnemosyne", "mnemo.role": "lightrag_data"}}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "host").mkdir()
+    world = World(tmp_path / "host")
+    world.write("proc/self/mountinfo", ROOT + DISK)
+    (world.root / "mnt/disk/data").mkdir(parents=True)
+    return world
+
+
+def settings(path: str = "/mnt/disk") -> layout.Settings:
+    spec = {"lightrag_data": {"type": "bind", "path": path}}
+    return layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
+
+
+def found(world: World, path: str = "/mnt/disk") -> list[Finding]:
+    """The findings of one look; it changed nothing."""
+    rows: list[dict[str, Any]] = [row for row in layout.volumes(settings(path)) if row["key"] == "lightrag_data"]
+    before = world.tree()
+    seen = findings(world.machine(read_only=True), "mnemosyne", rows, [])
+    assert world.tree() == before
+    return seen
+
+
+@pytest.mark.parametrize("docker", [True, False])
+def test_a_mount_point_itself_is_no_place(world: World, docker: bool) -> None:
+    if docker:
+        engine()(world)
+    (one,) = found(world)
+    assert one.volume == "lightrag_data" and "/mnt/disk is itself a mount point" in one.what
+    assert "/mnt/disk/data; or type: block" in one.remedy
+    assert found(world, "/mnt/disk/data") == []
+
+
+def test_a_volume_that_was_made_on_one_is_used_and_never_without_its_disk(world: World) -> None:
+    labels = {**MADE["Labels"], LABEL: "/mnt/disk"}
+    engine(volumes=volume(NAME, **{**MADE, "Labels": labels}))(world)
+    assert found(world) == []
+    world.write("proc/self/mountinfo", ROOT)
+    (one,) = found(world)
+    assert "nothing is mounted on /mnt/disk" in one.what and "mount /mnt/disk again" in one.remedy
+
+
+def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
+    engine(volumes=volume(NAME, **MADE))(world)
+    world.script("test", "sys.exit(0)")
+    stack = layout.stack_of(settings())
+    manifest = {"format": 1, "project": "mnemosyne", "datasets": {}}
+    world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest))
+    before = world.tree()
+    with pytest.raises(Refused, match="/mnt/disk is itself a mount point: a restore cannot rename it") as caught:
+        LoadSet(layout.wire(stack), "1", fresh=False).ready(world.machine(read_only=True))
+    assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
+    assert world.tree() == before
