@@ -26,10 +26,13 @@ class BareHost:
     def converge(self, batch: Batch) -> Iterator[Event]:
         for task in batch.tasks():
             yield Event(task.id, "progress", after={"note": "no python3 yet: through a shell"})
-            event = Event(task.id, "changed") if batch.check else self._run(task)
+            event = self._foreseen(task) if batch.check else self._run(task)
             yield event
             if event.status == "failed" and not task.ignore_errors:
                 return
+
+    def _foreseen(self, task: Task) -> Event:
+        return Event(task.id, "ok" if task.changed is False else "changed", before={}, after={}, foreseen=True)
 
     def _run(self, task: Task) -> Event:
         if not isinstance(task.resource, Raw):

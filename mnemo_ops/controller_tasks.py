@@ -121,7 +121,7 @@ def _reboot(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
     words = task.resource
     assert isinstance(words, Reboot)
     if run.checks:
-        return Event(task.id, "changed", after={"rebooted": True})
+        return Event(task.id, "changed", after={"rebooted": True}, foreseen=True)
     before, began = _boot(run, task, words), run.clock()
     yield from run.wait(task, words.pre_reboot_delay, "before the reboot")
     down = Command(cmd=words.reboot_command) if words.reboot_command else Command(argv=[*SHUTDOWN, words.msg])

@@ -73,11 +73,11 @@ class Judge:
         """The event as ``failed_when`` and ``changed_when`` see it."""
         entry, event = work.entry, step.event
         assert event is not None
-        if self._options.check and event.status == "changed" and step.task.check is not False:
-            changed = constant(entry.changed_when)
-            if entry.failed_when or (entry.changed_when and changed is None):
+        if self._options.check and event.foreseen:
+            asks = [one for one in (entry.failed_when, entry.changed_when) if one and constant(one) is None]
+            if asks or constant(entry.failed_when):
                 return replace(event, status="unknown", why="what it says decides, and a check does not ask it")
-            return replace(event, status="ok") if changed is False else event
+            return event
         try:
             if entry.failed_when and event.status in ("ok", "changed", "failed"):
                 bad = step.bad = self._holds(entry.failed_when, step, work)

@@ -236,11 +236,13 @@ class Batch:
     """What one request asks of a host, in order.
 
     :param notified: handlers that tasks elsewhere notified: put on the list first.
+    :param undone: the first task the check left undone before this request.
     """
 
     steps: tuple[Union[Task, Handlers], ...] = ()
     check: bool = False
     notified: tuple[str, ...] = ()
+    undone: str = ""
 
     def tasks(self) -> Iterator[Task]:
         """Every task that may run."""

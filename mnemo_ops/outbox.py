@@ -8,6 +8,7 @@ from typing import Any, Optional, Protocol, Union
 
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.agent.resource import resource_class
+from mnemo_ops.agent.undone import leaves
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.ansible_words import BARE_FACTS
 from mnemo_ops.errors import MnemoError, StepFailed, from_json
@@ -120,6 +121,11 @@ class Outbox:
         for name in names:
             self.perhaps.setdefault(name, f"after {task}")
 
+    def left_undone(self, task: Task, event: Event) -> None:
+        """Remember the first task of a check that the real run would have done, or might have."""
+        if leaves(event, task.resource, task.changed):
+            self._state.undone = self._state.undone or task.name
+
     def fail(self, task: Task, event: Event) -> Outcomes:
         """The end of the tasks, unless a block rescues them."""
         self.failure = Failure(self.number, task, event)
@@ -149,7 +155,8 @@ class Outbox:
             steps.extend(step.task for step in one.steps if step.event is None)
         mine = {step.task.id: step for step in held.steps if step.event is None} if held else {}
         steps.extend(self._as_held(step.task, held.entry) for step in mine.values() if held)
-        batch = Batch(tuple(steps), self._options.check, tuple(self.notified))
+        undone = "" if session else self._state.undone
+        batch = Batch(tuple(steps), self._options.check, tuple(self.notified), undone)
         numbers = {step.task.id: number for number, step in queue}
         known = {task.id: task for task in batch.tasks()}
         self._state.number = self.number
@@ -160,8 +167,8 @@ class Outbox:
             if session is None:
                 self.notified = []
             for event in events:
-                if self._options.check and event.status in ("changed", "unknown"):
-                    self._state.undone = self._state.undone or known[event.id].name
+                if self._options.check and event.status != "progress":
+                    self.left_undone(known[event.id], event)
                 if event.status == "unknown":  # the host names the task it waits for by its id
                     event = replace(event, why=_by_name(event.why, self._state.names))
                 if event.id in mine and event.status != "progress":
@@ -195,8 +202,7 @@ class Outbox:
     def _as_held(self, task: Task, entry: Entry) -> Task:
         """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""
         notify = () if entry.changed_when or entry.delegate_to or self._options.check else task.notify
-        changed = None if self._options.check else task.changed  # a check must tell whether it was done at all
-        return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged", changed=changed)
+        return replace(task, ignore_errors=True, notify=notify, register=task.register or "judged")
 
     def _local(self, queue: deque[tuple[int, Step]]) -> Outcomes:
         """Steps that ended on the controller and are next in order."""

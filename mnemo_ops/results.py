@@ -19,10 +19,6 @@ class Unknown(Unready):
     """Nobody can know before an earlier task was applied, and a check applies nothing."""
 
 
-# what a check knows of a task it would have changed
-FORESEEN = {"changed": True, "failed": False, "skipped": False}
-
-
 @dataclass
 class Step:
     """A task on its way.
@@ -95,9 +91,11 @@ def _outcome(one: Round, check: bool) -> Any:
     statuses = {event.status for event in events}
     if "unknown" in statuses:
         return Unknown(next(event.why for event in events if event.status == "unknown"))
-    acted = all(step.task.check is False for step in one.steps)  # check_mode: false
-    if check and "changed" in statuses and not acted:
-        return Unknown(f"after {one.steps[0].task.name}", FORESEEN)
+    if check and any(event.foreseen for event in events):
+        known = {"changed": "changed" in statuses, "skipped": False}
+        if not one.steps[0].task.ignore_errors:  # else it may well fail
+            known["failed"] = False
+        return Unknown(f"after {one.steps[0].task.name}", known)
     tried = max((step.attempts for step in one.steps), default=0)
     judged = [step.bad for step in one.steps if step.bad is not None]
     return {

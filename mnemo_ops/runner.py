@@ -16,14 +16,15 @@ from typing import Any, Optional, Protocol, TypeVar
 from mnemo_ops import controller_tasks
 from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.resource import Resource, resource_class
+from mnemo_ops.agent.undone import leaves
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.crew import Crew
 from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, TemplateError
 from mnemo_ops.judging import Judge, is_judged
 from mnemo_ops.model import Batch, Block, Entry, Flush, Handlers, Include, Node, Play, Task
 from mnemo_ops.outbox import Channel, Failure, Outbox, Outcome, Outcomes, counts
-from mnemo_ops.rendering import HostState, Renderer, items, loop_variables, unsent
-from mnemo_ops.results import Pending, Round, Step, Work, outcome
+from mnemo_ops.rendering import HostState, Renderer, constant, items, loop_variables, unsent
+from mnemo_ops.results import Pending, Round, Step, Unknown, Work, outcome
 from mnemo_ops.selection import EVERYTHING, Options
 from mnemo_ops.template import Unready, condition, render
 
@@ -156,6 +157,7 @@ class PlayRun:
         try:
             chosen = yield from self._asked(lambda: self._chosen(node))
         except Unready as problem:
+            yield from self._came_to_nothing(entry.name)
             self._skip(entry, "unknown", str(problem))
             return
         except MnemoError as problem:
@@ -262,6 +264,9 @@ class PlayRun:
         work = yield from self._asked(lambda: self._renderer.work(self._id(), entry))
         if work is None or self._out.failure is not None:
             return
+        yield from self._undecided(work)
+        if self._out.failure is not None:
+            return
         if self._state.doubtful:
             self._unsure(work.steps)
         failed = next((step for step in work.steps if step.event and step.event.status == "failed"), None)
@@ -286,6 +291,22 @@ class PlayRun:
             yield from self._slowly(work, entry.loop.pause)
         else:
             self._out.put(work)
+
+    def _undecided(self, work: Work) -> Outcomes:
+        """What a check cannot decide is left undone like what it would do: what comes later may not know."""
+        entry, kind = work.entry, resource_class(work.entry.kind)
+        unknown = next((step for step in work.steps if step.event and step.event.status == "unknown"), None)
+        if unknown is None or unknown.event is None:
+            return
+        if entry.kind == "set_fact":
+            self.set_variables({name: Unknown(unknown.event.why) for name in entry.args})
+        elif not kind.on_controller and leaves(unknown.event, kind, constant(entry.changed_when)):
+            yield from self._came_to_nothing(unknown.task.name)
+
+    def _came_to_nothing(self, name: str) -> Outcomes:
+        if not self._state.undone:
+            yield from self._out.send()  # what comes before it does not come after it
+            self._state.undone = self._state.undone or name
 
     def _unsure(self, steps: Sequence[Step]) -> None:
         """What fails in a check by a result that the real run may see otherwise is no failure yet."""

@@ -81,7 +81,6 @@ class AgentSession:
         self.facts: Mapping[str, Any] = {}
         self.login = ""  # the user who came in, whoever the agent runs as
         self.pending_handlers: Sequence[str] = ()
-        self._undone = ""  # by a check, the first of all tasks
         self._reach = reach
         self._actions = actions
         self._lock = lock
@@ -147,29 +146,15 @@ class AgentSession:
             **self._code(task.resource.kind for task in batch.tasks()),
             # a check writes no list down: what earlier requests of it notified travels along
             "notified": [*(self.pending_handlers if batch.check else ()), *batch.notified],
-            "undone": self._undone,
+            "undone": batch.undone,
             "steps": [_step(step) for step in gathered(batch.steps)],
         }
         files: dict[str, Blob] = {}
         for task in batch.tasks():
             files.update(task.files)
         order = [step.id for step in batch.steps if isinstance(step, Task)]
-        answer = yield from self._watched(self._exchange(request, files, order), batch)
+        answer = yield from self._exchange(request, files, order)
         self.pending_handlers = answer["pending_handlers"]
-
-    def _watched(self, exchange: Exchange, batch: Batch) -> Exchange:
-        """Remember the first task a check left undone: later requests may not know what it would have made."""
-        names = {task.id: task.name for task in batch.tasks() if batch.check and task.check is not False}
-        with contextlib.closing(exchange):
-            while True:
-                try:
-                    event = next(exchange)
-                except StopIteration as end:
-                    answer: Mapping[str, Any] = end.value
-                    return answer
-                if event.status == "changed":
-                    self._undone = self._undone or names.get(event.id, "")
-                yield event
 
     def _code(self, kinds: Iterable[str]) -> dict[str, str]:
         """The modules of these kinds the host does not have yet, for its ``main``; nothing when it has them all."""

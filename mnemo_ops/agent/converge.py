@@ -10,7 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, build
 from mnemo_ops.agent.state import Change, State
-from mnemo_ops.agent.undone import Undone
+from mnemo_ops.agent.undone import Undone, leaves
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -83,7 +83,7 @@ def converge(
         if looks and event.status in ("ok", "changed"):
             event = undone.seen_by(task.resource(), event, machine)
         yield event.timed(time.monotonic() - started)
-        if looks and event.status in ("changed", "unknown"):
+        if looks and leaves(event, task.resource(), task.changed):
             undone.add(task.id, task.resource())
         if event.status == "failed" and not task.ignore_errors:
             failed = task.entry
@@ -165,7 +165,9 @@ def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event
     if not resource.changes:
         return Event(task.id, "ok", after=after if task.register else None)
     shown = change.reduced()
-    return Event(task.id, "changed", shown.before, after if task.register else shown.after)
+    if check and shown.keys == ("rc",):  # what a program will end with nobody knows
+        return Event(task.id, "changed", {}, {}, foreseen=True)
+    return Event(task.id, "changed", shown.before, after if task.register else shown.after, foreseen=check or None)
 
 
 def _still_wrong(left: Change, after: State) -> str:

@@ -131,7 +131,7 @@ class Agent:
         self._noting = machine
         pending = self._pending(machine)
         pending.add(request.get("notified", ()))
-        self._undone.first = str(request.get("undone", ""))
+        self._undone.first = self._undone.first or str(request.get("undone", ""))
         failed = False
         for step in request["steps"]:
             failed = failed or self._step(step, machine, check, pending)

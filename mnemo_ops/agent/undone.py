@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Type, Union
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.resource import Resource
@@ -11,8 +11,19 @@ from mnemo_ops.agent.wire import Event
 
 _PATHS = ("path", "dest", "creates")  # the arguments that name what a task makes or changes
 _BRING = ("apt", "package", "dnf", "unarchive", "git", "command", "shell", "script", "raw")  # files nobody names
+_PROGRAMS = ("command", "shell", "script", "raw")
 _UNLESS = ("creates", "removes")  # those that decide whether it is done at all
 _READ = ("path", "src", "paths")  # and those that name what it looks at
+
+
+def leaves(event: Event, resource: Union[Resource, Type[Resource]], changed: Optional[bool]) -> bool:
+    """Whether a check leaves something undone there; of a program, its author may say that it changes nothing.
+
+    :param changed: ``changed_when`` where it is a constant.
+    """
+    if changed is False and resource.kind in _PROGRAMS:
+        return False
+    return resource.changes and (event.status in ("changed", "unknown") or bool(event.foreseen))
 
 
 class Undone:
@@ -29,8 +40,6 @@ class Undone:
 
     def add(self, id: str, resource: Resource) -> None:
         """A task that would have changed something, or might have."""
-        if not resource.changes:
-            return
         self.first = self.first or id
         # a directory that gets another owner does not change what lies in it
         end = "" if getattr(resource, "state", "") == "directory" else "/"
@@ -53,7 +62,7 @@ class Undone:
         if not self.first:
             return event
         made = self._names.get((resource.kind, str(getattr(resource, "name", "") or "")), "")
-        if event.status == "changed" and event.before is None and getattr(resource, "name", None) and made:
+        if event.foreseen and event.before is None and getattr(resource, "name", None) and made:
             return Event(event.id, "unknown", why=f"after {made}")  # an earlier task would make it
         if self._bringer and resource.kind in ("file", "stat") and self._homeless(resource, machine):
             return Event(event.id, "unknown", why=f"after {self._bringer}")
@@ -61,7 +70,7 @@ class Undone:
             return Event(event.id, "unknown", why=f"after {id}")
         if resource.desired() == {}:
             id = self._looked_for(resource, _READ)
-        elif event.status == "changed" and getattr(resource, "force", True):
+        elif event.foreseen and getattr(resource, "force", True):
             return event
         else:
             same = (self._paths.get(path) or self._paths.get(path + "/") for path in _named(resource, _PATHS))

@@ -30,6 +30,7 @@ class Event:
     :param why: the reason of a failure, a skip or an unknown.
     :param seconds: wall time on the host.
     :param error: the error object of a failure.
+    :param foreseen: a check's: nothing was done, and ``after`` is what would be.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Event:
     why: str = ""
     seconds: float = 0.0
     error: Optional[Dict[str, Any]] = None
+    foreseen: Optional[bool] = None
 
     @classmethod
     def failure(cls, id: str, error: MnemoError) -> Event:

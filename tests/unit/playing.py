@@ -12,6 +12,7 @@ from mnemo_ops.agent.converge import converge
 from mnemo_ops.agent.hold import PendingHandlers
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.main import _tasks
+from mnemo_ops.agent.undone import Undone
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.crew import Crew
 from mnemo_ops.errors import MnemoError
@@ -30,9 +31,11 @@ class Session:
         self.batches: list[Batch] = []
         self.fetched: list[str] = []
         self._root = root
+        self._undone = Undone()
 
     def converge(self, batch: Batch) -> Iterator[Event]:
         self.batches.append(batch)
+        self._undone.first = self._undone.first or batch.undone
         machine = Machine(str(self._root), read_only=batch.check, fetch=self._fetch)
         notified = PendingHandlers(machine)
         notified.add([*(self.pending_handlers if batch.check else ()), *batch.notified])
@@ -56,11 +59,15 @@ class Session:
     def _run(self, tasks: Sequence[Task], check: bool, machine: Machine, notified: PendingHandlers) -> Any:
         rows = _tasks(json.loads(json.dumps([session.row(task) for task in tasks])))
         failed = False
-        for event in converge(rows, machine, check, notified, lambda task: None):
+        for event in converge(rows, machine, check, notified, lambda task: None, self._undone):
             yield event
             ignored = next(row for row in rows if row.id == event.id).ignore_errors
             failed = failed or (event.status == "failed" and not ignored)
         return not failed
+
+    def forget(self) -> None:
+        """The next run has an agent of its own."""
+        self._undone = Undone()
 
     def _fetch(self, sha256: str, into: IO[bytes]) -> None:
         self.fetched.append(sha256)
@@ -121,6 +128,7 @@ class Bench:
         self.state.host = host
         crew = Crew(play, [host], [host], {"old": self.state}, Options(**options))
         self.events, self.error = [], None
+        self.session.forget()
         try:
             for task, event in PlayRun(play, self.state, self.reach, crew, extra or {}, Options(**options)).run():
                 if event.status != "progress":

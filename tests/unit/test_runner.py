@@ -327,6 +327,90 @@ def test_a_check_knows_the_result_of_what_is_right_already(bench: Bench) -> None
     assert bench.play(text, check=True) == [("one", "ok"), ("reads", "ok")]
 
 
+LOOKS = '{name: look, command: "cat /etc/nothing-here", register: r, changed_when: false, failed_when: false}'
+
+
+@pytest.mark.parametrize(
+    ("look", "reads"),
+    [
+        (LOOKS, "{copy: {dest: /srv/x, content: x}, when: r.rc != 0}"),
+        (LOOKS, "{copy: {dest: /srv/x, content: x}, when: r.stdout is defined}"),
+        (LOOKS, "{copy: {dest: /srv/x, content: x}, when: r.stdout | default('') == ''}"),
+        (LOOKS, "{debug: {msg: '{{ r.stdout }}'}}"),
+        (LOOKS, "{debug: {var: r.stdout_lines}}"),
+        (LOOKS, "{set_fact: {x: '{{ r.stdout }}'}}"),
+        (LOOKS, "{assert: {that: r.rc == 0}}"),
+        (LOOKS, "{include_tasks: more.yml, when: r.rc == 0}"),
+        ("{name: look, shell: id, register: r, changed_when: no}", "{debug: {msg: '{{ r.stdout }}'}}"),
+        ("{name: look, raw: id, register: r, changed_when: false}", "{debug: {msg: '{{ r.rc }}'}}"),
+        ("{name: look, script: s.sh, register: r, changed_when: false}", "{debug: {msg: '{{ r.stdout }}'}}"),
+        (LOOKS[:-1] + ", until: r.rc == 0, retries: 2}", "{debug: {msg: '{{ r.stdout }}'}}"),
+        (LOOKS[:-1] + ", run_once: true}", "{debug: {msg: '{{ r.stdout }}'}}"),
+        (LOOKS[:-1] + ", delegate_to: localhost}", "{debug: {msg: '{{ r.stdout }}'}}"),
+        (LOOKS[:-1] + ", loop: [1, 2]}", "{debug: {msg: \"{{ r.results | map(attribute='stdout') | join }}\"}}"),
+        ("{name: look, command: id, register: r, changed_when: false, ignore_errors: true}",
+         "{debug: {msg: x}, when: r is failed}"),
+        ("{name: look, copy: {dest: /srv/y, content: y}, register: r, changed_when: false}",
+         "{debug: {msg: '{{ r.size }}'}}"),
+    ],
+)  # fmt: skip
+def test_a_check_does_not_pretend_to_know_what_it_did_not_run(bench: Bench, look: str, reads: str) -> None:
+    bench.write("more.yml", "- {debug: {msg: more}}\n")
+    bench.write("s.sh", "#!/bin/sh\nid\n")
+    found = bench.play(tasks(f"- {look}\n- {reads[:-1]}, name: reads}}"), check=True)
+    assert bench.error is None
+    assert {status for name, status in found if name.startswith("look")} == {"ok"}
+    assert [status for name, status in found if name == "reads"] == ["unknown"]
+    assert bench.why("reads").startswith("after look")
+
+
+def test_a_check_knows_that_what_changes_nothing_changes_nothing(bench: Bench) -> None:
+    text = tasks(f"""
+- {LOOKS}
+- {{name: same, debug: {{msg: x}}, when: r is not changed and r is not skipped and r is not failed}}
+- {{name: other, debug: {{msg: x}}, when: r is changed}}
+- {{name: fails, stat: {{path: /srv, get_checksum: false}}, register: s, failed_when: s.stat.isdir}}
+""")
+    assert bench.play(text, check=True) == [("look", "ok"), ("same", "ok"), ("other", "skipped"), ("fails", "failed")]
+
+
+def test_what_runs_in_a_check_or_is_left_out_is_real(bench: Bench) -> None:
+    (bench.root / "srv/made").touch()
+    text = tasks("""
+- {name: runs, command: echo said, register: r, changed_when: false, check_mode: false}
+- {name: reads, copy: {dest: /srv/x, content: x}, when: r.stdout == 'said'}
+- {name: made, command: {cmd: make, creates: /srv/made}, register: m, changed_when: false}
+- {name: tells, debug: {msg: "{{ m.stdout }}"}}
+""")
+    statuses = [("runs", "ok"), ("reads", "changed"), ("made", "ok"), ("tells", "ok")]
+    assert bench.play(text, check=True) == statuses
+
+
+def test_what_a_check_cannot_decide_may_be_what_comes_later_needs(bench: Bench) -> None:
+    text = tasks(f"""
+- {LOOKS}
+- {{name: perhaps, command: mkdir /srv/new, when: r.rc != 0}}
+- {{name: there, lineinfile: {{path: /srv/new/file, line: x}}}}
+- {{name: fact, set_fact: {{seen: "{{{{ r.stdout }}}}"}}}}
+- {{name: tells, debug: {{msg: "{{{{ seen }}}}"}}}}
+""")
+    found = dict(bench.play(text, check=True))
+    assert bench.error is None
+    assert found == {"look": "ok", **dict.fromkeys(("perhaps", "there", "fact", "tells"), "unknown")}
+    assert (bench.why("there")[:13], bench.why("tells")) == ("after perhaps", "after look")
+
+
+def test_a_command_that_changes_nothing_leaves_no_doubt(bench: Bench) -> None:
+    bench.play(tasks(f"- {LOOKS}\n- {{name: there, lineinfile: {{path: /srv/new/file, line: x}}}}"), check=True)
+    assert bench.error is not None and "does not exist" in bench.error.message
+
+
+def test_a_check_promises_no_end_of_a_program(bench: Bench) -> None:
+    bench.play(tasks("- {name: fails, command: /bin/false}"), check=True)
+    ((_, event),) = bench.events
+    assert (event.status, event.before, event.after) == ("changed", {}, {})
+
+
 # -- tags --------------------------------------------------------------------------------------------------------
 
 TAGGED = tasks("""

@@ -186,6 +186,6 @@ def test_a_check_remembers_over_requests_what_it_left_undone(open_session: Open,
     later = Task("b", "look at it", Slurp(path), "play.yml:2")
     assert [event.status for event in session.converge(Batch((first,), check=True))] == ["changed"]
     (event,) = session.converge(Batch((later,), check=True))
-    assert event.status == "unknown" and event.why.startswith("after make it: ")
+    assert event.status == "unknown" and event.why.startswith("after a: ")
     (event,) = open_session().converge(Batch((later,), check=True))
     assert event.status == "failed"
