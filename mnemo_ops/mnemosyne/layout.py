@@ -15,9 +15,9 @@ from mnemo_ops.agent.record import asdict, dataclass, field, fields, replace
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.json_forms import Schema, of_dataclass
-from mnemo_ops.mnemosyne import storage
+from mnemo_ops.mnemosyne import places, storage
 from mnemo_ops.mnemosyne.addresses import peer_name
-from mnemo_ops.mnemosyne.volume_types import Local, Storage
+from mnemo_ops.mnemosyne.volume_types import Bind, Local, Storage
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
@@ -148,16 +148,26 @@ def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str
             raise InventoryError(f"{where}: the stack has no such volume", hint=suggest(key, known))
         try:
             found[key] = storage.parse(key, spec, databases)
+            _refuse_place(chosen, key, found)
         except ValueError as problem:
             what, _, remedy = str(problem).partition("; ")
             raise InventoryError(f"{where}: {what}", hint=remedy) from None
-        taken = {other.place: name for name, other in found.items() if name != key and other.place}
-        if found[key].place in taken:
-            raise InventoryError(
-                f"{where}: {found[key].place} is the place of {taken[found[key].place]} already",
-                hint="each volume needs a place of its own",
-            )
     return found
+
+
+def _refuse_place(chosen: Settings, key: str, found: Mapping[str, Storage]) -> None:
+    """:raises ValueError: what is stored there is not alone there."""
+    mine = found[key]
+    if isinstance(mine, Bind):
+        own = {chosen.directory: "the stack's directory", chosen.store: "where its sets are kept"}
+        if mine.place == f"{chosen.directory}/{key}" and any(row.path == key for row in DATASETS):
+            own = {}  # where it lies without being a volume
+        places.refuse(mine.place, own)
+    for name, other in found.items():
+        how = places.overlap(mine.place, other.place) if name != key and mine.place and other.place else ""
+        if how:
+            what = f"is the place of {name} already" if how == "is" else f"{how} {other.place}, the place of {name}"
+            raise ValueError(f"{mine.place} {what}; each volume needs a place of its own")
 
 
 def volumes(chosen: Settings, hosts: Mapping[str, Host] = MappingProxyType({})) -> list[dict[str, Any]]:

@@ -114,8 +114,9 @@ def test_what_cannot_be_meant_touches_nothing(lab: Lab, ready: Host, local: str,
     before = ready.digest()
     assert "says bind, not nfs" in well(move(lab, bind, "--to", "nfs"), 2).error["message"]
     assert "no move of lightrag_data to undo" in well(move(lab, local, "--undo"), 3).error["message"]
-    same = place(ready)
-    nested = stored(lab, "nested", {KEY: {"type": "bind", "path": f"{same}/below"}})
+    ready.sh(f"ln -sfn '{place(ready)}' /same")
+    before = ready.digest()
+    nested = stored(lab, "nested", {KEY: {"type": "bind", "path": "/same/below"}})
     assert "is no other place" in well(move(lab, nested, "--to", "bind"), 3).error["message"]
     asked = lab.run("volumes", "--volume", KEY, "--to", "bind", "--limit", "old", "-i", bind, "--json")
     assert "nobody is there to ask" in well(asked, 2).error["message"]

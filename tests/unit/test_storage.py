@@ -65,6 +65,7 @@ SHARED = {"lightrag_data": BIND, "grafana_data": BIND}
 DISK = {"type": "block", "device": "/dev/disk/by-id/virtio-a"}
 NFS = {"type": "nfs", "server": "storage", "path": "/srv/nfs/x"}
 EFS = {"type": "efs", "file_system": "fs-0abc.efs.eu-west-1.amazonaws.com"}
+EFS_A = {**EFS, "directory": "/a"}
 GLUSTER = {"type": "glusterfs", "servers": ["a", "192.0.2.8"], "volume": "gv0"}
 
 
@@ -84,8 +85,19 @@ GLUSTER = {"type": "glusterfs", "servers": ["a", "192.0.2.8"], "volume": "gv0"}
         ({"uploads": {"type": "nfs", "server": "a", "pfad": "/x"}}, "no 'pfad'", "path"),
         ({"uploads": {"type": "nfs", "path": "/x"}}, "needs server", ""),
         ({"uploads": {"type": "nfs", "server": "a", "path": 5}}, "path is 5, not a text", ""),
-        ({"uploads": {"type": "bind", "path": "data"}}, "not an absolute path", ""),
+        ({"uploads": {"type": "bind", "path": "data"}}, "not an absolute path", "like /data/uploads"),
         ({"uploads": {"type": "bind", "path": "/"}}, "not an absolute path", ""),
+        ({"uploads": {"type": "bind", "path": "/srv/"}}, "holds /srv/mnemosyne, the stack's directory", "of its own"),
+        ({"uploads": {"type": "bind", "path": "/srv/mnemosyne"}}, "is the stack's directory", "of its own"),
+        ({"lightrag_data": {"type": "bind", "path": "/srv/mnemosyne/uploads"}}, "lies in /srv/mnemosyne", "of its own"),
+        ({"uploads": {"type": "bind", "path": "/var/backups"}}, "where its sets are kept", "of its own"),
+        ({"uploads": {"type": "bind", "path": "/etc/ssh"}}, "lies in /etc, the system's", "like /data/uploads"),
+        ({"uploads": {"type": "bind", "path": "//./proc"}}, "is the system's", ""),
+        ({"uploads": {"type": "bind", "path": "/var/lib/docker/volumes/x"}}, "lies in /var/lib/docker", ""),
+        ({"uploads": {"type": "bind", "path": "/mnt/mnemo/mnemosyne/x/data"}}, "lies in /mnt/mnemo", ""),
+        ({"uploads": {"type": "bind", "path": "/var/lib"}}, "the system's", ""),
+        ({"uploads": {"type": "bind", "path": "/opt"}}, "is for many things", ""),
+        ({"uploads": {"type": "bind", "path": "/home/ops/"}}, "is the home of ops", ""),
         ({"uploads": {"type": "external", "name": "a b"}}, "not the name of a Docker volume", ""),
         ({"uploads": {"type": "block"}}, "exactly one of device", ""),
         ({"uploads": {"type": "block", "gcp": "x", "aws": "vol-0a"}}, "exactly one of device", ""),
@@ -113,6 +125,17 @@ GLUSTER = {"type": "glusterfs", "servers": ["a", "192.0.2.8"], "volume": "gv0"}
         ({"uploads": {**GLUSTER, "servers": []}}, "name at least one", ""),
         ({"uploads": {**GLUSTER, "servers": "a"}}, "servers is 'a', not a list", ""),
         ({"uploads": {**GLUSTER, "volume": "gv0/sub"}}, "not the name of a Gluster volume", "directory"),
+        (
+            {"uploads": BIND, "redis_data": {"type": "bind", "path": "/data//x/redis"}},
+            "lies in /data/x, the place of uploads",
+            "of its own",
+        ),
+        (
+            {"uploads": BIND, "redis_data": {"type": "bind", "path": "/data"}},
+            "holds /data/x, the place of",
+            "of its own",
+        ),
+        ({"api_logs": EFS_A, "uploads": {**EFS_A, "directory": "/a/b"}}, "lies in fs-0abc", "of its own"),
         (SHARED, "is the place of lightrag_data already", "of its own"),
     ],
 )
@@ -145,6 +168,13 @@ def test_a_disk_is_mounted_for_its_volume_alone_and_the_host_boots_without_it() 
     options = "noatime,nofail,x-systemd.device-timeout=5s"
     assert found["mount"] == {"path": mount, "fstype": "ext4", "opts": options, "passno": "2"}
     assert found["driver_options"] == {"type": "none", "o": "bind", "device": f"{mount}/data"}
+
+
+@pytest.mark.parametrize("path", ["/data", "/opt/x", "/home/ops/data", "/var/lib/x", "/srv/mnemosyne2", "/mnt/disk/a"])
+def test_a_directory_of_its_own_is_well(path: str) -> None:
+    assert row("lightrag_data", type="bind", path=path)["directory"] == path
+    assert row("uploads", type="bind", path="/srv/mnemosyne/uploads")["directory"] == "/srv/mnemosyne/uploads"
+    assert chosen(uploads=BIND, redis_data={**BIND, "path": "/data/xy"}), "beside each other"
 
 
 RECOMMENDED = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"  # by AWS
