@@ -10,6 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, build
 from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.trouble import trouble
 from mnemo_ops.agent.undone import Undone, leaves
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError, NotYet
@@ -112,7 +113,7 @@ def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, pend
     except MnemoError as error:
         return Event.failure(task.id, error)
     except OSError as error:
-        return Event.failure(task.id, MnemoError(f"{error.strerror}: {error.filename or ''}".rstrip(": ")))
+        return Event.failure(task.id, trouble(error, "" if machine.is_root else machine.user_name))
     except ValueError as error:
         if "embedded null" not in str(error):
             raise
@@ -132,7 +133,10 @@ def _as_user(task: Task, machine: Machine, check: bool, notified: Notified) -> E
             def add(self, names: Sequence[str]) -> None:
                 ask({"notify": list(names)})
 
-        return {"event": _one(task, machine, check, Remote()).to_json()}
+        try:
+            return {"event": _one(task, machine, check, Remote()).to_json()}
+        except OSError as error:
+            raise trouble(error, task.user) from None
 
     def answer(question: Mapping[str, Any]) -> None:
         notified.add(question["notify"])

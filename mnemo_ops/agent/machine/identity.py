@@ -131,9 +131,6 @@ class Identity:
                 last: Dict[str, Any] = {"done": there(ask)}
             except MnemoError as error:
                 last = {"failed": error.to_json()}
-            except OSError as error:
-                why = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-                last = {"failed": MnemoError(why).to_json()}
             except Exception as error:  # a bug must reach the operator
                 last = {"failed": MnemoError(f"{type(error).__name__}: {error}").to_json()}
             _send(stream, last)

@@ -33,7 +33,11 @@ class Writing(Reading):
         if os.path.islink(real):
             real = os.path.realpath(real)
         temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            error.filename = real  # nobody knows the other name
+            raise
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file

@@ -1,0 +1,26 @@
+"""What the system refused, as the failure of a task: about the file it was meant for, with what would help."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from mnemo_ops.errors import StepFailed
+
+_OURS = re.compile(r"\.mnemo-new-|\.mnemo-link$")  # in the names of files that are to take another's place
+
+
+def trouble(error: OSError, user: str) -> StepFailed:
+    """The failure to raise instead.
+
+    :param user: who was refused it; empty for root.
+    """
+    path = _OURS.sub("", str(error.filename2 or error.filename or ""))
+    hint = ""
+    if user and error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"it is done as user {user}: with become: true root does it"
+    elif error.errno == errno.EBUSY and error.filename2:  # rename(2)
+        hint = (
+            f"{path} is mounted by itself, so it can only be written in place: with a command, or where it comes from"
+        )
+    return StepFailed(f"{error.strerror or error}: {path}".rstrip(": "), hint=hint)
