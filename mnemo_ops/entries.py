@@ -8,10 +8,10 @@ from mnemo_ops import schema
 from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, MODULES, TASK_KEYS
 from mnemo_ops.controller_files import is_remote, named
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.kinds import KINDS, kind_of
+from mnemo_ops.kinds import ALL, KINDS, kind_of
 from mnemo_ops.model import Entry, Loop, Retry
 from mnemo_ops.place import INHERITED, Place, conditions, located, proof
-from mnemo_ops.spelling import nearest, suggest
+from mnemo_ops.spelling import few_of, nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import check_file
@@ -67,31 +67,40 @@ def _kind_key(table: Table, keys: tuple[str, ...]) -> str:
             near = nearest(str(key), LOOPS, cutoff=0.8) if str(key).startswith("with_") else ""
             if near:
                 raise table.fail(f"unknown key {key!r} in a {what}", key, f"did you mean '{near}'?")
-            hint = "use loop" if str(key).startswith("with_") else ""
+            hint = "use loop" if str(key).startswith("with_") else _further_in(table, key)
             raise table.fail(f"'{key}' of a {what} is not supported yet", key, hint)
     others = [key for key in table if key not in keys]
     kinds = [key for key in others if isinstance(key, str) and kind_of(key)]
     if len(kinds) > 1:
-        raise table.fail(f"a {what} has one kind; this one has '{kinds[0]}' and '{kinds[1]}'", kinds[1])
+        hint = next((hint for key in reversed(kinds) if (hint := _further_in(table, key))), "")
+        raise table.fail(f"a {what} has one kind; this one has '{kinds[0]}' and '{kinds[1]}'", kinds[1], hint)
     for key in others:
         if key not in kinds:
             raise _unknown(table, key, keys, what, bool(kinds))
     if not kinds:
-        raise table.fail(f"a {what} needs a kind", hint=f"one of {', '.join(sorted(KINDS))}")
+        raise table.fail(f"a {what} needs a kind", hint=ALL)
     return str(kinds[0])
 
 
 def _unknown(table: Table, key: Any, keys: tuple[str, ...], what: str, has_kind: bool) -> PlaybookError:
     short = str(key).rpartition(".")[2]
     if short in MODULES or (isinstance(key, str) and key.count(".") >= 2 and not suggest(short, KINDS, few=0)):
-        hint = f"the kinds are {', '.join(sorted(KINDS))}"
+        hint = few_of(short, KINDS, ALL)
         return PlaybookError(f"the kind '{key}' is not supported yet", where=table.where(key), hint=hint)
     if has_kind:
-        return PlaybookError(
-            f"unknown key {key!r} in a {what}", where=table.where(key), hint=suggest(str(key), {*keys, *TASK_KEYS})
-        )
-    hint = suggest(short, [*KINDS, *keys, *TASK_KEYS, *OTHERS], few=0) or f"the kinds are {', '.join(sorted(KINDS))}"
+        hint = _further_in(table, key) or suggest(str(key), {*keys, *TASK_KEYS})
+        return PlaybookError(f"unknown key {key!r} in a {what}", where=table.where(key), hint=hint)
+    hint = suggest(short, [*KINDS, *keys, *TASK_KEYS, *OTHERS], few=0) or ALL
     return PlaybookError(f"unknown kind {key!r}", where=table.where(key), hint=hint)
+
+
+def _further_in(table: Table, key: Any) -> str:
+    """Where an argument belongs that stands beside its kind; empty when it is none."""
+    for other in table:
+        kind = kind_of(other) if isinstance(other, str) and other != key else ""
+        if kind and schema.takes(kind, key):
+            return f"it is an argument of {kind}: indent it two columns more, below '{other}:'"
+    return ""
 
 
 def _arguments(table: Table, key: str, kind: str, where: str, place: Place) -> Table:

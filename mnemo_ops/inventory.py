@@ -74,7 +74,7 @@ class Inventory:
             return found
         if name in _LOCAL:
             return {name}
-        hint = suggest(name, [*self.hosts, *self.groups])
+        hint = suggest(name, [*self.hosts, *(group for group in self.groups if group not in ("all", "ungrouped"))])
         raise InventoryError(f"no host or group '{name}' in {shown(self.path)}", where=where, hint=hint)
 
 

@@ -14,7 +14,7 @@ from mnemo_ops.agent import record
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.errors import MnemoError, PlaybookError
-from mnemo_ops.kinds import KINDS, kind_of
+from mnemo_ops.kinds import ALL, KINDS, kind_of
 from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.yaml_lines import NO, YES, Table, shape
@@ -103,6 +103,11 @@ def named(kind: str, args: Any, where: str) -> Table:
             raise table.fail(f"{kind}: '{key}' and '{name}' are the same argument; give one", key)
         result[name], result.lines[name] = value, table.lines.get(key, table.line)
     return result
+
+
+def takes(kind: str, key: Any) -> bool:
+    """Whether a kind has an argument of this name, its own or an alias."""
+    return key in fields_of(kind) or key in _attribute(kind, "ALIASES", {})
 
 
 def _mapping(kind: str, args: Any, where: str) -> Table:
@@ -260,12 +265,17 @@ def truth(value: Any) -> Any:
     return value if isinstance(value, bool) else str(value).lower() in YES
 
 
+def _visible(word: str) -> str:
+    """A line break as people write it."""
+    return word.replace("\r", "\\r").replace("\n", "\\n")
+
+
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Any: "any value"}
 
 
 def _in_words(hint: Any) -> str:
     """A type in the words of a playbook."""
-    parts: list[str] = [str(word) for word in _words(hint)]
+    parts = list(dict.fromkeys(_visible(str(word)) for word in _words(hint)))
     for one in alternatives(hint):
         origin = typing.get_origin(one) or one
         if origin in _NAMES:
@@ -289,7 +299,7 @@ def describe(kind: str) -> str:
     """The page of ``invoke docs KIND``. :raises PlaybookError: there is no such kind (2)."""
     name = kind_of(kind)
     if not name:
-        raise PlaybookError(f"there is no kind '{kind}'", hint=suggest(kind, KINDS, few=99))
+        raise PlaybookError(f"there is no kind '{kind}'", hint=suggest(kind, KINDS, few=0) or ALL)
     lines = [f"{name}: {summary(name)}", ""]
     aliases: Mapping[str, str] = _attribute(name, "ALIASES", {})
     for field in fields_of(name).values():

@@ -20,3 +20,9 @@ def suggest(word: str, known: Iterable[str], few: int = 12) -> str:
     if found:
         return f"did you mean '{found}'?"
     return f"valid names: {', '.join(names)}" if 0 < len(names) <= few else ""
+
+
+def few_of(word: str, known: Iterable[str], more: str) -> str:
+    """A hint where there are too many names to list: the nearest three, and ``more``: which command lists all."""
+    near = difflib.get_close_matches(word.lower(), sorted(known), n=3, cutoff=0.6)
+    return f"nearest: {', '.join(near)}; {more}" if near else more

@@ -37,6 +37,8 @@ class Scope(Mapping[str, Any]):
     :param files: directories in which ``lookup('file')`` looks. :param templates: those of ``lookup('template')``.
     """
 
+    ABSENT = "{!r} of that host is not known; its facts are, after a play of this run that has it among its hosts"
+
     def __init__(self, files: Sequence[Path] = (), templates: Sequence[Path] = ()) -> None:
         self.files, self.templates = files, templates
         self._values: dict[str, Any] = {}

@@ -72,7 +72,8 @@ class Missing(UndefinedError):
     def __init__(self, message: str, name: Any, owner: Any) -> None:
         super().__init__(message)
         self.name = str(name)
-        self.known = [str(key) for key in owner] if isinstance(owner, Mapping) else []
+        fact = hasattr(type(owner), "ABSENT") and self.name.startswith("ansible_")  # not gathered: no other is meant
+        self.known = [str(key) for key in owner] if isinstance(owner, Mapping) and not fact else []
         self.variable = owner is missing
 
 
@@ -81,6 +82,12 @@ class Absent(StrictUndefined):
 
     def __init__(self, hint: Optional[str] = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
         super().__init__(hint, obj, name, functools.partial(Missing, name=name, owner=obj))  # type: ignore[arg-type]
+
+    @property
+    def _undefined_message(self) -> str:
+        """Jinja's, without the name of a class of ours: that has its own words for what it does not hold."""
+        words = getattr(type(self._undefined_obj), "ABSENT", "")
+        return words.format(self._undefined_name) if words and not self._undefined_hint else super()._undefined_message
 
     @classmethod
     def because(cls, name: str, problem: Missing) -> Absent:

@@ -25,7 +25,8 @@ _INLINE = re.compile(
 )
 # a value that by its name should not stand there in clear
 _CLEAR = re.compile(
-    r"^[ \t-]*(\w*(?:password|passwd|passphrase|secret|token|api_key|private_key)\w*):[ \t]+"
+    r"^[ \t-]*(\w*(?:password|passwd|passphrase|secret|token|api_key|private_key)\w*)"
+    r"(?<!_file)(?<!_path)(?<!_dir):[ \t]+"
     r"(?![!|>&*{\[#]|['\"]?\{\{|['\"]{2}|true\b|false\b|yes\b|no\b|null\b|~)\S",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -8,13 +8,14 @@ from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, PLAY_KEYS, ROLE_KEYS, TAS
 from mnemo_ops.blocks import BLOCK, INCLUDE, ROLE
 from mnemo_ops.connection import ALIASES, FIXED, KNOWN, LATER
 from mnemo_ops.entries import HANDLER, LOOP_CONTROL, LOOPS, OTHERS, TASK
+from mnemo_ops.errors import PlaybookError
 from mnemo_ops.filters import FILTERS, TESTS
 from mnemo_ops.keywords import table
-from mnemo_ops.kinds import KINDS
+from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.lookups import LOOKUPS
 from mnemo_ops.place import INHERITED
 from mnemo_ops.playbook import KEYS, SECTIONS
-from mnemo_ops.schema import summary
+from mnemo_ops.schema import describe, summary
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -25,6 +26,25 @@ def kinds() -> str:
     """Every kind with its one line."""
     width = max(len(kind) for kind in KINDS)
     return "".join(f"{kind:<{width}}  {summary(kind)}\n" for kind in sorted(KINDS))
+
+
+def page(word: str) -> str:
+    """What ``invoke docs WORD`` prints; ``all``: every kind. :raises PlaybookError: there is no such kind (2)."""
+    if word == "all":
+        return kinds()
+    if not kind_of(word) and word in {
+        *KEYS,
+        *TASK,
+        *HANDLER,
+        *BLOCK,
+        *INCLUDE,
+        *ROLE,
+        *OTHERS,
+        *LOOP_CONTROL,
+        "import_playbook",
+    }:
+        raise PlaybookError(f"'{word}' is no kind but a word of the language", hint="docs/playbooks.md explains it")
+    return describe(word)
 
 
 def lists() -> dict[str, str]:

@@ -68,10 +68,9 @@ def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at:
 @command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
 def docs(run: Run, kind: str) -> None:
     """Fields, defaults and an example of a kind: `invoke docs copy`; `docs all`: every kind in one line."""
-    from mnemo_ops.schema import describe
-    from mnemo_ops.word_lists import kinds
+    from mnemo_ops.word_lists import page
 
-    run.report.say((kinds() if kind == "all" else describe(kind)).rstrip("\n"))
+    run.report.say(page(kind).rstrip("\n"))
 
 
 @command(

@@ -206,6 +206,12 @@ def test_an_unknown_host_is_named_with_the_nearest_one(write: Any) -> None:
     assert caught.value.hint == "did you mean 'servers'?"
 
 
+def test_groups_everybody_has_are_not_guessed(write: Any) -> None:
+    with pytest.raises(InventoryError) as caught:
+        inventory.load(write("hosts", "one\ntwo\n")).select("ungruoped")
+    assert caught.value.hint == "valid names: one, two"
+
+
 def test_a_missing_inventory(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="does not exist"):
         inventory.load(tmp_path / "nowhere.yml")

@@ -118,7 +118,7 @@ MISTAKES = [
         "    - seboolean: {}\n",
         "site.yml:5",
         "the kind 'seboolean' is not supported yet",
-        "the kinds are alternatives, apt",
+        "`invoke docs all` names every kind",
     ),
     ("    - other.things.gadget: {}\n", "site.yml:5", "the kind 'other.things.gadget' is not supported yet", ""),
     (
@@ -148,7 +148,27 @@ MISTAKES = [
         "a task has one kind; this one has 'file' and 'copy'",
         "",
     ),
-    ("    - name: x\n", "site.yml:5", "a task needs a kind", "one of alternatives, apt"),
+    ("    - name: x\n", "site.yml:5", "a task needs a kind", "`invoke docs all` names every kind"),
+    ("    - copi: {dest: /x}\n      x: 1\n", "site.yml:5", "unknown kind 'copi'", "did you mean 'copy'?"),
+    ("    - mysql_db: {}\n", "site.yml:5", "unknown kind 'mysql_db'", "`invoke docs all` names every kind"),
+    (
+        "    - copy:\n      content: x\n      dest: /x\n",
+        "site.yml:6",
+        "unknown key 'content' in a task",
+        "it is an argument of copy: indent it two columns more, below 'copy:'",
+    ),
+    (
+        "    - file:\n      path: /x\n      group: root\n",
+        "site.yml:7",
+        "this one has 'file' and 'group'",
+        "it is an argument of file: indent it two columns more, below 'file:'",
+    ),
+    (
+        "    - ansible.builtin.wait_for:\n      timeout: 5\n",
+        "site.yml:6",
+        "'timeout' of a task is not supported yet",
+        "it is an argument of wait_for: indent it two columns more, below 'ansible.builtin.wait_for:'",
+    ),
     (
         "    - file:\n        path: /x\n        stat: absent\n",
         "site.yml:7",

@@ -297,3 +297,11 @@ def test_options_of_a_template_file(tmp_path: Path, scope: Scope) -> None:
     path.write_text("#jinja2: bogus: 1\n")
     with pytest.raises(TemplateError, match="'bogus: 1' in the line '#jinja2:' is not an option"):
         render_file(path, scope)
+
+
+def test_what_is_not_known_of_another_host_is_said_in_words() -> None:
+    other = Scope().plus({"ansible_host": "203.0.113.9", "ports": 1})
+    for name, hint in (("ansible_hostname", ""), ("port", "did you mean 'ports'?")):
+        with pytest.raises(TemplateError) as caught:
+            render(f"{{{{ other.{name} }}}}", Scope().plus({"other": other}, final=True))
+        assert caught.value.message.startswith(f"'{name}' of that host is not known;") and caught.value.hint == hint

@@ -316,14 +316,15 @@ def test_check_names_what_stays_closed_and_what_stands_in_clear(tmp_path: Path) 
     for name in ("vars.yml", "inline.yml", "labelled.yml"):
         shutil.copy(HERE / name, tmp_path)
     (tmp_path / "plain.yml").write_text(
-        "db_password: planted-in-clear\nsecret_file: x\npassword: '{{ vault_x }}'\ntoken: ''\n"
+        "db_password: planted-in-clear\nfile_secret: x\npassword: '{{ vault_x }}'\ntoken: ''\n"
+        "ansible_ssh_private_key_file: ~/.ssh/id\ntoken_path: /x\nsecret_dir: /y\n"  # where they lie is none
     )
     done = command(tmp_path, "secrets.check", "--path", ".", "--json")
     document = json.loads(done.stdout)
     assert done.returncode == 2 and document["error"]["class"] == "VaultError"
     assert [one["where"] for one in document["encrypted"] if one["problem"]] == ["labelled.yml"]
     assert len(document["encrypted"]) == 3
-    assert [one["name"] for one in document["clear"]] == ["db_password", "secret_file"]
+    assert [one["name"] for one in document["clear"]] == ["db_password", "file_secret"]
     assert "planted" not in done.stdout + done.stderr
     again = command(tmp_path, "secrets.check", "--path", ".", "--vault-id", f"prod@{HERE / 'password2'}")
     assert again.returncode == 0 and "3 encrypted, 0 closed, 2 in clear" in again.stdout

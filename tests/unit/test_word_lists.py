@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnemo_ops import word_lists
+from mnemo_ops.errors import PlaybookError
 from mnemo_ops.kinds import KINDS
 
 PAGE = Path(__file__).parents[2] / "docs/playbooks.md"
@@ -37,6 +38,24 @@ def test_every_kind_has_one_line() -> None:
     lines = word_lists.kinds().splitlines()
     assert [line.split()[0] for line in lines] == sorted(KINDS)
     assert all(len(line.split()) > 2 for line in lines)
+
+
+@pytest.mark.parametrize("word", ["include_tasks", "import_playbook", "block", "when", "loop_control"])
+def test_words_of_the_language_have_their_own_page(word: str) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        word_lists.page(word)
+    assert "a word of the language" in caught.value.message and "docs/playbooks.md" in caught.value.hint
+
+
+def test_line_breaks_among_the_choices_are_written_out() -> None:
+    line = next(row for row in word_lists.page("template").splitlines() if "newline_sequence" in row)
+    assert line == r"  newline_sequence: \n, \r or \r\n; default '\n'"
+
+
+def test_no_page_is_a_list_of_all_names() -> None:
+    with pytest.raises(PlaybookError) as caught:
+        word_lists.page("fetch")
+    assert caught.value.hint == "`invoke docs all` names every kind"
 
 
 if __name__ == "__main__":
