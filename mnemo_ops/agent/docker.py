@@ -55,6 +55,25 @@ def content(row: Row) -> str:
     return str(options["device"] if "bind" in options.get("o", "").split(",") else row["Mountpoint"])
 
 
+def described(driver: str, options: Dict[str, str]) -> str:
+    """What a volume was made with, for people."""
+    if driver != "local":
+        return f"a volume of the driver {driver}"
+    if "device" not in options:
+        return "a local volume"
+    words = options.get("o", "").split(",")
+    kind = "bind" if "bind" in words else options.get("type", "")
+    address = next((word[5:] for word in words if word.startswith("addr=")), "")
+    return f"{kind} {address}{options['device']}"
+
+
+def different(found: Dict[str, Any], asked: Dict[str, Any]) -> str:
+    """Where settings differ, for people: ``o is a, asked for b``."""
+    keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
+    shown = [[side[key] if side.get(key) is not None else "nothing" for side in (found, asked)] for key in keys]
+    return ", ".join(f"{key} is {one}, asked for {other}" for key, (one, other) in zip(keys, shown))
+
+
 def image_ids(machine: Machine) -> Dict[str, str]:
     """Image id by ``name:tag`` and ``name@digest``, as :func:`reference` writes them, and by id."""
 

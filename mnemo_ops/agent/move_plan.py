@@ -112,6 +112,8 @@ def _label(row: docker.Row, name: str) -> str:
 def _room(machine: Machine, row: docker.Row, target: Mapping[str, Any], asked: Mapping[str, Any]) -> Dict[str, Any]:
     """Bytes and entries, where they can be counted without a server; refused when they find no room."""
     directory = target.get("directory", "")
+    if not asked["seeded"]:
+        refuse_occupied(Twin(machine, directory or _known(machine, target)), asked["key"])
     there = directory or ("" if target["options"] else docker.root_dir(machine))
     if moving.is_mounted_by_docker(row):
         return {"bytes": None, "entries": None}
@@ -126,6 +128,22 @@ def _room(machine: Machine, row: docker.Row, target: Mapping[str, Any], asked: M
     if there and not asked["seeded"]:
         refuse_full(machine, there, size, entries)
     return {"bytes": size, "entries": entries}
+
+
+def _known(machine: Machine, target: Mapping[str, Any]) -> str:
+    """The directory of somebody else's volume that is the target, as far as it can be looked into."""
+    found = moving.find(machine, target["name"]) if target["external"] else None
+    return "" if found is None or moving.is_mounted_by_docker(found) else docker.content(found)
+
+
+def refuse_occupied(target: Twin, key: str) -> None:
+    """:raises Refused: there is something where the data are to go (3)."""
+    held = target.names() if target.path else []
+    if held:
+        raise Refused(
+            f"{target.path}, where {key} is to go, holds {', '.join(held[:3])}",
+            hint="move it away first; docker volume ls --filter label=mnemo.kept",
+        )
 
 
 def _refuse_same(here: str, there: str, key: str) -> None:

@@ -94,8 +94,11 @@ def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mappi
             yield Finding(row["key"], f"its data lie in {name}, not in the volume {row['name']}", remedy)
         elif row["name"] in there and "driver_options" in row:
             found, asked = there[row["name"]], docker.texts(row["driver_options"])
-            if (found["Driver"], found["Options"] or {}) != ("local", asked):
-                what = f"is {found['Driver']} {found['Options'] or {}}, asked for local {asked}"
+            driver, options = found["Driver"], found["Options"] or {}
+            if (driver, options) != ("local", asked):
+                one, other = docker.described(driver, options), docker.described("local", asked)
+                other_options = f"has other options: {docker.different(options, asked)}"
+                what = f"is {one}, asked for {other}" if one != other else other_options
                 yield Finding(row["key"], f"the volume {row['name']} {what}", remedy)
 
 

@@ -142,7 +142,7 @@ class Run:
         from mnemo_ops.mnemosyne.flow import Flow
         from mnemo_ops.mnemosyne.layout import settings
 
-        for host in self.inventory().hosts.values():
+        for host in self.inventory().select("all", self.limit):  # what speaks against others is theirs
             self.report.mask.learn(secrets_of(settings(host)))
         path = self.path().absolute()
         home = (path if path.is_dir() else path.parent) / ".mnemo"

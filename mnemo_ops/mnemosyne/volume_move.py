@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mnemo_ops.agent import docker
 from mnemo_ops.agent.action import Report as Answer
 from mnemo_ops.agent.actions.move import MoveVolume, ReturnVolume
 from mnemo_ops.agent.actions.transfer import Release
@@ -66,6 +67,8 @@ class Move:
             self._turn_back(answer["last"])
             answer = self._look()
         self.plan = answer["plan"]
+        if self.plan is not None and not self.undo:
+            look_at_volumes(self.flow, self.host, [self._next()], moving=True)
         self._tell()
         return self.plan is not None
 
@@ -133,17 +136,19 @@ class Move:
         words = layout.words(self.host, self.plays.inventory.hosts)
         plays = replace(self.plays, limit=self.host.name)
         if not self.undo:
-            labels = {"mnemo.stack": self.project, STAGED: self.key}
-            labels = self.row["labels"] if self.row["type"] == "external" else labels
-            staged = {**self.row, "name": self.staged, "labels": labels, "written": False}
-            look_at_volumes(self.flow, self.host, [staged], moving=True)
             self.say(f"make {_where(self.action.target)}")
-            plays.run(shipped("volumes.yml"), lambda host: {**words, "stack_volumes": [staged]})
+            plays.run(shipped("volumes.yml"), lambda host: {**words, "stack_volumes": [self._next()]})
         if self.plan["source"]["name"] != self.row["name"]:
             self.say("the override with the other name, beside the one in use")
             options = replace(self.plays.options, tags=frozenset({"override"}))
             other = {**words, "override_name": layout.OVERRIDE_NAME + ".next"}
             replace(plays, options=options).run(shipped("stack.yml"), lambda host: other)
+
+    def _next(self) -> Row:
+        """The row of the place the data go to, until it gets the volume's name."""
+        labels = {"mnemo.stack": self.project, STAGED: self.key}
+        labels = self.row["labels"] if self.row["type"] == "external" else labels
+        return {**self.row, "name": self.staged, "labels": labels, "written": False}
 
     def _ending(self) -> Any:
         return self.flow.forgetting(self.host, self.action.run_id, f"move-{self.action.run_id}")
@@ -182,8 +187,4 @@ def _where(made: Row) -> str:
     options = made.get("options") or {}
     if made.get("external") or (not options and not str(made.get("labels"))):
         return f"the volume {made['name']}"
-    if "device" not in options:
-        return "a local volume"
-    kind = "bind" if options.get("type") == "none" else options.get("type", "")
-    address = next((word[5:] for word in options.get("o", "").split(",") if word.startswith("addr=")), "")
-    return f"{kind} {address}{options['device']}"
+    return docker.described(made.get("driver", "local"), options)

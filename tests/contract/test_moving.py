@@ -178,11 +178,40 @@ def unmounted(world: World) -> None:
     (world.root / "data/graph/file").unlink()
 
 
+def planned(world: World, staged: str, seeded: bool, **target: Any) -> Any:
+    """The plan of a move; looking for it changed nothing."""
+    target = {
+        "name": OLD,
+        "driver": "local",
+        "options": {},
+        "labels": LABELS,
+        "external": False,
+        "directory": "",
+        **target,
+    }
+    before = world.tree()
+    try:
+        asked = {"id": "2", "key": "graph", "target": target, "staged": staged, "seeded": seeded}
+        return made(world.machine(read_only=True), STACK, asked)
+    finally:
+        assert world.tree() == before
+
+
 def undone(world: World) -> Any:
     """The plan of the move back to the kept volume."""
-    target = {"name": OLD, "driver": "local", "options": {}, "labels": LABELS, "external": False, "directory": ""}
-    asked = {"id": "2", "key": "graph", "target": target, "staged": KEPT, "seeded": True}
-    return made(world.machine(read_only=True), STACK, asked)
+    return planned(world, KEPT, True)
+
+
+def test_a_place_that_holds_something_is_refused_by_the_first_look(tmp_path: Path) -> None:
+    world = bound(tmp_path)
+    world.write("other/file", "somebody's")
+    there = {"options": {**BOUND, "device": "/other"}, "directory": "/other"}
+    with pytest.raises(Refused, match="/other, where graph is to go, holds file"):
+        planned(world, NEXT, False, **there)
+    with pytest.raises(Refused, match="_data, where graph is to go, holds file"):
+        planned(world, KEPT, False, name=KEPT, external=True)
+    (world.root / "other/file").rename(world.root / "other/.mnemo-volume")
+    assert planned(world, NEXT, False, **there)["entries"] == 1
 
 
 def test_what_a_directory_of_the_host_was_on_is_written_down_and_wanted_from_then_on(tmp_path: Path) -> None:

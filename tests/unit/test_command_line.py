@@ -57,6 +57,19 @@ def test_a_mistyped_command_line_is_a_usage_error_with_the_next_command(
         assert one in text
 
 
+def test_what_speaks_against_another_host_is_not_told_of_the_limited_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = "stack: {volumes: {uploads: {type: bind, path: data}}}"
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(f"all: {{hosts: {{old: {{ansible_host: 192.0.2.1}}, new: {{{stack}}}}}}}\n")
+    words = f"volumes --volume x -i {inventory} --limit"
+    code, text = said(f"{words} new", capsys, monkeypatch)
+    assert code == 2 and "new: stack.volumes.uploads: path: 'data' is not" in text and "like /data/uploads" in text
+    code, text = said(f"{words} old", capsys, monkeypatch)
+    assert code == 2 and "the stack has no volume 'x'" in text and "new" not in text
+
+
 @pytest.mark.parametrize("words", ["play --help", "play site.yml -h", "--help play"])
 def test_help_may_stand_behind_the_task(words: str) -> None:
     program = Path(sys.executable).with_name(

@@ -158,6 +158,7 @@ def rows(**stored: Any) -> list[dict[str, Any]]:
     return layout.volumes(layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": stored}})))
 
 
+MADE = {"type": "none", "o": "bind", "device": "/data/graph"}
 BIND = {"type": "bind", "path": "/data/graph"}
 
 
@@ -187,8 +188,26 @@ def test_what_people_read_of_a_place() -> None:
 @pytest.mark.parametrize(
     ("there", "used", "said"),
     [
-        ({"mnemosyne_lightrag_data": {"Driver": "local", "Options": None}}, {}, "asked for local"),
-        ({"mnemosyne_lightrag_data": {"Driver": "nfsdriver", "Options": {}}}, {}, "is nfsdriver"),
+        (
+            {"mnemosyne_lightrag_data": {"Driver": "local", "Options": None}},
+            {},
+            "is a local volume, asked for bind /data/graph",
+        ),
+        (
+            {"mnemosyne_lightrag_data": {"Driver": "local", "Options": {**MADE, "device": "/x"}}},
+            {},
+            "is bind /x, asked for",
+        ),
+        (
+            {"mnemosyne_lightrag_data": {"Driver": "local", "Options": {**MADE, "o": "bind,ro"}}},
+            {},
+            "has other options: o is bind,ro, asked for bind",
+        ),
+        (
+            {"mnemosyne_lightrag_data": {"Driver": "nfsdriver", "Options": {}}},
+            {},
+            "is a volume of the driver nfsdriver, asked for bind",
+        ),
         ({}, {"lightrag_data": "/srv/mnemosyne/graph"}, "lie in /srv/mnemosyne/graph"),
         ({"other": {"Driver": "local", "Options": None}}, {"lightrag_data": "other"}, "lie in other"),
     ],
@@ -201,6 +220,5 @@ def test_another_definition_is_told_with_the_command_that_moves(
 
 
 def test_what_lies_where_it_is_declared_is_not_told() -> None:
-    options = {"type": "none", "o": "bind", "device": "/data/graph"}
-    there = {"mnemosyne_lightrag_data": {"Driver": "local", "Options": options}, "mnemosyne_x": {}}
+    there = {"mnemosyne_lightrag_data": {"Driver": "local", "Options": MADE}, "mnemosyne_x": {}}
     assert list(volumes._elsewhere(rows(lightrag_data=BIND), there, {"lightrag_data": "mnemosyne_lightrag_data"})) == []

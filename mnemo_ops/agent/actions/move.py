@@ -11,7 +11,7 @@ from mnemo_ops.agent import docker, job, lease, mounts, moving, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_owners
+from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
@@ -86,10 +86,7 @@ class MoveVolume(Action):
         if self.seeded:
             refuse_emptied(source, target)
         else:
-            held = target.names()
-            if held:
-                raise Refused(f"{target.path}, where {self.key} is to go, holds {', '.join(held[:3])}",
-                              hint="move it away first; docker volume ls --filter label=mnemo.kept")  # fmt: skip
+            refuse_occupied(target, self.key)
             refuse_full(machine, target.path, size, entries)
             plan["blank"] = True  # what is there from now on is ours to remove
             moving.write(machine, plan)

@@ -96,11 +96,14 @@ class DockerVolume(Resource):
 
     def _refuse_another(self, found: Dict[str, Any]) -> None:
         fixed = {key: value for key, value in (self.desired() or {}).items() if key in FIXED}
-        left = Change.between(found, fixed)
-        if left:
-            parts = [f"{key} is {found[key]!r}, asked for {fixed[key]!r}" for key in left.keys]
+        if Change.between(found, fixed):
+            settings = [
+                {"driver": side["driver"], **side.get("driver_options", {}), **side.get("labels", {})}
+                for side in ({key: found[key] for key in fixed}, fixed)
+            ]
+            what = docker.different(*settings)
             raise Refused(
-                f"the volume {self.volume_name} is another one, and cannot be changed: {'; '.join(parts)}",
+                f"the volume {self.volume_name} is another one, and cannot be changed: {what}",
                 hint=f"back its data up, `docker volume rm {self.volume_name}`, then run again and restore",
             )
 
