@@ -110,6 +110,7 @@ def _arguments(table: Table, key: str, kind: str, where: str, place: Place) -> T
         if name in args:
             raise more.fail(f"{kind}: '{name}' is given twice", name)
         args[name], args.lines[name] = value, more.lines[name]
+    args.decimal |= more.decimal
     for name, value in place.keywords.module_defaults.get(kind, {}).items():
         args.setdefault(name, value)
     proof(args)

@@ -102,6 +102,8 @@ def named(kind: str, args: Any, where: str) -> Table:
         if name in result:
             raise table.fail(f"{kind}: '{key}' and '{name}' are the same argument; give one", key)
         result[name], result.lines[name] = value, table.lines.get(key, table.line)
+        if key in table.decimal:
+            result.decimal.add(name)
     return result
 
 
@@ -140,11 +142,20 @@ def check(kind: str, args: Table) -> None:
     for name, field in fields_of(kind).items():
         if field.required and name not in args:
             raise args.fail(f"{kind} needs the argument '{name}'", hint=f"invoke docs {kind}")
+    _meant_as_octal(args)
     given = {name: value for name, value in args.items() if name in fields_of(kind)}
     values = {name: value for name, value in given.items() if not is_template(value)}
     values = {name: _checked(kind, name, value, args.where(name)) for name, value in values.items()}
     if len(values) == len(given):
         _make(kind, values, args.where())
+
+
+def _meant_as_octal(args: Table) -> None:
+    """Ansible takes ``mode: 644`` for the decimal number it is in YAML, 01204, which nobody ever meant."""
+    for name in args.decimal & {"mode", "directory_mode"}:
+        if re.fullmatch("[1-7][0-7]{2,3}", text := str(args[name])):
+            hint = f"write '{text:0>4}' in quotes"
+            raise args.fail(f"{name}: {text} is a decimal number: it would be the mode {args[name]:04o}", name, hint)
 
 
 def build(kind: str, args: Mapping[str, Any], where: str) -> Resource:

@@ -65,6 +65,7 @@ class Table(dict[Any, Any]):
         super().__init__()
         self.file, self.line, self.error = file, line, error
         self.lines: dict[Any, int] = {}
+        self.decimal: set[Any] = set()  # keys whose whole numbers were written without a leading zero
 
     def where(self, key: Any = None) -> str:
         return f"{self.file}:{self.lines.get(key, self.line)}"
@@ -174,6 +175,8 @@ class _Loader(_Base):
             key = self.construct_object(key_node, deep=True)
             table.lines.setdefault(key, key_node.start_mark.line + 1)
             table[key] = self.construct_object(value_node, deep=True)
+            if value_node.tag == "tag:yaml.org,2002:int" and value_node.value[0] != "0":
+                table.decimal.add(key)
         return table
 
     def _key(self, table: Table, node: yaml.Node) -> None:

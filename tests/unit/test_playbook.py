@@ -106,6 +106,11 @@ def test_a_playbook_that_uses_everything(write: Write) -> None:
     assert list(entries(play.tasks))[-2].args == {"cmd": "ls", "chdir": "/srv"}
 
 
+@pytest.mark.parametrize("mode", ["0644", "'644'", '"0644"', "0o644", "'u=rw,g=r,o='", "384", "'{{ port }}'"])
+def test_modes_that_say_what_they_mean(mode: str, write: Any) -> None:
+    check(write("site.yml", HEAD + f"    - file: {{path: /x, mode: {mode}}}\n"))
+
+
 HEAD = "- hosts: all\n  vars: {port: 1}\n  handlers: [{name: reload, command: ls}]\n  tasks:\n"
 
 MISTAKES = [
@@ -149,6 +154,19 @@ MISTAKES = [
         "",
     ),
     ("    - name: x\n", "site.yml:5", "a task needs a kind", "`invoke docs all` names every kind"),
+    (
+        "    - file: {path: /x, mode: 644}\n",
+        "site.yml:5",
+        "mode: 644 is a decimal number: it would be the mode 1204",
+        "write '0644'",
+    ),
+    ("    - file: {path: /x}\n      args: {mode: 1777}\n", "site.yml:6", "would be the mode 3361", "write '1777'"),
+    (
+        "    - copy:\n        content: x\n        dest: /x\n        directory_mode: 755\n",
+        "site.yml:8",
+        "directory_mode: 755",
+        "",
+    ),
     ("    - copi: {dest: /x}\n      x: 1\n", "site.yml:5", "unknown kind 'copi'", "did you mean 'copy'?"),
     ("    - mysql_db: {}\n", "site.yml:5", "unknown kind 'mysql_db'", "`invoke docs all` names every kind"),
     (
