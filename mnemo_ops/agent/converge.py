@@ -80,7 +80,7 @@ def converge(
         began(task)
         started = time.monotonic()
         looks = check if task.check is None else task.check
-        event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, undone.first))
+        event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, undone))
         if looks and event.status in ("ok", "changed"):
             event = undone.seen_by(task.resource(), event, machine)
         yield event.timed(time.monotonic() - started)
@@ -100,14 +100,14 @@ def _judged(task: Task, event: Event) -> Event:
     return event
 
 
-def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, pending: str) -> Event:
+def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, undone: Undone) -> Event:
     machine.variables = dict(task.environment)
     try:
         if task.user and task.user != machine.user_name:
             return _as_user(task, machine, check, notified)
         return _one(task, machine, check, notified)
     except NotYet as error:
-        if pending:
+        if pending := undone.cause(task.resource(), task.user):
             return Event(task.id, "unknown", why=f"after {pending}: {error}")
         return Event.failure(task.id, error)
     except MnemoError as error:

@@ -14,6 +14,9 @@ _BRING = ("apt", "package", "dnf", "unarchive", "git", "command", "shell", "scri
 _PROGRAMS = ("command", "shell", "script", "raw")
 _UNLESS = ("creates", "removes")  # those that decide whether it is done at all
 _READ = ("path", "src", "paths")  # and those that name what it looks at
+_NEED = ("path", "dest", "src", "chdir", "key", "env_file", "project_src", "deb")  # or what must be there
+_UNITS = ("systemd", "service")
+_OWNERS = (("user", "owner"), ("user", "user"), ("group", "group"))  # kinds, and the arguments that name one
 
 
 def leaves(event: Event, resource: Union[Resource, Type[Resource]], changed: Optional[bool]) -> bool:
@@ -77,6 +80,21 @@ class Undone:
             id = next((id for id in same if id), "")
         return Event(event.id, "unknown", why=f"after {id}") if id else event
 
+    def cause(self, resource: Resource, user: str = "") -> str:
+        """The task that makes what this one misses, as far as its arguments tell; else the first; empty: there is none.
+
+        :param user: who does it; empty for the agent's own.
+        """
+        names = [("user", user), *((kind, str(getattr(resource, field, ""))) for kind, field in _OWNERS)]
+        if made := next((self._names[name] for name in names if name in self._names), ""):
+            return made
+        above = [one for path in _needed(resource) for one in self._paths if (path + "/").startswith(_within(one))]
+        if resource.kind in _UNITS:
+            name = str(getattr(resource, "name", ""))
+            unit = name if "." in name else f"{name}.service"
+            above += [one for one in self._paths if posixpath.basename(one.rstrip("/")) == unit]
+        return self._paths[max(above, key=len)] if above else (self._bringer or self.first)
+
     def _homeless(self, resource: Resource, machine: Machine) -> bool:
         if getattr(resource, "state", "absent") not in ("directory", "absent"):
             return False
@@ -93,6 +111,17 @@ class Undone:
             if kind == "find" and other.startswith(path + "/"):
                 return id
         return ""
+
+
+def _within(path: str) -> str:
+    return path.rstrip("/") + "/"
+
+
+def _needed(resource: Resource) -> Iterator[str]:
+    yield from _named(resource, _NEED)
+    path, src = getattr(resource, "path", None), getattr(resource, "src", None)
+    if isinstance(path, str) and isinstance(src, str):  # what a link points to
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(path), src))
 
 
 def _named(resource: Resource, fields: Sequence[str]) -> Iterator[str]:

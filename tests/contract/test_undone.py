@@ -9,6 +9,7 @@ from running import run_all, task
 from world import World
 
 from mnemo_ops.agent.converge import Task
+from mnemo_ops.agent.record import replace
 
 MAKES = task("copy", dest="/srv/new", content="x\n")
 
@@ -48,6 +49,25 @@ def test_what_comes_after(world: World, first: Task, then: Task, status: str) ->
     assert one.status == "changed"
     assert other.status == status
     assert (other.why == f"after {first.id}") == (status == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("makes", "misses"),
+    [
+        (MAKES, task("lineinfile", path="/srv/new", line="x")),
+        (MAKES, task("file", path="/srv/link", src="/srv/new", state="link")),
+        (MAKES, task("file", path="/srv/link", src="new", state="link")),
+        (task("file", path="/etc/new", state="directory"), task("lineinfile", path="/etc/new/file", line="x")),
+        (task("copy", dest="/etc/systemd/system/own.service", content="x"), task("systemd", name="own", enabled=True)),
+        (task("group", name="crew"), task("file", path="/srv/old", group="crew")),
+        (task("command", cmd="make"), task("systemd", name="other", state="started")),
+    ],
+)
+def test_what_is_missing_is_waited_for_where_it_is_made(world: World, makes: Task, misses: Task) -> None:
+    other = task("copy", dest="/etc/other", content="x\n")
+    rows = [replace(one, id=name) for one, name in ((other, "first"), (makes, "makes"), (misses, "misses"))]
+    *_, event = run_all(rows, world.machine(read_only=True), check=True)
+    assert event.status == "unknown" and event.why.startswith("after makes: ")
 
 
 def test_what_is_as_it_should_be_leaves_no_doubt(world: World) -> None:
