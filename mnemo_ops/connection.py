@@ -66,6 +66,11 @@ LATER = (
     "ansible_shell_executable",
     "ansible_ssh_executable",
 )
+INSTEAD = {  # ends of names, and what does it here
+    "host_key_checking": "invoke hosts.trust accepts a host's key",
+    "_become": "write become: true on the play or the task",
+    "_become_user": "write become_user on the play or the task",
+}
 CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
 
@@ -134,7 +139,7 @@ class _Variables:
     def refuse_others(self) -> None:
         for name, value in self._values.items():
             if name in LATER or (name in FIXED and value not in FIXED[name]):
-                hint = "invoke hosts.trust accepts a host's key" if name.endswith("host_key_checking") else ""
+                hint = next((hint for end, hint in INSTEAD.items() if name.endswith(end)), "")
                 raise self.fail(name, f"'{name}: {value}' is not supported yet", hint)
             near = _meant(name)
             if near:

@@ -36,6 +36,13 @@ __all__ = [
 ]
 
 
+# what Jinja stumbles over, and what was meant
+MEANT = {
+    ", got '='": "did you mean '=='?",
+    "unexpected char '&'": "did you mean 'and'?",
+    "got '|'": "did you mean 'or'?",
+    "unexpected char '!'": "did you mean 'not'?",
+}
 LOOKED = "it is looked for in templates/ of the role or beside the playbook, and beside the template"
 
 
@@ -126,4 +133,5 @@ def misspelt(problem: JinjaError, where: str) -> TemplateError:
             if name.rpartition(".")[2] in PLUGINS or name.count(".") > 1:
                 return TemplateError(f"the {noun} '{name}' is not supported yet", where=where)
             return TemplateError(f"there is no {noun} '{name}'", where=where, hint=suggest(name, own))
-    return TemplateError(f"not a valid template: {message.rstrip('.')}", where=where)
+    hint = next((hint for end, hint in MEANT.items() if end in message), "")
+    return TemplateError(f"not a valid template: {message.rstrip('.')}", where=where, hint=hint)

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "--list-hosts": "--check names every host in its last line and changes nothing",
     "--ask-vault-password": "--ask-vault-pass",
     "--vault-pass-file": "--vault-password-file",
-    **dict.fromkeys(("-b", "--become"), "become: true in the play, or ansible_become: true in the inventory"),
+    **dict.fromkeys(("-b", "--become"), "become: true in the play"),
     "--become-user": "become_user in the play",
     **dict.fromkeys(("-k", "--ask-pass"), INVENTORY.format("ansible_password, by !vault")),
     **dict.fromkeys(("-u", "--user"), INVENTORY.format("ansible_user")),

@@ -175,6 +175,18 @@ def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
             "invoke hosts.trust accepts a host's key",
         ),
         ("all:\n  hosts:\n    a: {ansible_become_method: su}\n", "hosts.yml:3", "not supported", ""),
+        (
+            "all:\n  hosts:\n    a: {ansible_become: true}\n",
+            "hosts.yml:3",
+            "not supported",
+            "write become: true on the play or the task",
+        ),
+        (
+            "all:\n  hosts:\n    a: {ansible_become_user: x}\n",
+            "hosts.yml:3",
+            "not supported",
+            "write become_user on the play or the task",
+        ),
         ("all:\n  hosts:\n    a: {ansible_ssh_retries: -1}\n", "hosts.yml:3", "from 0 to 100", ""),
         (
             "all:\n  hosts:\n    a: {ansible_connection: docker}\n",
