@@ -15,7 +15,7 @@ HELP = ("-h", "--help")
 INVENTORY = "the inventory says it: {}"
 # options of ansible-playbook (and two of Invoke's) that are called otherwise here
 ELSEWHERE = {
-    "--extra-vars": "--vars k=v, or -e k=v",
+    "--extra-vars": "--vars, or -e",
     "--subset": "--limit, or -l",
     "--start-at-task": "--start-at",
     "--dry": "--check, or -C",
@@ -42,17 +42,19 @@ def proof(words: Sequence[str], tasks: Mapping[str, ParserContext]) -> str:
     :raises UsageError: a word that is neither a task nor an option or value of the one before it (2).
     """
     task, missing, rest = ParserContext(), 0, iter(words)
+    seen: set[str] = set()
     for word in rest:
         if word == "--":
             break
         if word in HELP and task.name:
             return task.name
         if word.startswith("-") and word != "-":
-            _flag(task, word, rest)
+            _flag(task, word, rest, seen)
         elif missing:
             missing -= 1
         elif word in tasks:
             task, missing = tasks[word], len(tasks[word].positional_args)
+            seen.clear()
         else:
             known = {name for name in tasks if name}
             hint = suggest(word, known, few=0) or f"{PROGRAM} --list names the tasks"
@@ -60,7 +62,7 @@ def proof(words: Sequence[str], tasks: Mapping[str, ParserContext]) -> str:
     return ""
 
 
-def _flag(task: ParserContext, word: str, rest: Iterator[str]) -> None:
+def _flag(task: ParserContext, word: str, rest: Iterator[str], seen: set[str]) -> None:
     """One option, or several letters behind one dash; the value of the last is taken from ``rest``."""
     name, sign, _ = word.partition("=")
     names = [name] if name.startswith("--") or sign else [f"-{letter}" for letter in name[1:]]
@@ -70,6 +72,9 @@ def _flag(task: ParserContext, word: str, rest: Iterator[str]) -> None:
         if each not in task.flags:
             _refuse(task, each, f"write {word[:2]} {word[2:]}" if word[:2] in task.flags else "")
         if task.flags[each].takes_value:
+            if task.flags[each].kind is not list and each in seen:
+                raise UsageError(f"{task.name}: '{each}' is given twice", hint=f"{PROGRAM} --help {task.name}")
+            seen.add(each)
             last = at == len(names) - 1
             if last and not sign and next(rest, None) is None:
                 raise UsageError(f"{task.name}: '{each}' needs a value", hint=f"{PROGRAM} --help {task.name}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from invoke.tasks import Task
 
 from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
 from mnemo_ops.report import Report, Style
 from mnemo_ops.secret import Secret
@@ -34,7 +34,7 @@ COMMON: dict[str, tuple[Any, str]] = {
     "diff": (False, "show what differs"),
     "json": (False, "one JSON document on stdout, progress on stderr"),
     "yes": (False, "do not ask"),
-    "vars": ([], "k=v, repeatable; the strongest precedence"),
+    "vars": ([], "k=v, @FILE or {k: v}, repeatable; the strongest precedence"),
     "exit_drift": (False, "with --check: exit 9 when something would change"),
     "vault_password_file": ([], "file with a vault password, a program that prints it, or - for stdin; repeatable"),
     "vault_id": ([], "label@source, source as above or prompt; repeatable"),
@@ -213,13 +213,15 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
         for value in given.values():
             if isinstance(value, str) and value.startswith("--"):  # invoke takes it for the value of the one before
                 raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
-        words = {key: value for text in given.pop("vars", []) for key, value in [_pair(text)]}
-        run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False), words)
+        texts = given.pop("vars", [])
+        run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False))
         if given.pop("ask_become_pass", False):
             run.become_password = _become_password()
             report.mask.learn([run.become_password.reveal()])
         vaults = [given.pop(key, COMMON[key][0]) for key in VAULT]
         with _vaults(report, *vaults):
+            for text in texts:
+                run.vars.update(variables(text))
             body(run, **given)
     except MnemoError as error:
         return report.finish(error)
@@ -254,18 +256,3 @@ def _become_password() -> Secret:
             "--ask-become-pass: nobody is there to ask", hint="set ansible_become_password, e.g. by !vault"
         )
     return Secret(getpass("sudo's password: "))
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, sign, value = text.partition("=")
-    if not sign or not key.isidentifier():
-        raise UsageError(
-            f"--vars takes k=v, not '{text}'", hint="a file of variables belongs to vars_files of the play"
-        )
-    if value[:1] not in ("'", '"', "{", "[") and re.search(r"\s\w+=", value):  # Ansible takes them for several
-        raise UsageError(
-            f"--vars '{text}': one variable, or several?", hint=f"--vars once for each, or {key}='\"...\"'"
-        )
-    return key, yaml.safe_load(value) if value else ""
