@@ -31,7 +31,7 @@ def variables(text: str) -> Mapping[str, Any]:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    import yaml
+    from mnemo_ops.yaml_lines import loads
 
     key, sign, value = text.partition("=")
     if not sign or not key.isidentifier():
@@ -40,4 +40,4 @@ def _pair(text: str) -> tuple[str, Any]:
         raise UsageError(
             f"--vars '{text}': one variable, or several?", hint=f"--vars once for each, or {key}='\"...\"'"
         )
-    return key, yaml.safe_load(value) if value else ""
+    return key, loads(value, "--vars", UsageError) if value else ""

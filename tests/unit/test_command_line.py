@@ -39,6 +39,7 @@ def said(words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         ("play site.yml -i one -i two", ("'-i' is given twice",)),
         ("play site.yml -e @none.yml", ("none.yml cannot be read",)),
         ("play site.yml -e [1]", ("--vars takes k=v, not '[1]'", "@FILE")),
+        ("play site.yml -e a=[1", ("--vars:1", "not valid YAML")),
         ("play site.yml -e {a", ("--vars:1", "not valid YAML")),
         ("play site.yml --check=x", ("No idea what 'x' is!", "mnemo-ops --help play")),
         ("play", ("positional arguments: 'playbook'", "mnemo-ops --help play")),
