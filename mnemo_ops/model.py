@@ -201,7 +201,7 @@ class Task:
 
     :param files: sha256 -> a file of the controller the host may ask for. :param user: do it as this user.
     :param changed: ``changed_when`` where it is a constant. :param failed: ``failed_when: false``.
-    :param check: ``check_mode`` of the task.
+    :param check: ``check_mode`` of the task. :param perhaps: a check cannot know whether it is done.
     """
 
     id: str
@@ -218,6 +218,7 @@ class Task:
     changed: Optional[bool] = None
     failed: Optional[bool] = None
     check: Optional[bool] = None
+    perhaps: bool = False
 
 
 @dataclass(frozen=True)

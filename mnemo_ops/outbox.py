@@ -152,7 +152,7 @@ class Outbox:
                 steps.append(one)
                 continue
             queue.extend((number, step) for step in one.steps)
-            steps.extend(step.task for step in one.steps if step.event is None)
+            steps.extend([*one.perhaps, *(step.task for step in one.steps if step.event is None)])
         mine = {step.task.id: step for step in held.steps if step.event is None} if held else {}
         steps.extend(self._as_held(step.task, held.entry) for step in mine.values() if held)
         undone = "" if session else self._state.undone

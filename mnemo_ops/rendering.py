@@ -133,12 +133,25 @@ class Renderer:
         except Pending:
             raise
         except Unknown as problem:
-            return Work(entry, [Round([step.end("unknown", str(problem))])])
+            unknown = Round([step.end("unknown", str(problem))])
+            return Work(entry, [unknown], perhaps=self._perhaps(entry, scope, step))
         except MnemoError as problem:
             if step.task.no_log and isinstance(problem, PlaybookError):  # it quotes the value that does not fit
                 problem = PlaybookError(f"an argument of {entry.kind} does not fit (no_log)", where=problem.where)
             step.event = Event.failure(id, problem)
             return Work(entry, [Round([step])])
+
+    def _perhaps(self, entry: Entry, scope: Scope, step: Step) -> list[Task]:
+        """What an entry would do whose condition is unknown, as far as that is known."""
+        if entry.delegate_to or resource_class(entry.kind).on_controller:
+            return []
+        try:
+            found = self._rendered(replace(entry, when=()), scope, step).steps
+        except Pending:
+            raise
+        except (Unready, MnemoError):
+            return []
+        return [replace(one.task, perhaps=True, files={}) for one in found if one.task.resource is not NOTHING]
 
     def _flag(self, value: Any, scope: Scope, when_unsure: bool) -> bool:
         if not isinstance(value, str):

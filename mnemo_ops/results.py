@@ -52,11 +52,15 @@ class Round:
 
 @dataclass
 class Work:
-    """What became of one entry of the play."""
+    """What became of one entry of the play.
+
+    :param perhaps: what it would do, where a check cannot know whether it is done.
+    """
 
     entry: Entry
     rounds: Sequence[Round]
     looped: bool = False
+    perhaps: Sequence[Task] = ()
 
     @property
     def steps(self) -> list[Step]:

@@ -271,7 +271,7 @@ def _step(step: Union[list[Task], Handlers]) -> dict[str, Any]:
 def row(task: Task) -> dict[str, Any]:
     """A task as it travels; what is as usual stays here."""
     row: dict[str, Any] = {"id": task.id, "kind": task.resource.kind, "args": _arguments(task.resource)}
-    for name in ("notify", "ignore_errors", "user", "environment"):
+    for name in ("notify", "ignore_errors", "user", "environment", "perhaps"):
         if value := getattr(task, name):
             row[name] = value
     for name in ("changed", "failed", "check"):

@@ -400,6 +400,23 @@ def test_what_a_check_cannot_decide_may_be_what_comes_later_needs(bench: Bench) 
     assert (bench.why("there")[:13], bench.why("tells")) == ("after perhaps", "after look")
 
 
+@pytest.mark.parametrize("loop", ["", ", loop: [new, other]"])
+def test_what_may_be_made_may_be_there(bench: Bench, loop: str) -> None:
+    path = "/srv/{{ item }}" if loop else "/srv/new"
+    text = tasks(f"""
+- {{name: before, stat: {{path: /srv/new}}, register: b}}
+- {LOOKS}
+- {{name: perhaps, file: {{path: "{path}", state: touch}}, when: r.rc != 0{loop}}}
+- {{name: sees, stat: {{path: /srv/new}}, register: s}}
+- {{name: reads, debug: {{msg: "{{{{ s.stat.exists }}}}"}}}}
+- {{name: aside, stat: {{path: /srv/aside}}}}
+""")
+    found = dict(bench.play(text, check=True))
+    assert bench.error is None
+    assert (found["before"], found["sees"], found["reads"], found["aside"]) == ("ok", "unknown", "unknown", "ok")
+    assert bench.why("sees").startswith("after perhaps")
+
+
 def test_a_command_that_changes_nothing_leaves_no_doubt(bench: Bench) -> None:
     bench.play(tasks(f"- {LOOKS}\n- {{name: there, lineinfile: {{path: /srv/new/file, line: x}}}}"), check=True)
     assert bench.error is not None and "does not exist" in bench.error.message
