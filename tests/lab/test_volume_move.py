@@ -170,8 +170,32 @@ def test_undo_takes_along_what_was_written_since(lab: Lab, ready: Host, bind: st
 
 def test_a_place_that_holds_something_is_refused(lab: Lab, ready: Host, bind: str) -> None:
     before = ready.sh("cd /data/graph && find . -type f -exec sha256sum {} + | sort")
-    assert "holds" in well(move(lab, bind, "--to", "bind"), 3).error["message"]
+    for words in (("--check",), ()):
+        assert "holds" in well(move(lab, bind, "--to", "bind", *words), 3).error["message"]
     assert ready.sh("cd /data/graph && find . -type f -exec sha256sum {} + | sort") == before and staged(ready) == ""
+
+
+def test_a_disk_that_is_gone_empties_nothing(lab: Lab, ready: Host, local: str) -> None:
+    ready.sh("mkdir -p /backing /disk && mount --bind /backing /disk")
+    point = stored(lab, "point", {KEY: {"type": "bind", "path": "/disk"}})
+    assert "is itself a mount point" in well(move(lab, point, "--to", "bind", "--check"), 3).error["message"]
+    disk = stored(lab, "disk", {KEY: {"type": "bind", "path": "/disk/graph"}})
+    before, had = odd(ready), kept(ready)
+    well(move(lab, disk, "--to", "bind"))
+    (old,) = set(kept(ready)) - set(had)
+    files = f"cd /var/lib/docker/volumes/{old}/_data && find . -type f -exec sha256sum {{}} + | sort"
+    content = ready.sh(files)
+    ready.sh("umount /disk && mkdir /disk/graph")
+    refused = [lab.run(command, "--limit", "old", "-i", disk, "--json") for command in ("volumes", "deploy")]
+    for said in (*refused, move(lab, local, "--undo"), move(lab, local, "--to", "local")):
+        assert "nothing is mounted on /disk" in well(said, 3).error["message"] and said.error["hint"], str(said)
+    assert content and ready.sh(files) == content and ready.sh("ls -A /disk/graph") == ""
+    ready.sh("mount --bind /backing /disk")
+    well(move(lab, local, "--undo"))
+    eventually("the stack serves", ready.serves, 60)
+    assert odd(ready) == before
+    ready.sh("umount /disk; rm -r /disk /backing")
+    assert ready.is_clean()
 
 
 # killed when the host's record says so: while it is copied, and when the names are changing
