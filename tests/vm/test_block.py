@@ -78,7 +78,7 @@ def test_without_its_disk_the_stack_does_not_begin_anew_and_it_says_why(
     said = volumes(machines, inventory, 3)
     assert f"the disk {DISK} is not attached" in said.error["message"]
     assert "Docker does not run without it" in said.error["message"]
-    assert "attach that disk" in said.error["hint"] and "invoke volumes" in said.error["hint"]
+    assert "attach that disk" in said.error["hint"] and "mnemo-ops volumes" in said.error["hint"]
     assert app.sh("systemctl is-active docker.service", check=False) in ("inactive", "failed"), "nobody started it"
 
     vm.attach_disk(machines.root, "app", SERIAL)
