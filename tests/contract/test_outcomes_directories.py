@@ -12,6 +12,7 @@ from examples_storage import ROOT
 from world import World
 
 from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.swap import UndoRestore, record_path
 from mnemo_ops.agent.mounts import LABEL
 from mnemo_ops.agent.volumes import Finding, findings
 from mnemo_ops.errors import Refused
@@ -77,3 +78,13 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
         LoadSet(layout.wire(stack), "1", fresh=False).ready(world.machine(read_only=True))
     assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
     assert world.tree() == before
+
+
+def test_a_restore_is_not_undone_in_part_while_a_disk_is_gone(world: World) -> None:
+    engine(volumes=volume(NAME, **{**MADE, "Labels": {LABEL: "/mnt/disk"}}))(world)
+    machine, undo = world.machine(read_only=True), UndoRestore(layout.wire(layout.stack_of(settings())))
+    world.write(record_path(machine, "mnemosyne")[1:], '{"id": "1"}')
+    assert undo.ready(machine) == {"id": "1"}
+    world.write("proc/self/mountinfo", ROOT)
+    with pytest.raises(Refused, match="nothing is mounted on /mnt/disk"):
+        undo.ready(machine)
