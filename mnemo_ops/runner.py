@@ -300,6 +300,9 @@ class PlayRun:
             return
         if entry.kind == "set_fact":
             self.set_variables({name: Unknown(unknown.event.why) for name in entry.args})
+        elif entry.kind == "include_vars":  # nobody knows which variables it would set
+            yield from self._came_to_nothing(unknown.task.name)
+            self._state.doubtful.add(entry.kind)
         elif not kind.on_controller and leaves(unknown.event, kind, constant(entry.changed_when)):
             yield from self._came_to_nothing(unknown.task.name)
 

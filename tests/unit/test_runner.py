@@ -417,6 +417,19 @@ def test_what_may_be_made_may_be_there(bench: Bench, loop: str) -> None:
     assert bench.why("sees").startswith("after perhaps")
 
 
+def test_variables_of_a_file_nobody_knows(bench: Bench) -> None:
+    bench.write("known.yml", "from_file: 1\n")
+    text = tasks(f"""
+- {LOOKS}
+- {{name: file, include_vars: "{{{{ r.stdout }}}}.yml"}}
+- {{name: says, debug: {{msg: "{{{{ from_file }}}}"}}}}
+- {{name: uses, copy: {{dest: /srv/x, content: "{{{{ from_file }}}}"}}}}
+""")
+    found = dict(bench.play(text, check=True))
+    assert bench.error is None and (found["says"], found["uses"]) == ("unknown", "unknown")
+    assert bench.why("says").startswith("after file: ")
+
+
 def test_a_command_that_changes_nothing_leaves_no_doubt(bench: Bench) -> None:
     bench.play(tasks(f"- {LOOKS}\n- {{name: there, lineinfile: {{path: /srv/new/file, line: x}}}}"), check=True)
     assert bench.error is not None and "does not exist" in bench.error.message
