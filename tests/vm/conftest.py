@@ -66,7 +66,7 @@ def machines() -> Iterator[Lab]:
             processes = [int(path.read_text()) for path in root.glob(".lab/*/vm/qemu.pid")]
             vm.down(root, print)
             assert [pid for pid in processes if not is_gone(pid)] == []
-            assert [path.name for path in root.glob(".lab/*")] == []
+            assert [path.name for path in root.glob(".lab/*/vm")] == []
             shutil.rmtree(root)
 
 

@@ -16,6 +16,7 @@ from mnemo_ops.lab import vm
 from mnemo_ops.mnemosyne.nfs_schema import mount_options
 
 GRAPH = "/srv/nfs/graph"
+NFS = f"--opt type=nfs --opt o={mount_options('192.168.77.1')}"
 SECONDS = 900  # for a command under emulation
 PROMPT = 25  # seconds within which a dead server is named, under emulation; 15 on a real machine
 QUICK = "/etc/nfs.conf.d/zz-test.conf"  # after a restart clients claim their locks back for 15 seconds, not 90
@@ -71,8 +72,7 @@ def left(host: Host) -> list[str]:
 
 def volume(name: str = "graph") -> str:
     """An export as the stack's volumes mount it."""
-    options = f"--opt type=nfs --opt o={mount_options('192.168.77.1')} --opt device=:/srv/nfs/{name}"
-    return f"-v $(docker volume create {options} {name}):/data:nocopy"
+    return f"-v $(docker volume create {NFS} --opt device=:/srv/nfs/{name} {name}):/data:nocopy"
 
 
 def seconds_of_proof(said: Said) -> float:
@@ -117,6 +117,23 @@ def test_an_export_for_a_foreign_network_is_denied(machines: Lab, storage: Host,
         assert "failed to mount" in app.sh(mounted)
     finally:
         storage.sh("rm /etc/exports.d/mnemo-srv-nfs-foreign.exports; exportfs -ra; rm -r /srv/nfs/foreign")
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("clean", "lent")
+def test_where_root_is_nobody_docker_must_not_copy_what_the_image_has(storage: Host, app: Host) -> None:
+    """Why the stack's override says nocopy of volumes on NFS."""
+    image = "docker build --quiet --tag owned - <<'END'\nFROM busybox\nRUN mkdir /own && touch /own/file\nEND"
+    app.sh(image, SECONDS)
+    app.sh(f"docker volume create {NFS} --opt device=:{GRAPH} graph")
+    run = "docker run --rm --user 999 --volume graph:/own{} owned touch /own/mine 2>&1"
+    try:
+        assert "not permitted" in app.sh(run.format(""), SECONDS, check=False)
+        assert app.sh(run.format(":nocopy"), SECONDS) == ""
+    finally:
+        app.sh("docker volume rm graph; docker image rm owned", SECONDS)
+        app.sh("docker image prune --force", SECONDS)
+        storage.sh(f"rm -f {GRAPH}/mine")
 
 
 @pytest.mark.soak
