@@ -156,5 +156,5 @@ def test_a_volume_that_is_another_one_is_seen_before_the_disk_is_touched(world: 
     engine(volumes=volume("mnemosyne_postgres_data"))(world)
     disk()(world)
     (one,) = found(world)
-    assert "the volume mnemosyne_postgres_data is local {}" in one.what and PATH in one.what
+    assert "the volume mnemosyne_postgres_data is a local volume, asked for bind" in one.what and PATH in one.what
     assert "invoke volumes --volume postgres_data --to block" in one.remedy
