@@ -1,7 +1,7 @@
 """The agent as a blob: a zip of its sources, piped into the host's python3 and imported from memory.
 
-Ships what is needed and no more: first the core, with all actions for a flow, then, inside the request that names them,
-the kinds its tasks are of. What a module needs is read from its imports.
+Ships what is needed and no more: first the core; then, inside the request that names them, the kinds its tasks are of,
+and inside the first that asks for a deed all the deeds of flows. What a module needs is read from its imports.
 
 A zip is stored and compressed as a whole: small files that resemble each other shrink to half of what a zip that
 compresses each for itself would take. What only people read (docstrings, examples) stays here; lines keep their
@@ -25,7 +25,7 @@ from typing import Optional, TypeVar, cast
 
 from mnemo_ops.agent.record import dataclass
 
-BUDGET = 64 * 1024  # bytes
+BUDGET = 64 * 1024  # bytes of the core, and of the deeds
 _ROOT = Path(__file__).parent
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds after which what was kept is removed
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -210,11 +210,16 @@ def closure(names: Iterable[str]) -> frozenset[str]:
 
 
 @_kept
-def core(actions: bool) -> frozenset[str]:
-    """Modules an agent starts with: itself, and the deeds of flows when ``actions``."""
-    agent = "mnemo_ops.agent"
-    deeds = [f"{agent}.actions.{path.stem}" for path in (_ROOT / "agent/actions").glob("[!_]*.py")]
-    return closure([f"{agent}.main", f"{agent}.resources", f"{agent}.actions", *(deeds if actions else ())])
+def core() -> frozenset[str]:
+    """Modules an agent starts with."""
+    return closure(f"mnemo_ops.agent.{name}" for name in ("main", "resources", "actions"))
+
+
+@_kept
+def deeds() -> frozenset[str]:
+    """What the core lacks of every deed. All at once: what one leaves on the host another undoes."""
+    names = [path.stem for path in (_ROOT / "agent/actions").glob("[!_]*.py")]
+    return closure(f"mnemo_ops.agent.actions.{name}" for name in names) - core()
 
 
 @_kept
@@ -238,9 +243,9 @@ def pack(modules: frozenset[str]) -> bytes:
     return bz2.compress(out.getvalue())
 
 
-def bundle(actions: bool = True) -> bytes:
+def bundle() -> bytes:
     """What an agent starts from."""
-    return pack(core(actions))
+    return pack(core())
 
 
 def digest(data: bytes) -> str:

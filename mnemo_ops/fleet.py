@@ -23,13 +23,13 @@ T = TypeVar("T")
 class Fleet:
     """Sessions by host, opened when first needed, closed together.
 
-    :param actions: whether agents bring the deeds of flows along; who only converges has no need of them.
+    :param aliases: whether hosts may be one machine under several names, as those of a play may.
     """
 
-    def __init__(self, report: Report, lock: Optional[Lock], actions: bool = True) -> None:
+    def __init__(self, report: Report, lock: Optional[Lock], aliases: bool = False) -> None:
         self._report = report
         self._lock = lock
-        self._actions = actions
+        self._aliases = aliases
         self._sessions: dict[tuple[Any, ...], AgentSession] = {}
         self._first: dict[tuple[Any, ...], Host] = {}  # machine -> the host of those that are this one machine
         self._doors: dict[tuple[Any, ...], threading.RLock] = {}  # machine -> held while a session to it is opened
@@ -60,10 +60,10 @@ class Fleet:
     def _connect(self, host: Host, become: bool) -> AgentSession:
         """Hosts of a play may be one machine: the first takes the lock for all, each has handlers of its own."""
         first = self._first.setdefault(_machine(host), host)
-        if not self._actions and first.name != host.name:
+        if self._aliases and first.name != host.name:
             self._opened(first, become)  # without its lock nothing may be done here under any name
-            return connect(host, become=become, actions=False, alias=host.name)
-        return connect(host, become=become, lock=self._lock, actions=self._actions)
+            return connect(host, become=become, alias=host.name)
+        return connect(host, become=become, lock=self._lock)
 
     @property
     def interrupted(self) -> bool:
@@ -83,7 +83,7 @@ class Fleet:
             key = ("here", become)
             found = self._sessions.get(key)
             if found is None or not found.alive:
-                found = connect(Host("localhost", "localhost", local=True), become=become, actions=False)
+                found = connect(Host("localhost", "localhost", local=True), become=become)
                 self._sessions[key] = found
         return Here(found, self._here)
 
@@ -156,9 +156,9 @@ def _wait(futures: Sequence[Future[T]]) -> None:
 
 
 @contextmanager
-def fleet(report: Report, lock: Optional[Lock] = None, actions: bool = True) -> Iterator[Fleet]:
+def fleet(report: Report, lock: Optional[Lock] = None, aliases: bool = False) -> Iterator[Fleet]:
     """A fleet whose sessions are closed on every exit."""
-    opened = Fleet(report, lock, actions)
+    opened = Fleet(report, lock, aliases)
     try:
         yield opened
     finally:

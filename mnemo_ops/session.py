@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
@@ -76,13 +76,12 @@ class AgentSession:
 
     bare = False
 
-    def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], actions: bool = True, alias: str = "") -> None:
+    def __init__(self, host: Host, reach: Reach, lock: Optional[Lock], alias: str = "") -> None:
         self.host = host
         self.facts: Mapping[str, Any] = {}
         self.login = ""  # the user who came in, whoever the agent runs as
         self.pending_handlers: Sequence[str] = ()
         self._reach = reach
-        self._actions = actions
         self._lock = lock
         self._alias = alias
         self._seq = 0
@@ -94,8 +93,8 @@ class AgentSession:
 
     def _open(self, patience: float) -> None:
         lock = asdict(self._lock) if self._lock else None
-        blob = bundle.bundle(self._actions)
-        self._shipped = bundle.core(self._actions)
+        blob = bundle.bundle()
+        self._shipped = bundle.core()
         self._channel = Channel(self._reach(blob), self.host.name)
         try:
             word = {"op": "hello", "lock": lock, "patience": patience, "alias": self._alias}
@@ -143,7 +142,7 @@ class AgentSession:
         request = {
             "op": "converge",
             "check": batch.check,
-            **self._code(task.resource.kind for task in batch.tasks()),
+            **self._code(bundle.needed(frozenset(task.resource.kind for task in batch.tasks())) - self._shipped),
             # a check writes no list down: what earlier requests of it notified travels along
             "notified": [*(self.pending_handlers if batch.check else ()), *batch.notified],
             "undone": batch.undone,
@@ -156,9 +155,8 @@ class AgentSession:
         answer = yield from self._exchange(request, files, order)
         self.pending_handlers = answer["pending_handlers"]
 
-    def _code(self, kinds: Iterable[str]) -> dict[str, str]:
-        """The modules of these kinds the host does not have yet, for its ``main``; nothing when it has them all."""
-        missing = bundle.needed(frozenset(kinds)) - self._shipped
+    def _code(self, missing: frozenset[str]) -> dict[str, str]:
+        """Modules the host does not have yet, as they travel in a request; nothing when there are none."""
         self._shipped |= missing
         return bundle.parcel(missing)
 
@@ -182,7 +180,9 @@ class AgentSession:
         return self._request({"op": "ready", "kind": action.kind, "args": asdict(action)})
 
     def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Report:
-        report: Report = _finish(self._exchange(request, {}, (request["kind"],)), watch)["report"]
+        deeds = bundle.deeds()  # whole, whatever of it came with a kind: it is what units on the host run
+        code = self._code(frozenset() if deeds <= self._shipped else deeds)
+        report: Report = _finish(self._exchange({**request, **code}, {}, (request["kind"],)), watch)["report"]
         return report
 
     def _exchange(self, request: Mapping[str, Any], files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
@@ -292,14 +292,11 @@ def _arguments(resource: Resource) -> dict[str, Any]:
     return given
 
 
-def connect(
-    host: Host, *, become: bool, lock: Optional[Lock] = None, actions: bool = True, alias: str = ""
-) -> AgentSession:
+def connect(host: Host, *, become: bool, lock: Optional[Lock] = None, alias: str = "") -> AgentSession:
     """Open a session: connect, ship the agent, say hello.
 
     :param become: run the agent as root, through sudo unless the login user is root.
     :param lock: hold the host lock as long as the session lives; ``None`` for what only reads.
-    :param actions: whether the agent brings the deeds of flows along.
     :param alias: whose pending handlers these are, where another host is the same machine.
 
     Tried again ``host.retries`` times, with backoff, when the host cannot be reached.
@@ -319,9 +316,9 @@ def connect(
 
     for pause in (*RECONNECT[: host.retries], *[RECONNECT[-1]] * (host.retries - len(RECONNECT))):
         try:
-            return AgentSession(host, reach, lock, actions, alias)
+            return AgentSession(host, reach, lock, alias)
         except Unreachable as error:
             if isinstance(error, FINAL):
                 raise
             time.sleep(pause)
-    return AgentSession(host, reach, lock, actions, alias)
+    return AgentSession(host, reach, lock, alias)

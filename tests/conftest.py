@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from leaks import held, leaked
 
 TESTS = Path(__file__).parent
+
+# Whoever started the tests in the background had Ctrl-C ignored, which the commands they send it to would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 CLOSED = ("unit", "contract", "wire")  # folders without a network
 
 

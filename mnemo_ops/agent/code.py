@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from typing import Dict
+from typing import Dict, Sequence
 from zipimport import zipimporter
 
 from mnemo_ops.agent.machine import Machine
@@ -67,6 +67,19 @@ def unpacked(shipped: bytes) -> bytes:
     import bz2  # who finds its code kept needs it for nothing
 
     return bz2.decompress(shipped)
+
+
+def merged(shipped: Sequence[bytes]) -> bytes:
+    """One zip of all that travelled in these, for units that start when nobody is connected."""
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for packed in shipped:
+            with zipfile.ZipFile(io.BytesIO(unpacked(packed))) as given:
+                for entry in given.infolist():
+                    made.writestr(entry, given.read(entry))
+    return out.getvalue()
 
 
 def compiled(sources: bytes) -> bytes:

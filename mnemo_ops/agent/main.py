@@ -11,11 +11,13 @@ import os
 import sys
 import threading
 import time
+from types import ModuleType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops import agent
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent import code, job, lease, resources
+from mnemo_ops.agent import machine as machines
 from mnemo_ops.agent.channel import DEAF, Channel
 from mnemo_ops.agent.converge import Task, converge
 from mnemo_ops.agent.facts import gather
@@ -41,8 +43,9 @@ class Agent:
         self._busy = ""  # what the heartbeat names
         self._since = time.monotonic()
         self._machine = _machine(fetch=channel.fetch)
-        self._machine.program = lambda: code.unpacked(blob)
         self._shipped = {digest: blob}
+        self._programs = [blob]  # the core, and the deeds once they came
+        self._machine.program = lambda: code.merged(self._programs)
         self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
 
@@ -66,8 +69,11 @@ class Agent:
             self._lock.leave()
             code.keep(self._machine, self._shipped)
 
-    def _import(self, digest: str, packed: bytes) -> None:
-        """Make the modules that came with a request importable: one more zip on the path of our packages."""
+    def _import(self, request: Mapping[str, Any], *packages: ModuleType) -> None:
+        """Make the modules that came with a request importable: one more zip on the path of their packages."""
+        if not request.get("code"):
+            return
+        digest, packed = request["digest"], binascii.a2b_base64(request["code"])
         self._shipped[digest] = packed
         place = code.kept(self._machine, digest)
         if not place:
@@ -75,7 +81,7 @@ class Agent:
             with os.fdopen(os.dup(memory), "wb") as file:
                 file.write(code.unpacked(packed))
             place = f"/proc/self/fd/{memory}"
-        for package in (agent, resources):
+        for package in packages:
             package.__path__.append(f"{place}/{package.__name__.replace('.', '/')}")
 
     def _answer(self, request: Mapping[str, Any]) -> None:
@@ -124,8 +130,7 @@ class Agent:
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Steps in order: tasks, and in between the handlers that are pending by then."""
-        if request.get("code"):
-            self._import(request["digest"], binascii.a2b_base64(request["code"]))
+        self._import(request, agent, resources)
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
         self._noting = machine
@@ -164,8 +169,16 @@ class Agent:
         self._busy, self._since = task.id, time.monotonic()
         self._noting.note = ""
 
+    def _import_deeds(self, request: Mapping[str, Any]) -> None:
+        from mnemo_ops.agent import actions as deeds  # most agents are asked for none
+
+        self._import(request, agent, resources, machines, deeds)
+        if request.get("code"):
+            self._programs.append(self._shipped[request["digest"]])
+
     def _act(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do a deed here, or (with ``job``) as a unit of its own that outlives this connection."""
+        self._import_deeds(request)
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
@@ -187,6 +200,7 @@ class Agent:
             self._channel.send(Event(request["kind"], "progress", after=shown).to_json())
 
     def _ready(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._import_deeds(request)
         machine = _machine(read_only=True)
         return {"report": actions.build(request["kind"], request["args"]).ready(machine)}
 

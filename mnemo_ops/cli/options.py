@@ -126,13 +126,13 @@ class Run:
             raise UsageError("not confirmed; nothing was changed")
 
     @contextmanager
-    def fleet(self, run: str = "", reads: bool = False, actions: bool = True) -> Iterator[Fleet]:
-        """Sessions; hosts are locked unless nothing is written. ``actions``: as :class:`~mnemo_ops.fleet.Fleet`."""
+    def fleet(self, run: str = "", reads: bool = False, aliases: bool = False) -> Iterator[Fleet]:
+        """Sessions; hosts are locked unless nothing is written. ``aliases``: as :class:`~mnemo_ops.fleet.Fleet`."""
         from mnemo_ops.fleet import fleet
         from mnemo_ops.session import Lock
 
         lock = None if self.check or reads else Lock(self.report.command, run)
-        with fleet(self.report, lock, actions) as opened:
+        with fleet(self.report, lock, aliases) as opened:
             yield opened
 
     @contextmanager

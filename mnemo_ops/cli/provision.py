@@ -34,7 +34,7 @@ def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "", home: Option
     style = run.report.style
     options = Options(run.check, _names(tags), _names(skip_tags), start_at, int(style.verbose), style.diff)
     inventory = run.inventory(home)
-    with run.fleet(actions=False) as fleet:
+    with run.fleet(aliases=True) as fleet:
         yield Plays(fleet, run.report, inventory, run.limit, run.vars, options)
 
 

@@ -54,7 +54,7 @@ def program(*argv: str) -> Callable[[], object]:
 
 def start_agent() -> None:
     host = Host("here", "here", local=True)
-    AgentSession(host, lambda blob: LocalPipe(bundle.command(blob, sys.executable)), None, actions=False).close()
+    AgentSession(host, lambda blob: LocalPipe(bundle.command(blob, sys.executable)), None).close()
 
 
 def start_up(runs: int) -> dict[str, float]:
@@ -156,13 +156,13 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
             trips = measure(server, folder / "files", (1, 50, 200), (0.0, 0.05, 0.1), runs=3)
             print(table(trips), flush=True)
             starts = {**start_up(runs), **medians(runs, {"ssh host true": program(*server.ssh("true"))})}
-        core = len(bundle.bundle(actions=False))
+        deeds = len(bundle.pack(bundle.deeds()))
         found = {
             "machine": {"python": platform.python_version(), "cores": os.cpu_count(), "kernel": platform.release()},
             "load": os.getloadavg(),
             "round_trips": {count: round(slope(everything), 2) for count, (everything, _) in trips.items()},
             "round_trips_after_handshake": {count: round(slope(after), 2) for count, (_, after) in trips.items()},
-            "blob_bytes": {"core": core, "core and actions": len(bundle.bundle()), "budget": bundle.BUDGET},
+            "blob_bytes": {"core": len(bundle.bundle()), "deeds": deeds, "budget of each": bundle.BUDGET},
             "seconds": starts,
         }
         print(f"\nblob {found['blob_bytes']}\nmedian of {runs} alternating runs:")

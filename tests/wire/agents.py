@@ -49,7 +49,7 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
 
 def code(*kinds: str) -> dict[str, str]:
     """What a session sends along with the first request that names these kinds."""
-    return bundle.parcel(bundle.needed(frozenset(kinds)) - bundle.core(True))
+    return bundle.parcel(bundle.needed(frozenset(kinds)) - bundle.core())
 
 
 def interpreters() -> list[str]:

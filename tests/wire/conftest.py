@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def probed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blob = with_probe(REAL)
-    monkeypatch.setattr(bundle, "bundle", lambda actions=True: blob)
+    monkeypatch.setattr(bundle, "bundle", lambda: blob)
 
 
 @pytest.fixture

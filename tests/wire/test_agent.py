@@ -16,6 +16,8 @@ from agents import REAL, RawAgent, batch, code, interpreters
 from probe import Probe
 
 from mnemo_ops import bundle
+from mnemo_ops.agent import code as kept
+from mnemo_ops.agent.action import KINDS as DEEDS
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.agent.resources.slurp import Slurp
@@ -34,14 +36,14 @@ def statuses(session: AgentSession, *resources: object, **options: object) -> li
     return [event.status for event in events if event.status != "progress"]
 
 
-def test_the_blob_fits_its_budget() -> None:
-    assert len(REAL) <= bundle.BUDGET
+def test_the_core_and_the_deeds_fit_their_budget() -> None:
+    assert len(REAL) <= bundle.BUDGET and len(bundle.pack(bundle.deeds())) <= bundle.BUDGET
 
 
 def test_the_kinds_of_our_own_playbooks_fit_the_budget() -> None:
     texts = [path.read_text() for path in shipped("").rglob("*.yml")]
     kinds = {kind_of(word) for text in texts for word in re.findall(r"(?m)^[\s-]+([\w.]+):", text)} - {""}
-    core = bundle.core(False)
+    core = bundle.core()
     more = bundle.needed(frozenset(kinds)) - core
     assert len(kinds) > 5 and len(bundle.pack(core)) + len(bundle.pack(more)) <= bundle.BUDGET
 
@@ -49,12 +51,21 @@ def test_the_kinds_of_our_own_playbooks_fit_the_budget() -> None:
 @pytest.mark.parametrize("kind", sorted(kind for kind in KINDS if not resource_class(kind).on_controller))
 def test_every_kind_brings_all_it_imports(kind: str) -> None:
     """In a python3 that has nothing but what travels."""
-    modules = bundle.core(False) | bundle.needed(frozenset([kind]))
+    modules = bundle.core() | bundle.needed(frozenset([kind]))
     look = "import sys; sys.path.insert(0, sys.argv[1]); import mnemo_ops.agent.resources." + kind
     with tempfile.NamedTemporaryFile(suffix=".zip") as file:
         file.write(bz2.decompress(bundle.pack(modules)))
         file.flush()
         subprocess.run([sys.executable, "-IS", "-c", look, file.name], check=True)
+
+
+@pytest.mark.parametrize("module", sorted(set(DEEDS.values())))
+def test_units_on_the_host_know_every_deed(module: str, tmp_path: Path) -> None:
+    """In a python3 that has nothing but what is kept for them."""
+    program = tmp_path / "agent.zip"
+    program.write_bytes(kept.merged([REAL, bundle.pack(bundle.deeds())]))
+    look = "import sys; sys.path.insert(0, sys.argv[1]); import mnemo_ops.agent.actions." + module
+    subprocess.run([sys.executable, "-IS", "-c", look, program], check=True)
 
 
 def test_only_what_a_batch_names_travels(raw_agent: Raw, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def _sources() -> bytes:
 
 def test_the_program_of_a_proof_mount_is_compiled_and_keeps_its_source(tmp_path: Path) -> None:
     shipped = tmp_path / "kept.zip"
-    shipped.write_bytes(code.compiled(bz2.decompress(bundle.bundle())))
+    shipped.write_bytes(code.compiled(bz2.decompress(bundle.pack(bundle.deeds()))))
     loader = zipimporter(f"{shipped}/mnemo_ops/agent/machine")
     assert "def mount(" in (loader.get_source("trial") or "")
     assert zipfile.ZipFile(shipped).namelist().count("mnemo_ops/agent/machine/trial.pyc") == 1

@@ -20,6 +20,7 @@ from dawdle import Dawdle
 
 from mnemo_ops import bundle
 from mnemo_ops.agent import job
+from mnemo_ops.agent.actions.journal import RemoveFile
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import Broken, ChannelLost, Refused, VerificationFailed
@@ -193,7 +194,7 @@ def test_a_bug_in_a_deed_reaches_the_operator(machine: Machine, tmp_path: Path) 
 def session(tools: Path, open_session: Open, state: Path, monkeypatch: pytest.MonkeyPatch) -> AgentSession:
     """A session whose agent has that systemd."""
     blob = with_probe(REAL, str(tools))
-    monkeypatch.setattr(bundle, "bundle", lambda actions=True: blob)
+    monkeypatch.setattr(bundle, "bundle", lambda: blob)
     monkeypatch.setattr("mnemo_ops.session.RECONNECT", (0.05, 0.1))
     return open_session(Lock("invoke migrate"))
 
@@ -225,6 +226,14 @@ def test_without_a_job_a_break_is_the_end(session: AgentSession, tmp_path: Path)
             Dawdle(str(tmp_path / "log"), steps=50, seconds=0.1),
             watch=lambda event: os.kill(agent(session), signal.SIGKILL),
         )
+
+
+def test_a_deed_that_came_with_its_request_runs_in_a_unit_too(session: AgentSession, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("")
+    assert session.ready(RemoveFile(str(tmp_path / "old"))) == {}
+    session.act(RemoveFile(str(tmp_path / "old")), job="j1")
+    assert not (tmp_path / "old").exists()
+    session.act(RemoveFile(str(tmp_path / "old")), job="j2")  # after the deeds are there: nothing is sent again
 
 
 def test_closing_does_not_reconnect_and_the_job_goes_on(

@@ -117,7 +117,7 @@ def test_the_lock_is_for_the_whole_fleet(report: Report, monkeypatch: pytest.Mon
 def test_hosts_of_a_play_may_be_one_machine(report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As with ``connection: local``: one lock for all, and nobody runs another's handlers."""
     monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.1)
-    with fleet(report, Lock("one"), actions=False) as one, fleet(report, Lock("two"), actions=False) as two:
+    with fleet(report, Lock("one"), aliases=True) as one, fleet(report, Lock("two"), aliases=True) as two:
 
         def work(host: Host) -> Sequence[str]:
             session = one.session(host, become=False)

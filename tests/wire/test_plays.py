@@ -45,7 +45,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         (tmp_path / "out").mkdir(exist_ok=True)
         seen = Seen(tmp_path / "out")
         report = Report("play", Style(), seen.out, seen.out)
-        with fleet(report, actions=False) as many:
+        with fleet(report, aliases=True) as many:
             try:
                 Plays(many, report, inventory.load(tmp_path / "hosts.yml"), **more).run(tmp_path / "site.yml")
             except MnemoError as error:
