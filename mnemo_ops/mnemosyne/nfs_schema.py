@@ -10,12 +10,14 @@ from typing import Any, Literal, Optional
 
 from mnemo_ops.agent.record import dataclass, field, fields
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.mnemosyne import places
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
 
 DIRECTORY = "/srv/nfs"
 WORLD = "*"
+NOBODY = 2**32 - 1  # no user has this number or a larger one
 # hard: an application waits for its server and never gets an I/O error for what it wrote; noresvport: a client that
 # comes back after a broken connection may take any port, which is why the exports say insecure
 CLIENT_OPTIONS = "nfsvers=4.2,hard,timeo=600,retrans=2,noresvport"
@@ -93,7 +95,7 @@ def export(name: str, row: Any, where: str) -> Export:
             hint="docker run --rm --entrypoint id IMAGE -u prints it",
         )
     values: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
-    values["path"] = values.get("path", "").rstrip("/")
+    values["path"] = values.get("path", "").rstrip("/") or ("/" if values.get("path") else "")
     values.update({key: _number(values[key], f"{where}.{key}") for key in ("owner", "group") if key in values})
     found = Export(**values)
     _check(found, where)
@@ -101,7 +103,7 @@ def export(name: str, row: Any, where: str) -> Export:
 
 
 def _number(value: str, where: str) -> int:
-    if not re.fullmatch(r"\d+", value):
+    if not re.fullmatch(r"\d{1,10}", value) or int(value) >= NOBODY:
         raise InventoryError(
             f"{where} is {value!r}; it must be a number: names differ from host to host",
             hint="id -u NAME prints the number",
@@ -112,8 +114,7 @@ def _number(value: str, where: str) -> int:
 def _check(found: Export, where: str) -> None:
     """What would let nobody in, or lose data."""
     words = found.options.split(",")
-    if found.path and (not found.path.startswith("/") or re.search(r'[\s"#\\]', found.path)):
-        raise InventoryError(f"{where}.path must be absolute, without spaces and quotes, not {found.path!r}")
+    _check_path(found.path, f"{where}.path")
     if not re.fullmatch(r"[0-7]{3,4}", found.mode):
         raise InventoryError(f"{where}.mode is {found.mode!r}", hint='in quotes, like "0750"')
     if found.state not in ("present", "absent"):
@@ -133,6 +134,19 @@ def _check(found: Export, where: str) -> None:
             f"{where}.owner is root, whom root_squash makes nobody: it could not write there",
             hint="run the container as another user and give its number, or say no_root_squash in options",
         )
+
+
+def _check_path(path: str, where: str) -> None:
+    """It is given to its owner, so nothing of the system's may be meant."""
+    if not path:
+        return
+    if not path.startswith("/") or re.search(r'[\s"#\\]', path) or {".", ".."} & {*path.split("/")}:
+        raise InventoryError(f"{where} must be absolute, without spaces, quotes and dots, not {path!r}")
+    try:
+        places.refuse(path, {DIRECTORY: "above all exports"} if places.overlap(path, DIRECTORY) != "lies in" else {})
+    except ValueError as problem:
+        what, _, _ = str(problem).partition("; ")
+        raise InventoryError(f"{where}{what[4:]}", hint=f"export a directory of its own, like {DIRECTORY}/x") from None
 
 
 def network(text: str, where: str, allow_world: bool) -> str:

@@ -26,9 +26,9 @@ def overlap(path: str, other: str) -> str:
     path, other = _plain(path), _plain(other)
     if path == other:
         return "is"
-    if (path + "/").startswith(other + "/"):
+    if not other or (path + "/").startswith(other + "/"):
         return "lies in"
-    return "holds" if (other + "/").startswith(path + "/") else ""
+    return "holds" if not path or (other + "/").startswith(path + "/") else ""
 
 
 def _plain(path: str) -> str:
