@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Collection, Hashable, Optional, Type
+from typing import Any, Collection, Hashable, Optional, Sequence, Type
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -142,6 +142,17 @@ class Table(dict[Any, Any]):
             if not isinstance(key, str) or not key.isidentifier():
                 hint = "letters, digits and underscores, a letter first"
                 raise self.fail(f"{key!r} cannot be the name of a variable in {what}", key, hint)
+
+
+def place_of(data: Any, keys: Sequence[Any]) -> str:
+    """``file:line`` of the deepest key on a way through mappings of a file; empty where none was read from one."""
+    found = ""
+    for key in keys:
+        if not isinstance(data, dict) or key not in data:
+            break
+        found = data.where(key) if isinstance(data, Table) else found
+        data = data[key]
+    return found
 
 
 def shape(value: Any) -> str:

@@ -6,18 +6,20 @@ service, a volume or a path of the application.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mnemo_ops import yaml_lines
 from mnemo_ops.agent.record import asdict, dataclass, field, fields, replace
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.json_forms import Schema, of_dataclass
-from mnemo_ops.mnemosyne import places, storage
+from mnemo_ops.mnemosyne import declared, places, storage
 from mnemo_ops.mnemosyne.addresses import peer_name
-from mnemo_ops.mnemosyne.volume_types import Bind, Local, Storage
+from mnemo_ops.mnemosyne.volume_types import Bind, External, Local, Storage
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
@@ -107,67 +109,89 @@ class Settings:
 
 
 def settings(host: Host) -> Settings:
-    """:raises InventoryError: an unknown key with the nearest valid one, or a value of the wrong type (2)."""
+    """:raises InventoryError: an unknown key with the nearest valid one, or a value that cannot be meant (2)."""
     variables = Scope((Path(str(host.vars.get("inventory_dir", "."))),)).plus(host.vars)
     given = render(host.vars.get("stack") or {}, variables, f"{host.name}: stack")
+    if not isinstance(given, Mapping):
+        raise _mistake(host, (), f" is {given!r}, not a mapping")
+    values = _typed(host, given)
+    try:
+        declared.refuse_values(values)
+        values.update({key: tuple(values.get(key, ())) for key in ("recipients", "datasets")})
+        values.update({key: dict(values.get(key, {})) for key in ("images", "waived")})
+        chosen = Settings(**{**values, "volumes": {}})
+        declared.refuse_directories(chosen.directory, chosen.store)
+        declared.refuse_datasets(datasets(chosen))
+    except ValueError as problem:
+        what, _, remedy = str(problem).partition("; ")
+        raise _mistake(host, (re.split(r"\W", what)[0],), f".{what}", remedy) from None
+    return replace(chosen, volumes=_storage(host, chosen, values.get("volumes", {})))
+
+
+def _typed(host: Host, given: Mapping[Any, Any]) -> dict[str, Any]:
+    """The values of known keys, each of its type; paths of this machine from where the inventory is."""
     known = {each.name: each for each in fields(Settings)}
-    usual = Settings()
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            raise InventoryError(f"{host.name}: stack.{key} is not a setting", hint=suggest(key, known))
-        wanted = {"recipients": list, "datasets": list}.get(key, type(getattr(usual, key)))
+            raise _mistake(host, (key,), f".{key} is not a setting", suggest(str(key), known))
+        wanted = {"recipients": list, "datasets": list}.get(key, type(getattr(Settings(), key)))
         wanted = Mapping if wanted is dict else wanted
         if not isinstance(value, wanted):
-            raise InventoryError(f"{host.name}: stack.{key} is {value!r}, not of type {wanted.__name__.lower()}")
+            raise _mistake(host, (key,), f".{key} is {value!r}, not of type {wanted.__name__.lower()}")
         values[key] = value
+    home = Path(str(host.vars.get("inventory_dir", ".")))
     for key in set(LOCAL) & values.keys():
-        values[key] = str(Path(str(host.vars.get("inventory_dir", "."))) / Path(values[key]).expanduser())
-    values.update({key: tuple(values.get(key, ())) for key in ("recipients", "datasets")})
-    values.update({key: dict(values.get(key, {})) for key in ("images", "waived")})
-    for row in values["datasets"]:
-        if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
-            raise InventoryError(f"{host.name}: stack.datasets: each is a name and a volume or a path, not {row!r}")
-    chosen = Settings(**{**values, "volumes": {}})
-    chosen = replace(chosen, volumes=_storage(host, chosen, values.get("volumes", {})))
-    for key in ("directory", "store"):
-        if not getattr(chosen, key).startswith("/") or len(Path(getattr(chosen, key)).parts) < 3:
-            raise InventoryError(f"{host.name}: stack.{key} must be an absolute path of its own, like /srv/mnemosyne")
-    return chosen
+        try:
+            values[key] = str(home / Path(values[key]).expanduser())
+        except RuntimeError as problem:
+            raise _mistake(host, (key,), f".{key} is {values[key]!r}: {problem}") from None
+    return values
 
 
-def _storage(host: Host, chosen: Settings, given: Mapping[str, Any]) -> dict[str, Storage]:
+def _mistake(host: Host, keys: Sequence[Any], what: str, hint: str = "") -> InventoryError:
+    """:param keys: the way to it in the ``stack`` variable."""
+    where = yaml_lines.place_of(host.vars, ("stack", *keys))
+    return InventoryError(f"{host.name}: stack{what}", where=where, hint=hint)
+
+
+def _storage(host: Host, chosen: Settings, given: Mapping[Any, Any]) -> dict[str, Storage]:
     """How the volumes are stored that the inventory says something of."""
     rows = datasets(chosen)
     known = {*VOLUMES, *chosen.waived, *(row.volume or row.path for row in rows)} - {"."}
     databases = {row.volume: row.kind for row in rows if row.kind in ("postgres", "redis")}
     found: dict[str, Storage] = {}
     for key, spec in given.items():
-        where = f"{host.name}: stack.volumes.{key}"
+        way = ("volumes", key)
         if key not in known:
-            raise InventoryError(f"{where}: the stack has no such volume", hint=suggest(key, known))
+            raise _mistake(host, way, f".volumes.{key}: the stack has no such volume", suggest(str(key), known))
         try:
             found[key] = storage.parse(key, spec, databases)
             _refuse_place(chosen, key, found)
         except ValueError as problem:
             what, _, remedy = str(problem).partition("; ")
-            raise InventoryError(f"{where}: {what}", hint=remedy) from None
+            raise _mistake(host, way, f".volumes.{key}: {what}", remedy) from None
     return found
 
 
 def _refuse_place(chosen: Settings, key: str, found: Mapping[str, Storage]) -> None:
     """:raises ValueError: what is stored there is not alone there."""
-    mine = found[key]
+    mine, project = found[key], chosen.project
+    at = mine.place(project, key)
     if isinstance(mine, Bind):
         own = {chosen.directory: "the stack's directory", chosen.store: "where its sets are kept"}
-        if mine.place == f"{chosen.directory}/{key}" and any(row.path == key for row in DATASETS):
+        if at == f"{chosen.directory}/{key}" and any(row.path == key for row in DATASETS):
             own = {}  # where it lies without being a volume
-        places.refuse(mine.place, own)
+        places.refuse(at, own)
+    names = {f"{project}_{name}": name for name in (*VOLUMES, *found) if name != key}
+    if isinstance(mine, External) and mine.name in names:
+        raise ValueError(f"{at} is the volume of {names[at]}; each volume needs a place of its own")
     for name, other in found.items():
-        how = places.overlap(mine.place, other.place) if name != key and mine.place and other.place else ""
+        there = other.place(project, name)
+        how = places.overlap(at, there) if name != key and at and there else ""
         if how:
-            what = f"is the place of {name} already" if how == "is" else f"{how} {other.place}, the place of {name}"
-            raise ValueError(f"{mine.place} {what}; each volume needs a place of its own")
+            what = f"is the place of {name} already" if how == "is" else f"{how} {there}, the place of {name}"
+            raise ValueError(f"{at} {what}; each volume needs a place of its own")
 
 
 def volumes(chosen: Settings, hosts: Mapping[str, Host] = MappingProxyType({})) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
-from mnemo_ops.mnemosyne.volume_types import Storage, absolute, merged, mounted
+from mnemo_ops.mnemosyne.volume_types import Storage, absolute, address, merged, mounted, words
 
 NFS_PORT, GLUSTER_PORT = 2049, 24007
 EFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
@@ -38,22 +38,26 @@ class Nfs(Storage):
     i_accept_the_risk: bool = False
 
     def __post_init__(self) -> None:
+        address(self.server, "server")
         if self.path:
             absolute(self.path, "path")
+        words(self.options)
 
     def reached(self, addresses: Mapping[str, str]) -> Storage:
         return replace(self, server=addresses.get(self.server, self.server))
 
-    @property
-    def place(self) -> str:
-        return f"{self.server}:{self.path.rstrip('/')}" if self.path else ""
+    def place(self, project: str, key: str) -> str:
+        return f"{self.server}:{self._directory(key)}"
+
+    def _directory(self, key: str) -> str:
+        return self.path.rstrip("/") or f"{DIRECTORY}/{key}"
 
     @property
     def mount_options(self) -> str:
         return merged(CLIENT_OPTIONS, self.options)
 
     def row(self, project: str, key: str) -> dict[str, Any]:
-        path = self.path.rstrip("/") or f"{DIRECTORY}/{key}"
+        path = self._directory(key)
         # Docker mounts it when a container starts; the owner is set on the server
         mount = {"type": "nfs", "o": f"addr={self.server},{self.mount_options}", "device": f":{path}"}
         return {"server": self.server, "path": path, "driver_options": mount, **SERVERS_OWNER}
@@ -81,6 +85,8 @@ class Efs(Storage):
     i_accept_the_risk: bool = False
 
     def __post_init__(self) -> None:
+        address(self.file_system, "file_system")
+        words(self.options)
         if self.directory:
             absolute(self.directory, "directory")
         if self.access_point and not re.fullmatch(r"fsap-[0-9a-f]+", self.access_point):
@@ -98,9 +104,11 @@ class Efs(Storage):
         """Mounted by mount.efs, which adds AWS's options itself."""
         return self.tls or bool(self.access_point)
 
-    @property
-    def place(self) -> str:
-        return f"{self.file_system}:{self.access_point}{self.directory.rstrip('/')}" if self.directory else ""
+    def place(self, project: str, key: str) -> str:
+        return f"{self.file_system}:{self.access_point}{self._directory(project, key)}"
+
+    def _directory(self, project: str, key: str) -> str:
+        return self.directory.rstrip("/") or f"/{project}/{key}"
 
     @property
     def mount_options(self) -> str:
@@ -114,7 +122,7 @@ class Efs(Storage):
             "opts": merged(self.mount_options, LATE),
         }
         own = SERVERS_OWNER if self.access_point else {}
-        bound = mounted(project, key, mount, self.directory.rstrip("/") or f"/{project}/{key}")
+        bound = mounted(project, key, mount, self._directory(project, key))
         return {**bound, "addresses": [self.file_system], "port": NFS_PORT, **own}
 
 
@@ -139,14 +147,19 @@ class Glusterfs(Storage):
     def __post_init__(self) -> None:
         if not self.servers:
             raise ValueError("servers: name at least one")
+        for server in self.servers:
+            address(server, "servers")
+        words(self.options)
         if not re.fullmatch(r"[\w-]+", self.volume):
             raise ValueError(f"volume: {self.volume!r} is not the name of a Gluster volume; directory: is one below it")
         if self.directory:
             absolute(self.directory, "directory")
 
-    @property
-    def place(self) -> str:
-        return f"{self.servers[0]}:{self.volume}{self.directory.rstrip('/')}" if self.directory else ""
+    def place(self, project: str, key: str) -> str:
+        return f"{self.servers[0]}:{self.volume}{self._directory(project, key)}"
+
+    def _directory(self, project: str, key: str) -> str:
+        return self.directory.rstrip("/") or f"/{project}/{key}"
 
     def reached(self, addresses: Mapping[str, str]) -> Storage:
         return replace(self, servers=tuple(addresses.get(name, name) for name in self.servers))
@@ -160,5 +173,5 @@ class Glusterfs(Storage):
             "opts": merged(f"{LATE},x-systemd.after=glusterd.service", self.options)
             + (f",backup-volfile-servers={others}" if others else ""),
         }
-        bound = mounted(project, key, mount, self.directory.rstrip("/") or f"/{project}/{key}")
+        bound = mounted(project, key, mount, self._directory(project, key))
         return {**bound, "addresses": list(self.servers), "port": GLUSTER_PORT, "volume": self.volume}

@@ -37,7 +37,7 @@ def parse(key: str, spec: Any, databases: Mapping[str, str]) -> Storage:
         raise ValueError(f"is {spec!r}, not a mapping like {{type: local}}")
     _refuse_plugin(spec)
     kind = spec.get("type", "local")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise ValueError(f"there is no type {kind!r}; {suggest(str(kind), TYPES)}")
     found = _build(TYPES[kind], {name: value for name, value in spec.items() if name != "type"})
     if key in databases:
@@ -58,15 +58,16 @@ def _build(cls: type[Storage], given: Spec) -> Storage:
     known = {one.name: one for one in fields(cls)}
     for name in given:
         if name not in known:
-            raise ValueError(f"type {cls.type} has no '{name}'; {suggest(name, known) or 'it has no settings'}")
+            raise ValueError(f"type {cls.type} has no '{name}'; {suggest(str(name), known) or 'it has no settings'}")
     missing = [name for name, one in known.items() if one.default is MISSING and name not in given]
     if missing:
         raise ValueError(f"type {cls.type} needs {', '.join(missing)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     for name, value in values.items():
         kind = {"bool": bool, "int": int, "str": str}.get(str(known[name].type), tuple)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            wanted = {bool: "true or false", int: "a number", str: "a text", tuple: "a list"}[kind]
+        texts = not isinstance(value, tuple) or all(isinstance(one, str) for one in value)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or not texts:
+            wanted = {bool: "true or false", int: "a number", str: "a text", tuple: "a list of texts"}[kind]
             raise ValueError(f"{name} is {value!r}, not {wanted}")
     return cls(**values)
 

@@ -32,8 +32,7 @@ class Storage:
 
     type: ClassVar[str]
 
-    @property
-    def place(self) -> str:
+    def place(self, project: str, key: str) -> str:
         """What no other volume may share; empty when it cannot be shared."""
         return ""
 
@@ -74,8 +73,7 @@ class Bind(Storage):
     def __post_init__(self) -> None:
         absolute(self.path, "path")
 
-    @property
-    def place(self) -> str:
+    def place(self, project: str, key: str) -> str:
         return self.path.rstrip("/")
 
     def row(self, project: str, key: str) -> dict[str, Any]:
@@ -96,8 +94,7 @@ class External(Storage):
         if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", self.name):
             raise ValueError(f"name: {self.name!r} is not the name of a Docker volume")
 
-    @property
-    def place(self) -> str:
+    def place(self, project: str, key: str) -> str:
         return self.name
 
     def row(self, project: str, key: str) -> dict[str, Any]:
@@ -135,6 +132,7 @@ class Block(Storage):
             raise ValueError(f"aws: {self.aws!r} is not the id of an EBS volume, like vol-0abc")
         if self.fstype not in ("ext4", "xfs"):
             raise ValueError(f"fstype is {self.fstype!r}, neither ext4 nor xfs")
+        words(self.options)
         if self.wait < 1:
             raise ValueError("wait: at least a second")
 
@@ -148,8 +146,7 @@ class Block(Storage):
         }
         return self.device or next(f"/dev/disk/by-id/{prefix}{name}" for prefix, name in names.items() if name)
 
-    @property
-    def place(self) -> str:
+    def place(self, project: str, key: str) -> str:
         return self.path
 
     def row(self, project: str, key: str) -> dict[str, Any]:
@@ -169,8 +166,21 @@ def merged(usual: str, more: str) -> str:
 
 def absolute(path: str, name: str) -> None:
     parts = [part for part in path.split("/") if part]
-    if not path.startswith("/") or ".." in parts or not parts:
+    if not path.startswith("/") or ".." in parts or not parts or not path.isprintable():
         raise ValueError(f"{name}: {path!r} is not an absolute path of its own; begin with /, like /data/uploads")
+
+
+def address(value: str, name: str) -> None:
+    """:raises ValueError: neither an address nor the name of a host: commas and blanks would begin other options."""
+    if not re.fullmatch(r"[\w.:%-]+", value):
+        raise ValueError(f"{name}: {value!r} is no host of the inventory, no address and no name")
+
+
+def words(options: str) -> None:
+    """:raises ValueError: these are not mount options."""
+    for option in filter(None, options.split(",")):
+        if not re.fullmatch(r"[!-+\--~]+", option) or option.startswith("addr="):
+            raise ValueError(f"options: {option!r} is not a mount option; names with commas and no blanks between")
 
 
 def bound(directory: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops import inventory
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.mnemosyne import layout
@@ -41,13 +42,64 @@ def test_values_are_rendered() -> None:
         ({"recipients": "age1x"}, "not of type list", ""),
         ({"directory": "srv"}, "must be an absolute path", ""),
         ({"store": "/"}, "must be an absolute path", ""),
+        ({"directory": "/srv/../etc"}, "must be an absolute path", ""),
+        ({"directory": "/var/lib"}, "must be an absolute path", ""),
+        ({"store": "/srv/mnemosyne/sets"}, "lies in /srv/mnemosyne, the stack's directory", "apart"),
+        ({"directory": "/var/backups/mnemosyne/x"}, "holds /var/backups/mnemosyne/x", "apart"),
+        ({"project": "../x"}, "stack.project: '../x' is not the name", "small letters"),
+        ({"project": ""}, "stack.project: ''", ""),
+        ({"grace": -1}, "stack.grace: -1", "60"),
+        ({"images": {"api": 5}}, "stack.images: 5 is not a text", ""),
+        ({"recipients": [1]}, "stack.recipients: 1 is not a text", ""),
+        ({"datasets": [{"name": ["x"], "path": "x"}]}, "is not a text", ""),
+        ({"datasets": ["x"]}, "a name and a volume or a path", ""),
+        ({"datasets": [{"name": "../x", "path": "x"}]}, "'../x' is not a name", ""),
+        ({"datasets": [{"name": "x", "path": "../../etc"}]}, "not a path below the stack's directory", ""),
+        ({"datasets": [{"name": "x", "path": ""}]}, "not a path below the stack's directory", ""),
+        ({"datasets": [{"name": "x", "path": "."}]}, "not a path below the stack's directory", ""),
+        ({1: 2}, "stack.1 is not a setting", ""),
+        ({"volumes": {1: {}}}, "stack.volumes.1: the stack has no such volume", ""),
+        ({"source": "~nobody-here/x"}, "stack.source is '~nobody-here/x'", ""),
     ],
 )
 def test_a_mistake_is_named(stack: dict[str, Any], said: str, hint: str) -> None:
     with pytest.raises(InventoryError) as caught:
-        layout.settings(host(**stack))
+        layout.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
     assert said in str(caught.value)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"name": "uploads", "path": "other"}], "two named uploads"),
+        ([{"name": "a", "path": "b"}, {"name": "a", "path": "c"}], "two named a"),
+        ([{"name": "a", "volume": "lightrag_data"}], "is lightrag_data, the dataset lightrag"),
+        ([{"name": "a", "path": "uploads"}], "is uploads, the dataset uploads"),
+        ([{"name": "a", "path": "uploads/old"}], "lies in uploads, the dataset uploads"),
+        ([{"name": "a", "path": "b/c"}, {"name": "d", "path": "b"}], "holds b/c, the dataset a"),
+    ],
+)
+def test_two_datasets_in_one_would_overwrite_each_other_in_a_set(rows: list[dict[str, str]], said: str) -> None:
+    with pytest.raises(InventoryError, match=said):
+        layout.settings(host(datasets=rows))
+    assert layout.settings(host(datasets=[{"name": "a", "path": "b/c"}, {"name": "b", "path": "b/d"}]))
+
+
+@pytest.mark.parametrize("stack", ["mnemosyne", ["mnemosyne"], 5])
+def test_what_is_no_mapping_is_named(stack: Any) -> None:
+    with pytest.raises(InventoryError, match=r"old: stack is .*, not a mapping"):
+        layout.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
+
+
+def test_a_mistake_is_named_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "inventory.yml"
+    text = "all:\n  hosts: {old: {ansible_host: 192.0.2.1}}\n  vars:\n    stack:\n      volumes:\n        uploads:\n"
+    for mistake, line in (("          type: bind\n          pfad: /x\n", 6), ("          {}\n      projekt: x\n", 8)):
+        file.write_text(text + mistake)
+        with pytest.raises(InventoryError) as caught:
+            layout.settings(inventory.load(file).hosts["old"])
+        assert caught.value.where == f"{file}:{line}"
 
 
 def test_every_service_and_volume_of_the_owners_file_has_its_place() -> None:
