@@ -111,7 +111,7 @@ def reach(machine: Machine, row: Row, where: str) -> str:
     :raises CommandFailed: it cannot be mounted (6).
     """
     if not is_mounted_by_docker(row):
-        return docker.content(row)
+        return machine.realpath(docker.content(row))
     options, source = row["Options"], row["Options"]["device"]
     words = [word for word in options.get("o", "").split(",") if word]
     address = next((word.partition("=")[2] for word in words if word.startswith("addr=")), "")

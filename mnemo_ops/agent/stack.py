@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Dict, List, Mapping, Tuple
 
 from mnemo_ops.agent import docker, mounts
@@ -118,10 +119,10 @@ def _refuse_away(machine: Machine, volume: str, path: str) -> None:
 
 
 def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
-    """Directory that holds a dataset. :raises Refused: its volume does not exist (3)."""
+    """Directory that holds a dataset, behind every link. :raises Refused: its volume does not exist (3)."""
     if dataset.volume:
-        return mountpoint(machine, stack.volume(dataset.volume))
-    return stack.directory if dataset.path == "." else f"{stack.directory}/{dataset.path}"
+        return machine.realpath(mountpoint(machine, stack.volume(dataset.volume)))
+    return machine.realpath(posixpath.join(stack.directory, dataset.path))
 
 
 def forgotten(stack: Stack, found: Mapping[str, Container]) -> List[str]:

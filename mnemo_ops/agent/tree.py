@@ -38,13 +38,18 @@ OURS = ".mnemo-"  # names that mnemo_ops itself puts beside data: never part of 
 
 
 def below(machine: Machine, root: str, directory: str, exclude: Sequence[str] = ()) -> Iterator[str]:
-    """Every path below ``directory``, sorted, directories before their content; paths of ours are left out."""
+    """Every path below ``directory``, sorted, directories before their content; paths of ours are left out.
+
+    So are sockets: they end with their process, and tar(1) leaves them out, too.
+    """
     for name in machine.names(directory):
         path = f"{directory}/{name}"
         if name.startswith(OURS) or posixpath.relpath(path, root) in exclude:
             continue
-        yield path
         found = machine.stat(path)
+        if found is not None and found.kind == "socket":
+            continue
+        yield path
         if found is not None and found.kind == "directory":
             yield from below(machine, root, path, exclude)
 

@@ -14,11 +14,17 @@ from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
 CHUNK = 1 << 20  # bytes
+KINDS = {
+    statmod.S_IFREG: "file",
+    statmod.S_IFDIR: "directory",
+    statmod.S_IFLNK: "link",
+    statmod.S_IFSOCK: "socket",
+}
 
 
 @dataclass(frozen=True)
 class FileStat:
-    """What ``lstat`` says. ``kind``: file, directory, link or other; ``mode``: permission bits; sizes in bytes."""
+    """What ``lstat`` says. ``kind``: file, directory, link, socket, other; ``mode``: permissions; sizes in bytes."""
 
     kind: str
     mode: int
@@ -84,9 +90,8 @@ class Reading:
         found = self.inode(path, follow)
         if found is None:
             return None
-        kinds = {statmod.S_IFREG: "file", statmod.S_IFDIR: "directory", statmod.S_IFLNK: "link"}
         return FileStat(
-            kinds.get(statmod.S_IFMT(found.st_mode), "other"),
+            KINDS.get(statmod.S_IFMT(found.st_mode), "other"),
             statmod.S_IMODE(found.st_mode),
             found.st_uid,
             found.st_gid,

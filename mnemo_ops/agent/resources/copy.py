@@ -240,7 +240,7 @@ class Copy(Placed):
 
     def _parts(self, machine: Machine, source: str, dest: str) -> Iterator[Tuple[str, Resource]]:
         stat = machine.stat(source, follow=self.local_follow)
-        if stat is None or stat.kind == "other":
+        if stat is None or stat.kind in ("socket", "other"):
             return
         if stat.kind == "link":
             target = machine.readlink(source)
