@@ -42,8 +42,10 @@ lint: $(STAMP)
 
 fast: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server
-	@echo "== unit, contract, wire, bench: no servers"
-	@$(VENV)/bin/pytest tests/unit tests/contract tests/wire tests/bench
+	@echo "== unit, contract: no servers, on every core"
+	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
+	@echo "== wire, bench: agents on this machine, which time what they do"
+	@$(VENV)/bin/pytest tests/wire tests/bench
 
 lab: $(STAMP)
 	@echo "== lab: real servers (what takes longer: make soak)"
