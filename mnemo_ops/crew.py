@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mnemo_ops.model import Host, Play
 from mnemo_ops.rendering import HostState
 from mnemo_ops.selection import Options
 from mnemo_ops.template import Scope
+
+Way = tuple[int, ...]  # a place in a play: numbers of nodes, outer to inner; greater is later
 
 WORDS_OF_ANSIBLE = {"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"}
 
@@ -19,6 +23,7 @@ class Crew:
 
     :param batch: hosts of this play at a time (``serial``). :param hosts: all of the play.
     :param states: of every host of the inventory that took part so far.
+    :param aside: entered by who waits for another host: meanwhile more of them may work.
     """
 
     def __init__(
@@ -29,20 +34,25 @@ class Crew:
         states: Mapping[str, HostState],
         options: Options,
         interrupted: Callable[[], bool] = lambda: False,
+        aside: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self._play, self._batch, self._hosts, self._states, self._options = play, batch, hosts, states, options
         self._out: set[str] = set()  # hosts that failed or ended
         self._done: dict[str, tuple[Mapping[str, Any], bool]] = {}
+        self._at: dict[str, Way] = {}  # host -> where it is, everything before it done
+        self._awaited: list[Way] = []  # places somebody waits for the others to come to
         self._changed = threading.Condition()
+        self._aside = aside
         self._over = False
         self._interrupted = interrupted  # Ctrl-C: whoever waits stops waiting
         self.stopped = False  # everybody stops after the task he is in
 
-    def magic(self) -> Mapping[str, Any]:
+    def magic(self, meet: Callable[[str], None]) -> Mapping[str, Any]:
+        """Ansible's own variables of the play. :param meet: called before a look at a host, with its name."""
         names = [host.name for host in self._batch]
         every = [host.name for host in self._hosts]
         return {
-            "hostvars": HostVars(self._states),
+            "hostvars": HostVars(self._states, meet),
             "ansible_play_hosts": every,
             "play_hosts": names,
             "ansible_play_batch": names,
@@ -57,13 +67,36 @@ class Crew:
 
     def once(self, key: str, host: Host) -> bool:
         """Whether this host is the one: the first of the batch that is still there; the others wait for it."""
-        with self._changed:
+        with self._aside(), self._changed:
             while key not in self._done and not self.over():
                 leader = next((one.name for one in self._batch if one.name not in self._out), host.name)
                 if leader == host.name:
                     return True
                 self._changed.wait(0.5)
         return False
+
+    def arrived(self, host: str, way: Way) -> None:
+        """Everything before this place is done on a host, and what it set can be read."""
+        with self._changed:
+            self._at[host] = max(way, self._at.get(host, way))
+            self._changed.notify_all()
+
+    def awaited(self, host: str, way: Way) -> bool:
+        """Whether others wait for a host that came as far as this to say so."""
+        return any(self._at.get(host, ()) < place <= way for place in self._awaited)
+
+    def meet(self, host: str, way: Way) -> None:
+        """Wait until every host of the batch came as far, or left: then what they set before can be read."""
+        self.arrived(host, way)
+        with self._aside(), self._changed:
+            self._awaited.append(way)
+            while not self.over() and any(self._at.get(name, ()) < way for name in self.others(host)):
+                self._changed.wait(0.5)
+            self._awaited.remove(way)
+
+    def others(self, host: str) -> set[str]:
+        """Hosts of the batch that are still at it."""
+        return {one.name for one in self._batch} - self._out - {host}
 
     def done_once(self, key: str, state: HostState, names: Mapping[str, Any], failed: bool) -> None:
         with self._changed:
@@ -104,12 +137,13 @@ class Crew:
 
 
 class HostVars(Mapping[str, Any]):
-    """``hostvars``: what is known of each host right now."""
+    """``hostvars``: what is known of each host, once all of them came as far as the one that asks."""
 
-    def __init__(self, states: Mapping[str, HostState]) -> None:
-        self._states = states
+    def __init__(self, states: Mapping[str, HostState], meet: Callable[[str], None]) -> None:
+        self._states, self._meet = states, meet
 
     def __getitem__(self, name: str) -> Scope:
+        self._meet(name)
         state = self._states[name]
         facts = {f"ansible_{key.removeprefix('ansible_')}": value for key, value in state.facts.items()}
         scope = Scope().plus(state.host.vars).plus({**facts, "ansible_facts": state.facts}, final=True)

@@ -35,6 +35,7 @@ class Fleet:
         self._doors: dict[tuple[Any, ...], threading.RLock] = {}  # machine -> held while a session to it is opened
         self._here = threading.Lock()
         self._guard = threading.Lock()
+        self._turns = threading.Semaphore(PARALLEL)
         self._interrupted = False
 
     def session(self, host: Host, become: bool = True) -> AgentSession:
@@ -87,6 +88,15 @@ class Fleet:
                 self._sessions[key] = found
         return Here(found, self._here)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within ``work`` of :meth:`each`: this host waits for others, of which the turn may not have come yet."""
+        self._turns.release()
+        try:
+            yield
+        finally:
+            self._turns.acquire()
+
     def each(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T]:
         """``work`` on every host in parallel; one host's failure does not stop the others.
 
@@ -94,9 +104,16 @@ class Fleet:
         """
         for host in hosts:  # the same one is the first in every run
             self._first.setdefault(_machine(host), host)
+
+        def in_turn(host: Host) -> T:
+            with self._turns:
+                if self._interrupted:
+                    raise _interruption()
+                return work(host)
+
         try:
-            with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts))), thread_name_prefix="host") as pool:
-                futures = {host.name: pool.submit(work, host) for host in hosts}
+            with ThreadPoolExecutor(max_workers=max(1, len(hosts)), thread_name_prefix="host") as pool:
+                futures = {host.name: pool.submit(in_turn, host) for host in hosts}
                 try:
                     _wait(list(futures.values()))
                 except KeyboardInterrupt:

@@ -73,6 +73,11 @@ class Outbox:
         self._renderer.user = User(str(session.facts.get("user_id", "root")), session.login)
         self._renderer.changed()
 
+    @property
+    def waits(self) -> bool:
+        """Whether something was taken that is not sent."""
+        return bool(self._waiting)
+
     def drop(self) -> None:
         """What waits is not sent."""
         self._waiting.clear()

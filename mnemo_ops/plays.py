@@ -131,7 +131,7 @@ class Plays:
         for host in hosts:
             states.setdefault(host.name, HostState(host)).host = host
         for batch in batches(hosts, play.serial):
-            crew = Crew(play, batch, hosts, states, self.options, lambda: self.fleet.interrupted)
+            crew = Crew(play, batch, hosts, states, self.options, lambda: self.fleet.interrupted, self.fleet.aside)
 
             def work(host: Host, crew: Crew = crew) -> None:
                 try:

@@ -18,7 +18,7 @@ from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.undone import leaves
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.crew import Crew
+from mnemo_ops.crew import Crew, Way
 from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, TemplateError
 from mnemo_ops.judging import Judge, is_judged
 from mnemo_ops.model import Batch, Block, Entry, Flush, Handlers, Include, Node, Play, Task
@@ -67,12 +67,14 @@ class PlayRun:
         options: Options = EVERYTHING,
     ) -> None:
         self._play, self._state, self._reach, self._options, self._crew = play, state, reach, options, crew
-        self._renderer = Renderer(play, state, extra, options, crew.magic())
+        self._renderer = Renderer(play, state, extra, options, crew.magic(self._meet))
         self._out = Outbox(reach.session(), state, self._renderer, options)
         self._judge = Judge(self._out, self._renderer, options, self.wait, crew.over)
         self._blocks = 0
         self._ended = False
         self._turns: Counter[str] = Counter()  # of tasks that one host does for all
+        self._way: Way = (0,)
+        self._apart = True  # other hosts may know more of themselves than when we met last
 
     def run(self) -> Generator[Outcome, None, None]:
         """Yields each task with its events, in order, progress included.
@@ -82,6 +84,7 @@ class PlayRun:
 
         :raises MnemoError: a task failed (its own code); the channel or the agent did (4, 1).
         """
+        self._crew.arrived(self._state.host.name, self._way)
         self._renderer.read_vars_files()
         yield from self._nodes(self._play.tasks)
         if self._out.failure is None:
@@ -96,10 +99,14 @@ class PlayRun:
 
     # -- the order of things -------------------------------------------------------------------------------------
 
-    def _nodes(self, nodes: Sequence[Node]) -> Outcomes:
-        for node in nodes:
+    def _nodes(self, nodes: Sequence[Node], branch: int = 0) -> Outcomes:
+        """:param branch: which of several lists at the same place, or which turn."""
+        way = self._way
+        for number, node in enumerate(nodes):
             if self._out.failure is not None or self._ended:
-                return
+                break
+            self._way = (*way, branch, number)
+            yield from self._keep_up()
             if self._crew.over():
                 self._ended = True
             elif isinstance(node, Entry):
@@ -110,6 +117,24 @@ class PlayRun:
                 yield from self._include(node)
             elif (yield from self._asked(lambda node=node: self._wanted(node))):  # type: ignore[misc]
                 yield from self._flush()
+            self._apart = self._apart or _tells(node)
+        self._way = way
+
+    def _keep_up(self) -> Outcomes:
+        """Let others that wait for what this host knows of itself go on."""
+        if self._crew.awaited(self._state.host.name, self._way):
+            yield from self._out.send()
+            self._crew.arrived(self._state.host.name, self._way)
+
+    def _meet(self, name: str) -> None:
+        """Before a look at ``hostvars``. :raises Pending: what would be seen is not sent yet."""
+        own = self._state.host.name
+        company = self._apart and name != own and self._crew.others(own)
+        if self._out.waits if company else name == own and self._renderer.waiting:
+            raise Pending("hostvars")
+        if company:
+            self._crew.meet(own, self._way)
+            self._apart = False
 
     def _wanted(self, flush: Flush) -> bool:
         scope = self._renderer.plain()
@@ -129,13 +154,13 @@ class PlayRun:
         if self._out.failure is not None and block.rescue:
             self._remember_failure(self._out.failure)
             self._out.failure = None
-            yield from self._nodes(block.rescue)
+            yield from self._nodes(block.rescue, 1)
             if self._out.failure is None:
                 yield from self._out.send()
         if block.always:
             failure, ended = self._out.failure, self._ended
             self._out.failure, self._ended = None, False
-            yield from self._nodes(block.always)
+            yield from self._nodes(block.always, 2)
             if self._out.failure is None:
                 yield from self._out.send()
             self._out.failure, self._ended = self._out.failure or failure, self._ended or ended
@@ -170,10 +195,10 @@ class PlayRun:
             return
         if not chosen:
             self._skip(entry, "skipped", "when")
-        for inner, overlay in chosen:
+        for turn, (inner, overlay) in enumerate(chosen):
             self._renderer.overlays.append(overlay)
             self._renderer.changed()
-            yield from self._nodes(inner)
+            yield from self._nodes(inner, turn)
             if self._out.failure is None and overlay:
                 yield from self._out.send()  # what is not sent yet may be rendered again, and needs these variables
             self._renderer.overlays.remove(overlay)
@@ -235,6 +260,7 @@ class PlayRun:
         yield from self._out.send()
         if self._out.failure is not None:
             return
+        self._crew.arrived(self._state.host.name, self._way)
         key = f"{entry.where} {entry.name}"
         self._turns[key] += 1  # an include may come here again
         key += f" {self._turns[key]}"
@@ -516,3 +542,8 @@ class PlayRun:
             if time.monotonic() > end:
                 raise StepFailed(f"the host is back and not well: {said.why}")
             yield from self.wait(task, 1.0, "not well yet")
+
+
+def _tells(node: Node) -> bool:
+    """Whether a host may know more of itself afterwards."""
+    return not isinstance(node, Entry) or bool(node.register) or node.kind in controller_tasks.SETS

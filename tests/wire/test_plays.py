@@ -39,7 +39,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     hosts = {name: {"ansible_connection": "local"} for name in ("a", "b", "c", "d")}
 
-    def run(text: str, **more: Any) -> Seen:
+    def run(text: str, more: str = "", **given: Any) -> Seen:
+        (tmp_path / "more.yml").write_text(more.replace("HOME", str(tmp_path / "out")))
         (tmp_path / "site.yml").write_text(text.replace("HOME", str(tmp_path / "out")))
         (tmp_path / "hosts.yml").write_text(f"all: {{hosts: {hosts}}}\n")
         (tmp_path / "out").mkdir(exist_ok=True)
@@ -47,7 +48,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         report = Report("play", Style(), seen.out, seen.out)
         with fleet(report, aliases=True) as many:
             try:
-                Plays(many, report, inventory.load(tmp_path / "hosts.yml"), **more).run(tmp_path / "site.yml")
+                Plays(many, report, inventory.load(tmp_path / "hosts.yml"), **given).run(tmp_path / "site.yml")
             except MnemoError as error:
                 seen.error = error
         return seen
@@ -162,6 +163,39 @@ def test_what_is_known_of_the_others(play: Run) -> None:
 """)
     assert seen.error is None, seen.error
     assert seen.read("known") == "of a, of b, of c, of d b"
+
+
+def test_what_another_host_of_the_play_told_and_set_by_then(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnemo_ops.fleet.PARALLEL", 1)  # whose turn has not come yet is waited for, too
+    seen = play(
+        """
+- hosts: all
+  tasks:
+    - copy:
+        dest: "HOME/facts-{{ inventory_hostname }}"
+        content: "{{ hostvars.d.ansible_system }} {{ hostvars['a'].ansible_facts.system }}"
+    - {shell: "sleep 0.2; echo of {{ inventory_hostname }}", register: token, when: inventory_hostname == 'd'}
+    - {include_tasks: more.yml, when: inventory_hostname != 'b'}
+    - {set_fact: {mine: late}}
+    - {debug: {msg: "{{ groups.all | map('extract', hostvars, 'mine') | list }}"}, when: inventory_hostname == 'c'}
+""",
+        more='- copy: {dest: "HOME/token-{{ inventory_hostname }}", content: "{{ hostvars.d.token.stdout }}"}',
+    )
+    assert seen.error is None, seen.error
+    assert {seen.read(f"facts-{name}") for name in "abcd"} == {"Linux Linux"}
+    assert {seen.read(f"token-{name}") for name in "acd"} == {"of d"}
+    assert "'late', 'late', 'late', 'late'" in seen.out.getvalue()
+
+
+def test_nobody_waits_to_look_at_a_host_that_failed(play: Run) -> None:
+    seen = play("""
+- hosts: all
+  tasks:
+    - {command: "false", when: inventory_hostname == 'b'}
+    - {copy: {dest: "HOME/{{ inventory_hostname }}", content: "{{ hostvars.b.ansible_system }}"}}
+""")
+    assert seen.error is not None and "ended with 1" in seen.error.message
+    assert seen.names() == {"a", "c", "d"}
 
 
 def test_the_end_of_a_play(play: Run) -> None:
