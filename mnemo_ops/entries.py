@@ -26,12 +26,14 @@ TASK = (
     "delay",
 )  # fmt: skip
 HANDLER = (*TASK, "listen")
+ACTION = ("action", "local_action")  # older forms: the kind stands behind the word
 LOOP_CONTROL = ("loop_var", "index_var", "label", "pause", "extended")
 OTHERS = ("block", "import_tasks", "include_tasks", "import_role", "include_role")  # words that stand where kinds do
 
 
 def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
     """A task or a handler. :raises PlaybookError: (2)."""
+    table = _plain(table, keys)
     key = _kind_key(table, keys)
     kind, where = kind_of(key), table.where(key)
     inner = place.inside(table)
@@ -54,6 +56,31 @@ def entry(table: Table, place: Place, keys: tuple[str, ...] = TASK) -> Entry:
         variables=place.variables,
         defaults=place.defaults,
     )
+
+
+def _plain(table: Table, keys: tuple[str, ...]) -> Table:
+    """A task of one of the older forms as it is written today: the kind is a key, ``local_action`` is delegated."""
+    word = next((word for word in ACTION if table.get(word) is not None), "")
+    if not word:
+        return table
+    args: Any = table[word]
+    if isinstance(args, Table):
+        kind, args = args.text("module"), args.copy()
+        args.pop("module", None)
+    else:
+        kind, _, args = table.text(word).strip().partition(" ")
+    if not kind_of(kind) or kind in keys:
+        raise table.fail(f"'{word}' should begin with a kind, not {kind!r}", word, suggest(kind, KINDS, few=0) or ALL)
+    if kind in table:
+        raise table.fail(f"a task has one kind; this one has '{word}' and '{kind}'", kind)
+    if word == "local_action" and table.get("delegate_to") is not None:
+        raise table.fail("'local_action' is delegated to this machine already", "delegate_to")
+    plain = table.copy()
+    del plain[word]
+    plain[kind], plain.lines[kind] = args or None, table.lines[word]
+    if word == "local_action":
+        plain["delegate_to"] = "localhost"
+    return plain
 
 
 def _kind_key(table: Table, keys: tuple[str, ...]) -> str:

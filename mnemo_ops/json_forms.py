@@ -52,6 +52,7 @@ FORMS: dict[str, Schema] = {
     "late_flag": either(ref("flag"), ref("jinja")),
     "number": either({"type": "number"}, FRACTION, ref("jinja")),
     "mapping": {"type": "object"},
+    "action": either(TEXT, {"type": "object", "properties": {"module": TEXT}, "required": ["module"]}),
     "variables": VARIABLES,
     "conditions": many(CONDITION),
     "items": either({"type": "array"}, ref("jinja")),

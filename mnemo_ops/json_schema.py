@@ -9,7 +9,7 @@ from typing import Optional
 from mnemo_ops import connection, schema
 from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.blocks import BLOCK, INCLUDE, INCLUDE_ROLE, ROLE, ROLE_FLAGS
-from mnemo_ops.entries import HANDLER, LOOP_CONTROL, TASK
+from mnemo_ops.entries import ACTION, HANDLER, LOOP_CONTROL, TASK
 from mnemo_ops.json_forms import ANY, ARGUMENT, FORMS, NAME, TEXT, Schema, either, of_type, ref
 from mnemo_ops.keywords import KEYWORDS
 from mnemo_ops.kinds import COLLECTIONS, KINDS, SYNONYMS
@@ -88,6 +88,11 @@ def _task(keys: Iterable[str]) -> Schema:
     }
 
 
+def _older(keys: Iterable[str]) -> dict[str, Schema]:
+    """Tasks whose kind stands behind a word."""
+    return {word: _words((*keys, word)) for word in ACTION}
+
+
 def _by_word(cases: Mapping[str, Schema], otherwise: Schema) -> Schema:
     """By the word that is there: an editor then names a mistake in that one form, not in all of them."""
     for word, then in reversed(list(cases.items())):
@@ -118,8 +123,9 @@ def playbook() -> Schema:
     """The schema of a playbook, and of a file of tasks or handlers."""
     includes = _includes()
     lists = {"block": _words(BLOCK), **includes}
-    tasks = _by_word(lists, ref("task"))
-    handlers = _by_word({word: includes[word] for word in ("import_tasks", "include_tasks")}, ref("handler"))
+    tasks = _by_word({**lists, **_older(TASK)}, ref("task"))
+    files = {word: includes[word] for word in ("import_tasks", "include_tasks")}
+    handlers = _by_word({**files, **_older(HANDLER)}, ref("handler"))
     plays = {
         "hosts": {**_words(KEYS), "required": ["hosts"]},
         "import_playbook": _include("import_playbook", IMPORT, TEXT),
@@ -130,7 +136,8 @@ def playbook() -> Schema:
         "$schema": DIALECT,
         "title": "A playbook, or a file of tasks",
         "type": "array",
-        "items": _by_word({**plays, **lists}, _task(HANDLER)),  # a file of handlers looks like one of tasks
+        # a file of handlers looks like one of tasks
+        "items": _by_word({**plays, **lists, **_older(HANDLER)}, _task(HANDLER)),
         "definitions": {
             **{kind: _kind(kind) for kind in sorted(KINDS)},
             **FORMS,

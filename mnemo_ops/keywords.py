@@ -38,6 +38,10 @@ KEYWORDS: dict[str, Keyword] = {
     "collections": Keyword("texts", "accepted; kinds are found under every name they have"),
     "notify": Keyword("texts", "handlers, by name or topic, that run when the task changed something"),
     # task
+    "action": Keyword(
+        "action", "the kind and its arguments: `copy src=a dest=/b`, or a mapping with the kind as `module`"
+    ),
+    "local_action": Keyword("action", "the same with `delegate_to: localhost`"),
     "args": Keyword("mapping", "more arguments, beside those behind the kind"),
     "loop": Keyword("items", "a list; the task runs for each item"),
     "loop_control": Keyword("loop_control", "`loop_var`, `index_var`, `label`, `pause` (seconds), `extended`"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mnemo_ops.ansible_words import LOOP_CONTROL_KEYS, PLAY_KEYS, ROLE_KEYS, TASK_KEYS
 from mnemo_ops.blocks import BLOCK, INCLUDE, ROLE
 from mnemo_ops.connection import ALIASES, FIXED, KNOWN, LATER
-from mnemo_ops.entries import HANDLER, LOOP_CONTROL, LOOPS, OTHERS, TASK
+from mnemo_ops.entries import ACTION, HANDLER, LOOP_CONTROL, LOOPS, OTHERS, TASK
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.filters import FILTERS, TESTS
 from mnemo_ops.keywords import table
@@ -35,6 +35,7 @@ def page(word: str) -> str:
     if not kind_of(word) and word in {
         *KEYS,
         *TASK,
+        *ACTION,
         *HANDLER,
         *BLOCK,
         *INCLUDE,
@@ -49,11 +50,23 @@ def page(word: str) -> str:
 
 def lists() -> dict[str, str]:
     """Markdown by the name of the place it has in the page."""
-    own = {*SECTIONS, "hosts", "block", "rescue", "always", "args", "register", "listen", *LOOPS, "loop_control"}
+    own = {
+        *SECTIONS,
+        "hosts",
+        "block",
+        "rescue",
+        "always",
+        "args",
+        *ACTION,
+        "register",
+        "listen",
+        *LOOPS,
+        "loop_control",
+    }
     return {
         "everywhere": table(INHERITED),
         "play": table(("hosts", *SECTIONS, *(word for word in KEYS if word not in {*INHERITED, *SECTIONS, "hosts"}))),
-        "task": table(word for word in TASK if word not in {*INHERITED, *LOOPS}),
+        "task": table((*ACTION, *(word for word in TASK if word not in {*INHERITED, *LOOPS}))),
         "loops": table(LOOPS),
         "block": table(word for word in BLOCK if word not in INHERITED),
         "include": _listed(word for word in INCLUDE if word not in {*INHERITED, *LOOPS}),

@@ -67,6 +67,12 @@ class Table(dict[Any, Any]):
         self.lines: dict[Any, int] = {}
         self.decimal: set[Any] = set()  # keys whose whole numbers were written without a leading zero
 
+    def copy(self) -> Table:
+        made = Table(self.file, self.line, self.error)
+        made.update(self)
+        made.lines, made.decimal = dict(self.lines), set(self.decimal)
+        return made
+
     def where(self, key: Any = None) -> str:
         return f"{self.file}:{self.lines.get(key, self.line)}"
 

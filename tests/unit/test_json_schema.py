@@ -84,6 +84,7 @@ FINE = [
     "- ansible.builtin.include_role: {name: web, apply: {tags: a}}\n  loop: '{{ x }}'\n  loop_control: {loop_var: y}",
     "- ansible.builtin.copy: {content: {a: 1}, dest: /x, mode: 0644}\n  when:",
     "- community.docker.docker_volume: {name: data, labels: {a: '{{ b }}'}}\n  delegate_to: localhost",
+    "- {hosts: all, tasks: [{action: copy src=a dest=/b, when: x}, {local_action: {module: file, path: /x}}]}",
 ]
 
 
@@ -117,6 +118,7 @@ MISTAKES = [
     "- {hosts: all, tasks: [{command: ls, delegate_to: other}]}",
     "- {hosts: all, tasks: [{command: ls, vars: {a-b: 1}}]}",
     "- {hosts: all, handlers: [{command: ls}]}",
+    "- {hosts: all, tasks: [{action: {path: /x}}]}",
     "- {hosts: all, roles: [5.5, []]}",
     "- {import_playbook: x.yml, hosts: all}",
     "- block: []\n  resuce: []",
@@ -156,6 +158,6 @@ def test_mistakes_in_inventories(text: str) -> None:
 
 def test_every_keyword_is_described_and_none_besides() -> None:
     found = PLAYBOOK.schema["definitions"]
-    used = {*json_schema.KEYS, *json_schema.HANDLER, *json_schema.BLOCK, *json_schema.ROLE}
+    used = {*json_schema.KEYS, *json_schema.HANDLER, *json_schema.ACTION, *json_schema.BLOCK, *json_schema.ROLE}
     assert used == set(keywords.KEYWORDS)
     assert {one.form for one in keywords.KEYWORDS.values()} <= found.keys()

@@ -111,6 +111,33 @@ def test_modes_that_say_what_they_mean(mode: str, write: Any) -> None:
     check(write("site.yml", HEAD + f"    - file: {{path: /x, mode: {mode}}}\n"))
 
 
+OLDER = """\
+- hosts: all
+  tasks:
+    - action: copy content=x dest=/x
+      args: {mode: "0600"}
+    - action:
+        module: ansible.builtin.file
+        path: /y
+    - local_action: ping
+    - local_action: {module: command, cmd: date}
+  handlers:
+    - name: again
+      action: command true
+"""
+
+
+def test_tasks_of_the_older_forms(write: Write) -> None:
+    (play,) = check(write("site.yml", OLDER)).plays
+    assert [(task.kind, dict(task.args), task.delegate_to) for task in entries(play.tasks)] == [
+        ("copy", {"content": "x", "dest": "/x", "mode": "0600"}, ""),
+        ("file", {"path": "/y"}, ""),
+        ("ping", {}, "localhost"),
+        ("command", {"cmd": "date"}, "localhost"),
+    ]
+    assert [(task.kind, dict(task.args)) for task in play.handlers] == [("command", {"cmd": "true"})]
+
+
 HEAD = "- hosts: all\n  vars: {port: 1}\n  handlers: [{name: reload, command: ls}]\n  tasks:\n"
 
 MISTAKES = [
@@ -261,6 +288,21 @@ MISTAKES = [
     ("    - include_role: {name: wbe}\n", "site.yml:5", "there is no role 'wbe'", "did you mean 'web'?"),
     ("    - set_fact: {a-b: 1}\n", "site.yml:5", "set_fact has no argument 'a-b'", ""),
     ("    - assert: {that: [prot > 1]}\n", "site.yml:5", "the variable 'prot' is undefined", "did you mean 'port'?"),
+    (
+        "    - action: fiel path=/x\n",
+        "site.yml:5",
+        "'action' should begin with a kind, not 'fiel'",
+        "did you mean 'file'?",
+    ),
+    ("    - action: {path: /x}\n", "site.yml:5", "'action' should begin with a kind, not ''", "`invoke docs all`"),
+    (
+        "    - local_action: {module: file, paht: /x}\n",
+        "site.yml:5",
+        "file has no argument 'paht'",
+        "did you mean 'path'?",
+    ),
+    ("    - action: ping\n      ping:\n", "site.yml:6", "one kind; this one has 'action' and 'ping'", ""),
+    ("    - local_action: ping\n      delegate_to: old\n", "site.yml:6", "'local_action' is delegated to this", ""),
     ("    - 5\n", "site.yml:5", "a task should be a mapping, not 5", ""),
     ("  roles: [wbe]\n", "site.yml:5", "there is no role 'wbe'", "did you mean 'web'?"),
     ("  roles: [dependent]\n", "roles/dependent/meta/main.yml:1", "there is no role 'wbe'", "did you mean 'web'?"),
