@@ -39,7 +39,9 @@ MODULES = _words("""
 """)
 
 VARIABLES = _words("""
-    ansible_config_file ansible_local ansible_parent_role_names ansible_search_path environment
+    ansible_config_file ansible_dependent_role_names ansible_forks ansible_inventory_sources ansible_local
+    ansible_parent_role_names ansible_play_role_names ansible_playbook_python ansible_role_names ansible_search_path
+    environment role_names
 """)
 
 # kinds whose facts are variables of their own name, without the usual prefix; those of getent are, too

@@ -157,7 +157,7 @@ class Outbox:
                 steps.append(one)
                 continue
             queue.extend((number, step) for step in one.steps)
-            steps.extend([*one.perhaps, *(step.task for step in one.steps if step.event is None)])
+            steps.extend([*one.perhaps, *(self._as_sent(step.task) for step in one.steps if step.event is None)])
         mine = {step.task.id: step for step in held.steps if step.event is None} if held else {}
         steps.extend(self._as_held(step.task, held.entry) for step in mine.values() if held)
         undone = "" if session else self._state.undone
@@ -203,6 +203,10 @@ class Outbox:
             yield task, event
             if self.failure is None:
                 yield from self._local(queue)
+
+    def _as_sent(self, task: Task) -> Task:
+        """A rescue may look at all of what failed (``ansible_failed_result``)."""
+        return replace(task, register=task.register or "rescued") if self.rescuers else task
 
     def _as_held(self, task: Task, entry: Entry) -> Task:
         """The task as it is sent to be judged: it ends nothing, and notifies only what its kind decides."""

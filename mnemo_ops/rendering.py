@@ -106,6 +106,8 @@ class Renderer:
         bare = (name for name in state.facts if name.startswith("getent_") or name in BARE_FACTS.values())
         facts.update({name: state.facts[name] for name in bare})
         scope = Scope(entry.files, entry.templates).plus({"ansible_managed": "Ansible managed"})
+        kind = "local" if state.host.local else "ssh"
+        scope = scope.plus({"ansible_host": state.host.name, "ansible_connection": kind})  # of hosts that have none
         scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
         known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}
         scope = scope.plus({**known, **self._magic}, final=True)
@@ -168,10 +170,10 @@ class Renderer:
             return Work(entry, [self._round(entry, scope, step, entry.when)])
         early = [text for text in entry.when if not {entry.loop.var, "ansible_loop"} & _read(text)]
         if not all(condition(text, scope, entry.where) for text in early):
-            return Work(entry, [Round([step.end("skipped", "when")])])
+            return Work(entry, [Round([step.end("skipped", "when")])], passed=self._passed(entry, scope))
         found = items(entry.loop, scope, entry.where)
         if not found:
-            return Work(entry, [Round([step.end("skipped", "no items")])])
+            return Work(entry, [Round([step.end("skipped", "no items")])], passed=())
         late = [text for text in entry.when if text not in early]
         rounds = []
         for number, item in enumerate(found):
@@ -180,6 +182,15 @@ class Renderer:
             one = Step(replace(step.task, id=f"{step.task.id}.{number}", name=name + label))
             rounds.append(replace(self._round(entry, inner, one, late), item=item))
         return Work(entry, rounds, looped=True)
+
+    def _passed(self, entry: Entry, scope: Scope) -> Optional[Sequence[Any]]:
+        """Items of a loop whose condition is false already; ``None`` when nobody asks, or they cannot be told."""
+        try:
+            return items(entry.loop, scope, entry.where) if entry.register and entry.loop else None
+        except Pending:
+            raise
+        except (Unready, MnemoError):
+            return None
 
     def _label(self, entry: Entry, scope: Scope, step: Step, item: Any) -> tuple[str, str]:
         assert entry.loop is not None

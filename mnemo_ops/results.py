@@ -55,12 +55,14 @@ class Work:
     """What became of one entry of the play.
 
     :param perhaps: what it would do, where a check cannot know whether it is done.
+    :param passed: items of a loop that was skipped as a whole, or had none.
     """
 
     entry: Entry
     rounds: Sequence[Round]
     looped: bool = False
     perhaps: Sequence[Task] = ()
+    passed: Optional[Sequence[Any]] = None
 
     @property
     def steps(self) -> list[Step]:
@@ -75,19 +77,18 @@ def result(work: Work, check: bool) -> Any:
     """What ``register`` names afterwards, with Ansible's keys; an :class:`Unready` when a check cannot know."""
     outcomes = [_outcome(one, check) for one in work.rounds]
     unready = [outcome for outcome in outcomes if isinstance(outcome, Unready)]
-    if unready or not work.looped:
+    if unready or work.entry.loop is None or not (work.looped or work.passed is not None):
         return min(unready, key=lambda one: len(one.known)) if unready else outcomes[0]
-    assert work.entry.loop is not None
     names = {"ansible_loop_var": work.entry.loop.var}
+    if work.passed is not None:
+        rows = [{**outcomes[0], work.entry.loop.var: item, **names} for item in work.passed]
+        said = {"msg": "All items skipped"} if rows else {"skipped_reason": "No items in the list"}
+        return {"results": rows, "changed": False, "failed": False, "skipped": True, **said}
     rows = [{**one, work.entry.loop.var: row.item, **names} for one, row in zip(outcomes, work.rounds)]
-    skipped = all(one.get("skipped") for one in outcomes)
-    return {
-        "results": rows,
-        "changed": any(one["changed"] for one in outcomes),
-        "failed": any(one["failed"] for one in outcomes),
-        "msg": "All items completed",
-        **({"skipped": True} if skipped else {}),
-    }
+    failed, skipped = any(one["failed"] for one in outcomes), all(one.get("skipped") for one in outcomes)
+    words = "One or more items failed" if failed else "All items skipped" if skipped else "All items completed"
+    changed = any(one["changed"] for one in outcomes)
+    return {"results": rows, "changed": changed, "failed": failed, "skipped": skipped, "msg": words}
 
 
 def _outcome(one: Round, check: bool) -> Any:

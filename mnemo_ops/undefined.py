@@ -27,11 +27,12 @@ from mnemo_ops.yaml_lines import Placed, Rows, Table, shown
 TOLD_BY_TEMPLATES = ("host", "path", "fullpath", "destpath", "uid", "mtime", "run_date")
 # what the runner adds
 OF_THE_RUN = (
-    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_failed_task",
-    "ansible_index_var", "ansible_loop", "ansible_loop_var", "ansible_managed", "ansible_play_batch",
+    "ansible_check_mode", "ansible_connection", "ansible_diff_mode", "ansible_facts", "ansible_failed_result",
+    "ansible_failed_task", "ansible_host", "ansible_index_var", "ansible_loop", "ansible_loop_var",
+    "ansible_managed", "ansible_play_batch",
     "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name", "ansible_run_tags", "ansible_skip_tags",
-    "ansible_verbosity", "ansible_version", "hostvars", "play_hosts", "role_names", "ansible_play_role_names",
-    "ansible_role_names", "vars", *(f"template_{name}" for name in TOLD_BY_TEMPLATES),
+    "ansible_verbosity", "ansible_version", "hostvars", "play_hosts", "vars",
+    *(f"template_{name}" for name in TOLD_BY_TEMPLATES),
 )  # fmt: skip
 AT_RUN_TIME = frozenset({*OF_THE_RUN, *(f"ansible_{name}" for name in FACTS)})
 # each interface is a fact of its own name, and each database of getent; which there are, the host knows

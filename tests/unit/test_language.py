@@ -42,6 +42,20 @@ def test_a_block_is_rescued_and_the_play_goes_on(bench: Bench) -> None:
     assert not (bench.root / "srv/never").exists()
 
 
+def test_a_rescue_reads_all_that_failed(bench: Bench) -> None:
+    bench.play(tasks("""
+- block:
+    - shell: echo said; echo why >&2; exit 3
+  rescue:
+    - copy:
+        dest: /srv/saved
+        content: "{{ found.stdout }} {{ found.stderr_lines }} {{ found.cmd }}"
+      vars: {found: "{{ ansible_failed_result }}"}
+"""))  # fmt: skip
+    assert bench.error is None, bench.error
+    assert bench.read("/srv/saved") == "said ['why'] echo said; echo why >&2; exit 3"
+
+
 def test_always_runs_and_the_failure_stays_one(bench: Bench) -> None:
     text = tasks("""
 - block: [{name: bad, copy: {dest: /nowhere/x, content: x}}]
@@ -528,3 +542,30 @@ def test_a_check_does_not_judge_what_was_not_run(bench: Bench) -> None:
 """)
     assert bench.play(text, check=True) == [("asks", "unknown"), ("quiet", "ok")]
     assert bench.play(text) == [("asks", "ok"), ("quiet", "ok")]
+
+
+TOLD = ["True", "[]", "True", "[1,", "2]", "True", "['?']", "False", "[1,", "2]"]
+
+
+def test_a_loop_without_items_has_results_all_the_same(bench: Bench) -> None:
+    bench.play(
+        tasks("""
+- {command: /bin/true, loop: [], register: empty}
+- {command: /bin/true, loop: [1, 2], when: false, register: never}
+- {command: /bin/true, with_items: "{{ nope.x }}", when: nope is defined, register: unknown}
+- {command: /bin/true, loop: [1, 2], when: item == 1, register: some}
+- copy:
+    dest: /srv/seen
+    content: "{% for one in [empty, never, unknown, some] %}{{ one is skipped }}
+      {{ one.results | default(['unknown']) | map(attribute='item', default='?') | list }}
+      {% endfor %}"
+""")
+    )
+    assert bench.error is None, bench.error
+    assert bench.read("/srv/seen").split() == TOLD
+
+
+def test_a_host_of_which_the_inventory_says_little_has_a_name_to_reach_it_by(bench: Bench) -> None:
+    bench.play(tasks("- copy: {dest: /srv/seen, content: '{{ ansible_host }} {{ ansible_connection }}'}"))
+    assert bench.error is None, bench.error
+    assert bench.read("/srv/seen") == "old ssh"
