@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Collection, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent import docker, mounts, moving, project, tree
+from mnemo_ops.agent import alone, docker, mounts, moving, project, tree
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.swap import record_path
 from mnemo_ops.agent.machine import Machine
@@ -23,7 +23,7 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
     :param asked: id, key, target, staged and seeded, as of :class:`~mnemo_ops.agent.actions.move.MoveVolume`.
     :raises Refused: it cannot be done; says why and what to do (3).
     """
-    _refuse_busy(machine, stack)
+    _refuse_busy(machine, stack, asked)
     key, name = asked["key"], moving.current(machine, stack, asked["key"])
     row = moving.find(machine, name)
     if row is None:
@@ -39,6 +39,8 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
             f"{name} is used, and there is a volume {target['name']}, too: whose data are meant?",
             hint=f"docker volume rm {target['name']}, when nobody needs it",
         )
+    if moving.find(machine, asked["staged"]) is not None:
+        refuse_used(machine, asked["staged"], ())  # somebody writes where the data are to go: it would be removed
     return {
         **asked,
         **{"project": stack.project, "state": "copying", "at": machine.now()},
@@ -56,7 +58,9 @@ def _kept(stack: Stack, name: str, key: str, id: str) -> str:
     return f"{stack.project}-kept-{key}-{id}" if name == f"{stack.project}_{key}" else ""
 
 
-def _refuse_busy(machine: Machine, stack: Stack) -> None:
+def _refuse_busy(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> None:
+    alone.refuse_moving(machine, stack.project, asked["key"])
+    alone.refuse_leases(machine, asked["id"])
     fence = read_fence(machine, stack.project)
     if fence is not None:
         raise Refused(f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host")
@@ -81,14 +85,8 @@ def _external(machine: Machine, target: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
     """The services that mount it: those that run are its writers, the others are idle."""
-    rows = docker.containers(machine, f"volume={name}")
-    mine = [row for row in rows if _label(row, project.PROJECT) == stack.project]
-    others = [row["Name"].lstrip("/") for row in rows if row not in mine]
-    if others:
-        raise Refused(
-            f"{name} is used by containers that are not of {stack.project}: {', '.join(others)}",
-            hint="docker rm those first: what they write meanwhile would be lost",
-        )
+    known = {one.name for one in project.containers(machine, stack.project).values()}
+    mine = refuse_used(machine, name, known)
     unnamed = {mount["Name"] for row in mine for mount in row["Mounts"] if len(mount.get("Name") or "") == 64}
     if unnamed:  # the containers are made anew
         raise Refused(
@@ -103,6 +101,18 @@ def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
     order = [service for service in stack.start_order if service in every] + sorted(every - set(stack.start_order))
     idle = [service for service in order if service not in running]
     return {"services": [service for service in order if service in running], "idle": idle}
+
+
+def refuse_used(machine: Machine, name: str, known: Collection[str]) -> List[docker.Row]:
+    """The containers that mount a volume, stopped ones, too. :raises Refused: others do than those known (3)."""
+    rows = docker.containers(machine, f"volume={name}")
+    others = [row["Name"].lstrip("/") for row in rows if row["Name"].lstrip("/") not in known]
+    if others:
+        raise Refused(
+            f"{name} is used by containers that are no services of the stack: {', '.join(others)}",
+            hint=f"what they write meanwhile would be lost: docker rm --force {' '.join(others)}",
+        )
+    return rows
 
 
 def _label(row: docker.Row, name: str) -> str:

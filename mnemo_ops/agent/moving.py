@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import docker, mounts, tree
 from mnemo_ops.agent.machine import Machine
@@ -31,6 +31,14 @@ def read(machine: Machine, project: str, key: str) -> Optional[Plan]:
     """What is known of the last move. ``state``: copying, then renaming (both go back), switched (goes on), moved."""
     text = machine.read_text(_path(machine, project, key))
     return None if text is None else dict(json.loads(text))
+
+
+def every(machine: Machine, project: str) -> List[Plan]:
+    """The last move of each volume of a project."""
+    texts = [
+        machine.read_text(f"{machine.state_dir}/moves/{name}") for name in machine.names(machine.state_dir + "/moves")
+    ]
+    return [plan for plan in (json.loads(text) for text in texts if text) if plan["project"] == project]
 
 
 def write(machine: Machine, plan: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
+ONEOFF = "com.docker.compose.oneoff"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def containers(machine: Machine, project: str) -> Dict[str, Container]:
     listed = machine.ask(["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={PROJECT}={project}"])
     ids = listed.out.split()
     rows = json.loads(machine.ask(["docker", "inspect", "--type", "container", *ids]).out) if ids else []
-    found = [_container(row) for row in rows]
+    # what `docker compose run` started is none of the service's own
+    found = [_container(row) for row in rows if row["Config"]["Labels"].get(ONEOFF) != "True"]
     return {container.service: container for container in sorted(found, key=lambda each: each.service)}
 
 

@@ -6,7 +6,7 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent import lease, mounts, postgres, project, tree
+from mnemo_ops.agent import alone, lease, mounts, postgres, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
@@ -60,6 +60,8 @@ class LoadSet(Action):
         if fence is not None and not self.fresh:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
         if not self.fresh:
+            alone.refuse_moving(machine, stack.project)
+            alone.refuse_strangers(machine, stack)
             _refuse_mount_points(machine, stack)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:

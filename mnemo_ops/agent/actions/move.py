@@ -11,12 +11,12 @@ from mnemo_ops.agent import docker, job, lease, mounts, moving, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners
+from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners, refuse_used
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.twin import UNREADY, VANISHED, Twin, copy, squashed, unequal
-from mnemo_ops.errors import MnemoError, Refused, RollbackFailed, StepFailed, VerificationFailed
+from mnemo_ops.errors import Broken, MnemoError, Refused, RollbackFailed, StepFailed, VerificationFailed
 
 AGAIN = "the host tries it every few seconds; invoke volumes with the same words tries it now"
 
@@ -132,7 +132,7 @@ class MoveVolume(Action):
             refuse_emptied(source, target)  # it may be the disk that failed
             yield from _settled(source, target, source.size()[0])
             moving.leave(machine, self.key)
-            _remove_containers(machine, plan)
+            _remove_containers(machine, plan, force=False)
             moving.write(machine, {**plan, "state": "renaming"})
             lease.undo(machine, f"move-{self.run_id}")
         except MnemoError as another:
@@ -205,7 +205,8 @@ def _switch(machine: Machine, stack: Stack, plan: Plan) -> Deed:
     inodes = {end: moving.identity(machine, row) if row else 0 for end, row in rows.items()}
     plan.update(state="renaming", source_inode=inodes["source"], target_inode=inodes["staged"])
     moving.write(machine, plan)
-    _remove_containers(machine, plan)  # Docker removes no volume that a container names
+    _remove_containers(machine, plan, force=False)  # Docker removes no volume that a container names
+    refuse_used(machine, plan["source"]["name"], ())
     moving.switch(machine, plan)
     if plan["source"]["name"] != plan["target"]["name"]:
         moving.swap_file(machine, f"{stack.directory}/{stack.files[-1]}", forth=True)
@@ -242,11 +243,14 @@ def _start(machine: Machine, plan: Plan) -> None:
     project.start(machine, names, PATIENCE)
 
 
-def _remove_containers(machine: Machine, plan: Plan) -> None:
+def _remove_containers(machine: Machine, plan: Plan, force: bool = True) -> None:
+    """:raises Broken: one runs, without ``force``: whoever started it, it may have written (6)."""
     found = project.containers(machine, plan["project"])
     for service in (*reversed(plan["services"]), *plan["idle"]):
+        if service in found and found[service].running and not force:
+            raise Broken(f"{found[service].name} was started again meanwhile", hint="run the same command again")
         if service in found:
-            machine.run(["docker", "rm", "--force", found[service].name])
+            machine.run(["docker", "rm", *(["--force"] if force else []), found[service].name])
 
 
 def _remove_copy(machine: Machine, plan: Plan) -> None:

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
 
-from mnemo_ops.agent import lease, project
+from mnemo_ops.agent import alone, lease, project
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field
@@ -139,7 +139,7 @@ class SettleFence(Action):
     def _still_stopped(self, machine: Machine, stack: Stack, fence: Mapping[str, Any]) -> None:
         """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
         running = [each.service for each in project.containers(machine, stack.project).values() if each.running]
-        writers = sorted(set(running) - set(stack.keep))
+        writers = sorted(set(running) - set(stack.keep)) + alone.strangers(machine, stack)
         if writers or fence["state"] != "held":
             raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
 

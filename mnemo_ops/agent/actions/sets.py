@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import lease, postgres, project, tree
+from mnemo_ops.agent import alone, lease, postgres, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -56,6 +56,8 @@ class MakeSet(Action):
                 f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
                 hint="back it up where it serves",
             )
+        alone.refuse_moving(machine, stack.project)
+        alone.refuse_strangers(machine, stack)
         lost = forgotten(stack, found)
         if lost:
             raise Refused(
@@ -110,8 +112,12 @@ class MakeSet(Action):
         """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""
         fence = read_fence(machine, stack.project)
         held = fence is not None and fence["state"] != "undoing" if self.fenced else self._lease in lease.names(machine)
-        if not held:
-            raise Broken("the stack was started again while the set was made", hint="run the same command again")
+        found = project.containers(machine, stack.project).values()
+        writers = [one.name for one in found if one.running and one.service not in stack.keep]
+        writers += alone.strangers(machine, stack)
+        if not held or writers:
+            who = ", ".join(writers) or "the stack"
+            raise Broken(f"{who} was started again while the set was made", hint="run the same command again")
 
     @property
     def _lease(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import lease, project, tree
+from mnemo_ops.agent import alone, lease, project, tree
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import TOOLS
@@ -14,7 +14,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, forgotten, root
-from mnemo_ops.errors import MnemoError
+from mnemo_ops.errors import MnemoError, Refused
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         troubles.append(f"Docker does not answer: {info['ServerErrors'][0]}")
         return {}
     found = project.containers(machine, stack.project)
+    try:
+        alone.refuse_moving(machine, stack.project)
+        alone.refuse_strangers(machine, stack)
+    except Refused as error:
+        troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     others = machine.ask(["docker", "ps", "-a", "--format", "json"]).out.splitlines()
     rows = [json.loads(line) for line in others]

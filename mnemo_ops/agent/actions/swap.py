@@ -6,7 +6,7 @@ import json
 import posixpath
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import docker, lease, mounts, project, tree
+from mnemo_ops.agent import alone, docker, lease, mounts, project, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import Making
@@ -46,6 +46,8 @@ class UndoRestore(Action):
         fence = read_fence(machine, stack.project)
         if fence is not None:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
+        alone.refuse_moving(machine, stack.project)
+        alone.refuse_strangers(machine, stack)
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too

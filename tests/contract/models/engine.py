@@ -26,6 +26,7 @@ VALUED = {
     "--ip-range",
     "--input",
     "--tail",
+    "--type",
     "--ipam-driver",
     "--scope",
     "-t",
@@ -63,6 +64,8 @@ def main(root: str, argv: list[str]) -> None:
 
         return containers.act(root, state, rest[0], rest[1:], found)
     verbs = {"volume": volume, "network": network, "image": image, "container": container}
+    if rest[0] == "inspect" and found.get("--type") == ["container"]:
+        return container(root, state, "inspect", rest[1:], found)
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
     single = {"version": version, "info": info, "ps": ps, "pull": pull, "tag": tag, "load": load_images, "logs": logs}
@@ -223,6 +226,9 @@ def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> 
         statuses = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("status=")]
         is_named = is_named and (not statuses or row["State"]["Status"] in statuses)
         in_them = all(one in ids.values() or one in ids for one in wanted)
+        mounted = [one.partition("=")[2] for one in found.get("--filter", []) if one.startswith("volume=")]
+        ends = {end for mount in row.get("Mounts", []) for end in (mount.get("Name"), mount["Source"])}
+        is_named = is_named and all(one in ends for one in mounted)
         if is_named and matches(row["Config"]["Labels"], found) and in_them:
             print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
 

@@ -1,0 +1,65 @@
+"""Whether nobody else writes to a stack's data, or is about to: what its own containers do is known, and stopped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List, Mapping, Set, Tuple
+
+from mnemo_ops.agent import docker, lease, moving, project
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.errors import Refused
+
+AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-")  # leases that start what they stopped
+
+
+def refuse_moving(machine: Machine, name: str, but: str = "") -> None:
+    """:param but: a volume that may be. :raises Refused: a volume of the project is being moved (3)."""
+    for last in moving.every(machine, name):
+        if last["state"] != "moved" and last["key"] != but:
+            raise Refused(
+                f"run {last['id']} is moving the volume {last['key']} on this host",
+                hint=f"wait for it; invoke volumes --volume {last['key']} --to ... follows or ends that",
+            )
+
+
+def refuse_leases(machine: Machine, run: str) -> None:
+    """:param run: whose own are none. :raises Refused: somebody's end would start what is stopped here (3)."""
+    found = [name for name, one in lease.names(machine).items() if name.startswith(AT_WORK) and one["run"] != run]
+    if found:
+        raise Refused(
+            f"another run is at work here, or was killed and is about to be undone: {', '.join(found)}",
+            hint="wait for it to end; where it was killed that is a minute",
+        )
+
+
+def strangers(machine: Machine, stack: Stack) -> List[str]:
+    """Running containers, not those of the stack's services, that may write where its data are."""
+    known = {one.name for one in project.containers(machine, stack.project).values()}
+    # what is somebody else's, others may use
+    volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
+    own = [one.path for one in stack.datasets if one.path not in ("", ".") and not one.volume]
+    paths = tuple(f"{stack.directory}/{path}/" for path in own)
+    ids = docker.ask(machine, "ps", "-q", "--no-trunc").split()
+    # one that ended meanwhile is not there any more, and no error
+    said = machine.ask(["docker", "inspect", "--type", "container", *ids], check=False).out if ids else ""
+    return [
+        row["Name"].lstrip("/")
+        for row in json.loads(said or "[]")
+        if row["Name"].lstrip("/") not in known
+        and any(_may_write(one, volumes, paths) for one in row.get("Mounts") or [])
+    ]
+
+
+def _may_write(mount: Mapping[str, Any], volumes: Set[str], paths: Tuple[str, ...]) -> bool:
+    return bool(mount.get("RW")) and (mount.get("Name") in volumes or f"{mount.get('Source')}/".startswith(paths))
+
+
+def refuse_strangers(machine: Machine, stack: Stack) -> None:
+    """:raises Refused: they would go on writing, for nobody stops them (3)."""
+    found = strangers(machine, stack)
+    if found:
+        raise Refused(
+            f"containers that are no service of {stack.project} may write to its data: {', '.join(found)}",
+            hint=f"wait for them to end, or: docker stop {' '.join(found)}",
+        )

@@ -1,0 +1,123 @@
+"""Who else writes to a stack's data, or is about to, is named before anything is stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example import engine, volume
+from world import World
+
+from mnemo_ops.agent import alone, moving, project
+from mnemo_ops.agent.actions.move import _remove_containers
+from mnemo_ops.agent.actions.sets import MakeSet
+from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.move_plan import made
+from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.mnemosyne.layout import wire
+
+DATASETS = (Dataset("graph", "files", volume="graph"), Dataset("uploads", "files", path="uploads"))
+STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", DATASETS, (), (), {}, names={"logs": "everybodys"})
+TARGET = {"name": "p_graph", "driver": "local", "options": {}, "labels": {}, "external": False, "directory": ""}
+ASKED = {"id": "2", "key": "graph", "target": {**TARGET, "options": {"o": "bind"}}, "staged": "ext", "seeded": False}
+
+
+def container(name: str, source: str, service: str = "", status: str = "running", **more: Any) -> dict[str, Any]:
+    labels = {project.PROJECT: "p", project.SERVICE: service} if service else {}
+    mount = {"RW": True, "Source": source, "Name": "" if source.startswith("/") else source, "Destination": "/data"}
+    state = {"Status": status, "Running": status == "running", "ExitCode": 0}
+    labels.update(more.pop("labels", {}))
+    return {
+        **{"Id": name, "Name": f"/{name}", "Image": "i", "Health": "", "Networks": {}, "State": state},
+        **{"Config": {"Labels": labels, "Env": [], "Image": "i"}, "HostConfig": {"RestartPolicy": {"Name": "no"}}},
+        "Mounts": [{**mount, **more}],
+    }
+
+
+def host(tmp_path: Path, *rows: dict[str, Any]) -> World:
+    world = World(tmp_path)
+    engine(volumes={**volume("p_graph"), **volume("ext")}, containers={row["Id"]: row for row in rows})(world)
+    return world
+
+
+API = container("p-api", "p_graph", "api")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        container("other", "p_graph"),
+        container("other", "/srv/p/uploads/"),
+        container("other", "/srv/p/uploads/below"),
+        container("other", "p_graph", "api", labels={project.ONEOFF: "True"}),
+    ],
+    ids=["volume", "path", "below", "compose run"],
+)
+def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, row: dict[str, Any]) -> None:
+    machine = host(tmp_path, API, row).machine(read_only=True)
+    assert list(project.containers(machine, "p")) == ["api"] and project.containers(machine, "p")["api"].name == "p-api"
+    with pytest.raises(Refused, match="no service of p may write to its data: other") as caught:
+        alone.refuse_strangers(machine, STACK)
+    assert "docker stop other" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        container("other", "/srv"),
+        container("other", "/srv/p/uploads2"),
+        container("other", "p_graph", RW=False),
+        container("other", "everybodys"),
+    ],
+    ids=["around", "beside", "read-only", "external"],
+)
+def test_who_cannot_write_or_may_is_not(tmp_path: Path, row: dict[str, Any]) -> None:
+    alone.refuse_strangers(host(tmp_path, API, row).machine(read_only=True), STACK)
+
+
+def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
+    machine = host(tmp_path, API).machine()
+    moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "copying"})
+    moving.write(machine, {"id": "0", "project": "p2", "key": "x", "state": "copying"})
+    looks: list[Any] = [
+        lambda: MakeSet(wire(STACK), "s", ()).ready(machine),
+        lambda: UndoRestore(wire(STACK)).ready(machine),
+        lambda: made(machine, STACK, ASKED),
+    ]
+    machine.mkdir("/var/lib/mnemo_ops/restores", 0o700)
+    machine.write("/var/lib/mnemo_ops/restores/p.json", b"{}")
+    for name in ("tar", "zstd", "age"):
+        (tmp_path / "usr/bin" / name).symlink_to("/bin/true")
+    for look in looks:
+        with pytest.raises(Refused, match="run 1 is moving the volume redis"):
+            look()
+    alone.refuse_moving(machine, "p", "redis")
+    moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "moved"})
+    alone.refuse_moving(machine, "p")
+
+
+def test_nothing_moves_while_somebodys_end_would_start_what_is_stopped(tmp_path: Path) -> None:
+    machine = host(tmp_path, API).machine()
+    machine.mkdir("/var/lib/mnemo_ops/leases", 0o700)
+    machine.write("/var/lib/mnemo_ops/leases/set-1.json", json.dumps({"run": "", "undo": []}).encode())
+    with pytest.raises(Refused, match="about to be undone: set-1"):
+        made(machine, STACK, ASKED)
+
+
+def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:
+    """What is superfluous there is removed."""
+    machine = host(tmp_path, API, container("other", "ext")).machine(read_only=True)
+    with pytest.raises(Refused, match="ext is used by containers that are no services of the stack: other"):
+        made(machine, STACK, ASKED)
+
+
+def test_a_service_that_was_started_in_between_is_not_removed(tmp_path: Path) -> None:
+    """It may have written what nobody compared."""
+    world = host(tmp_path, API)
+    plan = {"project": "p", "services": ["api"], "idle": []}
+    with pytest.raises(Broken, match="p-api was started again meanwhile"):
+        _remove_containers(world.machine(), plan, force=False)
+    assert list(world.state("docker")["containers"]) == ["p-api"]
