@@ -11,7 +11,7 @@ from mnemo_ops.errors import MnemoError
 from mnemo_ops.model import Entry
 from mnemo_ops.outbox import Channel, Outbox, Outcomes
 from mnemo_ops.rendering import Renderer, constant
-from mnemo_ops.results import Step, Work, outcome
+from mnemo_ops.results import Step, Work, acts, outcome
 from mnemo_ops.selection import Options
 from mnemo_ops.template import condition, render
 
@@ -66,7 +66,7 @@ class Judge:
         one = next(one for one in work.rounds if step in one.steps)
         scope = one.scope or self._renderer.scope(work.entry)
         if work.entry.register:
-            scope = scope.plus({work.entry.register: outcome([step.event])}, final=True)
+            scope = scope.plus({work.entry.register: outcome([step.event], acts(step.task))}, final=True)
         return all(condition(text, scope, work.entry.where) for text in expressions)
 
     def verdict(self, step: Step, work: Work) -> Event:

@@ -104,14 +104,19 @@ def _outcome(one: Round, check: bool) -> Any:
     tried = max((step.attempts for step in one.steps), default=0)
     judged = [step.bad for step in one.steps if step.bad is not None]
     return {
-        **outcome(events),
+        **outcome(events, all(acts(step.task) for step in one.steps)),
         **({"attempts": tried} if tried else {}),
         **({"failed_when_result": any(judged)} if judged else {}),
     }
 
 
-def outcome(events: Sequence[Event]) -> dict[str, Any]:
-    """What became of a task, with Ansible's keys."""
+def acts(task: Task) -> bool:
+    """Whether it may change something, unlike a look or a request."""
+    return bool(getattr(task.resource, "changes", True))  # nothing, when it could not be rendered
+
+
+def outcome(events: Sequence[Event], acts: bool) -> dict[str, Any]:
+    """What became of a task, with Ansible's keys. :param acts: it may have changed something."""
     statuses = {event.status for event in events}
     failed = next((event for event in events if event.status in ("failed", "rescued")), None)
     known: dict[str, Any] = {}
@@ -126,6 +131,6 @@ def outcome(events: Sequence[Event]) -> dict[str, Any]:
         **known,
         **({"skipped": True, "skip_reason": "Conditional result was False"} if skipped else {}),
         # a failure without an error of ours is a deed that was done and went wrong
-        "changed": "changed" in statuses or (failed is not None and failed.error is None),
+        "changed": "changed" in statuses or (acts and failed is not None and failed.error is None),
         "failed": failed is not None,
     }

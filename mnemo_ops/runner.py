@@ -24,7 +24,7 @@ from mnemo_ops.judging import Judge, is_judged
 from mnemo_ops.model import Batch, Block, Entry, Flush, Handlers, Include, Node, Play, Task
 from mnemo_ops.outbox import Channel, Failure, Outbox, Outcome, Outcomes, counts
 from mnemo_ops.rendering import HostState, Renderer, constant, items, loop_variables, unsent
-from mnemo_ops.results import Pending, Round, Step, Unknown, Work, outcome
+from mnemo_ops.results import Pending, Round, Step, Unknown, Work, acts, outcome
 from mnemo_ops.selection import EVERYTHING, Options
 from mnemo_ops.template import Unready, condition, render
 
@@ -168,7 +168,7 @@ class PlayRun:
 
     def _remember_failure(self, failure: Failure) -> None:
         self._out.drop()
-        found = outcome([failure.event])
+        found = outcome([failure.event], acts(failure.task))
         self._state.results["ansible_failed_result"] = found
         action = getattr(failure.task.resource, "kind", "")  # nothing, when it could not be rendered
         name = "" if failure.task.name == action else failure.task.name

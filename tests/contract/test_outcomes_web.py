@@ -97,7 +97,7 @@ def test_another_status_is_a_failure_and_a_record(world: World) -> None:
     event = run(task("uri", register=True, url="http://127.0.0.1:1/"), world.machine())
     assert event.status == "failed" and event.before is not None and event.before["status"] == -1
     assert "refused" in event.why
-    assert "refused" in event.before["msg"]
+    assert "refused" in event.before["msg"] and event.before["content"] == ""
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,18 @@ def test_ignored_failures_are_results(bench: Bench) -> None:
     assert "/nowhere" in bench.read("/srv/x")
 
 
+def test_a_request_that_fails_changed_nothing(bench: Bench, loopback: None) -> None:
+    text = tasks("""
+- name: asked
+  uri: {url: "http://127.0.0.1:1/"}
+  register: page
+  failed_when: "'hello' not in page.content"
+  ignore_errors: true
+- assert: {that: [page is failed, not page.changed, page.status == -1, page.failed_when_result]}
+""")
+    assert [status for _, status in bench.play(text)] == ["failed", "ok"]
+
+
 def test_a_failing_command_keeps_its_return_code(bench: Bench) -> None:
     text = tasks(
         """

@@ -131,7 +131,8 @@ class Uri(Web):
         try:
             answer = send(machine, request)
         except Broken as problem:  # a state, too: "until: result.status == 200" waits for it
-            return {"status": -1, "url": self.url, "msg": str(problem), "elapsed": int(machine.now() - began)}
+            silent = {"status": -1, "url": self.url, "redirected": False, "content": "", "msg": str(problem)}
+            return {**silent, "elapsed": int(machine.now() - began)}
         record = {**self._record(answer), "elapsed": int(machine.now() - began)}
         if self.dest is not None and answer.status in self.status_code:
             record["path"] = self._keep(machine, self.dest, answer)
