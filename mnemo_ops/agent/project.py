@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, Refused
 
 ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is just ending cannot be updated
 
@@ -37,6 +37,13 @@ class Container:
     @property
     def running(self) -> bool:
         return self.state in ("running", "restarting", "paused")
+
+
+def refuse_bare(machine: Machine, tools: Sequence[str] = ("docker",)) -> None:
+    """:raises Refused: programs are missing that nothing works without (3)."""
+    absent = [name for name in tools if machine.which(name) is None]
+    if absent:
+        raise Refused(f"not installed on this host: {', '.join(absent)}", hint="invoke bootstrap installs them")
 
 
 def containers(machine: Machine, project: str) -> Dict[str, Container]:

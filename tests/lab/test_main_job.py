@@ -53,6 +53,8 @@ def test_a_check_of_two_bare_hosts_writes_nothing_and_names_what_bootstrap_then_
     lab: Lab, planted: list[str]
 ) -> None:
     before = [lab.old.digest(), lab.new.digest()]
+    for command in ("deploy", "volumes"):
+        assert "not installed on this host: docker" in well(lab.run(command, "--check", "--limit", "old"), 3).err
     foreseen = well(lab.run("bootstrap", "--check", "--json"))
     assert [lab.old.digest(), lab.new.digest()] == before
     assert lab.old.sh(f"ls -d {STATE} || true") == "", "a check leaves not even a directory"

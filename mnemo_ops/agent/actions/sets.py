@@ -44,9 +44,7 @@ class MakeSet(Action):
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: a tool or space is missing, the database does not run, or a mount is forgotten (3)."""
         stack = Stack.from_json(self.stack)
-        absent = [name for name in TOOLS if machine.which(name) is None]
-        if absent:
-            raise Refused(f"not installed on this host: {', '.join(absent)}", hint="invoke bootstrap installs them")
+        project.refuse_bare(machine, TOOLS)
         found = project.containers(machine, stack.project)
         if not found:
             raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")

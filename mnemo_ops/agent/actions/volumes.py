@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Sequence
 
-from mnemo_ops.agent import moving
+from mnemo_ops.agent import moving, project
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.network_mounts import warnings
@@ -29,6 +29,8 @@ class LookAtVolumes(Action):
     kind: ClassVar[str] = "look_at_volumes"
 
     def ready(self, machine: Machine) -> Report:
+        """:raises Refused: there is no Docker here (3)."""
+        project.refuse_bare(machine)
         used = moving.used(machine, Stack.from_json(self.stack)) if self.stack else {}
         found = self._moved(machine) if self.stack else []
         found += findings(machine, self.project, self.rows, self.kept, used)
