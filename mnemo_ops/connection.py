@@ -12,7 +12,7 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import nearest
 from mnemo_ops.vault import Vaulted
-from mnemo_ops.yaml_lines import Unsafe, shape
+from mnemo_ops.yaml_lines import NO, YES, Unsafe, shape
 
 # Ansible's older names
 ALIASES = {
@@ -40,6 +40,8 @@ KNOWN = {
     "ansible_ssh_extra_args": "more of them",
     "ansible_ssh_retries": "how often a connection is tried again",
     "ansible_timeout": "seconds a connection may take",
+    "ansible_become": "whether tasks are done as another user, whatever they say themselves",
+    "ansible_become_user": "as which one, whatever they say; root when nobody says",
     "ansible_become_password": "what sudo asks for; goes to its standard input only",
     "ansible_python_interpreter": "Python 3.9 or newer on the host; python3 when it is not given",
     "ansible_connection": "ssh, or local for this machine",
@@ -48,7 +50,6 @@ KNOWN = {
 # Ansible's, with the only value that says what we do anyway
 FIXED = {
     "ansible_become_method": ("sudo",),
-    "ansible_become_user": ("root",),
     "ansible_become_exe": ("sudo",),
     "ansible_shell_type": ("sh",),
     "ansible_host_key_checking": (True,),
@@ -57,7 +58,6 @@ FIXED = {
     "ansible_ssh_pipelining": (True,),
 }
 LATER = (
-    "ansible_become",
     "ansible_become_flags",
     "ansible_group_priority",
     "ansible_remote_tmp",
@@ -68,9 +68,8 @@ LATER = (
 )
 INSTEAD = {  # ends of names, and what does it here
     "host_key_checking": "invoke hosts.trust accepts a host's key",
-    "_become": "write become: true on the play or the task",
-    "_become_user": "write become_user on the play or the task",
 }
+NAMES = frozenset((*KNOWN, *ALIASES, *FIXED, *LATER))
 CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")
 
 
@@ -104,6 +103,14 @@ class _Variables:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise self.fail(given, f"'{given}' of host {self._host} should be a text, not {shape(value)}")
         return str(value)
+
+    def flag(self, name: str) -> Optional[bool]:
+        value = self._values.get(name)
+        text = value if isinstance(value, bool) else self.text(name)
+        word = str(text).lower()
+        if text is not None and word not in (*YES, *NO):
+            raise self.fail(name, f"'{name}' of host {self._host} should be true or false, not {text!r}")
+        return None if text is None else word in YES
 
     def path(self, name: str, home: Path) -> Optional[str]:
         text = self.text(name)
@@ -167,6 +174,8 @@ def connection(host: str, values: Mapping[str, Any], origin: Mapping[str, str], 
         "timeout": known.number("ansible_timeout", 1, 3600),
         "retries": known.number("ansible_ssh_retries", 0, 100) or 0,
         "password": known.secret("ansible_password"),
+        "become": known.flag("ansible_become"),
+        "become_user": known.text("ansible_become_user"),
         "become_password": known.secret("ansible_become_password"),
         "known_hosts": known.path("mnemo_known_hosts_file", home),
         "python": known.python(),

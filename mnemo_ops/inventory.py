@@ -6,11 +6,12 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional, Type
 
 from mnemo_ops import yaml_lines
 from mnemo_ops.agent.record import replace
-from mnemo_ops.connection import connection
+from mnemo_ops.connection import ALIASES, NAMES, connection
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory_tree import Group, Tree, read
 from mnemo_ops.model import Host
@@ -18,6 +19,7 @@ from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import suggest
 from mnemo_ops.yaml_lines import Table, shown
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _SUFFIXES = ("", ".yml", ".yaml", ".json")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -128,7 +130,13 @@ def _beside(directories: Sequence[Path], folder: str, name: str) -> Group:
 
 
 def _host(
-    name: str, tree: Tree, beside: Sequence[Path], group_vars: Mapping[str, Group], magic: Mapping[str, Any], home: Path
+    name: str,
+    tree: Tree,
+    beside: Sequence[Path],
+    group_vars: Mapping[str, Group],
+    magic: Mapping[str, Any],
+    home: Path,
+    extra: Mapping[str, Any],
 ) -> Host:
     """A host with its variables in Ansible's order: groups inline, group_vars, host inline, host_vars."""
     groups = tree.groups_of(name)
@@ -142,13 +150,17 @@ def _host(
     names = sorted(group for group in groups if group != "all")
     own = {"inventory_hostname": name, "inventory_hostname_short": name.split(".")[0], "group_names": names}
     mine.vars.update({**magic, **own})
-    return Host(name=name, groups=tuple(names), vars=mine.vars, **connection(name, mine.vars, mine.origin, home))
+    said = {ALIASES.get(key, key): value for key, value in extra.items() if key in NAMES}
+    origin = {**mine.origin, **dict.fromkeys(said, "--vars")}
+    reached = connection(name, {**mine.vars, **said}, origin, home)
+    return Host(name=name, groups=tuple(names), vars=mine.vars, **reached)
 
 
-def load(path: Path, playbook_dir: Optional[Path] = None) -> Inventory:
+def load(path: Path, playbook_dir: Optional[Path] = None, extra: Mapping[str, Any] = NOTHING) -> Inventory:
     """Read an inventory file, or every file of an inventory directory.
 
     :param playbook_dir: where more ``group_vars`` and ``host_vars`` may lie, as in Ansible.
+    :param extra: of ``--vars``: those that say how a host is reached win over its own.
     :raises InventoryError: missing, not valid, or a variable of a connection is wrong; with file and line (2).
     """
     tree = Tree()
@@ -163,4 +175,4 @@ def load(path: Path, playbook_dir: Optional[Path] = None) -> Inventory:
     magic = {"groups": groups, "inventory_dir": str(home.absolute()), "inventory_file": str(path.absolute())}
     order = tree.members("all")
     group_vars = {name: _beside(beside, "group_vars", name) for name in tree.groups}
-    return Inventory(path, {name: _host(name, tree, beside, group_vars, magic, home) for name in order}, groups)
+    return Inventory(path, {name: _host(name, tree, beside, group_vars, magic, home, extra) for name in order}, groups)

@@ -18,6 +18,7 @@ class Host:
     """A server of the inventory.
 
     :param vars: its variables after inventory precedence (all < group < host), connection variables included.
+    :param become: whether tasks are done as ``become_user``, whatever they say; ``None``: as they say.
     :param known_hosts: file with accepted host keys; ``None`` means the user's ``~/.ssh/known_hosts``.
     :param ssh: options of ssh_config(5) its variables name, lower case; what is ``None`` may be in ``~/.ssh/config``.
     :param timeout: seconds a connection may take. :param retries: how often opening one is tried again.
@@ -33,6 +34,8 @@ class Host:
     timeout: Optional[int] = None
     retries: int = 0
     password: Optional[Secret] = None
+    become: Optional[bool] = None
+    become_user: Optional[str] = None
     become_password: Optional[Secret] = None
     known_hosts: Optional[str] = None
     python: str = "python3"

@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 
 from mnemo_ops import schema
 from mnemo_ops.agent.record import dataclass, field, replace
+from mnemo_ops.connection import FIXED, NAMES
 from mnemo_ops.errors import PlaybookError, TemplateError
 from mnemo_ops.kinds import kind_of
 from mnemo_ops.model import Keywords
@@ -21,6 +22,7 @@ INHERITED = (
     "name", "when", "tags", "vars", "become", "become_user", "become_method", "environment", "no_log", "ignore_errors",
     "check_mode", "run_once", "delegate_to", "module_defaults", "collections", "notify",
 )  # fmt: skip
+OF_TASKS = ("ansible_become", "ansible_become_user", "ansible_python_interpreter")  # variables a play, too, may set
 HERE = ("localhost", "127.0.0.1", "::1")  # what delegate_to calls this machine
 SELF = ("{{ inventory_hostname }}", "{{inventory_hostname}}")  # delegate_to the host itself: nothing to do
 
@@ -82,6 +84,15 @@ class Place:
         )
 
 
+def _no_connection(own: Table, play: bool) -> None:
+    """Variables that say how a host is reached come too late here. :raises PlaybookError: there is one (2)."""
+    for name in own:
+        known = name in NAMES and own[name] not in FIXED.get(name, ())
+        if known and name not in (*OF_TASKS, *(["ansible_connection"] if play else [])):
+            hint = "remote_user of the play, or the inventory" if name == "ansible_user" else "the inventory, or --vars"
+            raise own.fail(f"'{name}' among 'vars' is not supported yet", name, f"its place is {hint}")
+
+
 def inherit(table: Table, outer: Keywords) -> Keywords:
     """The keywords of a play, a block, an include or a task, on top of those around it. :raises PlaybookError: (2)."""
     own = table.table("vars")
@@ -91,8 +102,10 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
     table.texts("collections")
     if table.text("become_method", "sudo") not in ("sudo", "ansible.builtin.sudo"):
         raise table.fail("'become_method' other than sudo is not supported yet", "become_method")
+    _no_connection(own, "hosts" in table)
     user = Placed(table.text("become_user"), table.where("become_user")) or outer.become_user
     proof(user, table.where("become_user"))
+    user = Placed(own.text("ansible_become_user"), own.where("ansible_become_user")) or user
     check = table.get("check_mode")
     notify = tuple(Placed(text, table.where("notify")) for text in table.texts("notify"))
     proof(notify, table.where("notify"))
@@ -101,7 +114,7 @@ def inherit(table: Table, outer: Keywords) -> Keywords:
         when=outer.when + conditions(table, "when"),
         tags=outer.tags + tags(table),
         vars={**outer.vars, **own} if own else outer.vars,
-        become=table.flag("become", outer.become),
+        become=own.flag("ansible_become", table.flag("become", outer.become)),
         become_user=user,
         environment=outer.environment + _environment(table),
         no_log=flag(table, "no_log", outer.no_log),

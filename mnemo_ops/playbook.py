@@ -161,7 +161,8 @@ def _percentage(table: Table) -> Any:
 
 
 def _local(table: Table) -> bool:
-    connection = table.text("connection", "ssh").removeprefix("ansible.builtin.")
+    own = table.table("vars").text("ansible_connection") or table.text("connection", "ssh")
+    connection = own.removeprefix("ansible.builtin.")
     if connection not in CONNECTIONS:
         raise table.fail(f"the connection '{connection}' is not supported yet", "connection", "use ssh or local")
     if table.text("strategy", "linear").removeprefix("ansible.builtin.") not in STRATEGIES:

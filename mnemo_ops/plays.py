@@ -181,23 +181,24 @@ class HostReach:
 
     def __init__(self, fleet: Fleet, host: Host, play: Play) -> None:
         self._fleet, self._host, self._play = fleet, host, play
+        self._elevated = play.elevated if host.become is None else host.become
         self._tried = False
 
     def session(self) -> Channel:
         try:
-            return self._fleet.session(self._host, self._play.elevated)
+            return self._fleet.session(self._host, self._elevated)
         except PythonMissing:
             if self._tried or not _begins_raw(self._play):
                 raise
             self._tried = True  # once: what installs python3 has had its chance
-            return BareHost(self._host, self._play.elevated)
+            return BareHost(self._host, self._elevated)
 
     def here(self) -> Channel:
         elevated = any(entry.become for entry in entries(self._play.tasks) if entry.delegate_to)
         return self._fleet.here(elevated)
 
     def hang_up(self) -> None:
-        self._fleet.hang_up(self._host, self._play.elevated)
+        self._fleet.hang_up(self._host, self._elevated)
 
     def again(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = 1.0) -> Channel:
         self.hang_up()

@@ -259,8 +259,11 @@ class Renderer:
         return found
 
     def _user(self, entry: Entry, scope: Scope) -> str:
-        if entry.become:
-            wanted = str(render(entry.become_user, scope, entry.where))
+        host = self._state.host
+        says = None if entry.delegate_to else host.become
+        if entry.become if says is None else says:
+            own = None if entry.delegate_to else host.become_user
+            wanted = own or str(render(entry.become_user, scope, entry.where))
         else:  # the one who came in: here that is whoever runs this
             wanted = pwd.getpwuid(os.geteuid()).pw_name if entry.delegate_to else self.user.login
         return "" if wanted == self.user.agent and not entry.delegate_to else wanted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def variables(text: str) -> Mapping[str, Any]:
-    """What one ``--vars`` gives: ``k=v``, ``@FILE`` or a mapping in braces.
+    """What one ``--vars`` gives: ``k=v`` (or several), ``@FILE`` or a mapping in braces.
 
     :raises UsageError: it is none of them, the file cannot be read, a template in it is wrong (2).
     """
     if not text.startswith(("@", "{")):
-        return dict([_pair(text)])
+        return _pairs(text)
     from mnemo_ops.inventory import load_variables
     from mnemo_ops.place import proof
     from mnemo_ops.yaml_lines import loads
@@ -30,14 +29,13 @@ def variables(text: str) -> Mapping[str, Any]:
     return found
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    from mnemo_ops.yaml_lines import loads
+def _pairs(text: str) -> Mapping[str, str]:
+    """As Ansible reads them: texts, whatever they look like; quotes keep spaces."""
+    from mnemo_ops.free_form import pairs
 
-    key, sign, value = text.partition("=")
-    if not sign or not key.isidentifier():
-        raise UsageError(f"--vars takes k=v, not '{text}'", hint="or @FILE, or {k: v}")
-    if value[:1] not in ("'", '"', "{", "[") and re.search(r"\s\w+=", value):  # Ansible takes them for several
-        raise UsageError(
-            f"--vars '{text}': one variable, or several?", hint=f"--vars once for each, or {key}='\"...\"'"
-        )
-    return key, loads(value, "--vars", UsageError) if value else ""
+    found = pairs(text)
+    if not found:
+        value = text.partition("=")[2]
+        hint = f"{text.partition('=')[0]}='\"{value}\"', if it is one value" if value else "or @FILE, or {k: v}"
+        raise UsageError(f"--vars takes k=v, not '{text}'", hint=hint)
+    return found

@@ -70,7 +70,7 @@ class Run:
         """:param playbook_dir: more variables lie there. :raises InventoryError: there is none, or it is wrong (2)."""
         from mnemo_ops.inventory import load
 
-        found = load(self.path(), playbook_dir)
+        found = load(self.path(), playbook_dir, self.vars)
         found.become_password = self.become_password
         return found
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mnemo_ops.cli import program
+from mnemo_ops.cli.extra_vars import variables
+from mnemo_ops.errors import UsageError
 
 PLAY = '- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: "it is {{ x }}"}\n'
 
@@ -39,7 +41,6 @@ def said(words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         ("play site.yml -i one -i two", ("'-i' is given twice",)),
         ("play site.yml -e @none.yml", ("none.yml cannot be read",)),
         ("play site.yml -e [1]", ("--vars takes k=v, not '[1]'", "@FILE")),
-        ("play site.yml -e a=[1", ("--vars:1", "not valid YAML")),
         ("play site.yml -e {a", ("--vars:1", "not valid YAML")),
         ("play site.yml --check=x", ("No idea what 'x' is!", "mnemo-ops --help play")),
         ("play", ("positional arguments: 'playbook'", "mnemo-ops --help play")),
@@ -110,10 +111,12 @@ def test_a_value_that_looks_like_a_task_is_a_value(
     assert code == 2 and "there is no kind 'volumes'" in text
 
 
-def test_several_variables_in_one_word_are_not_taken_for_one(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["mnemo-ops", "play", "site.yml", "-e", "a=1 b=2"])
-    with pytest.raises(SystemExit) as ended:
-        program.main()
-    assert ended.value.code == 2 and "--vars once for each" in capsys.readouterr().err
+def test_variables_of_the_command_line_are_texts_as_in_ansible() -> None:
+    given = variables("version=1.10 id=007 flag=no at=12:30:00 list=[1,2] said='a b' site={{ a }} none=")
+    assert given == {
+        "version": "1.10", "id": "007", "flag": "no", "at": "12:30:00", "list": "[1,2]", "said": "a b",
+        "site": "{{ a }}", "none": "",
+    }  # fmt: skip
+    with pytest.raises(UsageError) as error:
+        variables("said=hello world")
+    assert error.value.hint.startswith("said='\"hello world\"'")

@@ -175,18 +175,7 @@ def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
             "invoke hosts.trust accepts a host's key",
         ),
         ("all:\n  hosts:\n    a: {ansible_become_method: su}\n", "hosts.yml:3", "not supported", ""),
-        (
-            "all:\n  hosts:\n    a: {ansible_become: true}\n",
-            "hosts.yml:3",
-            "not supported",
-            "write become: true on the play or the task",
-        ),
-        (
-            "all:\n  hosts:\n    a: {ansible_become_user: x}\n",
-            "hosts.yml:3",
-            "not supported",
-            "write become_user on the play or the task",
-        ),
+        ("all:\n  hosts:\n    a: {ansible_become: perhaps}\n", "hosts.yml:3", "should be true or false", ""),
         ("all:\n  hosts:\n    a: {ansible_ssh_retries: -1}\n", "hosts.yml:3", "from 0 to 100", ""),
         (
             "all:\n  hosts:\n    a: {ansible_connection: docker}\n",
@@ -235,3 +224,13 @@ def test_a_password_that_was_asked_for_is_for_hosts_that_name_none(write: Any) -
     found.become_password = Secret("asked")
     passwords = [host.become_password for host in found.select("all:localhost")]
     assert [one.reveal() for one in passwords if one] == ["asked", "own", "asked"]
+
+
+def test_the_command_line_says_how_hosts_are_reached(write: Any) -> None:
+    path = write("hosts.yml", "all:\n  hosts:\n    a: {ansible_user: own}\n    b: {ansible_become: no}\n")
+    extra = {"ansible_ssh_user": "told", "ansible_port": "2222", "ansible_become": "true", "other": "x"}
+    for host in inventory.load(path, extra=extra).hosts.values():
+        assert (host.user, host.port, host.become) == ("told", 2222, True)
+    with pytest.raises(InventoryError) as error:
+        inventory.load(path, extra={"ansible_port": "ssh"})
+    assert error.value.where == "--vars"

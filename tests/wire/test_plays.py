@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,27 @@ def test_a_host_without_python_gets_it_by_the_first_raw_task(play: Run, monkeypa
     assert isinstance(seen.error, PythonMissing)
     seen = play("- {hosts: a, tasks: [{command: touch HOME/x}]}\n")
     assert isinstance(seen.error, PythonMissing) and not (seen.home / "x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+@pytest.mark.parametrize("told", ["inventory", "play", "task"])
+def test_who_does_a_task_may_be_a_variable(play: Run, tmp_path: Path, told: str) -> None:
+    words = "{ansible_become: true, ansible_become_user: nobody}"
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.yml").write_text(words if told == "inventory" else "{}")
+    seen = play(f"""
+- hosts: a
+  vars: {words if told == "play" else "{}"}
+  tasks:
+    - {{command: id -un, register: who, vars: {words if told == "task" else "{}"}}}
+    - {{command: id -un, register: me, become: false}}
+    - {{debug: {{msg: "it was {{{{ who.stdout }}}}, then {{{{ me.stdout }}}}"}}}}
+""")
+    assert seen.error is None, seen.error
+    assert "it was nobody" in seen.out.getvalue()
+    assert told != "inventory" or "then nobody" in seen.out.getvalue()
+
+
+def test_variables_that_come_too_late_to_reach_a_host_are_refused(play: Run) -> None:
+    seen = play("- {hosts: a, vars: {ansible_user: x}, tasks: [{command: id}]}")
+    assert seen.error is not None and seen.error.where == "site.yml:1" and "remote_user" in seen.error.hint
