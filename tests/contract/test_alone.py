@@ -14,6 +14,7 @@ from mnemo_ops.agent import alone, moving, project
 from mnemo_ops.agent.actions.move import _remove_containers
 from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.move_plan import made
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Broken, Refused
@@ -121,3 +122,17 @@ def test_a_service_that_was_started_in_between_is_not_removed(tmp_path: Path) ->
     with pytest.raises(Broken, match="p-api was started again meanwhile"):
         _remove_containers(world.machine(), plan, force=False)
     assert list(world.state("docker")["containers"]) == ["p-api"]
+
+
+def test_a_renamed_directory_of_the_stack_does_not_begin_empty(tmp_path: Path) -> None:
+    world = host(tmp_path, container("p-api", "/srv/before/uploads", "api"))
+    look = LookAtVolumes("p", [], [], wire(STACK))
+    world.write("srv/before/uploads/file", "x")
+    (found,) = look.ready(world.machine(read_only=True))["findings"]
+    assert found["what"] == "the stack has it in /srv/before/uploads, and /srv/p/uploads would begin empty"
+    assert found["remedy"] == "set stack.directory: /srv/before; or stop the stack and mv /srv/before /srv/p"
+    world.write("srv/p/uploads/file", "x")
+    assert look.ready(world.machine(read_only=True))["findings"] == [], "it was taken along"
+    (world.root / "srv/p/uploads/file").unlink()
+    (world.root / "srv/before/uploads/file").unlink()
+    assert look.ready(world.machine(read_only=True))["findings"] == [], "there was nothing"

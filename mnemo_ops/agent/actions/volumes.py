@@ -31,8 +31,12 @@ class LookAtVolumes(Action):
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: there is no Docker here (3)."""
         project.refuse_bare(machine)
-        used = moving.used(machine, Stack.from_json(self.stack)) if self.stack else {}
-        found = self._moved(machine) if self.stack else []
+        used: Mapping[str, str] = {}
+        found: List[Finding] = []
+        if self.stack:
+            stack = Stack.from_json(self.stack)
+            used = moving.used(machine, stack)
+            found = self._moved(machine) + left_behind(machine, stack)
         found += findings(machine, self.project, self.rows, self.kept, used)
         return {
             "findings": [asdict(one) for one in found],
@@ -51,6 +55,22 @@ class LookAtVolumes(Action):
             for key, last in moves.items()
             if last is not None and last["state"] != "moved"
         ]
+
+
+def left_behind(machine: Machine, stack: Stack) -> List[Finding]:
+    """Paths of the stack that its containers have elsewhere, with something in them: here they would begin empty."""
+    found: List[Finding] = []
+    containers = project.containers(machine, stack.project).values()
+    mounted = {str(mount.get("Source")) for one in containers for mount in one.mounts}
+    for path in [one.path for one in stack.datasets if one.path not in ("", ".") and not one.volume]:
+        here = f"{stack.directory}/{path}"
+        if machine.names(here):
+            continue
+        for source in sorted(one for one in mounted if one.endswith("/" + path) and one != here and machine.names(one)):
+            directory = source[: -len(path) - 1]
+            remedy = f"set stack.directory: {directory}; or stop the stack and mv {directory} {stack.directory}"
+            found.append(Finding(path, f"the stack has it in {source}, and {here} would begin empty", remedy))
+    return found
 
 
 def refuse(found: Sequence[Mapping[str, str]]) -> None:
