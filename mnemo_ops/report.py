@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, Optional, TextIO
 
+from mnemo_ops.advice import Advice
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import DriftFound, MnemoError
@@ -20,17 +19,6 @@ from mnemo_ops.secret import Mask
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
 STATUSES = ("ok", "changed", "failed", "skipped", "unknown", "rescued")
 TOLD = ("changed", "failed", "unknown", "rescued")  # what a reader wants to know of; and what has something to say
-# our tasks as advice writes them, and nothing else somebody may have written about invoking
-_ADVICE = re.compile(
-    r"\binvoke (?=(?:--help|--list|backup|bootstrap|deploy|docker-install|docs|migrate|nfs-setup|play|restore"
-    r"|schema|volumes|(?:hosts|lab|secrets)\.[\w-]+)(?![\w-]))"
-)
-
-
-def spoken(text: str) -> str:
-    """Advice with the name of the program that was started: ``invoke`` finds its tasks in a checkout only."""
-    name = Path(sys.argv[0]).name
-    return _ADVICE.sub("mnemo-ops ", text) if name == "mnemo-ops" else text
 
 
 @dataclass
@@ -74,6 +62,7 @@ class Report:
         self.command = command
         self.style = style
         self.mask = Mask()
+        self.advice = Advice()
         self.extra: dict[str, Any] = {}
         self.summary: list[str] = []
         self.error: Optional[MnemoError] = None
@@ -91,7 +80,7 @@ class Report:
 
     def say(self, text: str) -> None:
         """One line of ours."""
-        self.show(spoken(text))
+        self.show(self.advice.spoken(text))
 
     def show(self, text: str) -> None:
         """What is somebody else's: the content of a file, what differs in it."""
@@ -132,7 +121,7 @@ class Report:
             if told or self.style.verbose:
                 self._print_task(host, task, event)
             if told:
-                why = "hidden by no_log" if task.no_log and event.why else spoken(event.why)
+                why = "hidden by no_log" if task.no_log and event.why else self.advice.spoken(event.why)
                 row = {"host": host, "task": task.name, "where": task.where, "status": event.status, "why": why}
                 shown = {} if task.no_log else {"before": event.before, "after": event.after}
                 ignored = {"ignored": True} if event.status == "failed" and task.ignore_errors else {}
@@ -223,9 +212,9 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        self._print(self._err, spoken(f"ERROR {error}"))
+        self._print(self._err, self.advice.spoken(f"ERROR {error}"))
         if error.hint:
-            self._print(self._err, spoken(f"  -> {error.hint}"))
+            self._print(self._err, self.advice.spoken(f"  -> {error.hint}"))
 
     def document(self) -> dict[str, Any]:
         """The ``--json`` document of cli.md."""
@@ -244,7 +233,7 @@ class Report:
             **{key: value for key, value in self.extra.items() if key != "changed"},
         }
         if self.error is not None:
-            document["error"] = {key: spoken(text) for key, text in self.error.to_json().items()}
+            document["error"] = {key: self.advice.spoken(text) for key, text in self.error.to_json().items()}
         return document
 
 

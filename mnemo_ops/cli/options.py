@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from invoke.tasks import Task
 
+from mnemo_ops.advice import Advice
 from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
@@ -215,6 +216,7 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
                 raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
         texts = given.pop("vars", [])
         run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False))
+        report.advice = Advice(run.inventory_path, run.limit)
         if given.pop("ask_become_pass", False):
             run.become_password = _become_password()
             report.mask.learn([run.become_password.reveal()])

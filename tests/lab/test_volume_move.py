@@ -106,7 +106,7 @@ def test_the_refusal_of_another_definition_names_the_command(lab: Lab, ready: Ho
     before = ready.digest()
     for command in ("volumes", "deploy"):
         said = well(lab.run(command, "--limit", "old", "-i", bind, "--json"), 3)
-        assert f"mnemo-ops volumes --volume {KEY} --to bind" in said.error["hint"], str(said)
+        assert f"mnemo-ops volumes -i {bind} --limit old --volume {KEY} --to bind" in said.error["hint"], str(said)
     assert ready.digest() == before
 
 

@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "agent"),
     ("kinds", "model", "secret"),
     (
+        "advice",
         "ansible_words",
         "blocks",
         "candidates",

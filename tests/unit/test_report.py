@@ -10,12 +10,13 @@ from typing import Any, Optional
 
 import pytest
 
+from mnemo_ops.advice import Advice
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.cli.program import namespace
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
 from mnemo_ops.model import Task
-from mnemo_ops.report import QUIET, Report, Style, spoken
+from mnemo_ops.report import QUIET, Report, Style
 
 SECRET = 'S3cret"value\\x'
 
@@ -316,4 +317,28 @@ def test_what_others_wrote_about_invoking_stays_as_it_is(monkeypatch: pytest.Mon
 def test_every_task_is_known_to_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mnemo-ops"])
     for name in namespace().task_names:
-        assert spoken(f"invoke {name} --yes") == f"mnemo-ops {name} --yes"
+        assert Advice().spoken(f"invoke {name} --yes") == f"mnemo-ops {name} --yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("invoke bootstrap installs them", "mnemo-ops bootstrap -i a.yml --limit old installs them"),
+        (
+            "run `invoke volumes --volume x --undo`",
+            "run `mnemo-ops volumes -i a.yml --limit old --volume x --undo`",
+        ),
+        ("invoke hosts.trust --limit new", "mnemo-ops hosts.trust -i a.yml --limit new"),
+        ("invoke deploy -i other.yml; invoke lab.up", "mnemo-ops deploy --limit old -i other.yml; mnemo-ops lab.up"),
+        ("invoke restore --undo", "mnemo-ops restore -i a.yml --undo"),
+        (
+            "invoke docs apt, invoke backup.list",
+            "mnemo-ops docs apt, mnemo-ops backup.list -i a.yml --limit old",
+        ),
+    ],
+)
+def test_advice_says_again_what_the_next_command_needs(text: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops"])
+    assert Advice("a.yml", "old").spoken(text) == typed
+    assert Advice().spoken(text) == text.replace("invoke ", "mnemo-ops ")
+    assert Advice("my hosts.yml").spoken("invoke deploy") == "mnemo-ops deploy -i 'my hosts.yml'"
