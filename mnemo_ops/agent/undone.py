@@ -122,6 +122,9 @@ def _needed(resource: Resource) -> Iterator[str]:
     path, src = getattr(resource, "path", None), getattr(resource, "src", None)
     if isinstance(path, str) and isinstance(src, str):  # what a link points to
         yield posixpath.normpath(posixpath.join(posixpath.dirname(path), src))
+    home, files = getattr(resource, "project_src", None), getattr(resource, "files", None)
+    if isinstance(home, str) and isinstance(files, list):  # of a compose project
+        yield from (posixpath.normpath(posixpath.join(home, file)) for file in files)
 
 
 def _named(resource: Resource, fields: Sequence[str]) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Move:
 
     def is_needed(self) -> bool:
         """Look, and show the plan. :raises Refused: it cannot be done; nothing was touched (3)."""
+        self.say(f"where does {self.key} lie on {self.host.name}?")
         answer = self._look()
         last = answer["last"]
         if last is not None and last["state"] != "moved":
@@ -73,7 +74,6 @@ class Move:
         return self.plan is not None
 
     def _look(self) -> Answer:
-        self.say(f"where does {self.key} lie on {self.host.name}?")
         return self.flow.ready(self.host, self.action)
 
     def _clean_up(self, last: Row) -> None:
@@ -105,7 +105,9 @@ class Move:
             self.say(f"nothing to do: {self.key} lies in {_where(self.action.target)}")
             report.host(self.host.name).add("ok")
             return
-        size = "" if plan["bytes"] is None else f", {plan['bytes'] / 1e6:.1f} MB in {plan['entries']} files"
+        size = ""
+        if plan["bytes"] is not None:
+            size = f", {plan['bytes'] / 1e6:.1f} MB in {plan['entries']} files and directories"
         self.say(f"move {self.key} from {_where(plan['source'])} to {_where(self.action.target)}{size}")
         stopped = ", ".join(plan["services"]) or "nothing"
         report.say(f"  copied and hashed while the stack runs; then stops for a moment: {stopped}")

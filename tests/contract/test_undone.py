@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from example import engine
 from running import run_all, task
 from world import World
 
@@ -61,10 +62,12 @@ def test_what_comes_after(world: World, first: Task, then: Task, status: str) ->
         (task("copy", dest="/etc/systemd/system/own.service", content="x"), task("systemd", name="own", enabled=True)),
         (task("group", name="crew"), task("file", path="/srv/old", group="crew")),
         (task("command", cmd="make"), task("systemd", name="other", state="started")),
+        (MAKES, task("docker_compose_v2", project_src="/srv", files=["new"])),
     ],
 )
 def test_what_is_missing_is_waited_for_where_it_is_made(world: World, makes: Task, misses: Task) -> None:
     other = task("copy", dest="/etc/other", content="x\n")
+    engine()(world)
     rows = [replace(one, id=name) for one, name in ((other, "first"), (makes, "makes"), (misses, "misses"))]
     *_, event = run_all(rows, world.machine(read_only=True), check=True)
     assert event.status == "unknown" and event.why.startswith("after makes: ")
