@@ -39,7 +39,13 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
             f"{name} is used, and there is a volume {target['name']}, too: whose data are meant?",
             hint=f"docker volume rm {target['name']}, when nobody needs it",
         )
-    if moving.find(machine, asked["staged"]) is not None:
+    staged = moving.find(machine, asked["staged"])
+    if asked["seeded"] and staged is None:
+        raise Refused(
+            f"{asked['staged']}, where {key} would go back to, is not there any more",
+            hint=f"invoke volumes --volume {key} --to TYPE moves it to where stack.volumes says",
+        )
+    if staged is not None:
         refuse_used(machine, asked["staged"], ())  # somebody writes where the data are to go: it would be removed
     return {
         **asked,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Dict, List, Mapping, Tuple
 
-from mnemo_ops.agent import docker, mounts
+from mnemo_ops.agent import docker, mounts, tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
 from mnemo_ops.agent.record import dataclass, field
@@ -85,7 +85,9 @@ class Stack:
     def excluded(self) -> Tuple[str, ...]:
         """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
         below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
-        return tuple(sorted({*below, *(path for path in self.waived if "/" in path or path.startswith("."))}))
+        return tuple(
+            sorted({tree.ANYWHERE, *below, *(path for path in self.waived if "/" in path or path.startswith("."))})
+        )
 
 
 def mountpoint(machine: Machine, volume: str) -> str:

@@ -35,16 +35,19 @@ def entries(
 
 
 OURS = ".mnemo-"  # names that mnemo_ops itself puts beside data: never part of it
+ANYWHERE = OURS + "*"  # and where files are replaced, anywhere; deep in its data an application may call files so, too
 
 
 def below(machine: Machine, root: str, directory: str, exclude: Sequence[str] = ()) -> Iterator[str]:
-    """Every path below ``directory``, sorted, directories before their content; paths of ours are left out.
+    """Every path below ``directory``, sorted, directories before their content.
 
-    So are sockets: they end with their process, and tar(1) leaves them out, too.
+    Names of ours at the top of ``root`` are left out, with :data:`ANYWHERE` in ``exclude`` all of them. So are sockets:
+    they end with their process, and tar(1) leaves them out, too.
     """
     for name in machine.names(directory):
         path = f"{directory}/{name}"
-        if name.startswith(OURS) or posixpath.relpath(path, root) in exclude:
+        ours = name.startswith(OURS) and (directory == root or ANYWHERE in exclude)
+        if ours or posixpath.relpath(path, root) in exclude:
             continue
         found = machine.stat(path)
         if found is not None and found.kind == "socket":

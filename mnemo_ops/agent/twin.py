@@ -20,7 +20,7 @@ SETTLED = 2 * 10**9  # nanoseconds: a file changed within the clock's grain of b
 SHOWN = 16  # chunks between two words on how far it is
 RSYNC = (
     *("rsync", "--archive", "--hard-links", "--acls", "--xattrs", "--sparse", "--numeric-ids", "--whole-file"),
-    *("--delete", "--modify-window=-1", f"--exclude={tree.OURS}*"),
+    *("--delete", "--modify-window=-1", f"--exclude=/{tree.ANYWHERE}"),
 )
 VANISHED = (0, 24)  # of rsync: a file went away while it was copied
 UNREADY = (*VANISHED, 23)  # and one that changed so fast that it could not be copied whole

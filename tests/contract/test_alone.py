@@ -115,6 +115,14 @@ def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:
         made(machine, STACK, ASKED)
 
 
+def test_what_was_kept_and_is_gone_cannot_be_gone_back_to(tmp_path: Path) -> None:
+    """A check says so, too, and the advice leads on."""
+    machine = host(tmp_path, API).machine(read_only=True)
+    with pytest.raises(Refused, match="p-kept-graph-1, where graph would go back to, is not there") as caught:
+        made(machine, STACK, {**ASKED, "staged": "p-kept-graph-1", "seeded": True})
+    assert "--volume graph --to TYPE" in caught.value.hint
+
+
 def test_a_service_that_was_started_in_between_is_not_removed(tmp_path: Path) -> None:
     """It may have written what nobody compared."""
     world = host(tmp_path, API)

@@ -156,7 +156,12 @@ class MakeSet(Action):
         if dataset.kind == "config" and not self.recipients:
             raise Refused("the config part holds secrets and there is no key to encrypt it to")
         argv = ["tar", "--create", "--directory", where, "--numeric-owner", "--acls", "--xattrs", "--sparse"]
-        argv += ["--format=posix", "-I", " ".join(through), f"--exclude={tree.OURS}*"]
+        argv += [
+            "--format=posix",
+            "-I",
+            " ".join(through),
+            f"--exclude={tree.ANYWHERE if tree.ANYWHERE in exclude else './' + tree.ANYWHERE}",
+        ]
         argv += [*(f"--exclude=./{path}" for path in exclude), "--file"]
         path = f"{workdir}/{name}"
         yield from machine.moving([*argv, path, "."], path, 0, int(facts["bytes"]), dataset.name)
