@@ -65,6 +65,9 @@ def _plain(table: Table, keys: tuple[str, ...]) -> Table:
         return table
     args: Any = table[word]
     if isinstance(args, Table):
+        if "module" not in args:
+            near = next((key for key in args if nearest(str(key), ["module"])), None)
+            raise args.fail(f"'{word}' needs the kind as 'module'", near, "did you mean 'module'?" if near else ALL)
         kind, args = args.text("module"), args.copy()
         args.pop("module", None)
     else:

@@ -136,6 +136,19 @@ STRUCTURE = """\
     - meta: flush_handlers
 """
 
+OLDER = """\
+- hosts: all
+  tasks:
+    - action: copy src=a.conf dest=/srv/a.conf
+    - name: a mapping
+      action:
+        module: file
+        path: /srv/x
+        state: touch
+      register: made
+    - {local_action: command true, when: made is changed}
+"""
+
 LOOPS = """\
 - hosts: old,new
   vars: {rows: [{name: a, keys: [b]}], table: {a: 1}}
@@ -275,7 +288,7 @@ def files_of_kinds() -> dict[str, str]:
     return found
 
 
-PLAYBOOKS = {"words.yml": WORDS, "structure.yml": STRUCTURE, "loops.yml": LOOPS, **dict(kinds())}
+PLAYBOOKS = {"words.yml": WORDS, "structure.yml": STRUCTURE, "loops.yml": LOOPS, "older.yml": OLDER, **dict(kinds())}
 FILES = {
     **AROUND, **files_of_kinds(), **PLAYBOOKS, "uses_hosts.yml": USES_HOSTS,
     "hosts.yml": HOSTS, "hosts.ini": INI, **BESIDE,

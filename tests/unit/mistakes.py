@@ -14,9 +14,9 @@ import yaml
 
 from mnemo_ops import connection, json_forms, schema
 from mnemo_ops.blocks import BLOCK, INCLUDE
-from mnemo_ops.entries import HANDLER, TASK
+from mnemo_ops.entries import ACTION, HANDLER, TASK
 from mnemo_ops.keywords import KEYWORDS
-from mnemo_ops.kinds import kind_of
+from mnemo_ops.kinds import KINDS, kind_of
 from mnemo_ops.place import INHERITED
 from mnemo_ops.playbook import IMPORT, KEYS
 
@@ -70,6 +70,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "connection": ("winrm", "[ssh]"),
     "order": ("shuffle", "[inventory]"),
     "here": ("elsewhere", "[localhost]"),
+    "action": ("zz_nothing", "[a]", "{}", "{path: /x}", "{module: zz_nothing}", "''"),
     "loop_control": ("[a]", "{lop_var: x}", "{loop_var: a-b}", "{pause: long}", "{extended: maybe}"),
     "module_defaults": ("[a]", "{zz_nothing: {}}", "{file: {stat: absent}}", "{file: [a]}"),
     "tasks": ("5", "{a: b}", "[5]", "[[a]]", "[{}]"),
@@ -195,10 +196,28 @@ def tasks(site: Site, rows: Node, known: Collection[str] = TASK) -> Iterator[Mis
             yield from keys(site, task, INHERITED if include.startswith("import") else INCLUDE)
             yield from values(site, task)
             yield from included(site, include, *words[include])
+        elif word := next((word for word in ACTION if word in words), ""):
+            yield from keys(site, task, known)
+            yield from values(site, task)
+            yield from action(site, *words[word])
         else:
             yield from keys(site, task, known)
             yield from values(site, task)
             yield from arguments(site, task)
+
+
+def action(site: Site, key: Node, value: Node) -> Iterator[Mistake]:
+    """A kind behind ``action`` or ``local_action``, and its arguments."""
+    if isinstance(value, yaml.MappingNode):
+        kind = dict_of(value)["module"][1].value
+        yield from keys(site, value, ("module", *schema.fields_of(kind)))
+        args = yaml.MappingNode(value.tag, [one for one in value.value if one[0].value != "module"])
+        yield from fields(site, kind, args)
+        return
+    kind, _, args = value.value.partition(" ")
+    yield site.change(value, f"{misspelt(kind, KINDS)} {args}", key, kind)
+    for broken in BROKEN:
+        yield site.change(value, yaml_text(f"{value.value}{broken}"), key)
 
 
 def included(site: Site, word: str, key: Node, value: Node) -> Iterator[Mistake]:

@@ -294,7 +294,8 @@ MISTAKES = [
         "'action' should begin with a kind, not 'fiel'",
         "did you mean 'file'?",
     ),
-    ("    - action: {path: /x}\n", "site.yml:5", "'action' should begin with a kind, not ''", "`invoke docs all`"),
+    ("    - action: {path: /x}\n", "site.yml:5", "'action' needs the kind as 'module'", "`invoke docs all`"),
+    ("    - action: {modul: copy}\n", "site.yml:5", "'action' needs the kind as 'module'", "did you mean 'module'?"),
     (
         "    - local_action: {module: file, paht: /x}\n",
         "site.yml:5",
