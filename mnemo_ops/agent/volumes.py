@@ -56,6 +56,24 @@ def findings(
     return found
 
 
+def occupied(machine: Machine, rows: Sequence[Row]) -> List[Finding]:
+    """Volumes with something where data are to go; those on other machines are not looked into."""
+    there = docker.all_of(machine, "volume")
+    found: List[Finding] = []
+    for row in (row for row in rows if not row.get("addresses")):
+        made = there.get(row["name"])
+        where = docker.content(made) if made else row.get("directory", "")
+        found += _refused(row, partial(refuse_filled, machine, row["key"], where)) if where else []
+    return found
+
+
+def refuse_filled(machine: Machine, key: str, directory: str) -> None:
+    """:raises Refused: there is something where data are to go (3)."""
+    names = machine.names(directory) if machine.stat(directory) is not None else []
+    if names:
+        raise Refused(f"{directory}, where {key} is to go, holds {', '.join(names[:3])}", hint="move it away first")
+
+
 def _of_docker(
     machine: Machine, rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mapping[str, str]
 ) -> List[Finding]:

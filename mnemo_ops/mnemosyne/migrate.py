@@ -118,7 +118,9 @@ class Migration:
         """What speaks against new's disks and directories as places of its volumes."""
         if new.survey["troubles"]:
             return []
-        found = self.flow.ready(self.new, LookAtVolumes(self.settings.project, self.rows, ()))["findings"]
+        filled = [row["volume"] for row in self.stack["datasets"] if row["volume"]]
+        look = LookAtVolumes(self.settings.project, self.rows, (), filled=filled)
+        found = self.flow.ready(self.new, look)["findings"]
         return [f"{new.name}: {one['volume']}: {one['what']}: {one['remedy']}" for one in found]
 
     def look(self) -> tuple[Side, Side]:

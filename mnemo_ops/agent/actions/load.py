@@ -6,7 +6,7 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, mounts, postgres, project, tree
+from mnemo_ops.agent import alone, lease, mounts, postgres, project, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import PATIENCE, read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
@@ -26,6 +26,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, mountpoint, root
+from mnemo_ops.agent.volumes import refuse_filled
 from mnemo_ops.errors import Refused, VerificationFailed
 
 
@@ -88,6 +89,7 @@ class LoadSet(Action):
                 yield from self._config(machine, stack, directory, manifest)
                 _make_volumes(machine, stack, manifest)
                 _refuse_mount_points(machine, stack)
+                target.fills(machine, stack, self.id)
             else:
                 drop = {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}}
                 lease.hold(machine, self._lease, "", [drop])
@@ -244,14 +246,14 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -
         if stack.volume(key) in listed:
             continue
         if "bind" in volume["options"].get("o", "").split(","):
-            _blank(machine, key, volume["options"]["device"])
+            refuse_filled(machine, key, volume["options"]["device"])
             machine.mkdir(volume["options"]["device"])
         options = [part for name, value in volume["options"].items() for part in ("--opt", f"{name}={value}")]
         labels = [part for name, value in volume["labels"].items() for part in ("--label", f"{name}={value}")]
         create = ["docker", "volume", "create", "--driver", volume["driver"]]
         machine.run([*create, *options, *labels, stack.volume(key)])
     for key in (dataset.volume for dataset in stack.datasets if dataset.volume):
-        _blank(machine, key, mountpoint(machine, stack.volume(key)))
+        refuse_filled(machine, key, mountpoint(machine, stack.volume(key)))
     for dataset in stack.datasets:
         if dataset.path not in ("", ".") and not dataset.volume:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
@@ -266,12 +268,6 @@ def _refuse_mount_points(machine: Machine, stack: Stack) -> None:
                 f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
             )
             mounts.refuse_point(machine, root(machine, stack, dataset), remedy)
-
-
-def _blank(machine: Machine, key: str, directory: str) -> None:
-    names = machine.names(directory) if machine.stat(directory) is not None else []
-    if names:
-        raise Refused(f"{directory}, where {key} is to go, holds {', '.join(names[:3])}", hint="move it away first")
 
 
 def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import alone, lease, project, tree
+from mnemo_ops.agent import alone, lease, project, target, tree
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import TOOLS
-from mnemo_ops.agent.actions.target import read_target
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import dataclass
@@ -39,7 +38,7 @@ class Survey(Action):
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),
-            "target": read_target(machine, stack.project),
+            "target": target.read(machine, stack.project),
             "leases": {name: each["run"] for name, each in lease.names(machine).items()},
             "listening": [port for port in self.ports if machine.listens(port)],
             "containers": {},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar, Dict, Mapping, Optional
+import posixpath
+from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent import project
+from mnemo_ops.agent import docker, mounts, project, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.actions.load import identity_path
 from mnemo_ops.agent.actions.services import fence_path
@@ -14,16 +14,6 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
-
-
-def _path(machine: Machine, name: str) -> str:
-    return f"{machine.state_dir}/targets/{name}.json"
-
-
-def read_target(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
-    """The mark of a project that moves here: run, set id, state (copying or serving); ``None``: no such mark."""
-    text = machine.read_text(_path(machine, name))
-    return None if text is None else dict(json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -47,10 +37,8 @@ class MarkTarget(Action):
             if found:
                 raise Refused(f"{self.project} already has containers on this host: {', '.join(sorted(found))}")
             machine.remove(fence_path(machine, self.project))
-        machine.mkdir(machine.state_dir, 0o700)
-        machine.mkdir(machine.state_dir + "/targets", 0o700)
         mark = {"run": self.run_id, "state": self.state, "at": machine.now()}
-        machine.write(_path(machine, self.project), json.dumps(mark).encode(), 0o600)
+        target.write(machine, self.project, mark)
         return mark
 
 
@@ -74,8 +62,13 @@ class CleanTarget(Action):
             yield Progress(note=f"removing the container {container.name}")
             machine.run(["docker", "rm", "--force", container.name])
             removed.append(container.name)
-        volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split() if machine.which("docker") else []
-        for name in (each for each in volumes if each.startswith(stack.project + "_")):
+        there = docker.all_of(machine, "volume") if machine.which("docker") else {}
+        for path in self._filled(machine, stack, there):
+            self._own(machine, stack)
+            yield Progress(note=f"removing the copy in {path}")
+            self._empty(machine, path)
+            removed.append(path)
+        for name in (each for each in there if each.startswith(stack.project + "_")):
             self._own(machine, stack)  # looked at again right before each deletion
             yield Progress(note=f"removing the copy in {name}")
             machine.run(["docker", "volume", "rm", name])
@@ -89,10 +82,33 @@ class CleanTarget(Action):
         for name in machine.names(stack.store):
             if name.startswith((self.run_id, f"images-{self.run_id}")):
                 machine.remove(f"{stack.store}/{name}")
-        machine.remove(_path(machine, stack.project))
+        target.remove(machine, stack.project)
         return {"removed": removed}
 
+    def _filled(self, machine: Machine, stack: Stack, there: Mapping[str, Any]) -> List[str]:
+        """Directories outside of Docker's own, which are left when their volumes go: those the copy found empty.
+
+        :raises Refused: the disk of one is gone (3).
+        """
+        paths = (target.read(machine, stack.project) or {}).get("paths", [])
+        rows = [there[name] for each in stack.datasets if (name := stack.volume(each.volume)) in there]
+        for row in rows:
+            mounts.refuse_gone(machine, row)
+        found = {machine.realpath(docker.content(row)) for row in rows}  # itself it may be away: a kill amid renaming
+        return sorted(found & set(paths))
+
+    def _empty(self, machine: Machine, path: str) -> None:
+        """The directory itself stays, and was there before: it is of the volume, not of the copy."""
+        beside, base = posixpath.split(path)
+        for name in machine.names(beside):
+            if name.endswith(f"-{base}") and name.startswith(f"{tree.OURS}before-{self.run_id}"):
+                machine.remove(path)
+                machine.rename(f"{beside}/{name}", path)  # empty, with the owner and the mode it had
+        machine.remove(sibling(path, "restore", self.run_id))
+        for name in machine.names(path):
+            machine.remove(f"{path}/{name}")
+
     def _own(self, machine: Machine, stack: Stack) -> None:
-        mark = read_target(machine, stack.project)
+        mark = target.read(machine, stack.project)
         if mark is None or mark["run"] != self.run_id or mark["state"] != "copying":
             raise Refused(f"{stack.project} on this host is not the unfinished copy of run {self.run_id}")

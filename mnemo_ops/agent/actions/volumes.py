@@ -10,7 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.network_mounts import warnings
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Stack
-from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.agent.volumes import Finding, findings, occupied
 from mnemo_ops.errors import Refused
 
 
@@ -20,12 +20,14 @@ class LookAtVolumes(Action):
 
     :param rows: of ``layout.volumes``. :param kept: keys of the volumes that must survive.
     :param stack: to look which volumes it has by now; empty: it is not asked.
+    :param filled: keys of the volumes that a set's data are to go into: they want their directories empty.
     """
 
     project: str
     rows: Sequence[Mapping[str, Any]]
     kept: Sequence[str]
     stack: Mapping[str, Any] = field(default_factory=dict)
+    filled: Sequence[str] = ()
     kind: ClassVar[str] = "look_at_volumes"
 
     def ready(self, machine: Machine) -> Report:
@@ -38,6 +40,7 @@ class LookAtVolumes(Action):
             used = moving.used(machine, stack)
             found = self._moved(machine) + left_behind(machine, stack)
         found += findings(machine, self.project, self.rows, self.kept, used)
+        found += [] if found else occupied(machine, [row for row in self.rows if row["key"] in self.filled])
         return {
             "findings": [asdict(one) for one in found],
             "warnings": [

@@ -1,0 +1,115 @@
+"""A host that a stack moves to: full directories are named before anything, and what a run left there goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example import engine, volume
+from world import World
+
+from mnemo_ops.agent import target
+from mnemo_ops.agent.action import Deed
+from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
+from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.errors import Refused
+from mnemo_ops.mnemosyne.layout import wire
+
+STACK = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("graph", "files", volume="graph"),), (), (), {})
+BIND = {"type": "none", "o": "bind", "device": "/data/graph"}
+ROW = {"key": "graph", "name": "p_graph", "type": "bind", "directory": "/data/graph", "driver_options": BIND}
+GRAPH = volume("p_graph", Options=BIND)
+LOOK = LookAtVolumes("p", [{**ROW, "labels": {}}], (), filled=("graph",))
+
+
+def ran(deed: Deed) -> Any:
+    while True:
+        try:
+            next(deed)
+        except StopIteration as end:
+            return end.value
+
+
+def host(tmp_path: Path, volumes: dict[str, Any] | None = None) -> World:
+    world = World(tmp_path)
+    (tmp_path / "usr/bin/test").symlink_to("/usr/bin/test")
+    (tmp_path / "data/graph").mkdir(parents=True)
+    engine(volumes=GRAPH if volumes is None else volumes)(world)
+    return world
+
+
+@pytest.mark.parametrize("volumes", [GRAPH, {}], ids=["volume", "directory"])
+def test_a_directory_that_is_not_empty_is_found_before_anything(tmp_path: Path, volumes: dict[str, Any]) -> None:
+    world = host(tmp_path, volumes)
+    world.write("data/graph/of somebody", "")
+    (found,) = LOOK.ready(world.machine(read_only=True))["findings"]
+    assert found["what"] == "/data/graph, where graph is to go, holds of somebody"
+    (tmp_path / "data/graph/of somebody").unlink()
+    assert LOOK.ready(world.machine(read_only=True))["findings"] == []
+
+
+# what a run that is killed while it unpacks, between the two renames, or after them leaves in /data
+LEFT = {
+    "unpacked": ["graph", ".mnemo-restore-r1-graph/file"],
+    "aside": [".mnemo-before-r1-5-graph", ".mnemo-restore-r1-graph/file"],
+    "swapped": [".mnemo-before-r1-5-graph", "graph/file"],
+    "forgotten": ["graph/file", "graph/below/.mnemo-x"],
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, left: list[str]) -> None:
+    world = host(tmp_path)
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    world.write("data/graph2/file", "of somebody")
+    target.fills(machine, STACK, "r1")
+    (tmp_path / "data/graph").rmdir()
+    for path in left:
+        if path.count("/"):
+            world.write(f"data/{path}", "copied")
+        else:
+            (tmp_path / "data" / path).mkdir()
+    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    assert sorted(str(each.relative_to(tmp_path / "data")) for each in (tmp_path / "data").rglob("*")) == [
+        "graph",
+        "graph2",
+        "graph2/file",
+    ]
+    assert target.read(machine, "p") is None
+
+
+def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
+    """A run that was ended before it looked knows nothing of what is there."""
+    world = host(tmp_path)
+    machine = world.machine()
+    world.write("data/graph/file", "of somebody")
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    target.fills(machine, STACK, "another")
+    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    assert (tmp_path / "data/graph/file").read_text() == "of somebody"
+
+
+def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
+    machine = host(tmp_path).machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    target.fills(machine, STACK, "r1")
+    ran(MarkTarget("p", "r1", "serving").run(machine))
+    with pytest.raises(Refused, match="not the unfinished copy of run r1"):
+        ran(CleanTarget(wire(STACK), "r1").run(machine))
+
+
+def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:
+    """On the bare mount point nothing of the copy is to be found."""
+    world = host(tmp_path)
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    target.fills(machine, STACK, "r1")
+    state = world.state("docker")
+    state["volumes"]["p_graph"]["Labels"] = {"mnemo.mount": "/data"}
+    world.model("docker", state)
+    with pytest.raises(Refused, match="nothing is mounted on /data"):
+        ran(CleanTarget(wire(STACK), "r1").run(machine))
+    assert target.read(machine, "p") is not None
