@@ -30,8 +30,10 @@ def backup(flow: Flow, host: Host) -> dict[str, Any]:
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
+    outage = manifest.pop("write_outage_seconds")
+    flow.report.summary.append(f"write outage {outage:.1f} s")
     flow.report.extra.update(
-        id=id, parts=manifest["parts"], consistency=manifest["consistency"], seconds_quiesced=manifest["seconds"]
+        id=id, parts=manifest["parts"], consistency=manifest["consistency"], write_outage_seconds=outage
     )
     return manifest
 

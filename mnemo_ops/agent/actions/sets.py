@@ -102,9 +102,11 @@ class MakeSet(Action):
             }
             machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
+            if restart:
+                yield Progress(note="starting the stack")
         finally:
             lease.undo(machine, self._lease)  # starts what was stopped, removes a set that did not become one
-        return manifest
+        return {**manifest, "write_outage_seconds": round(machine.now() - began, 3)}
 
     def _still_quiet(self, machine: Machine, stack: Stack) -> None:
         """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""
