@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnemo_ops.agent.resources.command import Command
 from mnemo_ops.agent.resources.reboot import Reboot
 from mnemo_ops.agent.resources.wait_for_connection import WaitForConnection
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.control import Control
 from mnemo_ops.errors import PlaybookError, StepFailed
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Batch, Entry, Task
@@ -19,16 +20,13 @@ from mnemo_ops.place import located
 from mnemo_ops.results import Round
 from mnemo_ops.template import Scope, condition, render
 
-if TYPE_CHECKING:
-    from mnemo_ops.runner import PlayRun
-
 SETS = ("set_fact", "include_vars")  # kinds that set variables
 AFTER_ALL = ("assert", "fail", "pause", "reboot", "wait_for_connection")  # what comes before them happens first
 
 Steps = Iterator[tuple[Task, Event]]
 
 
-def perform(run: PlayRun, task: Task, one: Round, entry: Entry) -> Any:
+def perform(run: Control, task: Task, one: Round, entry: Entry) -> Any:
     """Do a task of a kind that is ``on_controller``; a generator of progress whose value is its event."""
     assert one.scope is not None
     if entry.kind in _WAITING:
@@ -36,7 +34,7 @@ def perform(run: PlayRun, task: Task, one: Round, entry: Entry) -> Any:
     return _AT_ONCE[entry.kind](run, task, one.args, one.scope, entry)
 
 
-def _debug(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _debug(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     if int(args.get("verbosity", 0)) > run.options.verbosity:
         return Event(task.id, "skipped", why="verbosity")
     if "var" in args:
@@ -50,7 +48,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False)
 
 
-def _assert(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _assert(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     that = args["that"]
     for text in that if isinstance(that, list) else [that]:
         if not condition(str(text), scope, entry.where):
@@ -61,11 +59,11 @@ def _assert(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, ent
     return Event(task.id, "ok", after={"msg": said})
 
 
-def _fail(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _fail(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     return Event.failure(task.id, StepFailed(args.get("msg", "Failed as requested from task")))
 
 
-def _set_fact(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _set_fact(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     values = {name: value for name, value in args.items() if name != "cacheable"}
     run.set_variables(values)
     if args.get("cacheable"):
@@ -73,7 +71,7 @@ def _set_fact(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, e
     return Event(task.id, "ok", after={"ansible_facts": values})
 
 
-def _include_vars(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _include_vars(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     found: dict[str, Any] = {}
     for path in vars_files(args, entry):
         found.update(load_variables(path, PlaybookError, entry.where))
@@ -103,24 +101,24 @@ def vars_files(args: Mapping[str, Any], entry: Entry) -> list[Path]:
     return found
 
 
-def _meta(run: PlayRun, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
+def _meta(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     if str(args["action"]).startswith("end_"):
         run.end_here(str(args["action"]))
     return Event(task.id, "ok")
 
 
-def _pause(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+def _pause(run: Control, task: Task, args: Mapping[str, Any]) -> Any:
     seconds = float(args.get("seconds") or 0) + 60 * float(args.get("minutes") or 0)
-    if not run.checks:
+    if not run.options.check:
         yield from run.wait(task, seconds, "pause")
     return Event(task.id, "ok", after={"delta": seconds})
 
 
-def _reboot(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+def _reboot(run: Control, task: Task, args: Mapping[str, Any]) -> Any:
     """Reboot, and wait until the host answers after another start: that alone tells that it happened."""
     words = task.resource
     assert isinstance(words, Reboot)
-    if run.checks:
+    if run.options.check:
         return Event(task.id, "changed", after={"rebooted": True}, foreseen=True)
     before, began = _boot(run, task, words), run.clock()
     yield from run.wait(task, words.pre_reboot_delay, "before the reboot")
@@ -143,16 +141,16 @@ def _reboot(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
 SHUTDOWN = ("shutdown", "-r", "now")
 
 
-def _boot(run: PlayRun, task: Task, words: Reboot) -> tuple[Any, str]:
+def _boot(run: Control, task: Task, words: Reboot) -> tuple[Any, str]:
     """What differs after each start of the host."""
     said = run.ask(task, Command(cmd=words.boot_time_command))
     return run.session.facts.get("init_started"), str((said.after or {}).get("stdout", ""))
 
 
-def _wait_for_connection(run: PlayRun, task: Task, args: Mapping[str, Any]) -> Any:
+def _wait_for_connection(run: Control, task: Task, args: Mapping[str, Any]) -> Any:
     words, began = task.resource, run.clock()
     assert isinstance(words, WaitForConnection)
-    if not run.checks:
+    if not run.options.check:
         yield from run.wait(task, words.delay, "before the first try")
         run.reconnect(words.timeout, words.connect_timeout, words.sleep)
     return Event(task.id, "ok", after={"elapsed": int(run.clock() - began)})

@@ -20,11 +20,13 @@ from mnemo_ops.errors import (
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.model import Entry, Host, Play, entries
+from mnemo_ops.outbox import Channel
 from mnemo_ops.playbook import check_variables, load
 from mnemo_ops.raw import wait_until_up
 from mnemo_ops.rendering import HostState
 from mnemo_ops.report import Report
-from mnemo_ops.runner import Channel, Options, PlayRun
+from mnemo_ops.runner import PlayRun
+from mnemo_ops.selection import Options
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, is_template, render
 from mnemo_ops.undefined import ANY, Reading, names_set

@@ -6,49 +6,30 @@ whether a task changed or failed, a block may have to be rescued, a task is done
 
 from __future__ import annotations
 
-import contextlib
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Optional, Protocol, TypeVar
+from typing import Any, Optional, TypeVar
 
 from mnemo_ops import controller_tasks
 from mnemo_ops.agent.record import replace
-from mnemo_ops.agent.resource import Resource, resource_class
+from mnemo_ops.agent.resource import resource_class
 from mnemo_ops.agent.undone import leaves
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.control import Control, Reach
 from mnemo_ops.crew import Crew, Way
-from mnemo_ops.errors import ChannelLost, MnemoError, StepFailed, TemplateError
+from mnemo_ops.errors import MnemoError
+from mnemo_ops.handling import Handling
+from mnemo_ops.including import chosen
 from mnemo_ops.judging import Judge, is_judged
-from mnemo_ops.model import Batch, Block, Entry, Flush, Handlers, Include, Node, Play, Task
+from mnemo_ops.model import Block, Entry, Flush, Include, Node, Play, Task
 from mnemo_ops.outbox import Channel, Failure, Outbox, Outcome, Outcomes, counts
-from mnemo_ops.rendering import HostState, Renderer, constant, items, loop_variables, unsent
+from mnemo_ops.rendering import HostState, Renderer, constant, unsent
 from mnemo_ops.results import Pending, Round, Step, Unknown, Work, acts, outcome
 from mnemo_ops.selection import EVERYTHING, Options
-from mnemo_ops.template import Unready, condition, render
-
-__all__ = ["Channel", "HostState", "Options", "PlayRun"]
+from mnemo_ops.template import Unready, condition
 
 T = TypeVar("T")
-
-
-class Reach(Protocol):
-    """The ways to where tasks are done."""
-
-    def session(self) -> Channel:
-        """The host's; opened when first asked for."""
-        ...
-
-    def here(self) -> Channel:
-        """This machine's, for ``delegate_to: localhost``."""
-        ...
-
-    def again(self, timeout: float, connect_timeout: Optional[float], pause: float) -> Channel:
-        """The host's after it went away: waits until it answers. :raises Unreachable: it does not (4)."""
-        ...
-
-    def hang_up(self) -> None: ...
 
 
 class PlayRun:
@@ -69,9 +50,10 @@ class PlayRun:
         self._play, self._state, self._reach, self._options, self._crew = play, state, reach, options, crew
         self._renderer = Renderer(play, state, extra, options, crew.magic(self._meet))
         self._out = Outbox(reach.session(), state, self._renderer, options)
-        self._judge = Judge(self._out, self._renderer, options, self.wait, crew.over)
+        self._control = Control(state, reach, self._out, self._renderer, options, crew)
+        self._judge = Judge(self._out, self._renderer, options, self._control.wait, crew.over)
+        self._handling = Handling(play, self._out, self._renderer, options, self._take, self._asked)
         self._blocks = 0
-        self._ended = False
         self._turns: Counter[str] = Counter()  # of tasks that one host does for all
         self._way: Way = (0,)
         self._apart = True  # other hosts may know more of themselves than when we met last
@@ -91,7 +73,7 @@ class PlayRun:
             yield from self._out.send()
         if self._out.failure is not None and self._play.force_handlers:
             failure, self._out.failure = self._out.failure, None
-            yield from self._flush()
+            yield from self._handling.flush()
             yield from self._out.send()
             self._out.failure = failure
         if self._out.failure is not None:
@@ -103,12 +85,12 @@ class PlayRun:
         """:param branch: which of several lists at the same place, or which turn."""
         way = self._way
         for number, node in enumerate(nodes):
-            if self._out.failure is not None or self._ended:
+            if self._out.failure is not None or self._control.ended:
                 break
             self._way = (*way, branch, number)
             yield from self._keep_up()
             if self._crew.over():
-                self._ended = True
+                self._control.ended = True
             elif isinstance(node, Entry):
                 yield from self._entry(node)
             elif isinstance(node, Block):
@@ -116,7 +98,7 @@ class PlayRun:
             elif isinstance(node, Include):
                 yield from self._include(node)
             elif (yield from self._asked(lambda node=node: self._wanted(node))):  # type: ignore[misc]
-                yield from self._flush()
+                yield from self._handling.flush()
             self._apart = self._apart or _tells(node)
         self._way = way
 
@@ -158,12 +140,12 @@ class PlayRun:
             if self._out.failure is None:
                 yield from self._out.send()
         if block.always:
-            failure, ended = self._out.failure, self._ended
-            self._out.failure, self._ended = None, False
+            failure, ended = self._out.failure, self._control.ended
+            self._out.failure, self._control.ended = None, False
             yield from self._nodes(block.always, 2)
             if self._out.failure is None:
                 yield from self._out.send()
-            self._out.failure, self._ended = self._out.failure or failure, self._ended or ended
+            self._out.failure, self._control.ended = self._out.failure or failure, self._control.ended or ended
         self._blocks -= 1
 
     def _remember_failure(self, failure: Failure) -> None:
@@ -180,7 +162,7 @@ class PlayRun:
         if not self._options.wants(entry.tags):
             return
         try:
-            chosen = yield from self._asked(lambda: self._chosen(node))
+            found = yield from self._asked(lambda: chosen(node, self._renderer))
         except Unready as problem:
             yield from self._came_to_nothing(entry.name)
             self._skip(entry, "unknown", str(problem))
@@ -193,9 +175,9 @@ class PlayRun:
             return
         if self._out.failure is not None:
             return
-        if not chosen:
+        if not found:
             self._skip(entry, "skipped", "when")
-        for turn, (inner, overlay) in enumerate(chosen):
+        for turn, (inner, overlay) in enumerate(found):
             self._renderer.overlays.append(overlay)
             self._renderer.changed()
             yield from self._nodes(inner, turn)
@@ -208,29 +190,6 @@ class PlayRun:
         """Its turn to be shown comes with the batch."""
         step = Step(self._unsent(entry)).end(status, why)
         self._out.put(Work(entry, [Round([step])]))
-
-    def _chosen(self, node: Include) -> list[tuple[Sequence[Node], Mapping[str, Any]]]:
-        """Contents to run, each with the variables of its item."""
-        entry, scope = node.entry, self._renderer.scope(node.entry)
-        if entry.loop is None:
-            holds = all(condition(text, scope, entry.where) for text in entry.when)
-            return [(self._choice(node, scope), {})] if holds else []
-        found = items(entry.loop, scope, entry.where)
-        rows = [loop_variables(entry.loop, found, number) for number in range(len(found))]
-        chosen: list[tuple[Sequence[Node], Mapping[str, Any]]] = []
-        for row in rows:
-            inner = scope.plus(row, final=True)
-            if all(condition(text, inner, entry.where) for text in entry.when):
-                chosen.append((self._choice(node, inner), row))
-        return chosen
-
-    def _choice(self, node: Include, scope: Any) -> Sequence[Node]:
-        name = str(render(node.entry.args["file"], scope, node.entry.where))
-        for known in (name, name.removeprefix("./")):
-            if known in node.choices:
-                return node.choices[known]
-        hint = f"read before the run: {', '.join(sorted(node.choices))}"
-        raise TemplateError(f"no file of tasks '{name}'", where=node.entry.where, hint=hint)
 
     def _asked(self, ask: Callable[[], T]) -> Any:
         """The answer; when it needs what the unsent batch registers, the batch is sent first."""
@@ -325,7 +284,7 @@ class PlayRun:
         if unknown is None or unknown.event is None:
             return
         if entry.kind == "set_fact":
-            self.set_variables({name: Unknown(unknown.event.why) for name in entry.args})
+            self._control.set_variables({name: Unknown(unknown.event.why) for name in entry.args})
         elif entry.kind == "include_vars":  # nobody knows which variables it would set
             yield from self._came_to_nothing(unknown.task.name)
             self._state.doubtful.add(entry.kind)
@@ -348,19 +307,12 @@ class PlayRun:
         """A loop that waits between two items."""
         for number, one in enumerate(work.rounds):
             if number and any(step.event is None for step in one.steps):
-                yield from self.wait(one.steps[0].task, pause, "pause")
+                yield from self._control.wait(one.steps[0].task, pause, "pause")
             self._out.put(Work(replace(work.entry, register=""), [one]))
             yield from self._out.send()
             if self._out.failure is not None:
                 return
         self._out.register(work)
-
-    def wait(self, task: Task, seconds: float, note: str) -> Outcomes:
-        """Time that passes; shows how much is left."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._crew.over():
-            yield task, Event(task.id, "progress", after={"note": f"{note}: {left:.0f} s"})
-            time.sleep(min(left, 1.0))
 
     # -- what the controller decides -----------------------------------------------------------------------------
 
@@ -382,7 +334,7 @@ class PlayRun:
             if step.event is not None:
                 continue
             try:
-                step.event = yield from controller_tasks.perform(self, step.task, one, entry)
+                step.event = yield from controller_tasks.perform(self._control, step.task, one, entry)
             except Unready as problem:
                 step.event = Event(step.task.id, "unknown", why=str(problem))
             except MnemoError as problem:
@@ -433,115 +385,6 @@ class PlayRun:
             here = self._reach.here()
             yield from self._out.send(held=work, session=here)
             yield from self._judged(work, here)
-
-    # -- handlers ------------------------------------------------------------------------------------------------
-
-    def _flush(self) -> Outcomes:
-        """Handlers that are due by now: as a part of the batch, or apart when the controller has a say in them."""
-        if self._options.check:
-            yield from self._doubtful()
-        due = self._out.may_notify or self._out.session.pending_handlers or self._out.notified
-        if not self._play.handlers or not due:
-            return
-        works: list[tuple[str, Work]] = []
-        try:
-            for entry in self._play.handlers:
-                if is_judged(entry) or entry.delegate_to or resource_class(entry.kind).on_controller:
-                    raise Pending(entry.name)
-                self._out.number += 1
-                works.append((entry.name, self._renderer.work(f"h{self._out.number}", entry)))
-        except Unready:
-            yield from self._handlers_apart()
-            return
-        if any(step.event and step.event.status in ("failed", "unknown") for _, work in works for step in work.steps):
-            yield from self._handlers_apart()
-            return
-        tasks = {name: tuple(step.task for step in work.steps if step.event is None) for name, work in works}
-        ready = tuple((name, found) for name, found in tasks.items() if found)
-        idle = tuple(name for name, found in tasks.items() if not found)
-        self._out.put_handlers(Handlers(ready, idle))
-
-    def _doubtful(self) -> Outcomes:
-        """Handlers that are notified only when a task changes something of which a check cannot know that it does."""
-        if self._out.may_notify:
-            yield from self._out.send()
-        for entry in self._play.handlers if self._out.failure is None else ():
-            why = self._out.perhaps.pop(entry.name, "")
-            if why and entry.name not in (*self._out.session.pending_handlers, *self._out.notified):
-                self._out.number += 1
-                work = yield from self._asked(lambda entry=entry: self._renderer.work(self._id(), entry))  # type: ignore[misc]
-                for step in work.steps:
-                    if step.event is None or step.event.status == "failed":
-                        step.event = Event(step.task.id, "unknown", why=why)
-                self._out.put(work)
-
-    def _handlers_apart(self) -> Outcomes:
-        """One after the other, as tasks; only now a bad one is a failure."""
-        yield from self._out.send()
-        for entry in self._play.handlers if self._out.failure is None else ():
-            if self._out.failure is not None or entry.name not in self._out.session.pending_handlers:
-                continue
-            yield from self._take(entry)
-            if self._out.failure is None:
-                self._out.put_handlers(Handlers(idle=(entry.name,)))  # it was run: off the list
-                yield from self._out.send()
-
-    # -- for controller_tasks ------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> HostState:
-        return self._state
-
-    @property
-    def session(self) -> Channel:
-        return self._out.session
-
-    @property
-    def checks(self) -> bool:
-        return self._options.check
-
-    @property
-    def options(self) -> Options:
-        return self._options
-
-    def clock(self) -> float:
-        """Seconds, for durations."""
-        return time.monotonic()
-
-    def set_variables(self, values: Mapping[str, Any], templates: bool = False) -> None:
-        """From here on this host has these variables; ``templates``: their values may hold Jinja."""
-        (self._state.included if templates else self._state.results).update(values)
-        self._renderer.changed()
-
-    def end_here(self, word: str) -> None:
-        """``end_host``, ``end_batch``, ``end_play``."""
-        self._ended = True
-        self._crew.end(self._state.host.name, word)
-
-    def last_word(self, batch: Batch) -> None:
-        """Send what ends the connection."""
-        with contextlib.suppress(ChannelLost):
-            for _ in self._out.session.converge(batch):
-                pass
-        self._reach.hang_up()
-
-    def reconnect(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = 1.0) -> None:
-        """Wait until the host answers again. :raises Unreachable: it does not, for ``timeout`` seconds (4)."""
-        self._out.meet(self._reach.again(timeout, connect_timeout, pause))
-
-    def ask(self, task: Task, resource: Resource) -> Event:
-        """What becomes of a resource asked for on the side."""
-        asked = Task(task.id, task.name, resource, task.where, register="asked", ignore_errors=True)
-        *_, last = self._out.session.converge(Batch((asked,)))
-        return last
-
-    def until_it_works(self, task: Task, resource: Resource, seconds: float) -> Outcomes:
-        """Ask the host again and again. :raises StepFailed: it was not so for that long (6)."""
-        end = time.monotonic() + seconds
-        while (said := self.ask(task, resource)).status == "failed":
-            if time.monotonic() > end:
-                raise StepFailed(f"the host is back and not well: {said.why}")
-            yield from self.wait(task, 1.0, "not well yet")
 
 
 def _tells(node: Node) -> bool:

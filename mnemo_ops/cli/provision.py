@@ -29,7 +29,7 @@ def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
 @contextmanager
 def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "", home: Optional[Path] = None) -> Iterator[Plays]:
     from mnemo_ops.plays import Plays
-    from mnemo_ops.runner import Options
+    from mnemo_ops.selection import Options
 
     style = run.report.style
     options = Options(run.check, _names(tags), _names(skip_tags), start_at, int(style.verbose), style.diff)

@@ -16,7 +16,7 @@ NFS = {
 def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -> None:
     """NFS server, exports and clients, and a proof mount: written, synced, locked and read back by each client."""
     from mnemo_ops.mnemosyne import nfs, nfs_plan
-    from mnemo_ops.runner import Options
+    from mnemo_ops.selection import Options
 
     inventory = run.inventory()
     named = [name.strip() for name in clients.split(",") if name.strip()]

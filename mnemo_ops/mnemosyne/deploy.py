@@ -17,7 +17,7 @@ from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.layout import Settings, settings, words
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
-from mnemo_ops.runner import Options
+from mnemo_ops.selection import Options
 from mnemo_ops.spelling import suggest
 
 PLACEHOLDER = "CHANGE_ME"

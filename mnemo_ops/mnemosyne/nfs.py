@@ -18,7 +18,7 @@ from mnemo_ops.mnemosyne.nfs_plan import Plan, group_of
 from mnemo_ops.mnemosyne.nfs_schema import mount_options
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
-from mnemo_ops.runner import Options
+from mnemo_ops.selection import Options
 
 
 def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mapping[str, Any], options: Options) -> None:

@@ -18,7 +18,8 @@ from mnemo_ops.crew import Crew
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.model import Batch, Host, Task
 from mnemo_ops.rendering import HostState
-from mnemo_ops.runner import Options, PlayRun
+from mnemo_ops.runner import PlayRun
+from mnemo_ops.selection import Options
 
 
 class Session:

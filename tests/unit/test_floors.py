@@ -59,7 +59,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "yaml_lines",
     ),
     ("bare", "bundle", "channel", "elevation", "known_hosts", "local", "raw", "route", "session", "ssh", "trust"),
-    ("controller_tasks", "crew", "fleet", "judging", "outbox", "plays", "rendering", "report", "runner", "selection"),
+    (
+        *("control", "controller_tasks", "crew", "fleet", "handling", "including", "judging", "outbox", "plays"),
+        *("rendering", "report", "runner", "selection"),
+    ),
     ("lab", "mnemosyne"),
     ("cli",),
 )

@@ -16,7 +16,8 @@ from mnemo_ops.crew import Crew
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.model import Host
 from mnemo_ops.rendering import HostState
-from mnemo_ops.runner import Options, PlayRun
+from mnemo_ops.runner import PlayRun
+from mnemo_ops.selection import Options
 
 
 def test_a_play_is_one_request_and_the_second_run_changes_nothing(bench: Bench) -> None:

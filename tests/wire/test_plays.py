@@ -213,7 +213,7 @@ def test_the_end_of_a_play(play: Run) -> None:
 
 
 def test_a_tag_nobody_has(play: Run) -> None:
-    from mnemo_ops.runner import Options
+    from mnemo_ops.selection import Options
 
     seen = play("- {hosts: all, tasks: [{command: ls, tags: web}]}\n", options=Options(tags=frozenset({"wbe"})))
     assert seen.error is not None and seen.error.hint == "did you mean 'web'?"
