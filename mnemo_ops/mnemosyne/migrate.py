@@ -373,6 +373,8 @@ class Migration:
         if self.fenced_at:
             error.message += f"; {self.old.name} serves again, {self.new.name} is stopped and kept for inspection"
         error.hint = error.hint or again
+        if self.fenced_at and isinstance(error, Refused):  # refused means that nothing was touched, and old was stopped
+            raise StepFailed(error.message, where=error.where, hint=error.hint) from error
         raise error
 
     def is_settled(self, error: BaseException, again: str) -> bool:
@@ -410,3 +412,5 @@ class Migration:
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
             report.summary.append(f"write outage {outage:.1f} s ({moved})")
+        old = f"{self.old.name} is fenced, stopped and intact"
+        report.summary.append(f"{self.new.name} serves, point clients at it; {old} (docs/migrate.md)")
