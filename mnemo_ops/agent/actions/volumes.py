@@ -80,6 +80,10 @@ def refuse(found: Sequence[Mapping[str, str]]) -> None:
     """:raises Refused: there are findings (3)."""
     if not found:
         return
-    lines = [f"{one['volume']}: {one['what']}" for one in found]
-    hints = "; ".join(dict.fromkeys(one["remedy"] for one in found))
-    raise Refused(lines[0] if len(lines) == 1 else "".join(f"\n  - {line}" for line in lines), hint=hints)
+    if len(found) == 1:
+        (one,) = found
+        raise Refused(f"{one['volume']}: {one['what']}", hint=one["remedy"])
+    lines = [f"\n  - {one['volume']}: {one['what']}\n    -> {one['remedy']}" for one in found]
+    raise Refused(
+        f"{len(found)} reasons not to begin:{''.join(lines)}", hint="mend these and run the same command again"
+    )
