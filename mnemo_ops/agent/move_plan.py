@@ -40,7 +40,7 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
             hint=f"docker volume rm {target['name']}, when nobody needs it",
         )
     staged = moving.find(machine, asked["staged"])
-    if asked["seeded"] and staged is None:
+    if asked["seeded"] and asked["staged"] and staged is None:
         raise Refused(
             f"{asked['staged']}, where {key} would go back to, is not there any more",
             hint=f"invoke volumes --volume {key} --to TYPE moves it to where stack.volumes says",

@@ -39,6 +39,7 @@ class Move:
         self.project = chosen.project
         external = self.row["type"] == "external"
         self.staged = self.row["name"] if external else f"{self.project}-next-{key}"
+        self.staged = "" if undo else self.staged  # the host knows what was kept: its first answer says
         # only of a directory is known before it is there how much it will hold
         directory = self.row["directory"] if self.row["type"] == "bind" else ""
         made = {"driver": "local", "options": self.row.get("driver_options", {}), "labels": self.row["labels"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,11 +227,22 @@ def test_a_renamed_project_is_refused_where_it_would_begin_empty(lab: Lab, ready
 def test_a_migration_puts_it_where_the_new_servers_inventory_says(lab: Lab, ready: Host, inventory: str) -> None:
     well(lab.run("bootstrap", "--limit", "new"))
     lab.new.sh("docker volume create grafana-of-everybody")
-    missing = well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "-i", inventory, "--json"), 3)
+    words = ("migrate", "--from", "old", "--to", "new", "--yes", "-i", inventory, "--json")
+    missing = well(lab.run(*words), 3)
     assert f"new: lightrag_data: the disk {DISK} is not attached" in missing.error["message"], str(missing)
     assert ready.serves()
     with plugged(lab.new):
-        well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "-i", inventory))
+        lab.new.sh("mkdir -p /data/uploads && touch /data/uploads/of-somebody")
+        full = well(lab.run(*words), 3).error["message"]
+        assert "new: uploads: /data/uploads, where uploads is to go, holds of-somebody" in full and ready.serves()
+        lab.new.sh("rm /data/uploads/of-somebody")
+        running = lab.start(*words)
+        beside = "ls -d /data/.mnemo-restore-* 2>/dev/null || true"
+        eventually("it unpacks beside the directory", lambda: lab.new.sh(beside) != "", 120, 0.1)
+        running.process.send_signal(signal.SIGINT)
+        well(lab.ended(running), 130)
+        well(lab.run(*words))
+        assert lab.new.sh(f"find /data {GRAPH} -name '.mnemo-*-*'") == ""
         whole(lab, lab.new)
         assert lab.new.sh(f"findmnt --noheadings --output FSTYPE {GRAPH}") == "ext4"
         assert lab.new.sh(f"find {GRAPH}/data -type f | wc -l") == ready.sh(f"find {GRAPH}/data -type f | wc -l") != "0"

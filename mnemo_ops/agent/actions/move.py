@@ -27,7 +27,8 @@ class MoveVolume(Action):
 
     :param target: name, driver, options, labels, external, directory (where it will be, as far as that is known).
     :param staged: Docker's name of the volume that is there already, and gets the name of the target at the end.
-    :param seeded: it is the kept volume of an earlier move: what it holds is brought up to date, never removed.
+    :param seeded: it is the kept volume of an earlier move: what it holds is brought up to date, never removed; while
+        ``staged`` is empty, which one is being asked.
     :raises Refused: it cannot be done; nothing was stopped (3).
     :raises VerificationFailed: the copy differs; the stack uses the old one as before (7).
     """
