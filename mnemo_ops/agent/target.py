@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack, root
+from mnemo_ops.errors import Refused
 
 Mark = Dict[str, Any]
 
@@ -29,6 +30,20 @@ def write(machine: Machine, project: str, mark: Mapping[str, Any]) -> None:
 
 def remove(machine: Machine, project: str) -> None:
     machine.remove(_path(machine, project))
+
+
+def refuse_unfinished(machine: Machine, project: str) -> None:
+    """Whoever used it would lose what they wrote: the next migration removes it.
+
+    :raises Refused: what is here of the stack is an unfinished copy (3).
+    """
+    mark = read(machine, project)
+    if mark is not None and mark["state"] == "copying":
+        raise Refused(
+            f"what is here of {project} is the unfinished copy of run {mark['run']}, which the next migration removes",
+            hint="run that invoke migrate again; or, to use what is here as it is from now on: "
+            f"rm {_path(machine, project)}",
+        )
 
 
 def fills(machine: Machine, stack: Stack, run: str) -> None:

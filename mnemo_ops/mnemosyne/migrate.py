@@ -166,7 +166,7 @@ class Migration:
         cleaned = bool(left)
         if target is not None and target["state"] == "copying":
             self.say(f"remove the unfinished copy of run {target['run']} from {self.new.name}")
-            self.flow.act(self.new, CleanTarget(self.stack, target["run"]), job=f"{self.id}-clean")
+            self.flow.act(self.new, CleanTarget(self.stack, target["run"], layout.PROVEN), job=f"{self.id}-clean")
             cleaned = True
         return cleaned
 

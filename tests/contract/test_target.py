@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from example import engine, volume
+from test_alone import container
 from world import World
 
 from mnemo_ops.agent import target
 from mnemo_ops.agent.action import Deed
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.stack import Dataset, Stack
@@ -99,6 +102,35 @@ def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
     ran(MarkTarget("p", "r1", "serving").run(machine))
     with pytest.raises(Refused, match="not the unfinished copy of run r1"):
         ran(CleanTarget(wire(STACK), "r1").run(machine))
+
+
+def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:
+    """What its users wrote would be removed by the next migration."""
+    world = host(tmp_path)
+    machine = world.machine()
+    world.write("sets/s/manifest.json", '{"format": 1, "project": "p"}')
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    ComposeUp(wire(STACK), ("postgres",)).ready(machine)
+    for look in (ComposeUp(wire(STACK)), LoadSet(wire(STACK), "s", fresh=False)):
+        with pytest.raises(Refused, match="the unfinished copy of run r1") as caught:
+            look.ready(machine)
+        assert "rm /var/lib/mnemo_ops/targets/p.json" in caught.value.hint
+    ran(MarkTarget("p", "r1", "serving").run(machine))
+    ComposeUp(wire(STACK)).ready(machine)
+
+
+def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
+    """Only what a migration starts itself may run: it was killed while it proved the copy."""
+    world = host(tmp_path)
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    state = world.state("docker")
+    state["containers"] = {name: container(f"p-{name}", "p_graph", name) for name in ("api", "nginx")}
+    world.model("docker", state)
+    with pytest.raises(Refused, match="somebody uses its copy since: p-nginx run") as caught:
+        ran(CleanTarget(wire(STACK), "r1", ("api",)).run(machine))
+    assert "docker stop p-nginx" in caught.value.hint
+    assert len(world.state("docker")["containers"]) == 2 and world.state("docker")["volumes"]
 
 
 def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:

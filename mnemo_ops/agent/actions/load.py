@@ -61,6 +61,7 @@ class LoadSet(Action):
         if fence is not None and not self.fresh:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
         if not self.fresh:
+            target.refuse_unfinished(machine, stack.project)
             alone.refuse_moving(machine, stack.project)
             alone.refuse_strangers(machine, stack)
             _refuse_mount_points(machine, stack)

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
 
-from mnemo_ops.agent import alone, lease, project
+from mnemo_ops.agent import alone, lease, project, target
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field
@@ -169,12 +169,15 @@ class ComposeUp(Action):
     kind: ClassVar[str] = "compose_up"
 
     def ready(self, machine: Machine) -> Report:
-        fence = read_fence(machine, Stack.from_json(self.stack).project)
+        name = Stack.from_json(self.stack).project
+        fence = read_fence(machine, name)
         if fence is not None:
             raise Refused(
                 f"the stack is fenced here by run {fence['run']}: it moved to another host",
                 hint="deploy on the new host, or use another one",
             )
+        if not self.services:  # a migration itself starts some for the proof, and all when its mark says serving
+            target.refuse_unfinished(machine, name)
         return {}
 
     def run(self, machine: Machine) -> Deed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, ClassVar, List, Mapping
+from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent import docker, mounts, project, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress
@@ -46,11 +46,13 @@ class MarkTarget(Action):
 class CleanTarget(Action):
     """Remove what an interrupted run put here: only while its mark says that this host never served.
 
+    :param proven: services that a migration starts before it lets anybody in; others are started by somebody else.
     :raises Refused: there is no such mark, or the stack serves here (3).
     """
 
     stack: Mapping[str, Any]
     run_id: str
+    proven: Sequence[str] = ()
     kind: ClassVar[str] = "clean_target"
 
     def run(self, machine: Machine) -> Deed:
@@ -58,6 +60,7 @@ class CleanTarget(Action):
         removed = []
         found = project.containers(machine, stack.project)
         self._own(machine, stack)
+        self._unused(found)
         for container in found.values():
             yield Progress(note=f"removing the container {container.name}")
             machine.run(["docker", "rm", "--force", container.name])
@@ -107,6 +110,15 @@ class CleanTarget(Action):
         machine.remove(sibling(path, "restore", self.run_id))
         for name in machine.names(path):
             machine.remove(f"{path}/{name}")
+
+    def _unused(self, found: Mapping[str, project.Container]) -> None:
+        """:raises Refused: somebody started the stack as it is here, and what they wrote since would be lost (3)."""
+        running = [each.name for each in found.values() if each.running and each.service not in self.proven]
+        if running:
+            raise Refused(
+                f"run {self.run_id} did not end here, and somebody uses its copy since: {', '.join(running)} run",
+                hint=f"if nobody needs what is in it: docker stop {' '.join(running)}, and run this again",
+            )
 
     def _own(self, machine: Machine, stack: Stack) -> None:
         mark = target.read(machine, stack.project)
