@@ -84,6 +84,24 @@ def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, le
     assert target.read(machine, "p") is None
 
 
+def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: Path) -> None:
+    bind = {"type": "none", "o": "bind"}
+    two = {name: volume(f"p_{name}", Options={**bind, "device": f"/data/{name}"}) for name in ("graph", "my-graph")}
+    world = host(tmp_path, {**two["graph"], **two["my-graph"]})
+    (tmp_path / "data/my-graph").mkdir()
+    rows = tuple(Dataset(name, "files", volume=name) for name in two)
+    stack = Stack("p", "/srv/p", (), ".env", "/sets", rows, (), (), {})
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    target.fills(machine, stack, "r1")
+    for name, mode in (("graph", 0o711), ("my-graph", 0o722)):  # killed while it renames
+        (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-r1-5-{name}")
+        (tmp_path / f"data/.mnemo-before-r1-5-{name}").chmod(mode)
+    ran(CleanTarget(wire(stack), "r1").run(machine))
+    left = {each.name: oct(each.stat().st_mode)[-3:] for each in (tmp_path / "data").iterdir()}
+    assert left == {"graph": "711", "my-graph": "722"}
+
+
 def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
     """A run that was ended before it looked knows nothing of what is there."""
     world = host(tmp_path)

@@ -103,8 +103,9 @@ class CleanTarget(Action):
     def _empty(self, machine: Machine, path: str) -> None:
         """The directory itself stays, and was there before: it is of the volume, not of the copy."""
         beside, base = posixpath.split(path)
+        before = f"{tree.OURS}before-{self.run_id}-"
         for name in machine.names(beside):
-            if name.endswith(f"-{base}") and name.startswith(f"{tree.OURS}before-{self.run_id}"):
+            if name.startswith(before) and name[len(before) :].partition("-")[2] == base:  # after the time
                 machine.remove(path)
                 machine.rename(f"{beside}/{name}", path)  # empty, with the owner and the mode it had
         machine.remove(sibling(path, "restore", self.run_id))
