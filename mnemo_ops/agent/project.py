@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from mnemo_ops.agent import docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, Refused
@@ -56,6 +57,17 @@ def containers(machine: Machine, project: str) -> Dict[str, Container]:
     # what `docker compose run` started is none of the service's own
     found = [_container(row) for row in rows if row["Config"]["Labels"].get(ONEOFF) != "True"]
     return {container.service: container for container in sorted(found, key=lambda each: each.service)}
+
+
+def volumes(machine: Machine, project: str) -> Dict[str, docker.Row]:
+    """Docker's volumes of the project by name, without those of a project whose name begins as its volumes do."""
+
+    def whose(row: docker.Row) -> str:
+        labels = row.get("Labels") or {}
+        return str(labels.get("mnemo.stack") or labels.get(PROJECT) or project)
+
+    every = docker.all_of(machine, "volume")
+    return {name: row for name, row in every.items() if name.startswith(project + "_") and whose(row) == project}
 
 
 def _container(row: Mapping[str, Any]) -> Container:

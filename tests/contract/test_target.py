@@ -16,6 +16,7 @@ from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.project import PROJECT, volumes
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Refused
 from mnemo_ops.mnemosyne.layout import wire
@@ -35,17 +36,17 @@ def ran(deed: Deed) -> Any:
             return end.value
 
 
-def host(tmp_path: Path, volumes: dict[str, Any] | None = None) -> World:
+def host(tmp_path: Path, there: dict[str, Any] | None = None) -> World:
     world = World(tmp_path)
     (tmp_path / "usr/bin/test").symlink_to("/usr/bin/test")
     (tmp_path / "data/graph").mkdir(parents=True)
-    engine(volumes=GRAPH if volumes is None else volumes)(world)
+    engine(volumes=GRAPH if there is None else there)(world)
     return world
 
 
-@pytest.mark.parametrize("volumes", [GRAPH, {}], ids=["volume", "directory"])
-def test_a_directory_that_is_not_empty_is_found_before_anything(tmp_path: Path, volumes: dict[str, Any]) -> None:
-    world = host(tmp_path, volumes)
+@pytest.mark.parametrize("there", [GRAPH, {}], ids=["volume", "directory"])
+def test_a_directory_that_is_not_empty_is_found_before_anything(tmp_path: Path, there: dict[str, Any]) -> None:
+    world = host(tmp_path, there)
     world.write("data/graph/of somebody", "")
     (found,) = LOOK.ready(world.machine(read_only=True))["findings"]
     assert found["what"] == "/data/graph, where graph is to go, holds of somebody"
@@ -100,6 +101,19 @@ def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: P
     ran(CleanTarget(wire(stack), "r1").run(machine))
     left = {each.name: oct(each.stat().st_mode)[-3:] for each in (tmp_path / "data").iterdir()}
     assert left == {"graph": "711", "my-graph": "722"}
+
+
+def test_volumes_of_a_project_whose_name_begins_as_ours_stay(tmp_path: Path) -> None:
+    others = {
+        **volume("p_test_graph", Labels={"mnemo.stack": "p_test"}),
+        **volume("p_demo_data", Labels={PROJECT: "p_demo"}),
+    }
+    world = host(tmp_path, {**GRAPH, **volume("p_redis"), **others})
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    assert sorted(volumes(machine, "p")) == ["p_graph", "p_redis"]
+    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    assert sorted(world.state("docker")["volumes"]) == ["p_demo_data", "p_test_graph"]
 
 
 def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:

@@ -214,16 +214,13 @@ def _dump(machine: Machine, found: Mapping[str, project.Container], dataset: Dat
 
 def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
     """Compose key -> driver, options and labels of every volume of the project, waived ones included."""
-    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
-    names = [name for name in listed if name.startswith(stack.project + "_")]
-    rows = json.loads(machine.ask(["docker", "volume", "inspect", *names]).out) if names else []
     return {
         row["Name"][len(stack.project) + 1 :]: {
             "driver": row["Driver"],
             "options": row.get("Options") or {},
             "labels": row.get("Labels") or {},
         }
-        for row in rows
+        for row in project.volumes(machine, stack.project).values()
     }
 
 

@@ -69,7 +69,7 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     return {
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
         "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
-        "volumes": [name for name in volumes if name.startswith(stack.project + "_")],
+        "volumes": sorted(project.volumes(machine, stack.project)),
         "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),

@@ -71,7 +71,7 @@ class CleanTarget(Action):
             yield Progress(note=f"removing the copy in {path}")
             self._empty(machine, path)
             removed.append(path)
-        for name in (each for each in there if each.startswith(stack.project + "_")):
+        for name in project.volumes(machine, stack.project) if there else ():
             self._own(machine, stack)  # looked at again right before each deletion
             yield Progress(note=f"removing the copy in {name}")
             machine.run(["docker", "volume", "rm", name])
