@@ -57,10 +57,10 @@ def findings(
 
 
 def occupied(machine: Machine, rows: Sequence[Row]) -> List[Finding]:
-    """Volumes with something where data are to go; those on other machines are not looked into."""
+    """Volumes with something where data are to go; those on other machines are looked into once they are made."""
     there = docker.all_of(machine, "volume")
     found: List[Finding] = []
-    for row in (row for row in rows if not row.get("addresses")):
+    for row in (row for row in rows if not row.get("addresses") or row["name"] in there):
         made = there.get(row["name"])
         where = docker.content(made) if made else row.get("directory", "")
         found += _refused(row, partial(refuse_filled, machine, row["key"], where)) if where else []

@@ -188,6 +188,9 @@ class Migration:
             self.provision(self.new)
             self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "copying"))
             self.place(self.new)
+            # what disks and file systems of others hold is seen once they are mounted: while old still serves
+            if found := self.misplaced(self.sides[1]):
+                raise Refused("; ".join(found), hint="mend that and run the same command again")
 
     def copy_images(self) -> None:
         """The very images, by id, while old serves."""

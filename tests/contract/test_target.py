@@ -18,6 +18,7 @@ from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.project import PROJECT, volumes
 from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.agent.volumes import occupied
 from mnemo_ops.errors import Refused
 from mnemo_ops.mnemosyne.layout import wire
 
@@ -52,6 +53,15 @@ def test_a_directory_that_is_not_empty_is_found_before_anything(tmp_path: Path, 
     assert found["what"] == "/data/graph, where graph is to go, holds of somebody"
     (tmp_path / "data/graph/of somebody").unlink()
     assert LOOK.ready(world.machine(read_only=True))["findings"] == []
+
+
+def test_a_file_system_of_another_host_is_looked_into_once_its_volume_is_made(tmp_path: Path) -> None:
+    row = {**ROW, "addresses": ["192.0.2.9"], "directory": "/data/graph"}
+    for there, found in (({}, []), (GRAPH, ["/data/graph, where graph is to go, holds of somebody"])):
+        (tmp_path / str(len(there))).mkdir()
+        world = host(tmp_path / str(len(there)), there)
+        world.write("data/graph/of somebody", "")
+        assert [one.what for one in occupied(world.machine(read_only=True), [row])] == found
 
 
 # what a run that is killed while it unpacks, between the two renames, or after them leaves in /data

@@ -1,0 +1,60 @@
+"""The order of a migration's steps: what is seen to be wrong is said while old still serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnemo_ops.errors import Refused
+from mnemo_ops.mnemosyne.flow import Flow
+from mnemo_ops.mnemosyne.migrate import Migration
+from mnemo_ops.mnemosyne.preflight import Side
+from mnemo_ops.model import Host
+from mnemo_ops.report import Report, Style
+
+OLD, NEW = Host("old", "192.0.2.1"), Host("new", "192.0.2.2")
+
+
+class Fleet:
+    """Two hosts that write down what they are asked, and answer what is said here."""
+
+    def __init__(self, **answers: Callable[[], dict[str, Any]]) -> None:
+        self.answers, self.asked = answers, list[str]()
+
+    def session(self, host: Host) -> Any:
+        fleet = self
+
+        class Session:
+            def act(self, action: Any, **_: Any) -> dict[str, Any]:
+                about = getattr(action, "lease", "") or getattr(action, "run_id", "")
+                fleet.asked.append(f"{host.name}: {action.kind} {about}")
+                return fleet.answers.get(action.kind, dict)()
+
+            ready = act
+
+        return Session()
+
+
+def migration(tmp_path: Path, fleet: Any, place: Callable[[Host], None] = lambda host: None) -> Migration:
+    flow = Flow(fleet, Report("migrate", Style()), tmp_path)
+    return Migration(flow, OLD, NEW, lambda host: None, place, (), "r2")
+
+
+def side(name: str, **survey: Any) -> Side:
+    return Side(name, {}, {"troubles": [], "leases": {}, "target": None, **survey})
+
+
+def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_stopped(tmp_path: Path) -> None:
+    """A disk that was attached, not mounted, is looked into only once its volume is made."""
+    filled = {"volume": "graph", "what": "/mnt/data holds file", "remedy": "move it away first"}
+    placed: list[str] = []
+    fleet = Fleet(look_at_volumes=lambda: {"findings": [filled] if placed else []})
+    run = migration(tmp_path, fleet, lambda host: placed.append(host.name))
+    run.sides = (side("old"), side("new"))
+    assert run.misplaced(run.sides[1]) == []
+    with pytest.raises(Refused, match="new: graph: /mnt/data holds file: move it away first"):
+        run.provision_new()
+    assert placed == ["new"]
