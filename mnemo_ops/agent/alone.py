@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, Set, Tuple
+from typing import Any, List, Mapping, Optional, Set, Tuple
 
 from mnemo_ops.agent import docker, lease, moving, project
 from mnemo_ops.agent.machine import Machine
@@ -11,6 +11,13 @@ from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
 
 AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-")  # leases that start what they stopped
+
+
+def refuse_others(machine: Machine, stack: Stack, run: Optional[str] = None) -> None:
+    """:param run: who asks. :raises Refused: somebody else is at work with the stack, or its data (3)."""
+    refuse_moving(machine, stack.project)
+    refuse_leases(machine, run)
+    refuse_strangers(machine, stack)
 
 
 def refuse_moving(machine: Machine, name: str, but: str = "") -> None:
@@ -23,13 +30,13 @@ def refuse_moving(machine: Machine, name: str, but: str = "") -> None:
             )
 
 
-def refuse_leases(machine: Machine, run: str) -> None:
+def refuse_leases(machine: Machine, run: Optional[str] = None) -> None:
     """:param run: whose own are none. :raises Refused: somebody's end would start what is stopped here (3)."""
     found = [name for name, one in lease.names(machine).items() if name.startswith(AT_WORK) and one["run"] != run]
     if found:
         raise Refused(
             f"another run is at work here, or was killed and is about to be undone: {', '.join(found)}",
-            hint="wait for it to end; where it was killed that is a minute",
+            hint=f"wait for it to end; where it was killed that is a minute: else journalctl -u {lease.UNIT} says why",
         )
 
 

@@ -34,6 +34,7 @@ from mnemo_ops.session import connect
 
 Provision = Callable[[Host], None]
 Rows = Sequence[Mapping[str, Any]]
+LEASES = ("fence-", "key-", "images-")  # a migration's alone; the id of the run behind
 
 
 class Migration:
@@ -153,18 +154,23 @@ class Migration:
             )
 
     def clean_up(self, old: Side, new: Side) -> bool:
-        """Undo what an interrupted run left; its leases would do the same a little later."""
+        """Undo what an interrupted migration left; its leases would do the same a little later.
+
+        What others hold, who may be at work without their controller, is not touched: it speaks against beginning.
+        """
+        left = {_run(name) for side in (old, new) for name in side.survey["leases"] if name.startswith(LEASES)}
         target = new.survey["target"]
-        left = {run for side in (old, new) for run in side.survey["leases"].values()}
-        runs = {run for run in left | {target["run"] if target and target["state"] == "copying" else ""} if run}
+        unfinished = target is not None and target["state"] == "copying"
+        runs = {*left, target["run"]} if unfinished else left
         for host, side in ((self.old, old), (self.new, new)):
             for run in sorted(runs):
                 self.flow.act(host, Forget(run))  # its jobs may still be at work
-            for name, run in side.survey["leases"].items():
-                self.say(f"undo what the interrupted run {run or name} left on {host.name}: {name}")
-                self.flow.act(host, Release(name))
+            for name in side.survey["leases"]:
+                if _run(name) in runs:  # that of its set, too
+                    self.say(f"undo what the interrupted run {_run(name)} left on {host.name}: {name}")
+                    self.flow.act(host, Release(name))
         cleaned = bool(left)
-        if target is not None and target["state"] == "copying":
+        if unfinished:
             self.say(f"remove the unfinished copy of run {target['run']} from {self.new.name}")
             self.flow.act(self.new, CleanTarget(self.stack, target["run"], layout.PROVEN), job=f"{self.id}-clean")
             cleaned = True
@@ -417,3 +423,8 @@ class Migration:
             report.summary.append(f"write outage {outage:.1f} s ({moved})")
         old = f"{self.old.name} is fenced, stopped and intact"
         report.summary.append(f"{self.new.name} serves, point clients at it; {old} (docs/migrate.md)")
+
+
+def _run(lease: str) -> str:
+    """The run a lease is of."""
+    return lease.partition("-")[2]

@@ -11,6 +11,7 @@ from example import engine, volume
 from world import World
 
 from mnemo_ops.agent import alone, moving, project
+from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.move import _remove_containers
 from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.agent.actions.swap import UndoRestore
@@ -42,6 +43,11 @@ def host(tmp_path: Path, *rows: dict[str, Any]) -> World:
     world = World(tmp_path)
     engine(volumes={**volume("p_graph"), **volume("ext")}, containers={row["Id"]: row for row in rows})(world)
     return world
+
+
+def tools(root: Path) -> None:
+    for name in ("tar", "zstd", "age"):
+        (root / "usr/bin" / name).symlink_to("/bin/true")
 
 
 API = container("p-api", "p_graph", "api")
@@ -90,8 +96,7 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     ]
     machine.mkdir("/var/lib/mnemo_ops/restores", 0o700)
     machine.write("/var/lib/mnemo_ops/restores/p.json", b"{}")
-    for name in ("tar", "zstd", "age"):
-        (tmp_path / "usr/bin" / name).symlink_to("/bin/true")
+    tools(tmp_path)
     for look in looks:
         with pytest.raises(Refused, match="run 1 is moving the volume redis"):
             look()
@@ -100,12 +105,27 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     alone.refuse_moving(machine, "p")
 
 
-def test_nothing_moves_while_somebodys_end_would_start_what_is_stopped(tmp_path: Path) -> None:
-    machine = host(tmp_path, API).machine()
-    machine.mkdir("/var/lib/mnemo_ops/leases", 0o700)
-    machine.write("/var/lib/mnemo_ops/leases/set-1.json", json.dumps({"run": "", "undo": []}).encode())
-    with pytest.raises(Refused, match="about to be undone: set-1"):
-        made(machine, STACK, ASKED)
+def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path: Path) -> None:
+    """A backup whose controller is gone would start the stack in the middle of a restore."""
+    world = host(tmp_path, API)
+    machine = world.machine()
+    world.write("var/lib/mnemo_ops/leases/set-1.json", json.dumps({"run": "", "undo": []}))
+    world.write("var/lib/mnemo_ops/restores/p.json", "{}")
+    world.write("var/backups/p/s/manifest.json", '{"format": 1, "project": "p"}')
+    tools(tmp_path)
+    looks: list[Any] = [
+        lambda: MakeSet(wire(STACK), "s", ()).ready(machine),
+        lambda: LoadSet(wire(STACK), "s", fresh=False).ready(machine),
+        lambda: UndoRestore(wire(STACK)).ready(machine),
+        lambda: alone.refuse_others(machine, STACK),
+        lambda: made(machine, STACK, ASKED),
+    ]
+    for look in looks:
+        with pytest.raises(Refused, match="about to be undone: set-1"):
+            look()
+    (tmp_path / "var/lib/mnemo_ops/leases/set-1.json").unlink()
+    world.write("var/lib/mnemo_ops/leases/fence-s.json", json.dumps({"run": "s", "undo": []}))
+    alone.refuse_others(machine, STACK, "s")  # a migration's own set
 
 
 def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:

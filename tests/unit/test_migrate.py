@@ -58,3 +58,19 @@ def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_sto
     with pytest.raises(Refused, match="new: graph: /mnt/data holds file: move it away first"):
         run.provision_new()
     assert placed == ["new"]
+
+
+def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: Path) -> None:
+    """A backup or a move whose controller is gone is at work still."""
+    fleet = Fleet()
+    run = migration(tmp_path, fleet)
+    held = {"set-r1": "", "fence-r1": "r1", "key-r1": "r1", "set-b1": "", "restore-b2": "", "move-m1": "m1"}
+    assert run.clean_up(side("old", leases=held), side("new", leases={"key-r1": "r1"}))
+    assert fleet.asked == [
+        "old: forget r1",
+        *("old: release set-r1", "old: release fence-r1", "old: release key-r1"),
+        *("new: forget r1", "new: release key-r1"),
+    ]
+    fleet.asked.clear()
+    assert not run.clean_up(side("old", leases={"set-b1": "", "move-m1": "m1"}), side("new"))
+    assert not fleet.asked

@@ -62,8 +62,7 @@ class LoadSet(Action):
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
         if not self.fresh:
             target.refuse_unfinished(machine, stack.project)
-            alone.refuse_moving(machine, stack.project)
-            alone.refuse_strangers(machine, stack)
+            alone.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:

@@ -54,8 +54,7 @@ class MakeSet(Action):
                 f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
                 hint="back it up where it serves",
             )
-        alone.refuse_moving(machine, stack.project)
-        alone.refuse_strangers(machine, stack)
+        alone.refuse_others(machine, stack, self.id)
         lost = forgotten(stack, found)
         if lost:
             raise Refused(

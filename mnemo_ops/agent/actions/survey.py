@@ -59,8 +59,7 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         return {}
     found = project.containers(machine, stack.project)
     try:
-        alone.refuse_moving(machine, stack.project)
-        alone.refuse_strangers(machine, stack)
+        alone.refuse_others(machine, stack)
     except Refused as error:
         troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()

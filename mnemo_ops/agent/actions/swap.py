@@ -46,8 +46,7 @@ class UndoRestore(Action):
         fence = read_fence(machine, stack.project)
         if fence is not None:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
-        alone.refuse_moving(machine, stack.project)
-        alone.refuse_strangers(machine, stack)
+        alone.refuse_others(machine, stack)
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
