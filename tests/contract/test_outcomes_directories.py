@@ -11,9 +11,12 @@ from example import engine, volume
 from examples_storage import ROOT
 from world import World
 
+from mnemo_ops.agent import tree
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore, record_path
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mounts import LABEL
+from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.agent.volumes import Finding, findings
 from mnemo_ops.errors import Refused
 from mnemo_ops.mnemosyne import layout
@@ -78,6 +81,27 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
         LoadSet(layout.wire(stack), "1", fresh=False).ready(world.machine(read_only=True))
     assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
     assert world.tree() == before
+
+
+def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
+    """After a power cut the data that were renamed into place would be empty files, of a set that was proven equal."""
+    unpacked, synced = world.root / "srv/p/.mnemo-restore-1-uploads/file", list[bool]()
+
+    class Watched(Machine):
+        def sync_all(self) -> None:
+            synced.append(unpacked.exists())
+
+    engine()(world)
+    world.script("tar", f"open({str(unpacked)!r}, 'w').write('data')")
+    (world.root / "srv/p/uploads").mkdir(parents=True)
+    world.write("srv/same/file", "data")
+    world.write("sets/1/uploads.files", "")
+    machine = world.machine(Watched)
+    facts = tree.summary(list(tree.entries(machine, "/srv/same")))
+    stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), (), {})
+    load = LoadSet(layout.wire(stack), "1", fresh=False)
+    list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}))
+    assert synced == [True]
 
 
 def test_a_restore_is_not_undone_in_part_while_a_disk_is_gone(world: World) -> None:

@@ -177,6 +177,7 @@ class LoadSet(Action):
             if tree.summary(rows)["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
                 lines = compare_files(machine, directory, dataset.name, rows)
                 raise VerificationFailed(f"{dataset.name} differs from the manifest: " + "; ".join(lines))
+        machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
         return {}
 
     def _rows(self, server: Postgres, directory: str, manifest: Mapping[str, Any], name: str) -> Making:
