@@ -60,7 +60,8 @@ def execute(
     :returns: Ansible's record: ``cmd rc stdout stderr start end delta``; a program that is not there ended with 2.
     """
     began = machine.now()
-    if "/" not in words[0] and machine.which(words[0]) is None:
+    program = posixpath.join(machine.expanded(chdir or ""), words[0]) if "/" in words[0] else words[0]
+    if machine.which(program) is None and ("/" not in program or machine.stat(program, follow=True) is None):
         why = f"{words[0]} is not installed on this host"
         return {"rc": errno.ENOENT, "cmd": shown, "stdout": "", "stderr": why, **_times(began, began)}
     done = machine.run(

@@ -45,8 +45,9 @@ def test_a_command_leaves_ansibles_record(world: World) -> None:
     assert seen(world, "raw", free_form="echo a")["stdout"] == "a\n"
 
 
-def test_a_program_that_is_not_there_is_a_record_too(world: World) -> None:
-    assert seen(world, "command", cmd="nosuch --version")["rc"] == 2
+@pytest.mark.parametrize("program", ["nosuch", "/usr/local/bin/nosuch"])
+def test_a_program_that_is_not_there_is_a_record_too(world: World, program: str) -> None:
+    assert seen(world, "command", cmd=f"{program} --version")["rc"] == 2
 
 
 def test_creates_is_relative_to_chdir_and_left_out_is_not_skipped(world: World) -> None:
