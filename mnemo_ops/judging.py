@@ -8,7 +8,7 @@ from typing import Optional
 from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import MnemoError
-from mnemo_ops.model import Entry
+from mnemo_ops.model import Entry, Retry
 from mnemo_ops.outbox import Channel, Outbox, Outcomes
 from mnemo_ops.rendering import Renderer, constant
 from mnemo_ops.results import Step, Work, acts, outcome
@@ -36,16 +36,20 @@ class Judge:
     ) -> None:
         self._outbox, self._renderer, self._options, self._wait, self._over = outbox, renderer, options, wait, over
 
-    def repeat(self, step: Step, work: Work, session: Optional[Channel]) -> Outcomes:
-        """Once more where it was done before, until it is as ``until`` wants it; ``session`` as :meth:`Outbox.send`."""
+    def decide(self, step: Step, work: Work, session: Optional[Channel]) -> Outcomes:
+        """What became of a task; where it may try again, once more where it was done before, until it is as wanted.
+
+        :param session: as :meth:`Outbox.send`.
+        """
         retry, entry = work.entry.retry, work.entry
+        step.event = self.verdict(step, work)
         if retry is None or self._options.check:
             return
         step.attempts = 1
         scope = self._renderer.scope(entry)
         retries, delay = int(render(retry.retries, scope)), float(render(retry.delay, scope))
         for attempt in range(1, retries + 1):
-            if self._holds(retry.until, step, work) if retry.until else step.event and step.event.status != "failed":
+            if self._enough(retry, step, work):
                 return
             yield from self._wait(step.task, delay, f"try {attempt} of {retries} was not enough")
             if self._over():
@@ -53,12 +57,23 @@ class Judge:
             again = Step(step.task)
             for _ in self._outbox.send(Work(entry, [replace(work.rounds[0], steps=[again])]), session):
                 pass
-            step.event = again.event or step.event
+            if again.event is not None:
+                step.event = again.event
+                step.event = self.verdict(step, work)
             step.attempts = attempt + 1
         step.attempts = retries
-        if retry.until and not self._holds(retry.until, step, work) and step.event is not None:
-            why = step.event.why or f"not so after {retries} tries: {' and '.join(retry.until)}"
+        if not self._enough(retry, step, work) and step.event.status != "failed":
+            why = f"not so after {retries} tries: {' and '.join(retry.until)}"
             step.event = replace(step.event, status="failed", why=why, before=step.event.after or step.event.before)
+
+    def _enough(self, retry: Retry, step: Step, work: Work) -> bool:
+        """Whether no other try is needed, or would help: ``until`` cannot be asked."""
+        assert step.event is not None
+        try:
+            return self._holds(retry.until, step, work) if retry.until else step.event.status != "failed"
+        except MnemoError as problem:
+            step.event = Event.failure(step.event.id, problem)
+            return True
 
     def _holds(self, expressions: Sequence[str], step: Step, work: Work) -> bool:
         """Whether expressions hold of what has just become of a task."""
@@ -66,7 +81,7 @@ class Judge:
         one = next(one for one in work.rounds if step in one.steps)
         scope = one.scope or self._renderer.scope(work.entry)
         if work.entry.register:
-            scope = scope.plus({work.entry.register: outcome([step.event], acts(step.task))}, final=True)
+            scope = scope.plus({work.entry.register: outcome([step.event], acts(step.task), step.changed)}, final=True)
         return all(condition(text, scope, work.entry.where) for text in expressions)
 
     def verdict(self, step: Step, work: Work) -> Event:
@@ -78,18 +93,22 @@ class Judge:
             if asks or constant(entry.failed_when):
                 return replace(event, status="unknown", why="what it says decides, and a check does not ask it")
             return event
+        if event.status not in ("ok", "changed", "failed"):
+            return event
         try:
-            if entry.failed_when and event.status in ("ok", "changed", "failed"):
+            step.changed = None
+            changed = bool(outcome([event], acts(step.task))["changed"])
+            step.changed = self._holds(entry.changed_when, step, work) if entry.changed_when else changed
+            if event.status != "failed":
+                event = step.event = replace(event, status="changed" if step.changed else "ok")
+            if entry.failed_when:
                 bad = step.bad = self._holds(entry.failed_when, step, work)
                 if bad and event.status != "failed":
                     why = f"failed_when: {' and '.join(entry.failed_when)}"
                     event = replace(event, status="failed", why=why, before=event.after or event.before)
                 elif not bad and event.status == "failed":
-                    event = replace(event, status="changed", why="", error=None, after=event.before)
-            if entry.changed_when and event.status in ("ok", "changed"):
-                step.event = event
-                yes = self._holds(entry.changed_when, step, work)
-                event = replace(event, status="changed" if yes else "ok")
+                    status = "changed" if step.changed else "ok"
+                    event = replace(event, status=status, why="", error=None, after=event.before)
         except MnemoError as problem:
-            return Event.failure(event.id, problem)
+            return event if event.status == "failed" else Event.failure(event.id, problem)
         return event

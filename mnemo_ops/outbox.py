@@ -35,11 +35,15 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """What ended the tasks, and the number of its entry in the order they were taken."""
+    """What ended the tasks, and the number of its entry in the order they were taken.
+
+    :param found: what the whole of its entry came to, as ``register`` would name it.
+    """
 
     number: int
     task: Task
     event: Event
+    found: Any = None
 
     def error(self, host: Host) -> MnemoError:
         cause = from_json(self.event.error) if self.event.error else StepFailed(self.event.why)
@@ -108,10 +112,14 @@ class Outbox:
 
     def register(self, work: Work) -> None:
         """Keep what became of a work, under its name and as facts."""
-        entry = work.entry
-        if not entry.register and not _tells_facts(entry):
+        entry, failure = work.entry, self.failure
+        ended = failure is not None and any(step.task.id == failure.task.id for step in work.steps)
+        wanted = entry.register or _tells_facts(entry)
+        found = result(work, self._options.check) if wanted or ended else None
+        if failure is not None and ended:
+            self.failure = replace(failure, found=found)
+        if not wanted:
             return
-        found = result(work, self._options.check)
         if self._state.undone:
             self._state.doubtful |= {entry.register} if entry.register else {"ansible_facts", *_facts_of(found)}
         if entry.register:

@@ -25,12 +25,14 @@ class Step:
 
     :param event: how it ended, known at once when nothing is sent (skipped, unknown).
     :param attempts: how often it was tried, where ``until`` may try again. :param bad: what ``failed_when`` came to.
+    :param changed: what ``changed_when`` came to, also of one that failed.
     """
 
     task: Task
     event: Optional[Event] = None
     attempts: int = 0
     bad: Optional[bool] = None
+    changed: Optional[bool] = None
 
     def end(self, status: str, why: str) -> Step:
         """The same step, which ends here."""
@@ -103,8 +105,9 @@ def _outcome(one: Round, check: bool) -> Any:
         return Unknown(f"after {one.steps[0].task.name}", known)
     tried = max((step.attempts for step in one.steps), default=0)
     judged = [step.bad for step in one.steps if step.bad is not None]
+    said = [step.task.changed if step.changed is None else step.changed for step in one.steps]
     return {
-        **outcome(events, all(acts(step.task) for step in one.steps)),
+        **outcome(events, all(acts(step.task) for step in one.steps), None if None in said else any(said)),
         **({"attempts": tried} if tried else {}),
         **({"failed_when_result": any(judged)} if judged else {}),
     }
@@ -115,8 +118,11 @@ def acts(task: Task) -> bool:
     return bool(getattr(task.resource, "changes", True))  # nothing, when it could not be rendered
 
 
-def outcome(events: Sequence[Event], acts: bool) -> dict[str, Any]:
-    """What became of a task, with Ansible's keys. :param acts: it may have changed something."""
+def outcome(events: Sequence[Event], acts: bool, changed: Optional[bool] = None) -> dict[str, Any]:
+    """What became of a task, with Ansible's keys.
+
+    :param acts: it may have changed something. :param changed: what ``changed_when`` says of it, if it failed.
+    """
     statuses = {event.status for event in events}
     failed = next((event for event in events if event.status in ("failed", "rescued")), None)
     known: dict[str, Any] = {}
@@ -126,11 +132,12 @@ def outcome(events: Sequence[Event], acts: bool) -> dict[str, Any]:
         if isinstance(known.get(name), str):
             known.setdefault(f"{name}_lines", known[name].splitlines())
     skipped = statuses == {"skipped"} or not statuses
+    if failed is not None and changed is None:
+        changed = acts and failed.error is None  # a failure without an error of ours is a deed that was done
     return {
         **({"msg": failed.why} if failed else {}),
         **known,
         **({"skipped": True, "skip_reason": "Conditional result was False"} if skipped else {}),
-        # a failure without an error of ours is a deed that was done and went wrong
-        "changed": "changed" in statuses or (acts and failed is not None and failed.error is None),
+        "changed": "changed" in statuses or (failed is not None and bool(changed)),
         "failed": failed is not None,
     }

@@ -150,7 +150,7 @@ class PlayRun:
 
     def _remember_failure(self, failure: Failure) -> None:
         self._out.drop()
-        found = outcome([failure.event], acts(failure.task))
+        found = outcome([failure.event], acts(failure.task)) if failure.found is None else failure.found
         self._state.results["ansible_failed_result"] = found
         action = getattr(failure.task.resource, "kind", "")  # nothing, when it could not be rendered
         name = "" if failure.task.name == action else failure.task.name
@@ -353,6 +353,7 @@ class PlayRun:
                 yield from self._out.fail(failed.task, failed.event)
             elif step.event is not None:
                 yield step.task, step.event
+        self._out.register(work)
 
     def _judged(self, work: Work, session: Optional[Channel] = None) -> Outcomes:
         """``until``, ``failed_when``, ``changed_when``: what was held back is shown as they see it."""
@@ -360,8 +361,7 @@ class PlayRun:
             return
         for step in work.steps:
             if step.event is not None and step.event.status not in ("skipped", "unknown"):
-                yield from self._judge.repeat(step, work, session)
-                step.event = self._judge.verdict(step, work)
+                yield from self._judge.decide(step, work, session)
             if step.event is None:
                 continue
             if step.event.status == "failed" and not step.task.ignore_errors:

@@ -99,7 +99,8 @@ def converge(
 def _judged(task: Task, event: Event) -> Event:
     """The event as ``failed_when: false`` and a constant ``changed_when`` want it."""
     if event.status == "failed" and task.failed is False:
-        acted = "ok" if event.error else "changed"  # an error tells that it could not even begin
+        # an error tells that it could not even begin
+        acted = "ok" if event.error or not task.resource().changes else "changed"
         event = replace(event, status=acted, after=event.before or {"msg": event.why}, why="", error=None)
     if task.changed is not None and event.status in ("ok", "changed"):
         event = replace(event, status="changed" if task.changed else "ok")

@@ -118,6 +118,24 @@ def test_what_failed_has_a_result_for_its_rescue(bench: Bench) -> None:
     assert bench.read("/srv/saved") == "3 True True"
 
 
+def test_a_rescue_reads_what_became_of_all_items_and_of_what_was_judged(bench: Bench) -> None:
+    bench.play(tasks("""
+- block: [{command: "sh -c 'exit {{ item }}'", loop: [0, 3]}]
+  rescue: [{copy: {dest: /srv/loop, content: "{{ ansible_failed_result.results | map(attribute='rc') | list }}"}}]
+- block: [{command: sh -c 'exit 3', register: r, failed_when: r.rc == 3, changed_when: false}]
+  rescue:
+    - copy:
+        dest: /srv/judged
+        content: "{{ found.rc }} {{ found.failed_when_result }} {{ found.changed }} {{ r.changed }}"
+      vars: {found: "{{ ansible_failed_result }}"}
+- block: [{assert: {that: site == 'other'}, register: r}]
+  rescue: [{copy: {dest: /srv/asserted, content: "{{ r.assertion }} {{ r.changed }}"}}]
+"""))  # fmt: skip
+    assert bench.error is None, bench.error
+    assert (bench.read("/srv/loop"), bench.read("/srv/judged")) == ("[0, 3]", "3 True False False")
+    assert bench.read("/srv/asserted") == "site == 'other' False"
+
+
 # -- what decides ------------------------------------------------------------------------------------------------------
 
 
@@ -131,6 +149,52 @@ def test_constants_are_decided_on_the_host(bench: Bench) -> None:
     found = bench.play(text)
     assert found == [("quiet", "ok"), ("loud", "changed"), ("forgiven", "changed"), ("last", "changed")]
     assert len(bench.session.batches) == 1
+
+
+def test_what_failed_is_asked_whether_it_changed_something(bench: Bench) -> None:
+    bench.play(
+        tasks("""
+- {command: sh -c 'exit 3', register: a, changed_when: a.rc == 0, ignore_errors: true}
+- {command: sh -c 'exit 3', register: b, changed_when: false, ignore_errors: true}
+- {file: {path: /srv/nothing}, register: c, changed_when: c is failed, ignore_errors: true}
+- {command: echo, register: d, changed_when: d.rc == 1, failed_when: d is changed or d.rc == 0, ignore_errors: true}
+- {fail: {msg: x}, register: e, failed_when: false}
+- {name: seen, copy: {dest: /srv/seen, content: "{{ [a, b, c, d, e] | map(attribute='changed') | join(' ') }}"}}
+""")
+    )
+    assert bench.read("/srv/seen") == "False False True False False"
+
+
+def test_until_sees_what_was_judged(bench: Bench) -> None:
+    count = "shell: echo x >> %s; wc -l < %s"
+    a, b = (count.replace("%s", str(bench.home / name)) for name in ("a", "b"))
+    bench.play(
+        tasks(f"""
+- {{{a}, register: a, retries: 5, delay: 0, until: a is succeeded, failed_when: a.stdout | int < 3}}
+- {{{b}, register: b, retries: 5, delay: 0, until: b is changed, changed_when: b.stdout | int == 2}}
+- {{name: seen, copy: {{dest: /srv/seen, content: "{{{{ a.attempts }}}} {{{{ b.attempts }}}}"}}}}
+""")
+    )
+    assert bench.error is None, bench.error
+    assert bench.read("/srv/seen") == "3 2"
+
+
+def test_what_was_never_good_keeps_its_last_result(bench: Bench) -> None:
+    bench.play(
+        tasks("""
+- {shell: echo out; exit 3, register: r, until: r.rc == 0, retries: 2, delay: 0, ignore_errors: true}
+- {name: seen, copy: {dest: /srv/seen, content: "{{ r.rc }} {{ r.stdout }} {{ r.attempts }}"}}
+""")
+    )
+    assert bench.read("/srv/seen") == "3 out 2"
+
+
+def test_an_until_that_cannot_be_asked_is_a_failure_to_rescue(bench: Bench) -> None:
+    text = tasks("""
+- block: [{name: asks, command: echo, register: r, until: r.json.status == 'up', retries: 2, delay: 0}]
+  rescue: [{name: saved, copy: {dest: /srv/x, content: x}}]
+""")
+    assert bench.play(text) == [("asks", "rescued"), ("saved", "changed")]
 
 
 def test_expressions_are_decided_here(bench: Bench) -> None:

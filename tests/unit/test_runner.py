@@ -269,6 +269,12 @@ def test_a_request_that_fails_changed_nothing(bench: Bench, loopback: None) -> N
     assert [status for _, status in bench.play(text)] == ["failed", "ok"]
 
 
+@pytest.mark.parametrize("allowed", ["false", "page.status == 200"])
+def test_a_request_that_may_fail_changed_nothing(bench: Bench, loopback: None, allowed: str) -> None:
+    text = tasks(f"- {{name: asks, uri: {{url: 'http://127.0.0.1:1/'}}, register: page, failed_when: {allowed}}}")
+    assert bench.play(text) == [("asks", "ok")]
+
+
 def test_a_failing_command_keeps_its_return_code(bench: Bench) -> None:
     text = tasks(
         """

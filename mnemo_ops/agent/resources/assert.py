@@ -20,6 +20,7 @@ class Assert(Resource):
 
     kind: ClassVar[str] = "assert"
     on_controller: ClassVar[bool] = True
+    changes: ClassVar[bool] = False
     ALIASES: ClassVar[Mapping[str, str]] = {"msg": "fail_msg"}
     EXAMPLE: ClassVar[str] = """\
 - name: this is a server we know
