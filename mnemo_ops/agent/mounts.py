@@ -84,6 +84,17 @@ def refuse_point(machine: Machine, path: str, remedy: str) -> None:
         raise Refused(f"{path} is itself a mount point: a restore cannot rename it", hint=remedy)
 
 
+def refuse_around(machine: Machine, path: str) -> None:
+    """:raises Refused: ``path`` is to be removed, and what is mounted there or below would be emptied (3)."""
+    path = machine.realpath(path)
+    points = [point for point in mounted(machine) if f"{point}/".startswith(f"{path}/")]
+    if points:
+        raise Refused(
+            f"{', '.join(points)}: something is mounted there, and {path} is to be removed",
+            hint=f"umount {' '.join(reversed(points))}, then run this again",
+        )
+
+
 def refuse_gone(machine: Machine, volume: Mapping[str, Any]) -> None:
     """A bare mount point holds nothing, or what was written while it was bare: the volume's data are elsewhere.
 

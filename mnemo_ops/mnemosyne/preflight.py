@@ -60,6 +60,11 @@ def problems(old: Side, new: Side, chosen: Settings) -> list[str]:
     found += _old(old)
     found += _room(old, new, chosen)
     found += _clashes(old, new)
+    if new.survey["mounted"]:
+        found.append(
+            f"{new.name}: {chosen.directory} is itself a mount point, and is put in place by renaming: umount it, "
+            "and give the disk to a volume (stack.volumes, type: block)"
+        )
     if old.facts["architecture"] != new.facts["architecture"]:
         found.append(
             f"{old.name} is {old.facts['architecture']} and {new.name} is {new.facts['architecture']}: "

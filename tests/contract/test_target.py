@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from example import engine, volume
+from examples_storage import ROOT
 from test_alone import container
 from world import World
 
@@ -173,6 +174,19 @@ def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
         ran(CleanTarget(wire(STACK), "r1", ("api",)).run(machine))
     assert "docker stop p-nginx" in caught.value.hint
     assert len(world.state("docker")["containers"]) == 2 and world.state("docker")["volumes"]
+
+
+@pytest.mark.parametrize("point", ["/srv/p", "/srv/p/uploads"])
+def test_a_disk_that_was_mounted_since_is_not_emptied(tmp_path: Path, point: str) -> None:
+    world = host(tmp_path)
+    machine = world.machine()
+    ran(MarkTarget("p", "r1", "copying").run(machine))
+    world.write(f"{point[1:]}/file", "of somebody")
+    world.write("proc/self/mountinfo", f"{ROOT}30 22 8:16 / {point} rw - ext4 /dev/sdb rw\n")
+    with pytest.raises(Refused, match=f"{point}: something is mounted there") as caught:
+        ran(CleanTarget(wire(STACK), "r1").run(machine))
+    assert caught.value.hint == f"umount {point}, then run this again"
+    assert (tmp_path / point[1:] / "file").exists() and world.state("docker")["volumes"]
 
 
 def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import alone, lease, project, target, tree
+from mnemo_ops.agent import alone, lease, mounts, project, target, tree
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import TOOLS
@@ -35,6 +35,7 @@ class Survey(Action):
             "clock": machine.now(),
             "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", "scp", *TOOLS)},
             "directory": machine.names(stack.directory),
+            "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),

@@ -61,6 +61,7 @@ class CleanTarget(Action):
         found = project.containers(machine, stack.project)
         self._own(machine, stack)
         self._unused(found)
+        mounts.refuse_around(machine, stack.directory)
         for container in found.values():
             yield Progress(note=f"removing the container {container.name}")
             machine.run(["docker", "rm", "--force", container.name])
