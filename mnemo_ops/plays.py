@@ -62,7 +62,8 @@ class Plays:
 
         :param words: more variables, by host; ``extra_vars`` win over them.
 
-        A host that failed takes no part in the plays that follow; the others go on.
+        A host that failed takes no part in the plays that follow; the others go on, unless a batch of hosts failed
+        altogether, or more of it than the play allows: nothing follows then, as in Ansible.
 
         :raises UsageError: the playbook or a variable is wrong; nothing was opened (2).
         :raises StepFailed: a task failed on a host (6). :raises Unreachable: (4). :raises Locked: (5).
@@ -76,8 +77,7 @@ class Plays:
         states = {host.name: HostState(host) for host in self.inventory.hosts.values()}
         failures: dict[str, MnemoError] = {}
         for play, hosts in chosen:
-            self._play(play, [host for host in hosts if host.name not in failures], words, states, failures)
-            if failures and play.any_errors_fatal:
+            if not self._play(play, [host for host in hosts if host.name not in failures], words, states, failures):
                 break
         if failures:
             raise self._first(failures)
@@ -129,7 +129,8 @@ class Plays:
         words: Words,
         states: dict[str, HostState],
         failures: dict[str, MnemoError],
-    ) -> None:
+    ) -> bool:
+        """Whether other plays may follow."""
         for host in hosts:
             states.setdefault(host.name, HostState(host)).host = host
         for batch in batches(hosts, play.serial):
@@ -149,8 +150,11 @@ class Plays:
             share = 100 * bad / len(batch)
             limit = play.max_fail_percentage
             too_many = bad == len(batch) or crew.stopped or (limit is not None and share > limit)
-            if crew.ended or too_many:
-                return
+            if too_many:
+                return False
+            if crew.ended:
+                break
+        return True
 
     def _one(self, play: Play, host: Host, crew: Crew, extra: Mapping[str, Any], state: HostState) -> None:
         self.report.host(host.name)

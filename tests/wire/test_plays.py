@@ -152,6 +152,17 @@ def test_others_go_on_without_the_one_that_failed(play: Run) -> None:
     assert seen.names() == {"a", "b", "d", "a2", "b2", "d2"}
 
 
+@pytest.mark.parametrize("head", ["hosts: b", "hosts: a:b\n  max_fail_percentage: 40", "hosts: a:b\n  serial: 1"])
+def test_nothing_follows_a_play_that_failed_on_all_or_too_many(play: Run, head: str) -> None:
+    seen = play(f"""
+- {head}
+  tasks: [{{fail: , when: inventory_hostname == 'b'}}]
+- hosts: c
+  tasks: [{{command: "touch HOME/second"}}]
+""")
+    assert seen.error is not None and seen.names() == set()
+
+
 def test_what_is_known_of_the_others(play: Run) -> None:
     seen = play("""
 - hosts: all
