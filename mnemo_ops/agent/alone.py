@@ -45,8 +45,10 @@ def strangers(machine: Machine, stack: Stack) -> List[str]:
     known = {one.name for one in project.containers(machine, stack.project).values()}
     # what is somebody else's, others may use
     volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
-    own = [one.path for one in stack.datasets if one.path not in ("", ".") and not one.volume]
-    paths = tuple(f"{stack.directory}/{path}/" for path in own)
+    own = [f"{stack.directory}/{one.path}" for one in stack.datasets if one.path not in ("", ".") and not one.volume]
+    there = docker.all_of(machine, "volume")  # whose directories may be mounted as such, not by the volume's name
+    own += [docker.content(there[name]) for name in volumes & there.keys()]
+    paths = tuple(f"{path}/" for path in own)
     ids = docker.ask(machine, "ps", "-q", "--no-trunc").split()
     # one that ended meanwhile is not there any more, and no error
     said = machine.ask(["docker", "inspect", "--type", "container", *ids], check=False).out if ids else ""

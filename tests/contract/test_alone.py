@@ -21,7 +21,11 @@ from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Broken, Refused
 from mnemo_ops.mnemosyne.layout import wire
 
-DATASETS = (Dataset("graph", "files", volume="graph"), Dataset("uploads", "files", path="uploads"))
+DATASETS = (
+    Dataset("graph", "files", volume="graph"),
+    Dataset("redis", "redis", volume="redis"),
+    Dataset("uploads", "files", path="uploads"),
+)
 STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", DATASETS, (), (), {}, names={"logs": "everybodys"})
 TARGET = {"name": "p_graph", "driver": "local", "options": {}, "labels": {}, "external": False, "directory": ""}
 ASKED = {"id": "2", "key": "graph", "target": {**TARGET, "options": {"o": "bind"}}, "staged": "ext", "seeded": False}
@@ -41,7 +45,8 @@ def container(name: str, source: str, service: str = "", status: str = "running"
 
 def host(tmp_path: Path, *rows: dict[str, Any]) -> World:
     world = World(tmp_path)
-    engine(volumes={**volume("p_graph"), **volume("ext")}, containers={row["Id"]: row for row in rows})(world)
+    bound = volume("p_redis", Options={"type": "none", "o": "bind", "device": "/data/redis"})
+    engine(volumes={**volume("p_graph"), **volume("ext"), **bound}, containers={row["Id"]: row for row in rows})(world)
     return world
 
 
@@ -60,8 +65,10 @@ API = container("p-api", "p_graph", "api")
         container("other", "/srv/p/uploads/"),
         container("other", "/srv/p/uploads/below"),
         container("other", "p_graph", "api", labels={project.ONEOFF: "True"}),
+        container("other", "/data/redis"),
+        container("other", "/data/redis/below"),
     ],
-    ids=["volume", "path", "below", "compose run"],
+    ids=["volume", "path", "below", "compose run", "directory of a volume", "below that"],
 )
 def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, row: dict[str, Any]) -> None:
     machine = host(tmp_path, API, row).machine(read_only=True)
