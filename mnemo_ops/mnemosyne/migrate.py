@@ -122,7 +122,22 @@ class Migration:
         filled = [row["volume"] for row in self.stack["datasets"] if row["volume"]]
         look = LookAtVolumes(self.settings.project, self.rows, (), filled=filled)
         found = self.flow.ready(self.new, look)["findings"]
-        return [f"{new.name}: {one['volume']}: {one['what']}: {one['remedy']}" for one in found]
+        return [*self.misnamed(), *(f"{new.name}: {one['volume']}: {one['what']}: {one['remedy']}" for one in found)]
+
+    def misnamed(self) -> list[str]:
+        """The compose file is taken along: a volume that has another name on new would not be the one that is used."""
+        there, found = {row["key"]: row["name"] for row in self.rows}, []
+        stack = layout.stack_of(self.settings)
+        for row in stack.datasets:
+            was = stack.volume(row.volume) if row.volume else ""
+            will = there.get(row.volume or row.path, "" if row.path else was)
+            if was != will:
+                one, other = was or "the stack's directory", will or "the stack's directory"
+                found.append(
+                    f"{self.new.name}: {row.volume or row.path}: {self.old.name} has it in {one}, here it would be in "
+                    f"{other}: declare it in stack.volumes as it is there, and move it afterwards (invoke volumes --to)"
+                )
+        return found
 
     def look(self) -> tuple[Side, Side]:
         """Survey both hosts in parallel."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mnemo_ops.errors import Refused
+from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.migrate import Migration
 from mnemo_ops.mnemosyne.preflight import Side
@@ -58,6 +59,33 @@ def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_sto
     with pytest.raises(Refused, match="new: graph: /mnt/data holds file: move it away first"):
         run.provision_new()
     assert placed == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "said"),
+    [
+        ({"grafana_data": "ours"}, {}, "grafana_data: old has it in ours, here it would be in mnemosyne_grafana_data"),
+        ({}, {"grafana_data": "ours"}, "grafana_data: old has it in mnemosyne_grafana_data, here it would be in ours"),
+        ({"uploads": "ours"}, {}, "uploads: old has it in ours, here it would be in the stack's directory"),
+        ({}, {"uploads": "ours"}, "uploads: old has it in the stack's directory, here it would be in ours"),
+        ({"uploads": "ours"}, {"uploads": "ours"}, ""),
+    ],
+)
+def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
+    tmp_path: Path, here: dict[str, str], there: dict[str, str], said: str
+) -> None:
+    """The compose file is taken along, and names what it named on old."""
+
+    def declared(host: Host, names: dict[str, str]) -> Host:
+        volumes = {key: {"type": "external", "name": name} for key, name in names.items()}
+        return Host(host.name, host.address, vars={"stack": {"volumes": volumes}})
+
+    old, new = declared(OLD, here), declared(NEW, there)
+    flow = Flow(Fleet(look_at_volumes=lambda: {"findings": []}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
+    rows = layout.volumes(layout.settings(new))
+    run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "r2")
+    found = run.misplaced(side("new"))
+    assert (said in found[0]) if said else not found
 
 
 def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: Path) -> None:
