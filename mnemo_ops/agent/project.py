@@ -118,6 +118,15 @@ def set_restart(machine: Machine, policy: str, names: Sequence[str]) -> None:
     machine.run(update)
 
 
+def remaining(machine: Machine, names: Iterable[str]) -> List[str]:
+    """Those that are containers still, in this order: what somebody removed cannot be started, ever.
+
+    :raises Broken: Docker does not answer (6).
+    """
+    lines = docker.ask(machine, "ps", "-a", "--format", "{{.Names}}").splitlines()
+    return [name for name in names if name in lines]
+
+
 def start(machine: Machine, names: Sequence[str], patience: float) -> None:
     """Start containers by name, in order, and wait until each that has a health check is healthy.
 

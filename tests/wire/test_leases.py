@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mnemo_ops.agent import action, lease
-from mnemo_ops.agent.actions.services import Fence, SettleFence, Unfence, read_fence, write_fence
+from mnemo_ops.agent.actions.services import Fence, SettleFence, StartContainers, Unfence, read_fence, write_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Broken
@@ -34,6 +34,8 @@ elif word == "inspect":
         "State": {{"Status": row["state"], "ExitCode": 0}},
         "HostConfig": {{"RestartPolicy": {{"Name": row["restart"]}}}},
     }} for row in chosen]))
+if word in ("start", "update") and names[-1] not in rows:
+    sys.exit(f"Error response from daemon: No such container: {{names[-1]}}")
 for name in set(names) & set(rows):
     if word in ("start", "stop"):
         rows[name]["state"] = {{"start": "running", "stop": "exited"}}[word]
@@ -118,6 +120,20 @@ def test_a_container_that_is_just_ending_does_not_stop_the_fence_from_being_undo
     file.write_text(json.dumps(rows))
     assert do(machine, Unfence("app", "r1"))["unfenced"]
     assert containers(machine) == SERVING
+
+
+def test_a_container_that_somebody_removed_does_not_hold_up_the_others(machine: Machine) -> None:
+    """Neither what is left of a fence nor what a backup stopped would ever be started, and nothing else could begin."""
+    do(machine, Fence(STACK, "r1", "target"))
+    file = Path(machine.search_path.split(":")[0]) / "containers.json"
+    rows = json.loads(file.read_text())
+    del rows["postgres"]
+    file.write_text(json.dumps(rows))
+    assert do(machine, Unfence("app", "r1"))["started"] == ["api"]
+    assert read_fence(machine, "app") is None
+    machine.run(["docker", "stop", "api"])
+    assert do(machine, StartContainers(["postgres", "api"])) == {"started": ["api"]}
+    assert containers(machine) == {"api": ("running", "always")}
 
 
 def test_a_final_fence_outlives_everything(machine: Machine) -> None:

@@ -34,15 +34,16 @@ def write_fence(machine: Machine, name: str, fence: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StartContainers(Action):
-    """Start containers by name, in order, and wait for their health."""
+    """Start containers by name, in order, and wait for their health; those that somebody removed meanwhile are not."""
 
     names: Sequence[str]
     kind: ClassVar[str] = "start_containers"
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="starting " + ", ".join(self.names))
-        project.start(machine, self.names, PATIENCE)
-        return {"started": list(self.names)}
+        names = project.remaining(machine, self.names)
+        project.start(machine, names, PATIENCE)
+        return {"started": names}
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,10 @@ class Unfence(Action):
         write_fence(machine, self.project, {**fence, "state": "undoing"})
         yield Progress(note="starting the stack again")
         project.wait_for_docker(machine)
-        for name, was in fence["containers"].items():
-            project.set_restart(machine, was["restart"], [name])
-        names = [name for name in fence["order"] if fence["containers"][name]["running"]]
+        was = fence["containers"]
+        for name in project.remaining(machine, was):
+            project.set_restart(machine, was[name]["restart"], [name])
+        names = project.remaining(machine, (name for name in fence["order"] if was[name]["running"]))
         project.start(machine, names, PATIENCE)
         machine.remove(fence_path(machine, self.project))
         return {"unfenced": True, "started": names}
