@@ -55,6 +55,7 @@ class Move:
         last = answer["last"]
         if last is not None and last["state"] != "moved":
             if answer["alive"]:
+                self._refuse_another(last)
                 self.alive = True
                 self.action = replace(self.action, run_id=last["id"])
                 self.say(f"the move of {self.key} is still at work on {self.host.name}: following it")
@@ -77,6 +78,14 @@ class Move:
     def _look(self) -> Answer:
         return self.flow.ready(self.host, self.action)
 
+    def _refuse_another(self, last: Row) -> None:
+        """:raises Refused: the move that is at work goes elsewhere: its end is not that of this one (3)."""
+        if not _same(last["target"], self.action.target):
+            raise Refused(
+                f"run {last['id']} is moving {self.key} to {_where(last['target'])} on {self.host.name}",
+                hint="wait for it to end, then run this again",
+            )
+
     def _clean_up(self, last: Row) -> None:
         """End what was interrupted: back, or on where the new volume was in place; its lease would do the same."""
         self.say(f"end the move that was interrupted ({last['id']})")
@@ -90,8 +99,7 @@ class Move:
         if last is None:
             raise Refused(f"there is no move of {self.key} to undo on {self.host.name}")
         source, wanted = last["source"], self.action.target
-        same = source["name"] == wanted["name"] and (wanted["external"] or source["options"] == wanted["options"])
-        if not same:
+        if not _same(source, wanted):
             raise Refused(
                 f"{self.key} would go back to {_where(source)}, and stack.volumes.{self.key} says {_where(wanted)}",
                 hint=f"write down again what stack.volumes.{self.key} was before, then run this again",
@@ -183,6 +191,11 @@ def _paths(chosen: layout.Settings) -> list[dict[str, Any]]:
          "driver_options": {"type": "none", "o": "bind", "device": path}}
         for key, path in paths.items()
     ]  # fmt: skip
+
+
+def _same(made: Row, wanted: Row) -> bool:
+    """Whether it is what is asked for."""
+    return bool(made["name"] == wanted["name"] and (wanted["external"] or made["options"] == wanted["options"]))
 
 
 def _where(made: Row) -> str:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.twin import Twin, squashed, unequal
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.volume_move import _declared, _where
+from mnemo_ops.mnemosyne.flow import Flow
+from mnemo_ops.mnemosyne.volume_move import Move, _declared, _where
 from mnemo_ops.model import Host
+from mnemo_ops.report import Report, Style
 
 
 class Reads(Machine):
@@ -175,6 +178,21 @@ def test_what_cannot_be_meant(key: str, to: str, undo: bool, said: str, hint: st
     with pytest.raises(UsageError) as caught:
         _declared(rows(lightrag_data=BIND), key, to, undo)
     assert said in caught.value.message and hint in caught.value.hint
+
+
+def test_a_move_to_another_place_is_not_followed_as_if_it_were_this_one(tmp_path: Path) -> None:
+    """Its end would be told as the end of this: the volume lies where it does not."""
+    host = Host("old", "192.0.2.1", vars={"stack": {"volumes": {"lightrag_data": BIND}}})
+    there = {"name": "mnemosyne_lightrag_data", "driver": "local", "options": MADE, "external": False}
+    answer = {"alive": True, "plan": None, "last": {"id": "1", "state": "copying", "target": there}}
+    session = SimpleNamespace(ready=lambda action: answer)
+    flow: Any = Flow(SimpleNamespace(session=lambda host: session), Report("volumes", Style()), tmp_path)  # type: ignore[arg-type]
+    plays: Any = SimpleNamespace(inventory=SimpleNamespace(hosts={}), options=SimpleNamespace(check=False))
+    assert Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
+    answer["last"] = {**answer["last"], "target": {**there, "options": {**MADE, "device": "/data/other"}}}  # type: ignore[dict-item]
+    with pytest.raises(Refused, match="run 1 is moving lightrag_data to bind /data/other on old") as caught:
+        Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
+    assert "wait for it" in caught.value.hint
 
 
 def test_what_people_read_of_a_place() -> None:
