@@ -147,7 +147,7 @@ def _listed(directories: Iterable[Path]) -> str:
 def _for_content(table: Table, apply: Table, place: Place) -> Place:
     """What the content of an include inherits: its vars and become, and what ``apply`` says; not its conditions."""
     apply.only("apply", INHERITED, TASK_KEYS)
-    own = place.inside(table)
+    own = place.inside(table).given(table.table("vars"))
     inherited = replace(own.keywords, when=place.keywords.when, tags=place.keywords.tags)
     return replace(own, keywords=inherited, included=True).inside(apply)
 
@@ -155,7 +155,7 @@ def _for_content(table: Table, apply: Table, place: Place) -> Place:
 def _about(table: Table, place: Place, word: str, args: Mapping[str, Any], repeated: Optional[Loop]) -> Entry:
     """The include itself: when it happens, how often, and what chooses."""
     return Entry(
-        **vars(place.inside(table).keywords),
+        **vars(place.inside(table).given(table.table("vars")).keywords),
         name=table.text("name") or word,
         kind=word,
         args=args,
@@ -212,8 +212,7 @@ def _listed_role(
     params = _parameters(table)
     if not name or is_template(name):
         raise PlaybookError("a role needs a name without templates", where=where)
-    inner = place.inside(table)
-    inner = replace(inner, keywords=replace(inner.keywords, vars={**inner.keywords.vars, **params}))
+    inner = place.inside(table).given(params)
     role = roles.find(name, places_of_roles(place), where)
     if role.name in above:
         raise PlaybookError(f"role '{role.name}' depends on itself: {' → '.join([*above, role.name])}", where=where)
@@ -223,7 +222,7 @@ def _listed_role(
     if key in done and not role.duplicates:
         return
     done.append(key)
-    yield from _role(role, inner, params, where)
+    yield from _role(role, inner, where)
 
 
 def _parameters(table: Table) -> dict[str, Any]:
@@ -241,13 +240,11 @@ def _parameters(table: Table) -> dict[str, Any]:
     return params
 
 
-def _role(
-    role: Role, place: Place, params: Mapping[str, Any], where: str, tasks: str = "main", handlers: str = "main"
-) -> tuple[Node, ...]:
+def _role(role: Role, place: Place, where: str, tasks: str = "main", handlers: str = "main") -> tuple[Node, ...]:
     place.parts.use(role)
     for part in (role.defaults, role.vars):
         proof(part)
-    inner = place.in_role(role, params)
+    inner = place.in_role(role)
     found: dict[str, Optional[Path]] = {"tasks": role.file("tasks", tasks), "handlers": role.file("handlers", handlers)}
     for (folder, path), name in zip(found.items(), (tasks, handlers)):
         if path is None and name != "main":
@@ -296,7 +293,7 @@ def _named_role(table: Table, key: str, place: Place, inner: Place) -> tuple[Nod
     before: list[Node] = []
     for index, needed in enumerate(role.dependencies):
         before.extend(_listed_role(needed, role.dependencies.where(index), inner, [], (role.name,)))
-    return (*before, *_role(role, inner, {}, where, *parts))
+    return (*before, *_role(role, inner, where, *parts))
 
 
 _WORDS = {

@@ -49,7 +49,8 @@ class Keywords:
     """What a task says of how it is done, or inherits from its blocks, its role and its play.
 
     :param when: Jinja expressions, all of which must be true.
-    :param become: as another user; ``become_user`` may hold Jinja. :param vars: of the task, its blocks and its role.
+    :param become: as another user; ``become_user`` may hold Jinja. :param vars: of the task, its blocks and imports.
+    :param role_vars: of the role it belongs to. :param params: what its role and the includes around it are given.
     :param environment: mappings (or Jinja that gives one), outermost first. :param delegate_to: empty or this machine.
     :param check_mode: ``None``: as the command says. :param notify: names of handlers, or Jinja that gives one.
     """
@@ -57,6 +58,8 @@ class Keywords:
     when: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
+    role_vars: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     become: bool = False
     become_user: str = "root"
     environment: tuple[Any, ...] = ()

@@ -69,8 +69,12 @@ class Place:
         """The place inside a block, an include, or a task itself."""
         return replace(self, keywords=inherit(table, self.keywords))
 
-    def in_role(self, role: Role, params: Mapping[str, Any]) -> Place:
-        """The place of a role's tasks; ``params`` win over its own variables."""
+    def given(self, params: Mapping[str, Any]) -> Place:
+        """The place where these win over what tasks set, as in Ansible: what a role or an include is given."""
+        return replace(self, keywords=replace(self.keywords, params={**self.keywords.params, **params}))
+
+    def in_role(self, role: Role) -> Place:
+        """The place of a role's tasks."""
         own = {"role_name": role.name, "ansible_role_name": role.name, "role_path": str(role.path)}
         return replace(
             self,
@@ -78,7 +82,11 @@ class Place:
             files=(role.path / "files", role.path, *self.files),
             templates=(role.path / "templates", role.path, *self.templates),
             variables=(role.path / "vars", role.path, *self.variables),
-            keywords=replace(self.keywords, vars={**self.keywords.vars, **role.vars, **params, **own}),
+            keywords=replace(
+                self.keywords,
+                vars={**self.keywords.vars, **own},
+                role_vars={**self.keywords.role_vars, **role.vars},
+            ),
             defaults={**self.defaults, **role.defaults},
             role=role,
         )

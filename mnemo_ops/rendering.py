@@ -94,8 +94,9 @@ class Renderer:
         return self.scope(Entry(name="", kind="", args={}, where=self._play.where))
 
     def scope(self, entry: Entry) -> Scope:
-        """Role defaults < inventory < facts < play < role and task vars < includes, results < ``--vars``."""
-        key = (id(entry.defaults), id(entry.vars), id(entry.files), id(entry.templates))
+        """Role defaults < inventory < facts < play < role < task vars < results < what is given < ``--vars``."""
+        layers = (entry.defaults, entry.role_vars, entry.vars, entry.params, entry.files, entry.templates)
+        key = tuple(id(layer) for layer in layers)
         if key not in self._scopes:
             self._scopes[key] = self._scope(entry)
         return self._scopes[key]
@@ -111,8 +112,8 @@ class Renderer:
         scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
         known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}
         scope = scope.plus({**known, **self._magic}, final=True)
-        scope = scope.plus(play.vars).plus(self._late_vars).plus(play.role_vars).plus(entry.vars).plus(state.included)
-        scope = scope.plus({**state.results, **self.waiting}, final=True)
+        scope = scope.plus(play.vars).plus(self._late_vars).plus(play.role_vars).plus(entry.role_vars).plus(entry.vars)
+        scope = scope.plus(state.included).plus({**state.results, **self.waiting}, final=True).plus(entry.params)
         scope = scope.plus({"vars": scope}, final=True)
         for overlay in self.overlays:
             scope = scope.plus(overlay, final=True)

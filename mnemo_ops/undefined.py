@@ -152,7 +152,10 @@ class _Check:
         loop = {entry.loop.var, entry.loop.index_var} if entry.loop is not None else set()
         self._late = {*late, *loop}  # defined, but not before the run
         # the first that has a name wins
-        self._layers = (entry.vars, play.role_vars, play.vars, host_vars, entry.defaults, play.role_defaults)
+        self._layers = (
+            entry.params, entry.vars, entry.role_vars, play.role_vars, play.vars, host_vars, entry.defaults,
+            play.role_defaults,
+        )  # fmt: skip
         self._seen: set[str] = set()
         self._guarded = {use.name for text in entry.when for use in uses("{{ " + text + " }}") if use.guarded}
 

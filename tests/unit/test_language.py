@@ -451,6 +451,48 @@ def test_roles_everywhere(bench: Bench) -> None:
     assert bench.read("/srv/web") == "web"
 
 
+def test_what_a_role_or_an_include_is_given_wins(bench: Bench) -> None:
+    bench.write("roles/r/vars/main.yml", "own: role\n")
+    write = "{copy: {dest: '/srv/{{ to }}', content: '{{ v }} {{ own }}'}%s}\n"
+    bench.write("roles/r/tasks/main.yml", f"- {write % ''}")
+    bench.write("one.yml", f"- {write % ', vars: {v: task}'}- {{set_fact: {{v: inner}}}}\n")
+    bench.play("""\
+- hosts: all
+  pre_tasks: [{set_fact: {v: fact, own: fact, set: set}}]
+  roles: [{role: r, v: given, own: given, to: parameter}]
+  tasks:
+    - {include_role: {name: r}, vars: {v: "{{ set }}", own: given, to: included}}
+    - {import_role: {name: r}, vars: {v: import, to: imported}}
+    - {include_tasks: one.yml, vars: {v: given, to: file}}
+    - {include_tasks: one.yml, vars: {v: given, to: never}, when: v == 'fact'}
+    - {import_role: {name: r}, vars: {to: after}}
+""")
+    assert bench.error is None, bench.error
+    found = {name: bench.read(f"/srv/{name}") for name in ("parameter", "included", "imported", "file", "after")}
+    assert found == {
+        "parameter": "given given",
+        "included": "set given",
+        "imported": "fact fact",
+        "file": "given fact",
+        "after": "inner fact",
+    }
+    assert not (bench.root / "srv/never").exists()
+
+
+def test_vars_where_a_role_is_used_win_over_its_own(bench: Bench) -> None:
+    bench.write("roles/inner/vars/main.yml", "own: inner\n")
+    bench.write("roles/inner/tasks/main.yml", "- {copy: {dest: '/srv/{{ to }}', content: '{{ own }}'}}\n")
+    bench.write("roles/outer/vars/main.yml", "own: outer\n")
+    bench.write("roles/outer/tasks/main.yml", "- {import_role: {name: inner}, vars: {to: nested}}\n")
+    bench.play("""\
+- hosts: all
+  roles: [outer, {role: inner, vars: {own: used, to: listed}}]
+  tasks: [{import_role: {name: inner}, vars: {own: used, to: imported}}]
+""")
+    assert bench.error is None, bench.error
+    assert [bench.read(f"/srv/{name}") for name in ("nested", "listed", "imported")] == ["inner", "used", "used"]
+
+
 def test_a_playbook_brings_others(bench: Bench) -> None:
     bench.write("other.yml", "- {hosts: all, tasks: [{name: inner, copy: {dest: /srv/x, content: '{{ v }}'}}]}\n")
     assert bench.play("- {import_playbook: other.yml, vars: {v: given}}\n") == [("inner", "changed")]
