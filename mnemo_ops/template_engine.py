@@ -161,12 +161,31 @@ class _Loader(BaseLoader):
         return read(path, TemplateError), str(path), lambda: path.exists() and path.stat().st_mtime_ns == written
 
 
+_TYPES = (
+    "boolean", "callable", "false", "float", "integer", "mapping", "none", "number", "sameas", "sequence",
+    "string", "true",
+)  # fmt: skip
+
+
+def _of_value(test: Any) -> Callable[..., bool]:
+    """A test on the type of a value, which a value nobody has yet would answer as what it is itself."""
+
+    @functools.wraps(test)
+    def asked(value: Any, *args: Any) -> bool:
+        if isinstance(value, Unread):
+            str(value)  # raises
+        return bool(test(value, *args))
+
+    return asked
+
+
 def _environment() -> Environment:
     environment = Environment(undefined=Absent, trim_blocks=True)
     environment.context_class, environment.template_class = _Context, _Template
     environment.code_generator_class = _Generator
     environment.concat = joined  # type: ignore[method-assign]
     environment.finalize = _defined
+    environment.tests.update({name: _of_value(environment.tests[name]) for name in _TYPES})
     for ours, theirs in ((FILTERS, environment.filters), (TESTS, environment.tests)):
         theirs.update(ours)
         theirs.update({f"ansible.builtin.{name}": function for name, function in list(theirs.items())})

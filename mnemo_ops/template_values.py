@@ -38,7 +38,7 @@ class Unread:
 
     __str__ = __iter__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __len__ = __bool__ = _raise
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __contains__ = __call__ = _raise
-    __hash__ = object.__hash__
+    __int__ = __float__ = __index__ = __neg__ = __pos__ = __abs__ = __round__ = __reversed__ = __hash__ = _raise
 
     def __getitem__(self, name: str) -> Any:
         return self._known[name] if name in self._known else self._raise()

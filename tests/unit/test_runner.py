@@ -383,6 +383,30 @@ def test_a_check_does_not_pretend_to_know_what_it_did_not_run(bench: Bench, look
     assert bench.why("reads").startswith("after look")
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "said | int > 2", "said | default(0) | float > 2", "said is string", "said is none", "said is number",
+        "said in {'3': 'x'}", "{'3': 'x'}.get(said, 'y') == 'x'", "([said, 1] | map('int') | max) == 3",
+        "lookup('vars', said, default='x') == 'x'", "said is sequence", "said is not true",
+    ],
+)  # fmt: skip
+def test_a_value_a_check_does_not_know_answers_no_question(bench: Bench, asks: str) -> None:
+    look = "{name: look, command: echo 3, register: r, changed_when: false}"
+    text = tasks(f"""
+- {look}
+- {{set_fact: {{said: "{{{{ r.stdout }}}}"}}}}
+- name: asks
+  debug: {{msg: x}}
+  when: >-
+    {asks}
+- name: known
+  debug: {{msg: x}}
+  when: said is defined
+""")
+    assert bench.play(text, check=True)[2:] == [("asks", "unknown"), ("known", "ok")]
+
+
 def test_a_check_knows_that_what_changes_nothing_changes_nothing(bench: Bench) -> None:
     text = tasks(f"""
 - {LOOKS}
