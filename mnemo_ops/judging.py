@@ -13,7 +13,7 @@ from mnemo_ops.outbox import Channel, Outbox, Outcomes
 from mnemo_ops.rendering import Renderer, constant
 from mnemo_ops.results import Step, Work, acts, outcome
 from mnemo_ops.selection import Options
-from mnemo_ops.template import condition, render
+from mnemo_ops.template import Unready, condition, render
 
 
 def is_judged(entry: Entry) -> bool:
@@ -79,7 +79,7 @@ class Judge:
         """Whether expressions hold of what has just become of a task."""
         assert step.event is not None
         one = next(one for one in work.rounds if step in one.steps)
-        scope = one.scope or self._renderer.scope(work.entry)
+        scope = self._renderer.scope(work.entry).plus(one.row, final=True)  # made anew: the batch was sent since
         if work.entry.register:
             scope = scope.plus({work.entry.register: outcome([step.event], acts(step.task), step.changed)}, final=True)
         return all(condition(text, scope, work.entry.where) for text in expressions)
@@ -109,6 +109,8 @@ class Judge:
                 elif not bad and event.status == "failed":
                     status = "changed" if step.changed else "ok"
                     event = replace(event, status=status, why="", error=None, after=event.before)
+        except Unready as problem:
+            return Event(event.id, "unknown", why=str(problem))
         except MnemoError as problem:
             return event if event.status == "failed" else Event.failure(event.id, problem)
         return event

@@ -178,10 +178,11 @@ class Renderer:
         late = [text for text in entry.when if text not in early]
         rounds = []
         for number, item in enumerate(found):
-            inner = scope.plus(loop_variables(entry.loop, found, number), final=True)
+            row = loop_variables(entry.loop, found, number)
+            inner = scope.plus(row, final=True)
             name, label = self._label(entry, inner, step, item)
             one = Step(replace(step.task, id=f"{step.task.id}.{number}", name=name + label))
-            rounds.append(replace(self._round(entry, inner, one, late), item=item))
+            rounds.append(replace(self._round(entry, inner, one, late), item=item, row=row))
         return Work(entry, rounds, looped=True)
 
     def _passed(self, entry: Entry, scope: Scope) -> Optional[Sequence[Any]]:

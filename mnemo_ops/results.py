@@ -43,12 +43,14 @@ class Step:
 class Round:
     """One item of a loop, or all of a task that does not loop.
 
-    :param scope: what it was rendered with. :param args: rendered arguments of a kind the controller does itself.
+    :param scope: what it was rendered with; of that, the item is ``row``.
+    :param args: rendered arguments of a kind the controller does itself.
     """
 
     steps: Sequence[Step]
     item: Any = None
     scope: Optional[Scope] = None
+    row: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
 
 

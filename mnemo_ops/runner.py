@@ -319,7 +319,7 @@ class PlayRun:
     def _here(self, work: Work) -> Outcomes:
         """A kind that no host is asked for (debug, set_fact, ...)."""
         entry = work.entry
-        if entry.kind in controller_tasks.AFTER_ALL or self._blocks:
+        if entry.kind in controller_tasks.AFTER_ALL or self._blocks or is_judged(entry):
             yield from self._out.send()
             if self._out.failure is not None:
                 return

@@ -165,6 +165,19 @@ def test_what_failed_is_asked_whether_it_changed_something(bench: Bench) -> None
     assert bench.read("/srv/seen") == "False False True False False"
 
 
+@pytest.mark.parametrize("words", ["command: echo 4", "debug: {msg: 4}", "command: echo 4, loop: [1, 2]"])
+@pytest.mark.parametrize("asks", ["changed_when", "failed_when"])
+def test_what_decides_may_read_the_task_before(bench: Bench, words: str, asks: str) -> None:
+    look = "{command: echo 3, register: a, changed_when: false%s}"
+    text = tasks(f"""
+- {look % ", check_mode: false"}
+- {{name: judged, {words}, register: b, {asks}: a.stdout != '3', check_mode: false}}
+""")
+    assert {status for _, status in bench.play(text)[1:]} == {"ok" if asks[0] == "c" or "debug" in words else "changed"}
+    unknown = text.replace(look % ", check_mode: false", look % "")
+    assert {status for _, status in bench.play(unknown, check=True)[1:]} == {"unknown"}
+
+
 def test_until_sees_what_was_judged(bench: Bench) -> None:
     count = "shell: echo x >> %s; wc -l < %s"
     a, b = (count.replace("%s", str(bench.home / name)) for name in ("a", "b"))
