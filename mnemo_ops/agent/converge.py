@@ -89,6 +89,8 @@ def converge(
         event = _judged(task, _outcome(task, machine.looking(looks), looks, notified, undone))
         if looks and event.status in ("ok", "changed"):
             event = undone.seen_by(task.resource(), event, machine)
+        elif check and not looks and event.status == "failed" and undone.first and not task.ignore_errors:
+            event = Event(task.id, "unknown", why=f"after {undone.first}: {event.why}")  # it acted too early
         yield event.timed(time.monotonic() - started)
         if looks and leaves(event, task.resource(), task.changed):
             undone.add(task.id, task.resource())

@@ -407,6 +407,19 @@ def test_a_value_a_check_does_not_know_answers_no_question(bench: Bench, asks: s
     assert bench.play(text, check=True)[2:] == [("asks", "unknown"), ("known", "ok")]
 
 
+def test_what_acts_in_a_check_may_fail_for_what_is_not_done_yet(bench: Bench) -> None:
+    acts = "{name: acts, command: sh -c 'exit 3', check_mode: false, changed_when: false, register: r}"
+    assert bench.play(tasks(f"- {acts}"), check=True) == [("acts", "failed")]
+    text = tasks(f"""
+- {{name: before, command: sh -c 'exit 3', check_mode: false, ignore_errors: true}}
+- {{name: made, copy: {{dest: /srv/made, content: x}}}}
+- {acts}
+- {{name: reads, debug: {{msg: "{{{{ r.rc }}}}"}}}}
+""")
+    assert [status for _, status in bench.play(text, check=True)] == ["failed", "changed", "unknown", "unknown"]
+    assert bench.why("acts").startswith("after made: ended with 3") and bench.error is None
+
+
 def test_a_check_knows_that_what_changes_nothing_changes_nothing(bench: Bench) -> None:
     text = tasks(f"""
 - {LOOKS}
