@@ -43,7 +43,12 @@ class Judge:
         """
         retry, entry = work.entry.retry, work.entry
         step.event = self.verdict(step, work)
-        if retry is None or self._options.check:
+        if retry is None:
+            return
+        if self._options.check:
+            looked = step.event.status in ("ok", "changed") and not step.event.foreseen
+            if looked and not self._enough(retry, step, work) and step.event.status != "failed":
+                step.event = Event(step.event.id, "unknown", why=f"not so yet: {' and '.join(retry.until)}")
             return
         step.attempts = 1
         scope = self._renderer.scope(entry)

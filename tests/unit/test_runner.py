@@ -420,6 +420,16 @@ def test_what_acts_in_a_check_may_fail_for_what_is_not_done_yet(bench: Bench) ->
     assert bench.why("acts").startswith("after made: ended with 3") and bench.error is None
 
 
+def test_a_check_does_not_wait_for_what_is_not_so_yet(bench: Bench) -> None:
+    text = tasks("""
+- {name: waits, stat: {path: /srv/x}, register: x, until: x.stat.exists, retries: 1, delay: 0, ignore_errors: true}
+- {name: reads, debug: {msg: x}, when: x is failed}
+- {name: there, stat: {path: /srv}, register: y, until: y.stat.exists}
+""")
+    assert bench.play(text, check=True) == [("waits", "unknown"), ("reads", "unknown"), ("there", "ok")]
+    assert bench.play(text) == [("waits", "failed"), ("reads", "ok"), ("there", "ok")]
+
+
 def test_a_check_knows_that_what_changes_nothing_changes_nothing(bench: Bench) -> None:
     text = tasks(f"""
 - {LOOKS}
