@@ -30,10 +30,13 @@ KINDS: Dict[str, str] = {
     "clean_target": "target",
     "clear_proof": "proof_server",
     "compose_up": "services",
+    "compare_cluster": "cluster",
+    "drop_fence": "services",
     "drop_key": "transfer",
     "drop_partial": "sets",
     "drop_proof": "proof_mount",
     "drop_scratch": "swap",
+    "end_lease": "leases",
     "fence": "services",
     "fetch": "transfer",
     "forget": "journal",
@@ -44,12 +47,14 @@ KINDS: Dict[str, str] = {
     "list_sets": "sets",
     "load_images": "images",
     "load_set": "load",
+    "look_at_locks": "leases",
     "look_at_volumes": "volumes",
     "make_identity": "journal",
     "make_key": "transfer",
     "make_set": "sets",
     "mark_target": "target",
     "move_volume": "move",
+    "place_restore": "swap",
     "prove_mounts": "proof_mount",
     "prove_stack": "prove",
     "read_proof": "proof_server",
@@ -63,8 +68,10 @@ KINDS: Dict[str, str] = {
     "smoke": "smoke",
     "start_containers": "services",
     "stop_all": "services",
+    "stop_copy": "target",
     "survey": "survey",
     "undo_restore": "swap",
+    "undo_swap": "swap",
     "unfence": "services",
     "write_journal": "journal",
 }
@@ -78,6 +85,7 @@ class Action:
     """
 
     kind: ClassVar[str]
+    last: ClassVar[bool] = False  # of what undoes something: it is done also when what comes before it cannot be
 
     def ready(self, machine: Machine) -> Report:
         """Facts the deed depends on. :raises Refused: it cannot succeed; says why and what to do (3)."""
@@ -85,6 +93,10 @@ class Action:
 
     def run(self, machine: Machine) -> Deed:
         raise NotImplementedError
+
+    def leaves(self, machine: Machine) -> str:
+        """Of what undoes something: what stays when it is never done, and the command for it; empty for nothing."""
+        return ""
 
 
 def action_class(kind: str) -> Type[Action]:

@@ -42,7 +42,7 @@ def refuse_leases(machine: Machine, run: Optional[str] = None) -> None:
 
 def strangers(machine: Machine, stack: Stack) -> List[str]:
     """Running containers, not those of the stack's services, that may write where its data are."""
-    known = {one.name for one in project.containers(machine, stack.project).values()}
+    known = {one.name for one in project.containers(machine, stack.project)}
     # what is somebody else's, others may use
     volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
     own = [f"{stack.directory}/{one.path}" for one in stack.datasets if one.path not in ("", ".") and not one.volume]

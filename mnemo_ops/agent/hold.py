@@ -59,6 +59,16 @@ class HostLock:
         return Locked("the host is locked by another run", hint="wait for it to end")
 
 
+def owner(machine: Machine) -> Optional[Mapping[str, Any]]:
+    """Who holds the lock of this host now, from where, doing what, since when; ``None``: nobody."""
+    path = machine.state_dir + "/lock"
+    if not machine.is_locked(path):
+        return None
+    with contextlib.suppress(ValueError):
+        return dict(json.loads(machine.read_text(path + ".owner") or "{}"))
+    return {}
+
+
 class PendingHandlers:
     """Names of notified handlers, on disk before the change that notifies them, so that a crash cannot lose one.
 

@@ -32,11 +32,11 @@ def unit(name: str) -> str:
 def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool = False) -> None:
     """Start the job unless it already runs or has ended well: starting twice is re-attaching.
 
-    :param attach: after a reconnect: one that ended badly meanwhile is not started again either.
+    :param attach: after a reconnect: one that ended badly meanwhile, or was killed, is not started again either.
     """
     state = read_state(machine, name)
     failed = state is not None and "error" in state
-    if state is not None and ("report" in state or (attach and failed)):
+    if attach or (state is not None and "report" in state):
         return
     if failed:  # its last word was written, but its process may still be ending
         machine.wait_until(f"the end of the failed job {name}", lambda: not is_alive(machine, name), 10.0)
@@ -56,9 +56,12 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool 
 _STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_job; run_job(sys.argv[2])"
 
 
-def follow(machine: Machine, name: str, stop: Callable[[], bool]) -> Generator[Dict[str, Any], None, Dict[str, Any]]:
+def follow(
+    machine: Machine, name: str, stop: Callable[[], bool], patience: float = STARTING
+) -> Generator[Dict[str, Any], None, Dict[str, Any]]:
     """Yield the job's progress until it ends; return its report.
 
+    :param patience: seconds in which it must have begun.
     :param stop: true when nobody listens any more: the job goes on, the following ends.
     :raises ChannelLost: ``stop`` became true (4).
     :raises Broken: the job died without a word (killed, or the host was rebooted) (6); its own error otherwise.
@@ -75,11 +78,11 @@ def follow(machine: Machine, name: str, stop: Callable[[], bool]) -> Generator[D
         if state is not None and state.get("progress") != shown:
             shown = state["progress"]
             yield shown
-        if not is_alive(machine, name) and (state is not None or time.monotonic() - began > STARTING):
+        if not is_alive(machine, name) and (state is not None or time.monotonic() - began > patience):
             final = read_state(machine, name)  # it may have ended between the two looks
             if final is None or not ("report" in final or "error" in final):
-                raise Broken(f"the job {name} died before it ended (killed, or the host was rebooted)")
-        time.sleep(0.2)
+                raise Broken("its job on the host died before it ended (killed, or the host was rebooted)")
+        time.sleep(0.1)
     raise ChannelLost("the controller went away")
 
 
@@ -96,6 +99,15 @@ def stop(machine: Machine, name: str) -> None:
     if is_alive(machine, name):
         machine.run(["systemctl", "stop", unit(name)], check=False)
     machine.remove(directory(machine, name))
+
+
+def sweep(machine: Machine) -> None:
+    """Forget jobs that were killed: nobody asks for them any more once what they left is undone."""
+    for name in machine.names(machine.state_dir + "/jobs"):
+        state = read_state(machine, name)
+        ended = state is not None and ("report" in state or "error" in state)  # their controller may still come
+        if not ended and not is_alive(machine, name):
+            machine.remove(directory(machine, name))
 
 
 def read_state(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
@@ -119,15 +131,15 @@ def run(machine: Machine, where: str) -> None:
     threading.Thread(target=_renew, args=(machine, ended), daemon=True).start()
     try:
         deed = actions.build(request["kind"], request["args"]).run(machine)
-        last = 0.0
+        last, shown = 0.0, ""
         while True:
             try:
                 progress = next(deed)
             except StopIteration as end:
                 leave({"report": end.value or {}})
                 return
-            if time.monotonic() - last >= 0.2:
-                last = time.monotonic()
+            if progress.note != shown or time.monotonic() - last >= 0.2:
+                last, shown = time.monotonic(), progress.note
                 leave({"progress": {"done": progress.done, "total": progress.total, "note": progress.note}})
     except MnemoError as error:
         leave({"error": error.to_json()})

@@ -15,9 +15,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
+TRYING = 900.0  # seconds in which the host tries to start what does not start; then the next run may begin
 UNIT = "mnemo-lease"
 UNITS = "/etc/systemd/system"
 
@@ -138,19 +139,77 @@ def undo(machine: Machine, name: str) -> bool:
 
 
 def _undo(machine: Machine, name: str) -> bool:
+    """One deed after the other; each that is done is taken off the list, so that no later one does it again."""
     lease = _read(machine, name)
     if lease is None:
         return False
-    for deed in lease["undo"]:
-        for _ in actions.build(deed["kind"], deed["args"]).run(machine):
-            pass
+    while lease["undo"]:
+        deed = lease["undo"][0]
+        try:
+            for _ in actions.build(deed["kind"], deed["args"]).run(machine):
+                pass
+        except Exception as error:
+            since = float((lease.get("failing") or {}).get("since", machine.now()))
+            if not (isinstance(error, NotStarted) and machine.now() - since > TRYING):
+                why = error.message if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
+                lease["failing"] = {"since": since, "why": why}
+                machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+                raise
+            print(f"lease {name}: given up after {TRYING:.0f} s: {error}")
+        lease["undo"] = lease["undo"][1:]
+        if lease["undo"]:
+            machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
     machine.remove(_path(machine, name))
     machine.leases.discard(name)
     return True
 
 
-def expire(machine: Machine) -> List[str]:
-    """What the timer does: undo what nobody renewed; remove the timer when no lease is left. Names of the undone."""
+def undo_because(
+    machine: Machine, name: str, problem: BaseException, state: Callable[[], str] = lambda: "it is undone"
+) -> None:
+    """Undo what a problem left half done; the problem itself, which is told what is true now, is the caller's to raise.
+
+    :param state: what is true once it is undone.
+
+    :raises StepFailed: done, but for containers that do not start (6). :raises RollbackFailed: not done yet (8). The
+        host goes on trying in both cases, and the problem is told, too.
+    """
+    try:
+        undo(machine, name)
+    except MnemoError as another:
+        leave(machine, name)
+        if isinstance(another, NotStarted):
+            tries = f"the host tries it for {TRYING / 60:.0f} more minutes"
+            raise StepFailed(f"{problem}; {state()}, but {another}; {tries}", hint=another.hint) from problem
+        raise RollbackFailed(
+            f"{problem}; and it could not be undone yet: {another}; the host tries it every few seconds",
+            hint=another.hint or "invoke lock.status shows how far it came",
+        ) from problem
+    if isinstance(problem, MnemoError):
+        problem.message += f"; {state()}"
+
+
+def forget(machine: Machine, name: str) -> List[str]:
+    """End a lease that cannot be undone; what it leaves, a sentence each, with the command for it."""
+    with _exclusive(machine):
+        lease = _read(machine, name)
+        if lease is None:
+            return []
+        deeds = [actions.build(deed["kind"], deed["args"]) for deed in lease["undo"]]
+        left = [deed.leaves(machine) for deed in deeds]
+        for deed in (deed for deed in deeds if deed.last):
+            for _ in deed.run(machine):
+                pass
+        machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+    return [sentence for sentence in left if sentence]
+
+
+def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine: None) -> List[str]:
+    """What the timer does: undo what nobody renewed; remove the timer when no lease is left. Names of the undone.
+
+    :param sweep: forgets what else is left of runs that were killed.
+    """
     undone: List[str] = []
     with _exclusive(machine):
         for name, lease in _all(machine).items():
@@ -160,6 +219,8 @@ def expire(machine: Machine) -> List[str]:
                     undone.append(name)
                 except Exception as error:  # try again at the next tick; one lease must not hold up the others
                     print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
+        if undone:
+            sweep(machine)
         _tidy(machine, "--no-block")  # it is this very unit that would wait for its own end
     return undone
 

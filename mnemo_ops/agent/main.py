@@ -183,7 +183,8 @@ class Agent:
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
             job.start(self._machine, name, work, attach=bool(request.get("attach")))
-            following = job.follow(self._machine, name, lambda: self._channel.gone)
+            patience = 0.0 if request.get("attach") else job.STARTING
+            following = job.follow(self._machine, name, lambda: self._channel.gone, patience)
             while True:
                 try:
                     self._channel.send(Event(name, "progress", after=next(following)).to_json())
@@ -252,7 +253,8 @@ def run_job(where: str) -> None:
 
 def run_watchdog() -> None:
     """Entry point of the lease timer's unit."""
-    for name in lease.expire(_from_disk()):
+    machine = _from_disk()
+    for name in lease.expire(machine, job.sweep):
         print(f"lease {name} expired: what it covered was undone")
 
 

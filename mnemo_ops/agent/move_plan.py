@@ -7,9 +7,9 @@ from typing import Any, Collection, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import alone, docker, mounts, moving, project, tree
 from mnemo_ops.agent.actions.services import read_fence
-from mnemo_ops.agent.actions.swap import record_path
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.moving import Plan
+from mnemo_ops.agent.restore_record import record_path
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.twin import Twin
 from mnemo_ops.errors import Refused
@@ -91,7 +91,7 @@ def _external(machine: Machine, target: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
     """The services that mount it: those that run are its writers, the others are idle."""
-    known = {one.name for one in project.containers(machine, stack.project).values()}
+    known = {one.name for one in project.containers(machine, stack.project)}
     mine = refuse_used(machine, name, known)
     unnamed = {mount["Name"] for row in mine for mount in row["Mounts"] if len(mount.get("Name") or "") == 64}
     if unnamed:  # the containers are made anew
@@ -104,7 +104,8 @@ def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
         raise Refused(f"not healthy now: {', '.join(sick)}", hint="mend that first: docker compose ps -a, logs")
     running = {_label(row, project.SERVICE) for row in mine if row["State"]["Running"]}
     every = {_label(row, project.SERVICE) for row in mine}
-    order = [service for service in stack.start_order if service in every] + sorted(every - set(stack.start_order))
+    layers = project.layers(project.containers(machine, stack.project), stack.stores)
+    order = list(dict.fromkeys(each.service for layer in reversed(layers) for each in layer if each.service in every))
     idle = [service for service in order if service not in running]
     return {"services": [service for service in order if service in running], "idle": idle}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent import docker, mounts, tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import Container
-from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.agent.record import dataclass, field, fields
 from mnemo_ops.errors import Broken, Refused
 
 
@@ -35,7 +35,6 @@ class Stack:
     """A compose project on a host.
 
     :param directory: absolute, holds the compose files. :param files: compose files below it, in ``-f`` order.
-    :param stop_order: every service, in the order in which it is stopped: what writes first, what stores last.
     :param keep: the services that must run while a set is made (the database).
     :param waived: volume key or path -> why it need not survive.
     :param grace: seconds a service gets to finish its work when it is stopped.
@@ -49,7 +48,6 @@ class Stack:
     env_file: str
     store: str
     datasets: Tuple[Dataset, ...]
-    stop_order: Tuple[str, ...]
     keep: Tuple[str, ...]
     waived: Mapping[str, str]
     grace: int = 30
@@ -57,13 +55,16 @@ class Stack:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stack:
+        """What another version wrote into a lease may hold more than is known here."""
         rows = tuple(Dataset(**row) for row in data["datasets"])
-        lists = {key: tuple(data[key]) for key in ("files", "stop_order", "keep")}
-        return cls(**{**data, **lists, "datasets": rows})
+        known = {each.name: data[each.name] for each in fields(cls) if each.name in data}
+        lists = {key: tuple(data[key]) for key in ("files", "keep")}
+        return cls(**{**known, **lists, "datasets": rows})
 
     @property
-    def start_order(self) -> Tuple[str, ...]:
-        return tuple(reversed(self.stop_order))
+    def stores(self) -> FrozenSet[str]:
+        """Services that keep the data of others: they stop last."""
+        return frozenset(self.keep) | {dataset.service for dataset in self.datasets if dataset.service}
 
     def volume(self, key: str) -> str:
         """Docker's name of a volume: pinned to the project, whatever the directory is called."""
@@ -127,12 +128,12 @@ def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
     return machine.realpath(posixpath.join(stack.directory, dataset.path))
 
 
-def forgotten(stack: Stack, found: Mapping[str, Container]) -> List[str]:
+def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
     """Mounts of the project's containers that are neither a dataset nor waived: ``service: source``."""
     volumes = {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume}
     volumes |= {stack.volume(key) for key in stack.waived}
     missing: Dict[str, str] = {}
-    for container in found.values():
+    for container in found:
         for mount in container.mounts:
             source = str(mount.get("Name") or mount.get("Source") or "")
             inside = source == stack.directory or source.startswith(stack.directory + "/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping, Optional
 
+from mnemo_ops.agent import project
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack, root
 from mnemo_ops.errors import Refused
@@ -12,38 +13,59 @@ from mnemo_ops.errors import Refused
 Mark = Dict[str, Any]
 
 
-def _path(machine: Machine, project: str) -> str:
-    return f"{machine.state_dir}/targets/{project}.json"
+def _path(machine: Machine, name: str) -> str:
+    return f"{machine.state_dir}/targets/{name}.json"
 
 
-def read(machine: Machine, project: str) -> Optional[Mark]:
-    """Its ``run``, ``state`` (copying or serving) and ``paths``, which it found empty; ``None``: no such mark."""
-    text = machine.read_text(_path(machine, project))
+def read(machine: Machine, name: str) -> Optional[Mark]:
+    """Of a project: its ``run``, ``state`` (copying or serving), ``paths``, which it found empty, and ``restart``, the
+    policies its containers are to have; ``None``: no such mark."""
+    text = machine.read_text(_path(machine, name))
     return None if text is None else dict(json.loads(text))
 
 
-def write(machine: Machine, project: str, mark: Mapping[str, Any]) -> None:
+def write(machine: Machine, name: str, mark: Mapping[str, Any]) -> None:
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(machine.state_dir + "/targets", 0o700)
-    machine.write(_path(machine, project), json.dumps(dict(mark)).encode(), 0o600)
+    machine.write(_path(machine, name), json.dumps(dict(mark)).encode(), 0o600)
 
 
-def remove(machine: Machine, project: str) -> None:
-    machine.remove(_path(machine, project))
+def remove(machine: Machine, name: str) -> None:
+    machine.remove(_path(machine, name))
 
 
-def refuse_unfinished(machine: Machine, project: str) -> None:
+def refuse_unfinished(machine: Machine, name: str) -> None:
     """Whoever used it would lose what they wrote: the next migration removes it.
 
     :raises Refused: what is here of the stack is an unfinished copy (3).
     """
-    mark = read(machine, project)
+    mark = read(machine, name)
     if mark is not None and mark["state"] == "copying":
         raise Refused(
-            f"what is here of {project} is the unfinished copy of run {mark['run']}, which the next migration removes",
-            hint="run that invoke migrate again; or, to use what is here as it is from now on: "
-            f"rm {_path(machine, project)}",
+            f"what is here of {name} is the unfinished copy of run {mark['run']}, which the next migration removes",
+            hint="run that invoke migrate again; or invoke migrate --abort, with the same --from and --to, removes it",
         )
+
+
+def hold_back(machine: Machine, stack: Stack) -> None:
+    """While it is only a copy nothing of it comes up by itself, after a reboot say; what each had is noted."""
+    mark = read(machine, stack.project)
+    if mark is None or mark["state"] != "copying":
+        return
+    found = {each.name: each.restart for each in project.containers(machine, stack.project) if each.restart != "no"}
+    if found:
+        write(machine, stack.project, {**mark, "restart": {**mark.get("restart", {}), **found}})
+        project.set_restart(machine, "no", sorted(found))
+
+
+def let_go(machine: Machine, name: str) -> None:
+    """It serves: its containers come up by themselves as their owner said."""
+    mark = read(machine, name)
+    if mark is None or not mark.get("restart"):
+        return
+    for container in project.remaining(machine, mark["restart"]):
+        project.set_restart(machine, mark["restart"][container], [container])
+    write(machine, name, {**mark, "restart": {}})
 
 
 def fills(machine: Machine, stack: Stack, run: str) -> None:

@@ -13,7 +13,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import flags, hosts, lab, provision, secrets, stack, storage
+from mnemo_ops.cli import flags, hosts, lab, locks, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
 
 FORMATS = ("flat", "nested", "json")
@@ -31,6 +31,7 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_collection(_collection("backup", [stack.backup_list], default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
+    root.add_collection(_collection("lock", [locks.status, locks.release]))
     vault = [secrets.encrypt, secrets.encrypt_string, secrets.decrypt, secrets.edit, secrets.view, secrets.rekey]
     root.add_collection(_collection("secrets", [*vault, secrets.check]))
     root.add_collection(_collection("lab", [lab.up, lab.down, lab.status, lab.ssh]))

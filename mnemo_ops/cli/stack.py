@@ -22,14 +22,14 @@ def deploy(run: Run) -> None:
         deployed(flow, run.inventory(), host, run.vars, run.check)
 
 
-@command("backup.create", only=FLOW)
+@command("backup.create", only=(*FLOW, "check"))
 def create(run: Run) -> None:
-    """One set of everything, now."""
+    """One set of everything, now; what writes is stopped meanwhile. With --check only whether it can be made."""
     from mnemo_ops.mnemosyne.backup import backup
 
     host = run.only_host()
     with run.flow() as flow:
-        backup(flow, host)
+        backup(flow, host, run.check)
 
 
 @command(
@@ -77,21 +77,26 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
     target = run.only_host(host)
     if undo == bool(id):
         raise UsageError("say which set: --id latest, --id PREFIX; or --undo", hint="invoke backup.list shows the sets")
-    run.confirm(f"replace the data of {target.name} with " + (f"the set {id}" if id else "what was there before"))
+    undone = "what was there before, and keep what was written since aside"
+    run.confirm(f"replace the data of {target.name} with " + (f"the set {id}" if id else undone))
     with run.flow() as flow:
         if undo:
             flows.undo(flow, target)
-            run.report.step(f"{target.name} has what it had before; its containers are started")
         else:
             flows.restore(flow, target, id)
 
 
 @command(
     "migrate",
-    help={"from_": "the host that serves now", "to": "the host that shall serve", "method": "dump, the only one yet"},
-    only=FLOW,
+    help={
+        "from_": "the host that serves now",
+        "to": "the host that shall serve",
+        "method": "dump, the only one yet",
+        "abort": "undo what an interrupted or failed migration left on both hosts",
+    },
+    only=(*FLOW, "check"),
 )
-def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> None:
+def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump", abort: bool = False) -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
     from mnemo_ops.mnemosyne import layout
     from mnemo_ops.mnemosyne.deploy import place_volumes, provision
@@ -104,11 +109,16 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump") -> No
     if old.name == new.name:
         raise UsageError(f"--from and --to are the same host: {old.name}", hint="name another host with --to")
     id = new_id()
+    if abort:
+        run.confirm(f"end an unfinished migration and remove its copy from {new.name}")
+    elif not run.check:
+        run.confirm(f"stop the stack on {old.name} and move it to {new.name}")
     with run.flow(id) as flow:
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = layout.volumes(layout.settings(new), inventory.hosts)
-        Migration(flow, old, new, make, place, rows, id).run()
+        migration = Migration(flow, old, new, make, place, rows, id)
+        (migration.abort if abort else migration.check if run.check else migration.run)()
 
 
 backup_create, backup_list = create, list_

@@ -69,7 +69,7 @@ def demo(root: Path) -> dict[str, Any]:
     try:
         _first(load, show)
         show.say("move the stack to new, while the writer goes on")
-        show.run("migrate", "--from", "old", "--to", "new", "--json", into=root / OUT / "migrate.json")
+        show.run("migrate", "--from", "old", "--to", "new", "--yes", "--json", into=root / OUT / "migrate.json")
     finally:
         load.stop()
     show.say("look for every acknowledged document on new")

@@ -14,26 +14,41 @@ from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.model import Host
 
 
-def backup(flow: Flow, host: Host) -> dict[str, Any]:
+def backup(flow: Flow, host: Host, check: bool = False) -> dict[str, Any]:
     """Stop what writes, dump and archive every dataset, start again, and leave a set with its manifest.
 
+    :param check: look only whether a set can be made.
     :returns: the manifest. :raises Refused: preflight (3). :raises StepFailed: the stack runs again, no set (6).
     """
     stack = flow.stack(host)
     id = new_id()
     flow.report.step(f"check that {host.name} can make a set")
-    flow.ready(host, MakeSet(stack, id, ()))
+    found = flow.ready(host, MakeSet(stack, id, ()))
+    if check:
+        size = sum(found["sizes"].values()) / 1e6
+        flow.report.step(f"nothing speaks against a set of {size:.1f} MB of data on {host.name}; nothing was changed")
+        return {}
     flow.report.step(f"make the set {id} on {host.name}; what writes is stopped meanwhile")
     about = {"host": host.name, "tool": __version__}
-    with flow.forgetting(host, id, f"set-{id}"):
+
+    def state() -> str:
+        made = any(row["id"] == id and row["state"] == "complete" for row in list_sets(flow, host))
+        return f"{host.name} serves as before, and " + (f"the set {id} is complete" if made else "no set was made")
+
+    with flow.forgetting(host, id, f"set-{id}", state):
         manifest = flow.act(host, MakeSet(stack, id, keys.recipients(flow, host), about=about), job=f"{id}-set")
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
-    outage = manifest.pop("write_outage_seconds")
-    flow.report.summary.append(f"write outage {outage:.1f} s")
+    outage, phases = manifest.pop("write_outage_seconds"), manifest.pop("phases")
+    shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+    flow.report.summary.append(f"write outage {outage:.1f} s ({shown})")
     flow.report.extra.update(
-        id=id, parts=manifest["parts"], consistency=manifest["consistency"], write_outage_seconds=outage
+        id=id,
+        parts=manifest["parts"],
+        consistency=manifest["consistency"],
+        write_outage_seconds=outage,
+        phases=[{"name": name, "seconds": seconds} for name, seconds in phases.items()],
     )
     return manifest
 

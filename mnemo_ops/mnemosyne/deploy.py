@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.images import ImageUser
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.smoke import Smoke
@@ -80,6 +81,9 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     stack = flow.stack(host)
     look_at_volumes(flow, host, layout.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
+    env = dict(_pairs(chosen.env_file))
+    user = env.get("POSTGRES_USER", "postgres")
+    flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
     flow.report.step(f"files and images of the stack on {host.name}")
     plays.run(shipped("stack.yml"), lambda each: words(each, inventory.hosts))

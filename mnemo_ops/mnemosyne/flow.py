@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import ChannelLost, MnemoError
+from mnemo_ops.errors import ChannelLost, Interrupted, MnemoError
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
 from mnemo_ops.model import Host
@@ -45,18 +45,33 @@ class Flow:
         return self.fleet.session(host).ready(action)
 
     @contextmanager
-    def forgetting(self, host: Host, id: str, lease: str) -> Iterator[None]:
-        """Leave no traces of a run's jobs on a host, however it ends; ``lease``: what undoes the job's half of it."""
+    def forgetting(self, host: Host, id: str, lease: str, state: Callable[[], str]) -> Iterator[None]:
+        """Leave no traces of a run's jobs on a host, however it ends, and say what is true then.
+
+        :param lease: what undoes the job's half of it. :param state: looks at the host once that is done.
+        """
         try:
             yield
-        except ChannelLost:  # the job goes on without us; its lease cares for it
+        except ChannelLost as error:  # the job goes on without us; its lease cares for it
+            error.message += f"; {host.name} finishes it by itself, or takes it back"
             raise
-        except BaseException:
-            with suppress(MnemoError):
-                self.forget(host, id)
-                self.act(host, Release(lease))
+        except BaseException as error:
+            undone, told = self._take_back(host, id, lease, state)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(f"interrupted; {told}", hint="the same command begins anew") from None
+            if isinstance(error, MnemoError) and undone:  # else its job has undone it, and said so
+                error.message += f"; {told}"
             raise
         self.forget(host, id)
+
+    def _take_back(self, host: Host, id: str, lease: str, state: Callable[[], str]) -> tuple[bool, str]:
+        """End a run's jobs, undo what they left; whether there was something, and what is true now."""
+        try:
+            self.forget(host, id)
+            undone = bool(self.act(host, Release(lease))["undone"])
+            return undone, state()
+        except (MnemoError, KeyboardInterrupt):
+            return True, f"{host.name} takes back by itself what is half done, within two minutes"
 
     def forget(self, host: Host, id: str) -> None:
         """Remove the traces of a run's jobs from a host."""

@@ -24,19 +24,6 @@ from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
 
-# what writes is stopped first, what stores last; the front goes first of all, so that nobody is answered half way
-STOP_ORDER = (
-    "nginx",
-    "celery-beat",
-    "celery-worker",
-    "celery-flower",
-    "api",
-    "backup",
-    "grafana",
-    "prometheus",
-    "redis",
-    "postgres",
-)
 DATASETS = (
     Dataset("postgres", "postgres", volume="postgres_data", service="postgres"),
     Dataset("lightrag", "files", volume="lightrag_data"),
@@ -238,7 +225,6 @@ def stack_of(chosen: Settings) -> Stack:
         env_file=ENV_NAME,
         store=chosen.store,
         datasets=datasets(chosen),
-        stop_order=STOP_ORDER,
         keep=("postgres",),
         waived={**WAIVED, **chosen.waived},
         grace=chosen.grace,

@@ -34,7 +34,7 @@ from mnemo_ops.session import connect
 
 Provision = Callable[[Host], None]
 Rows = Sequence[Mapping[str, Any]]
-LEASES = ("fence-", "key-", "images-")  # a migration's alone; the id of the run behind
+LEASES = ("fence-", "key-", "images-", "target-")  # a migration's alone; the id of the run behind
 
 
 class Migration:
@@ -88,9 +88,45 @@ class Migration:
         except Exception as error:  # a bug of ours must not leave old fenced either
             self.give_up(MnemoError(f"a bug: {type(error).__name__}: {error}"))
 
-    def preflight(self) -> str:
+    def check(self) -> None:
+        """The preflight alone: says whether a migration may begin, and changes nothing.
+
+        :raises Refused: every reason why not (3).
+        """
+        unfinished = self.preflight(act=False)
+        if unfinished == "serving":
+            self.already_done()
+        elif unfinished:
+            self.say(f"run {self.id} is past its point of no return: invoke migrate finishes it")
+        else:
+            self.say(f"nothing speaks against moving {self.old.name} to {self.new.name}; nothing was changed")
+
+    def abort(self) -> None:
+        """Undo what a migration left that was interrupted or failed, on both hosts; old serves afterwards.
+
+        :raises Refused: it is past the point of no return, and can only be finished (3).
+        """
+        with self.phase("preflight", f"look at {self.old.name} and {self.new.name}"):
+            old, new = self.look()
+        fence = old.survey["fence"]
+        if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
+            raise Refused(
+                f"run {fence['run']} is past its point of no return: {self.old.name} is fenced for good, and clients "
+                f"may have written to {self.new.name}",
+                hint=f"invoke migrate --from {self.old.name} --to {self.new.name} finishes it",
+            )
+        if not self.clean_up(old, new):
+            self.say(f"nothing to abort: no migration left anything on {self.old.name} or {self.new.name}")
+            return
+        for host in (self.old, self.new):
+            self.flow.report.host(host.name).add("changed")
+        serves = "serves" if self.look()[0].runs else "does not serve"
+        self.say(f"undone: {self.old.name} {serves}, {self.new.name} holds nothing of it")
+
+    def preflight(self, act: bool = True) -> str:
         """Look at both hosts; clean up after an interrupted run; refuse with every reason at once.
 
+        :param act: false: what an interrupted run left speaks against beginning, and stays.
         :returns: how far an earlier run of this pair came: "", "promoted" or "serving".
         """
         with self.phase("preflight", f"look at {self.old.name} and {self.new.name}"):
@@ -100,7 +136,7 @@ class Migration:
                 fence = old.survey["fence"]
                 if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
                     return self.resume_from(fence, old, new)
-                if self.clean_up(old, new):
+                if act and self.clean_up(old, new):
                     old, new = self.look()
                 found = preflight.problems(old, new, self.settings) + self.misplaced(new)
             if found:
@@ -198,6 +234,7 @@ class Migration:
         healthy = new.runs and all(each["state"] == "running" for each in new.survey["containers"].values())
         target = new.survey["target"]
         done = healthy and not old.runs and target is not None and target["state"] == "serving"
+        done = done and not target.get("restart")  # policies that are not yet as their owner said
         return "serving" if done else "promoted"
 
     def already_done(self) -> None:
@@ -207,7 +244,7 @@ class Migration:
     def provision_new(self) -> None:
         with self.phase("provision", f"provision {self.new.name}"):
             self.provision(self.new)
-            self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "copying"))
+            self.flow.act(self.new, MarkTarget(self.stack, self.id, "copying"))
             self.place(self.new)
             # what disks and file systems of others hold is seen once they are mounted: while old still serves
             if found := self.misplaced(self.sides[1]):
@@ -261,7 +298,7 @@ class Migration:
     def restore_on_new(self) -> None:
         with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
             self.undo.append((f"stop the copy on {self.new.name}", self.stop_new))
-            load = LoadSet(self.stack, self.id, fresh=True, identity=self.age["identity"])
+            load = LoadSet(self.stack, self.id, fresh=True, run_id=self.id, identity=self.age["identity"])
             self.flow.act(self.new, load, job=f"{self.id}-restore")
 
     def prove(self) -> None:
@@ -278,7 +315,7 @@ class Migration:
             self.settling = True  # an answer that is lost does not say whether it was done
             self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
             self.promoted = True
-            self.flow.act(self.new, MarkTarget(self.settings.project, self.id, "serving"))
+            self.flow.act(self.new, MarkTarget(self.stack, self.id, "serving"))
             self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
             self.outage = time.monotonic() - self.fenced_at if self.fenced_at else None
 
@@ -390,16 +427,27 @@ class Migration:
                 hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
             ) from error
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(f"interrupted; {self.old.name} serves, nothing was moved", hint=again) from None
+            left = f"; {self.left()}" if self.fenced_at else ""
+            raise Interrupted(f"interrupted; {self.old.name} serves, nothing was moved{left}", hint=again) from None
         assert isinstance(error, MnemoError)
         if failures:
             error.message += f"; left to the hosts' own leases: {'; '.join(failures)}"
         if self.fenced_at:
-            error.message += f"; {self.old.name} serves again, {self.new.name} is stopped and kept for inspection"
+            error.message += f"; {self.old.name} serves again; {self.left()}"
         error.hint = error.hint or again
         if self.fenced_at and isinstance(error, Refused):  # refused means that nothing was touched, and old was stopped
             raise StepFailed(error.message, where=error.where, hint=error.hint) from error
         raise error
+
+    def left(self) -> str:
+        """What a run that failed after the stop leaves, and the commands for it."""
+        abort = f"invoke migrate --abort --from {self.old.name} --to {self.new.name}"
+        left = f"{self.new.name} keeps a stopped copy for inspection ({abort} removes it)"
+        if self.manifest:
+            size = sum(int(part["bytes"]) for part in self.manifest["parts"])
+            prune = f"invoke backup.prune --limit {self.old.name}"
+            left += f"; the set {self.id} stays on {self.old.name} ({size / 1e6:.1f} MB; {prune} removes it)"
+        return left
 
     def is_settled(self, error: BaseException, again: str) -> bool:
         """Whether old's fence is final, asked of old itself. :raises RollbackFailed: it cannot be asked (8)."""

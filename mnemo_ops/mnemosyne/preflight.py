@@ -57,7 +57,7 @@ def problems(old: Side, new: Side, chosen: Settings) -> list[str]:
     found += _direction(old, new)
     if not old.runs:
         return found
-    found += _old(old)
+    found += _old(old, new)
     found += _room(old, new, chosen)
     found += _clashes(old, new)
     if new.survey["mounted"]:
@@ -107,10 +107,15 @@ def _weight(side: Side) -> str:
     return f"{side.name} has a database of {database.get('bytes', 0) / 1e6:.1f} MB"
 
 
-def _old(old: Side) -> list[str]:
+def _old(old: Side, new: Side) -> list[str]:
     found = []
     if old.survey.get("postgres") is None:
         found.append(f"the database on {old.name} does not answer")
+    if absent := old.survey.get("absent"):
+        found.append(
+            f"{old.name}: {', '.join(absent)} not in the stack's directory, and {new.name} would need it: the stack "
+            f"was not deployed from this inventory. invoke deploy --limit {old.name}, or correct stack.directory"
+        )
     for mount in old.survey.get("forgotten", []):
         found.append(f"{old.name}: {mount} is neither a dataset nor waived; declare it, so that it is not lost")
     absent = [name for name, there in old.survey["tools"].items() if not there]

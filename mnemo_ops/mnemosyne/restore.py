@@ -20,26 +20,50 @@ def restore(flow: Flow, host: Host, wanted: str) -> dict[str, Any]:
     """
     stack = flow.stack(host)
     id = choose(flow, host, wanted)
+    run = new_id()
     flow.report.step(f"check the set {id} on {host.name}")
-    action = LoadSet(stack, id, fresh=False)
-    flow.ready(host, action)
+    action = LoadSet(stack, id, fresh=False, run_id=run)
+    previous = flow.ready(host, action)["previous"]
+    if previous is not None:
+        what = "what it replaced" if previous["live"] == "after" else "what was written after it"
+        flow.report.say(f"  once this one serves, the restore of {previous['id']} can no longer be undone: {what} goes")
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
-    with flow.forgetting(host, id, f"restore-{id}"):
-        result = flow.act(host, action, job=f"{id}-restore-{new_id()[-4:]}")
+
+    def state() -> str:
+        last = flow.ready(host, action)["previous"]
+        return f"the set {id} is in place" if last and last["stamp"] == run else "the data are what they were"
+
+    with flow.forgetting(host, run, f"restore-{run}", state):
+        result = flow.act(host, action, job=f"{run}-restore")
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
-    flow.report.say(f"  -> to take it back: invoke restore --undo --host {host.name}")
+    flow.report.say(f"  -> to take it back: invoke restore --undo --limit {host.name}")
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
 
 
 def undo(flow: Flow, host: Host) -> dict[str, Any]:
-    """Put back what the last restore replaced. :raises Refused: there is nothing to undo (3)."""
+    """Exchange what the last restore replaced and what is there now; again exchanges them back.
+
+    :raises Refused: there is nothing to undo (3).
+    """
+    run = new_id()
     action = UndoRestore(flow.stack(host))
     plan = flow.ready(host, action)
-    flow.report.step(f"put back what the restore of {plan['id']} replaced")
-    with flow.forgetting(host, plan["id"], f"undo-{plan['stamp']}"):
-        result = flow.act(host, action, job=f"{plan['id']}-undo-{new_id()[-4:]}")
+    back = plan["live"] == "after"
+    what = f"put back what the restore of {plan['id']} replaced" if back else f"take the undo of {plan['id']} back"
+    flow.report.step(f"{what}; what was written since is kept aside")
+
+    def state() -> str:
+        now = flow.ready(host, action)["live"]
+        return "it is done" if now != plan["live"] else "the data are what they were"
+
+    with flow.forgetting(host, run, f"undo-{plan['stamp']}", state):
+        result = flow.act(host, action, job=f"{run}-undo")
     flow.report.host(host.name).add("changed")
-    flow.report.extra.update(id=plan["id"], undone=True)
+    now = "what it had before the restore" if back else "what it had before the undo"
+    flow.report.step(f"{host.name} has {now}, and serves")
+    flow.report.say(f"  kept aside: {result['kept']}")
+    flow.report.say(f"  -> to change back: invoke restore --undo --limit {host.name}")
+    flow.report.extra.update(id=plan["id"], undone=back, kept=result["kept"])
     return result

@@ -162,7 +162,12 @@ class Move:
         return {**self.row, "name": self.staged, "labels": labels, "written": False}
 
     def _ending(self) -> Any:
-        return self.flow.forgetting(self.host, self.action.run_id, f"move-{self.action.run_id}")
+        return self.flow.forgetting(self.host, self.action.run_id, f"move-{self.action.run_id}", self._state)
+
+    def _state(self) -> str:
+        last = self.flow.ready(self.host, self.action)["last"]
+        moved = last is not None and last["id"] == self.action.run_id and last["state"] == "moved"
+        return f"{self.key} is moved" if moved else f"{self.key} lies where it was"
 
 
 def _declared(rows: list[dict[str, Any]], key: str, to: str, undo: bool) -> Row:

@@ -26,7 +26,7 @@ DATASETS = (
     Dataset("redis", "redis", volume="redis"),
     Dataset("uploads", "files", path="uploads"),
 )
-STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", DATASETS, (), (), {}, names={"logs": "everybodys"})
+STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", DATASETS, (), {}, names={"logs": "everybodys"})
 TARGET = {"name": "p_graph", "driver": "local", "options": {}, "labels": {}, "external": False, "directory": ""}
 ASKED = {"id": "2", "key": "graph", "target": {**TARGET, "options": {"o": "bind"}}, "staged": "ext", "seeded": False}
 
@@ -72,7 +72,7 @@ API = container("p-api", "p_graph", "api")
 )
 def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, row: dict[str, Any]) -> None:
     machine = host(tmp_path, API, row).machine(read_only=True)
-    assert list(project.containers(machine, "p")) == ["api"] and project.containers(machine, "p")["api"].name == "p-api"
+    assert [(each.service, each.name) for each in project.containers(machine, "p")] == [("api", "p-api")]
     with pytest.raises(Refused, match="no service of p may write to its data: other") as caught:
         alone.refuse_strangers(machine, STACK)
     assert "docker stop other" in caught.value.hint
@@ -102,7 +102,7 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
         lambda: made(machine, STACK, ASKED),
     ]
     machine.mkdir("/var/lib/mnemo_ops/restores", 0o700)
-    machine.write("/var/lib/mnemo_ops/restores/p.json", b"{}")
+    machine.write("/var/lib/mnemo_ops/restores/p.json", b'{"stamp": "r0"}')
     tools(tmp_path)
     for look in looks:
         with pytest.raises(Refused, match="run 1 is moving the volume redis"):
@@ -117,12 +117,12 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
     world = host(tmp_path, API)
     machine = world.machine()
     world.write("var/lib/mnemo_ops/leases/set-1.json", json.dumps({"run": "", "undo": []}))
-    world.write("var/lib/mnemo_ops/restores/p.json", "{}")
+    world.write("var/lib/mnemo_ops/restores/p.json", '{"stamp": "r0"}')
     world.write("var/backups/p/s/manifest.json", '{"format": 1, "project": "p"}')
     tools(tmp_path)
     looks: list[Any] = [
         lambda: MakeSet(wire(STACK), "s", ()).ready(machine),
-        lambda: LoadSet(wire(STACK), "s", fresh=False).ready(machine),
+        lambda: LoadSet(wire(STACK), "s", fresh=False, run_id="r").ready(machine),
         lambda: UndoRestore(wire(STACK)).ready(machine),
         lambda: alone.refuse_others(machine, STACK),
         lambda: made(machine, STACK, ASKED),

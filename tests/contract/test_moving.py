@@ -157,7 +157,7 @@ def test_a_file_is_swapped_and_swapped_back(tmp_path: Path) -> None:
 # -- a disk that is gone -----------------------------------------------------------------------------------------------
 
 DISK = "30 22 8:16 / /data rw - ext4 /dev/sdb rw\n"
-STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (), (), (), {})
+STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (), (), {})
 GUARDED = {"volume_name": OLD, "driver_options": BOUND, "labels": LABELS, "guard": True}
 
 

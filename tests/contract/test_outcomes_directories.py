@@ -13,9 +13,10 @@ from world import World
 
 from mnemo_ops.agent import tree
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.swap import UndoRestore, record_path
+from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mounts import LABEL
+from mnemo_ops.agent.restore_record import record_path
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.agent.volumes import Finding, findings
 from mnemo_ops.errors import Refused
@@ -78,14 +79,14 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest))
     before = world.tree()
     with pytest.raises(Refused, match="/mnt/disk is itself a mount point: a restore cannot rename it") as caught:
-        LoadSet(layout.wire(stack), "1", fresh=False).ready(world.machine(read_only=True))
+        LoadSet(layout.wire(stack), "1", fresh=False, run_id="r").ready(world.machine(read_only=True))
     assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
     assert world.tree() == before
 
 
 def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
     """After a power cut the data that were renamed into place would be empty files, of a set that was proven equal."""
-    unpacked, synced = world.root / "srv/p/.mnemo-restore-1-uploads/file", list[bool]()
+    unpacked, synced = world.root / "srv/p/.mnemo-after-r-uploads/file", list[bool]()
 
     class Watched(Machine):
         def sync_all(self) -> None:
@@ -98,17 +99,17 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
     world.write("sets/1/uploads.files", "")
     machine = world.machine(Watched)
     facts = tree.summary(list(tree.entries(machine, "/srv/same")))
-    stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), (), {})
-    load = LoadSet(layout.wire(stack), "1", fresh=False)
-    list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}))
+    stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
+    load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="r")
+    list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))
     assert synced == [True]
 
 
 def test_a_restore_is_not_undone_in_part_while_a_disk_is_gone(world: World) -> None:
     engine(volumes=volume(NAME, **{**MADE, "Labels": {LABEL: "/mnt/disk"}}))(world)
     machine, undo = world.machine(read_only=True), UndoRestore(layout.wire(layout.stack_of(settings())))
-    world.write(record_path(machine, "mnemosyne")[1:], '{"id": "1"}')
-    assert undo.ready(machine) == {"id": "1"}
+    world.write(record_path(machine, "mnemosyne")[1:], '{"id": "1", "stamp": "r0"}')
+    assert undo.ready(machine)["stamp"] == "r0"
     world.write("proc/self/mountinfo", ROOT)
     with pytest.raises(Refused, match="nothing is mounted on /mnt/disk"):
         undo.ready(machine)

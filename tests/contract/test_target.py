@@ -17,13 +17,14 @@ from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.project import PROJECT, volumes
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.agent.volumes import occupied
 from mnemo_ops.errors import Refused
 from mnemo_ops.mnemosyne.layout import wire
 
-STACK = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("graph", "files", volume="graph"),), (), (), {})
+STACK = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("graph", "files", volume="graph"),), (), {})
 BIND = {"type": "none", "o": "bind", "device": "/data/graph"}
 ROW = {"key": "graph", "name": "p_graph", "type": "bind", "directory": "/data/graph", "driver_options": BIND}
 GRAPH = volume("p_graph", Options=BIND)
@@ -44,6 +45,15 @@ def host(tmp_path: Path, there: dict[str, Any] | None = None) -> World:
     (tmp_path / "data/graph").mkdir(parents=True)
     engine(volumes=GRAPH if there is None else there)(world)
     return world
+
+
+def marked(world: World) -> Machine:
+    """A machine on which leases can be taken."""
+    world.script("systemctl", "")
+    (world.root / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    machine = world.machine()
+    machine.program = lambda: b"a program"
+    return machine
 
 
 @pytest.mark.parametrize("there", [GRAPH, {}], ids=["volume", "directory"])
@@ -67,9 +77,9 @@ def test_a_file_system_of_another_host_is_looked_into_once_its_volume_is_made(tm
 
 # what a run that is killed while it unpacks, between the two renames, or after them leaves in /data
 LEFT = {
-    "unpacked": ["graph", ".mnemo-restore-r1-graph/file"],
-    "aside": [".mnemo-before-r1-5-graph", ".mnemo-restore-r1-graph/file"],
-    "swapped": [".mnemo-before-r1-5-graph", "graph/file"],
+    "unpacked": ["graph", ".mnemo-after-r1-graph/file"],
+    "aside": [".mnemo-before-r1-graph", ".mnemo-after-r1-graph/file"],
+    "swapped": [".mnemo-before-r1-graph", "graph/file"],
     "forgotten": ["graph/file", "graph/below/.mnemo-x"],
 }
 
@@ -77,8 +87,8 @@ LEFT = {
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
 def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, left: list[str]) -> None:
     world = host(tmp_path)
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     world.write("data/graph2/file", "of somebody")
     target.fills(machine, STACK, "r1")
     (tmp_path / "data/graph").rmdir()
@@ -102,13 +112,13 @@ def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: P
     world = host(tmp_path, {**two["graph"], **two["my-graph"]})
     (tmp_path / "data/my-graph").mkdir()
     rows = tuple(Dataset(name, "files", volume=name) for name in two)
-    stack = Stack("p", "/srv/p", (), ".env", "/sets", rows, (), (), {})
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    stack = Stack("p", "/srv/p", (), ".env", "/sets", rows, (), {})
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     target.fills(machine, stack, "r1")
     for name, mode in (("graph", 0o711), ("my-graph", 0o722)):  # killed while it renames
-        (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-r1-5-{name}")
-        (tmp_path / f"data/.mnemo-before-r1-5-{name}").chmod(mode)
+        (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-r1-{name}")
+        (tmp_path / f"data/.mnemo-before-r1-{name}").chmod(mode)
     ran(CleanTarget(wire(stack), "r1").run(machine))
     left = {each.name: oct(each.stat().st_mode)[-3:] for each in (tmp_path / "data").iterdir()}
     assert left == {"graph": "711", "my-graph": "722"}
@@ -120,8 +130,8 @@ def test_volumes_of_a_project_whose_name_begins_as_ours_stay(tmp_path: Path) -> 
         **volume("p_demo_data", Labels={PROJECT: "p_demo"}),
     }
     world = host(tmp_path, {**GRAPH, **volume("p_redis"), **others})
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     assert sorted(volumes(machine, "p")) == ["p_graph", "p_redis"]
     ran(CleanTarget(wire(STACK), "r1").run(machine))
     assert sorted(world.state("docker")["volumes"]) == ["p_demo_data", "p_test_graph"]
@@ -130,19 +140,19 @@ def test_volumes_of_a_project_whose_name_begins_as_ours_stay(tmp_path: Path) -> 
 def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
     """A run that was ended before it looked knows nothing of what is there."""
     world = host(tmp_path)
-    machine = world.machine()
+    machine = marked(world)
     world.write("data/graph/file", "of somebody")
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     target.fills(machine, STACK, "another")
     ran(CleanTarget(wire(STACK), "r1").run(machine))
     assert (tmp_path / "data/graph/file").read_text() == "of somebody"
 
 
 def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
-    machine = host(tmp_path).machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(host(tmp_path))
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     target.fills(machine, STACK, "r1")
-    ran(MarkTarget("p", "r1", "serving").run(machine))
+    ran(MarkTarget(wire(STACK), "r1", "serving").run(machine))
     with pytest.raises(Refused, match="not the unfinished copy of run r1"):
         ran(CleanTarget(wire(STACK), "r1").run(machine))
 
@@ -150,23 +160,23 @@ def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
 def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:
     """What its users wrote would be removed by the next migration."""
     world = host(tmp_path)
-    machine = world.machine()
+    machine = marked(world)
     world.write("sets/s/manifest.json", '{"format": 1, "project": "p"}')
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     ComposeUp(wire(STACK), ("postgres",)).ready(machine)
-    for look in (ComposeUp(wire(STACK)), LoadSet(wire(STACK), "s", fresh=False)):
+    for look in (ComposeUp(wire(STACK)), LoadSet(wire(STACK), "s", fresh=False, run_id="r")):
         with pytest.raises(Refused, match="the unfinished copy of run r1") as caught:
             look.ready(machine)
-        assert "rm /var/lib/mnemo_ops/targets/p.json" in caught.value.hint
-    ran(MarkTarget("p", "r1", "serving").run(machine))
+        assert "invoke migrate --abort" in caught.value.hint
+    ran(MarkTarget(wire(STACK), "r1", "serving").run(machine))
     ComposeUp(wire(STACK)).ready(machine)
 
 
 def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
     """Only what a migration starts itself may run: it was killed while it proved the copy."""
     world = host(tmp_path)
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     state = world.state("docker")
     state["containers"] = {name: container(f"p-{name}", "p_graph", name) for name in ("api", "nginx")}
     world.model("docker", state)
@@ -179,8 +189,8 @@ def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("point", ["/srv/p", "/srv/p/uploads"])
 def test_a_disk_that_was_mounted_since_is_not_emptied(tmp_path: Path, point: str) -> None:
     world = host(tmp_path)
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     world.write(f"{point[1:]}/file", "of somebody")
     world.write("proc/self/mountinfo", f"{ROOT}30 22 8:16 / {point} rw - ext4 /dev/sdb rw\n")
     with pytest.raises(Refused, match=f"{point}: something is mounted there") as caught:
@@ -192,8 +202,8 @@ def test_a_disk_that_was_mounted_since_is_not_emptied(tmp_path: Path, point: str
 def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:
     """On the bare mount point nothing of the copy is to be found."""
     world = host(tmp_path)
-    machine = world.machine()
-    ran(MarkTarget("p", "r1", "copying").run(machine))
+    machine = marked(world)
+    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
     target.fills(machine, STACK, "r1")
     state = world.state("docker")
     state["volumes"]["p_graph"]["Labels"] = {"mnemo.mount": "/data"}

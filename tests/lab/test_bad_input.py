@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 BULK = 150  # MB that take a moment to copy
 SELF_HEAL = 100.0  # seconds: a lease of 45, a tick of 5, and the time the stack needs to be healthy
-MIGRATE = ("migrate", "--from", "old", "--to", "new", "--json")
+MIGRATE = ("migrate", "--from", "old", "--to", "new", "--yes", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +71,14 @@ def test_a_host_that_nobody_knows(lab: Lab) -> None:
 @pytest.mark.usefixtures("untouched")
 def test_one_machine_under_two_names(lab: Lab) -> None:
     path = lab.inventory_with("alias", lambda data: data["hosts"].update(twin=dict(data["hosts"]["old"])))
-    refused(lab.run("migrate", "--from", "old", "--to", "twin", "--json", "-i", str(path)), 3, "same machine")
+    refused(lab.run("migrate", "--from", "old", "--to", "twin", "--yes", "--json", "-i", str(path)), 3, "same machine")
 
 
 @pytest.mark.usefixtures("untouched")
 def test_from_and_to_swapped(lab: Lab) -> None:
-    refused(lab.run("migrate", "--from", "new", "--to", "old", "--json"), 3, "new runs no stack", "did you swap")
+    refused(
+        lab.run("migrate", "--from", "new", "--to", "old", "--yes", "--json"), 3, "new runs no stack", "did you swap"
+    )
 
 
 def only(lab: Lab, name: str, **variables: Any) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def test_no_way_to_the_host(lab: Lab) -> None:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody can connect
         port = closed.getsockname()[1]
         options = only(lab, "closed", ansible_host="127.0.0.1", ansible_port=port)
-        said = refused(lab.run("migrate", "--from", "old", "--to", "new", *options), 4, "old", str(port))
+        said = refused(lab.run("migrate", "--from", "old", "--to", "new", "--yes", *options), 4, "old", str(port))
     assert said.error["class"] == "Unreachable"
 
 

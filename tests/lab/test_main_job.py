@@ -145,7 +145,7 @@ def migration(lab: Lab, planted: list[str]) -> Iterator[tuple[Said, set[str], Lo
     try:
         eventually("the writer writes", lambda: load.acknowledged > 20, 30)
         with lab.old.sampled() as on_old, lab.new.sampled() as on_new:
-            said = lab.run("migrate", "--from", "old", "--to", "new", "--json")
+            said = lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json")
         yield said, on_old | on_new, load
     finally:
         load.stop()
@@ -212,14 +212,14 @@ def test_nothing_of_the_run_stays_but_its_journals_and_its_set(
 
 def test_again_changes_nothing_and_swapped_is_refused(lab: Lab, migration: tuple[Said, set[str], Load]) -> None:
     before = [lab.old.digest(), lab.new.digest()]
-    again = well(lab.run("migrate", "--from", "old", "--to", "new", "--json")).document
+    again = well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json")).document
     assert again["outcome"] == "ok"
     assert again["run"] == migration[0].document["run"]
     assert again["old"]["host"] == "old" and again["new"]["host"] == "new"
     assert all(tally["changed"] == 0 for tally in again["hosts"].values())
     assert [lab.old.digest(), lab.new.digest()] == before
 
-    swapped = well(lab.run("migrate", "--from", "new", "--to", "old", "--json"), 3)
+    swapped = well(lab.run("migrate", "--from", "new", "--to", "old", "--yes", "--json"), 3)
     assert swapped.document["outcome"] == "refused"
     assert "other direction" in swapped.error["message"]
     assert swapped.error["hint"]

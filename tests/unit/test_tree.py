@@ -15,7 +15,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Dataset, Stack, root
 from mnemo_ops.agent.twin import Twin, unequal
 
-STACK: dict[str, Any] = {"project": "p", "files": (), "env_file": ".env", "store": "/store", "stop_order": ()}
+STACK: dict[str, Any] = {"project": "p", "files": (), "env_file": ".env", "store": "/store"}
 
 
 @pytest.fixture

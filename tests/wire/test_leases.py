@@ -51,7 +51,7 @@ STACK = wire(
     Stack(
         project="app", directory="/srv/app", files=("c.yml",), env_file=".env", store="/var/backups/app",
         datasets=(Dataset("postgres", "postgres", volume="pg", service="postgres"),),
-        stop_order=NAMES, keep=("postgres",), waived={},
+        keep=("postgres",), waived={},
     )
 )  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_a_container_that_is_just_ending_does_not_stop_the_fence_from_being_undo
     rows = json.loads(file.read_text())
     rows["api"]["ending"] = True
     file.write_text(json.dumps(rows))
-    assert do(machine, Unfence("app", "r1"))["unfenced"]
+    assert lease.undo(machine, "fence-r1")
     assert containers(machine) == SERVING
 
 
@@ -129,10 +129,10 @@ def test_a_container_that_somebody_removed_does_not_hold_up_the_others(machine: 
     rows = json.loads(file.read_text())
     del rows["postgres"]
     file.write_text(json.dumps(rows))
-    assert do(machine, Unfence("app", "r1"))["started"] == ["api"]
+    assert lease.undo(machine, "fence-r1")
     assert read_fence(machine, "app") is None
     machine.run(["docker", "stop", "api"])
-    assert do(machine, StartContainers(["postgres", "api"])) == {"started": ["api"]}
+    assert do(machine, StartContainers(["postgres", "api"])) == {"started": ["api"], "ill": {}}
     assert containers(machine) == {"api": ("running", "always")}
 
 
@@ -205,3 +205,55 @@ def test_an_undo_leaves_the_other_leases_of_its_process_renewed(machine: Machine
     assert lease.undo(machine, "short")
     assert lease.names(machine)["other"]["deadline"] > before
     assert not lease.undo(machine, "short")
+
+
+def stubborn(machine: Machine, *names: str) -> None:
+    """Docker does not start these: their port is taken."""
+    tool = Path(machine.search_path.split(":")[0]) / "docker"
+    refusing = f'if word == "start" and set(names) & {set(names)!r}:\n    sys.exit("port is already allocated")\n'
+    tool.write_text(tool.read_text().replace('if word == "ps":\n', refusing + 'if word == "ps":\n', 1))
+
+
+def test_what_is_undone_is_not_undone_again_by_the_next_try(machine: Machine) -> None:
+    """An undo whose last deed fails was tried again from its first one: it undid the restore before, too."""
+    machine.mkdir("/srv")
+    machine.write("/srv/once", b"")
+    first = {"kind": "remove_file", "args": {"path": "/srv/once"}}
+    lease.hold(machine, "a", "r1", [first, {"kind": "start_containers", "args": {"names": ["api"]}}])
+    machine.run(["docker", "stop", "api"])
+    stubborn(machine, "api")
+    forsake(machine)
+    assert lease.expire(machine) == []
+    assert [deed["kind"] for deed in lease.names(machine)["a"]["undo"]] == ["start_containers"]
+    assert "port is already allocated" in lease.names(machine)["a"]["failing"]["why"]
+    machine.write("/srv/once", b"of somebody else")
+    forsake(machine)
+    lease.expire(machine)
+    assert machine.read("/srv/once") == b"of somebody else"
+
+
+def test_what_never_starts_does_not_keep_the_host_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease.hold(machine, "a", "r1", [{"kind": "start_containers", "args": {"names": ["api", "postgres"]}}])
+    for name in NAMES:
+        machine.run(["docker", "stop", name])
+    stubborn(machine, "api")
+    forsake(machine)
+    assert lease.expire(machine) == []
+    assert containers(machine)["postgres"][0] == "running", "the others start"
+    monkeypatch.setattr(lease, "TRYING", -1.0)
+    assert lease.expire(machine) == ["a"]
+    assert lease.names(machine) == {}
+
+
+def test_a_container_that_is_ill_is_started_and_no_failure(machine: Machine) -> None:
+    """It was ill before, or will be: what undoes an interruption has an end in any case."""
+    machine.run(["docker", "stop", "api"])
+    done = do(machine, StartContainers(["api"], healthy=[]))
+    assert done == {"started": ["api"], "ill": {}}
+
+
+def test_a_lease_that_cannot_be_undone_is_ended_by_hand_and_says_what_it_leaves(machine: Machine) -> None:
+    lease.hold(machine, "a", "r1", [{"kind": "start_containers", "args": {"names": ["api"]}}])
+    machine.run(["docker", "stop", "api"])
+    assert lease.forget(machine, "a") == ["not running: docker start api"]
+    assert lease.names(machine) == {} and lease.forget(machine, "a") == []

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import posixpath
+from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, mounts, postgres, project, target, tree
+from mnemo_ops.agent import alone, lease, mounts, postgres, project, restore_record, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import PATIENCE, read_fence
+from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
-from mnemo_ops.agent.actions.swap import (
-    database_of,
-    drop,
-    drop_before,
-    forget_blank,
-    quiet,
-    record_path,
-    rename,
-    scratch,
-    short,
-    sibling,
-)
+from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.restore_record import AFTER, STARTING, SWAPPING, sibling
+from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.agent.volumes import refuse_filled
 from mnemo_ops.errors import Refused, VerificationFailed
@@ -41,6 +33,7 @@ class LoadSet(Action):
     ``fresh``: on a host without the stack: the config, the volumes and the data; only the stores run afterwards.
     Otherwise: replace the data of the stack that is here; config stays; everything runs again afterwards.
 
+    :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of the config part; only ``fresh`` needs it.
     :raises VerificationFailed: bytes, files or rows are not those of the manifest; what was there is untouched (7).
     """
@@ -48,6 +41,7 @@ class LoadSet(Action):
     stack: Mapping[str, Any]
     id: str
     fresh: bool
+    run_id: str
     identity: str = ""
     kind: ClassVar[str] = "load_set"
 
@@ -76,60 +70,85 @@ class LoadSet(Action):
             found = project.containers(machine, stack.project)
             if not found:
                 raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
+            project.refuse_stopped(found, stack.dataset("postgres").service)
             _compatible(Postgres.of(machine, project.one(found, stack.dataset("postgres").service)), manifest)
-        return {"manifest": manifest}
+        return {"manifest": manifest, "previous": restore_record.last(machine, stack.project)}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
         manifest = self.ready(machine)["manifest"]
         yield from prove_bytes(machine, directory, manifest)
-        try:
-            if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
-                yield from self._config(machine, stack, directory, manifest)
-                _make_volumes(machine, stack, manifest)
-                _refuse_mount_points(machine, stack)
-                target.fills(machine, stack, self.id)
-            else:
-                drop = {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}}
-                lease.hold(machine, self._lease, "", [drop])
-            yield from self._extract(machine, stack, directory, manifest)
-            if self.fresh:
-                yield from _up(machine, stack, stack.keep)
+        if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
+            yield from self._config(machine, stack, directory, manifest)
+            _make_volumes(machine, stack, manifest)
+            _refuse_mount_points(machine, stack)
+            target.fills(machine, stack, self.id)
+            plan = self._plan(machine, stack)
+            yield from self._extract(machine, stack, directory, manifest, plan)
+            yield from _up(machine, stack, stack.keep)
+            target.hold_back(machine, stack)
             server = database_of(machine, stack)
-            if self.fresh:
-                server.wait(PATIENCE)
-                _compatible(server, manifest)
-            yield from self._rows(server, directory, manifest, stack.dataset("postgres").name)
-            plan = self._plan(machine, stack, server)
-            yield from self._swap(machine, stack, server, plan)
-        except BaseException:
-            lease.undo(machine, self._lease)
-            raise
+            server.wait(PATIENCE)
+            _compatible(server, manifest)
+            plan["database"] = server.database
+            yield from self._rows(server, directory, manifest, plan)
+            restore_record.place(machine, server, plan, AFTER)
+            forget_blank(machine, server, plan)
+        else:
+            plan = {**self._plan(machine, stack), "database": database_of(machine, stack).database}
+            yield from self._replace(machine, stack, directory, manifest, plan)
         proof = {"level": "restore", "at": machine.now(), "result": "equal"}
         machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
-        return {"id": self.id, "datasets": manifest["datasets"], "plan": plan}
+        return {"id": self.id, "datasets": manifest["datasets"]}
 
     @property
     def _lease(self) -> str:
-        return f"restore-{self.id}"
+        return f"restore-{self.run_id}"
 
-    def _plan(self, machine: Machine, stack: Stack, server: Postgres) -> Dict[str, Any]:
+    def _plan(self, machine: Machine, stack: Stack) -> restore_record.Plan:
         """What is renamed to what: enough to undo it at any point."""
-        found = project.containers(machine, stack.project)
-        stamp = f"{self.id}-{int(machine.now())}"  # the same set may be restored twice
-        text = machine.read_text(record_path(machine, stack.project))
-        return {
-            "id": self.id,
-            "stamp": stamp,
-            "at": machine.now(),
-            "paths": [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")],
-            "database": server.database,
-            "before": f"{server.database}_before_{short(stamp)}",
-            "scratch": scratch(self.id),
-            "running": [each.name for each in project.ordered(found, stack.start_order) if each.running],
-            "previous": None if text is None or self.fresh else json.loads(text),
-        }
+        paths = [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")]
+        return restore_record.plan(self.run_id, self.id, stack.project, paths, machine.now())
+
+    def _replace(
+        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
+    ) -> Making:
+        """Into the stack that is here; however it ends, the host undoes what is half done, and only that."""
+        restart = serving.restart(stack, project.containers(machine, stack.project))
+        about = {"stack": dict(self.stack), "stamp": plan["stamp"]}
+        undo = [{"kind": "undo_swap", "args": about}, restart, {"kind": "drop_scratch", "args": about}]
+        restore_record.begin(machine, plan)
+        lease.hold(machine, self._lease, self.run_id, undo)
+        try:
+            yield from self._extract(machine, stack, directory, manifest, plan)
+            server = database_of(machine, stack)
+            yield from self._rows(server, directory, manifest, plan)
+            yield from serving.quiet(machine, stack, stack.keep)
+            yield Progress(note="swapping")
+            restore_record.begin(machine, {**plan, "state": SWAPPING})
+            restore_record.place(machine, server, plan, AFTER)
+            restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
+            yield Progress(note="starting the stack")
+            serving.start(machine, restart)
+            # in one: a kill in between leaves a restore that is at its end, or one that is taken back
+            lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
+        except BaseException as problem:
+            lease.undo_because(machine, self._lease, problem, partial(self._state, machine))
+            raise
+        yield Progress(note="removing what an earlier restore replaced")
+        restore_record.drop_superseded(machine, server, stack.project)
+        return {}
+
+    def _state(self, machine: Machine) -> str:
+        """What is true after a restore was taken back."""
+        kept = restore_record.pending(machine, self.run_id)
+        if kept is None:
+            return "nothing was changed"
+        return (
+            "the data from before are in place again; what was written meanwhile is kept in "
+            f"{restore_record.where(kept, AFTER)} (invoke backup.prune removes it)"
+        )
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
         """Decrypt the config part beside its place, compare it, and put it in place."""
@@ -138,7 +157,7 @@ class LoadSet(Action):
             raise Refused(f"{stack.directory} is not empty", hint="move it aside, or choose another host")
         if not self.identity:
             raise Refused("the config part is encrypted and no age identity was given")
-        beside = sibling(stack.directory, "restore", self.id)
+        beside = sibling(stack.directory, AFTER, self.run_id)
         machine.remove(beside)
         machine.mkdir(beside, 0o755)
         key = identity_path(machine, self.id)
@@ -161,12 +180,14 @@ class LoadSet(Action):
         machine.rename(beside, stack.directory)
         return {}
 
-    def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
+    def _extract(
+        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
+    ) -> Making:
         for dataset in stack.datasets:
             if dataset.kind not in ("files", "redis"):
                 continue
             where = root(machine, stack, dataset)
-            beside = sibling(where, "restore", self.id)
+            beside = sibling(where, AFTER, plan["stamp"])
             machine.remove(beside)
             machine.mkdir(beside, 0o755)
             yield Progress(note=f"unpacking {dataset.name}")
@@ -180,53 +201,21 @@ class LoadSet(Action):
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
         return {}
 
-    def _rows(self, server: Postgres, directory: str, manifest: Mapping[str, Any], name: str) -> Making:
+    def _rows(self, server: Postgres, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan) -> Making:
         """Load the dump into a scratch database and compare every table with the manifest."""
+        name = Stack.from_json(self.stack).dataset("postgres").name
         facts = manifest["datasets"][name]
-        database = scratch(self.id)
-        drop(server, database)
-        try:
-            server.sql(_create(database, facts), "postgres")
-            yield Progress(note="pg_restore")
-            with server.machine.open(f"{directory}/{name}.dump") as file:
-                server.restore(database, file, lambda: None)
-            yield Progress(note="comparing the tables")
-            lines = postgres.compare(facts, server.digest(database))
-            if lines:
-                raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
-            server.sql("ANALYZE;", database)
-        except BaseException:
-            drop(server, database)
-            raise
-        return {}
-
-    def _swap(self, machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> Making:
-        """Rename new into place and old aside; a kill in between is undone by the lease."""
-        undo = [
-            {"kind": "undo_restore", "args": {"stack": dict(self.stack), "restart": False}},
-            {"kind": "drop_scratch", "args": {"stack": dict(self.stack), "id": self.id}},
-            {"kind": "start_containers", "args": {"names": plan["running"]}},
-        ]
-        if not self.fresh:  # a fresh host has nothing to go back to
-            lease.hold(machine, self._lease, "", undo)
-        yield from quiet(machine, stack)
-        machine.mkdir(machine.state_dir + "/restores", 0o700)
-        machine.write(record_path(machine, stack.project), json.dumps(plan).encode(), 0o600)
-        yield Progress(note="swapping")
-        for path in plan["paths"]:
-            machine.rename(path, sibling(path, "before", plan["stamp"]))
-            machine.rename(sibling(path, "restore", self.id), path)
-        rename(server, plan["database"], plan["before"])
-        rename(server, plan["scratch"], plan["database"])
-        if self.fresh:
-            forget_blank(machine, stack, server, plan)
-            return {}
-        yield Progress(note="starting the stack")
-        project.start(machine, plan["running"], PATIENCE)
-        lease.release(machine, self._lease)
-        if plan["previous"]:  # one restore can be undone, the last: what an earlier one replaced goes
-            machine.write(record_path(machine, stack.project), json.dumps({**plan, "previous": None}).encode(), 0o600)
-            drop_before(machine, server, plan["previous"])
+        database = plan[AFTER]
+        restore_record.drop_database(server, database)
+        server.sql(_create(database, facts), "postgres")
+        yield Progress(note="pg_restore")
+        with server.machine.open(f"{directory}/{name}.dump") as file:
+            server.restore(database, file, lambda: None)
+        yield Progress(note="comparing the tables")
+        lines = postgres.compare(facts, server.digest(database))
+        if lines:
+            raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
+        server.sql("ANALYZE;", database)
         return {}
 
 

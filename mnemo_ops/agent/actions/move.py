@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Optional
 
-from mnemo_ops.agent import docker, job, lease, mounts, moving, project
+from mnemo_ops.agent import docker, job, lease, mounts, moving, project, serving
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import PATIENCE
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners, refuse_used
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.twin import UNREADY, VANISHED, Twin, copy, squashed, unequal
 from mnemo_ops.errors import Broken, MnemoError, Refused, RollbackFailed, StepFailed, VerificationFailed
@@ -178,11 +178,8 @@ class ReturnVolume(Action):
 
 def _quiet(machine: Machine, stack: Stack, plan: Plan) -> Deed:
     found = project.containers(machine, stack.project)
-    for service in reversed(plan["services"]):
-        if service in found:
-            yield Progress(note=f"stopping {service}")
-            project.stop(machine, [found[service]], stack.grace)
-    return {}
+    others = {each.service for each in found} - set(plan["services"])
+    return (yield from serving.quiet(machine, stack, others))
 
 
 def _settled(source: Twin, target: Twin, size: int) -> Deed:
@@ -239,19 +236,21 @@ def _up(machine: Machine, stack: Stack, plan: Plan) -> Deed:
 
 
 def _start(machine: Machine, plan: Plan) -> None:
-    found = project.containers(machine, plan["project"])
-    names = [found[service].name for service in plan["services"] if service in found]
-    project.start(machine, names, PATIENCE)
+    found = [each for each in project.containers(machine, plan["project"]) if each.service in plan["services"]]
+    names = [each.name for each in found]
+    wrong = project.start(machine, names, names, (), PATIENCE)  # none that was ill would have been moved
+    if wrong:
+        raise Broken(f"not as it was before: {project.described(wrong)}", hint=serving.looking(list(wrong)))
 
 
 def _remove_containers(machine: Machine, plan: Plan, force: bool = True) -> None:
     """:raises Broken: one runs, without ``force``: whoever started it, it may have written (6)."""
     found = project.containers(machine, plan["project"])
     for service in (*reversed(plan["services"]), *plan["idle"]):
-        if service in found and found[service].running and not force:
-            raise Broken(f"{found[service].name} was started again meanwhile", hint="run the same command again")
-        if service in found:
-            machine.run(["docker", "rm", *(["--force"] if force else []), found[service].name])
+        for container in (each for each in found if each.service == service):
+            if container.running and not force:
+                raise Broken(f"{container.name} was started again meanwhile", hint="run the same command again")
+            machine.run(["docker", "rm", *(["--force"] if force else []), container.name])
 
 
 def _remove_copy(machine: Machine, plan: Plan) -> None:

@@ -108,9 +108,7 @@ def _whole(machine: Machine, path: str, row: Mapping[str, Any]) -> bool:
     return not row.get("sha256") or machine.sha256(path) == row["sha256"]
 
 
-def check_health(
-    machine: Machine, found: Mapping[str, project.Container], service: str, where: str, wrong: List[str]
-) -> None:
+def check_health(machine: Machine, found: project.Found, service: str, where: str, wrong: List[str]) -> None:
     container = project.one(found, service)
     status, body = machine.http_get(f"http://{container.addresses[0]}:{where}", 10.0)
     if status != 200:

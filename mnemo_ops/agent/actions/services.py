@@ -6,14 +6,13 @@ import json
 from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
 
-from mnemo_ops.agent import alone, lease, project, target
+from mnemo_ops.agent import alone, lease, project, serving, target
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
-from mnemo_ops.errors import Broken, Refused
-
-PATIENCE = 180.0  # seconds until started containers must be healthy
+from mnemo_ops.errors import Broken, NotStarted, Refused
 
 
 def fence_path(machine: Machine, name: str) -> str:
@@ -34,16 +33,37 @@ def write_fence(machine: Machine, name: str, fence: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StartContainers(Action):
-    """Start containers by name, in order, and wait for their health; those that somebody removed meanwhile are not."""
+    """Start containers, those that store first, and wait for the health they had; who was removed meanwhile is not.
+
+    :param healthy: names of those that were well by their own check: a container that was ill before may be so again.
+    :param stores: services that keep the data of others. :param project: nothing starts where it has moved away.
+    :raises NotStarted: one does not run (6). One that runs and is ill is told, under ``ill``.
+    """
 
     names: Sequence[str]
+    healthy: Sequence[str] = ()
+    stores: Sequence[str] = ()
+    project: str = ""
     kind: ClassVar[str] = "start_containers"
 
     def run(self, machine: Machine) -> Deed:
+        fence = read_fence(machine, self.project) if self.project else None
+        if fence is not None and fence["state"] == "final":  # settled just before a kill: the other host serves
+            return {"started": [], "ill": {}}
         yield Progress(note="starting " + ", ".join(self.names))
+        project.wait_for_docker(machine)
         names = project.remaining(machine, self.names)
-        project.start(machine, names, PATIENCE)
-        return {"started": names}
+        wrong = project.start(machine, names, self.healthy, self.stores, PATIENCE)
+        running = project.running(machine, names)
+        down = {name: why for name, why in wrong.items() if name not in running}
+        if down:
+            raise NotStarted(f"not started: {project.described(down)}", hint=serving.looking(list(down)))
+        return {"started": names, "ill": wrong}
+
+    def leaves(self, machine: Machine) -> str:
+        running = project.running(machine, self.names)
+        down = [name for name in project.remaining(machine, self.names) if name not in running]
+        return f"not running: docker start {' '.join(down)}" if down else ""
 
 
 @dataclass(frozen=True)
@@ -68,27 +88,26 @@ class Fence(Action):
             raise Refused(f"{stack.project} is already fenced by run {fence['run']}")
         found = project.containers(machine, stack.project)
         if fence is None:
-            was = {each.name: {"restart": each.restart, "running": each.running} for each in found.values()}
-            order = [each.name for each in project.ordered(found, stack.start_order)]
-            fence = {"run": self.run_id, "state": "held", "target": self.target, "containers": was, "order": order}
-        # lease first: from here on a kill at any point is undone by the host
-        undo = [{"kind": "unfence", "args": {"project": stack.project, "run_id": self.run_id}}]
+            was = {each.name: {"restart": each.restart} for each in found}
+            start = serving.restart(stack, found)
+            fence = {"run": self.run_id, "state": "held", "target": self.target, "containers": was, "start": start}
+        # lease first: what it undoes is of this run alone, and nothing while there is no fence of it
+        about = {"project": stack.project, "run_id": self.run_id}
+        undo = [{"kind": "unfence", "args": about}, fence["start"], {"kind": "drop_fence", "args": about}]
         lease.hold(machine, f"fence-{self.run_id}", self.run_id, undo)
         write_fence(machine, stack.project, fence)
-        names = [each.name for each in found.values()]
-        project.set_restart(machine, "no", names)
+        project.set_restart(machine, "no", [each.name for each in found])
         began = machine.now()
-        for container in project.ordered(found, stack.stop_order):
-            if container.service in stack.keep:
-                continue
-            yield Progress(note=f"stopping {container.service}")
-            project.stop(machine, [container], stack.grace)
+        yield from serving.quiet(machine, stack, stack.keep)
         return {"stopped_at": began, "seconds": machine.now() - began}
 
 
 @dataclass(frozen=True)
 class Unfence(Action):
-    """Undo a held fence of this run: restart policies back, and what ran runs again. Nothing when there is none."""
+    """The first half of undoing a held fence of this run: restart policies are what they were.
+
+    Nothing when there is none, and nothing when it is final.
+    """
 
     project: str
     run_id: str
@@ -96,9 +115,7 @@ class Unfence(Action):
 
     def run(self, machine: Machine) -> Deed:
         fence = read_fence(machine, self.project)
-        if fence is None or fence["run"] != self.run_id:
-            return {"unfenced": False}
-        if fence["state"] == "final":  # settled just before a kill: the other host serves, and the lease may go
+        if fence is None or fence["run"] != self.run_id or fence["state"] == "final":
             return {"unfenced": False}
         # said first, so that a set that is still being made does not call itself quiesced
         write_fence(machine, self.project, {**fence, "state": "undoing"})
@@ -107,10 +124,27 @@ class Unfence(Action):
         was = fence["containers"]
         for name in project.remaining(machine, was):
             project.set_restart(machine, was[name]["restart"], [name])
-        names = project.remaining(machine, (name for name in fence["order"] if was[name]["running"]))
-        project.start(machine, names, PATIENCE)
-        machine.remove(fence_path(machine, self.project))
-        return {"unfenced": True, "started": names}
+        return {"unfenced": True}
+
+    def leaves(self, machine: Machine) -> str:
+        return "restart policies are off: invoke deploy sets them again"
+
+
+@dataclass(frozen=True)
+class DropFence(Action):
+    """The second half: once what ran runs again there is no fence. A final one stays."""
+
+    project: str
+    run_id: str
+    kind: ClassVar[str] = "drop_fence"
+    last: ClassVar[bool] = True
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        fence = read_fence(machine, self.project)
+        if fence is not None and fence["run"] == self.run_id and fence["state"] != "final":
+            machine.remove(fence_path(machine, self.project))
+        return {}
 
 
 @dataclass(frozen=True)
@@ -140,7 +174,7 @@ class SettleFence(Action):
 
     def _still_stopped(self, machine: Machine, stack: Stack, fence: Mapping[str, Any]) -> None:
         """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
-        running = [each.service for each in project.containers(machine, stack.project).values() if each.running]
+        running = [each.service for each in project.containers(machine, stack.project) if each.running]
         writers = sorted(set(running) - set(stack.keep)) + alone.strangers(machine, stack)
         if writers or fence["state"] != "held":
             raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
@@ -156,10 +190,8 @@ class StopAll(Action):
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         found = project.containers(machine, stack.project)
-        for container in project.ordered(found, stack.stop_order):
-            yield Progress(note=f"stopping {container.service}")
-            project.stop(machine, [container], stack.grace)
-        return {"stopped": [each.name for each in found.values() if each.running]}
+        yield from serving.quiet(machine, stack, ())
+        return {"stopped": [each.name for each in found if each.running]}
 
 
 @dataclass(frozen=True)
@@ -188,4 +220,5 @@ class ComposeUp(Action):
         yield Progress(note="starting " + (", ".join(self.services) or "every service"))
         up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
         machine.run(stack.compose(*up, *self.services))
+        target.hold_back(machine, stack)
         return {"up_at": machine.now()}

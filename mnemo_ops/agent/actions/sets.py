@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, postgres, project, tree
+from mnemo_ops.agent import alone, lease, postgres, project, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
-from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
+from mnemo_ops.errors import Broken, MnemoError, NotStarted, Refused, StepFailed, VerificationFailed
 
 FORMAT = 1  # of the manifest; a newer one is refused
 MARGIN = 1.2  # free space wanted, as a multiple of the data
@@ -54,7 +54,9 @@ class MakeSet(Action):
                 f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
                 hint="back it up where it serves",
             )
+        target.refuse_unfinished(machine, stack.project)
         alone.refuse_others(machine, stack, self.id)
+        project.refuse_stopped(found, stack.dataset("postgres").service)
         lost = forgotten(stack, found)
         if lost:
             raise Refused(
@@ -72,19 +74,28 @@ class MakeSet(Action):
         stack = Stack.from_json(self.stack)
         found = project.containers(machine, stack.project)
         workdir = f"{stack.store}/{self.id}.partial"
-        running = [each.name for each in project.ordered(found, stack.start_order) if each.running]
-        restart = [] if self.fenced else [{"kind": "start_containers", "args": {"names": running}}]
+        restart = serving.restart(stack, found)
         drop = {"kind": "drop_partial", "args": {"store": stack.store, "id": self.id}}
-        began = machine.now()
+        phases: Dict[str, float] = {}
         try:
-            lease.hold(machine, self._lease, "", [*restart, drop])  # also should this process be killed
+            lease.hold(machine, self._lease, self.id, [*([] if self.fenced else [restart]), drop])
             machine.remove(workdir)
             machine.mkdir(stack.store, 0o700)
             machine.mkdir(workdir, 0o700)
+            began = machine.monotonic()
             if not self.fenced:
-                yield from self._quiet(machine, stack, found)
-            body = yield from self._parts(machine, stack, found, workdir)
+                yield from serving.quiet(machine, stack, stack.keep)
+                phases["stop"] = machine.monotonic() - began
+            datasets = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
+            phases["dump and archive"] = machine.monotonic() - began - phases.get("stop", 0.0)
+            ill: Dict[str, str] = {}
+            if not self.fenced:
+                yield Progress(note="starting the stack")
+                started = machine.monotonic()
+                ill = serving.bring_back(machine, restart)
+                phases["start"] = machine.monotonic() - started
+            outage = machine.monotonic() - began
             manifest = {
                 "format": FORMAT,
                 "id": self.id,
@@ -92,26 +103,36 @@ class MakeSet(Action):
                 "project": stack.project,
                 "consistency": "quiesced",
                 "recipients": list(self.recipients),
-                "seconds": round(machine.now() - began, 3),
-                "images": {each.service: {"image": each.image, "id": each.image_id} for each in found.values()},
+                "seconds": round(outage, 3),
+                "images": {each.service: {"image": each.image, "id": each.image_id} for each in found},
                 "volumes": _volumes(machine, stack),
                 "stack": asdict(stack),
                 **dict(self.about),
-                **body,
+                "parts": (yield from _checksums(machine, workdir)),
+                "datasets": datasets,
             }
             machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
-            if restart:
-                yield Progress(note="starting the stack")
-        finally:
-            lease.undo(machine, self._lease)  # starts what was stopped, removes a set that did not become one
-        return {**manifest, "write_outage_seconds": round(machine.now() - began, 3)}
+        except BaseException as problem:  # starts what was stopped, removes a set that did not become one
+            lease.undo_because(machine, self._lease, problem, lambda: "there is no set, and the stack is as it was")
+            raise
+        try:
+            lease.undo(machine, self._lease)
+        except NotStarted as error:
+            lease.leave(machine, self._lease)
+            ill = {"": f"{error.message}; the host tries on for 15 minutes"}
+        if ill:
+            raise StepFailed(
+                f"the set {self.id} is complete; but {project.described(ill)}", hint=serving.looking(list(ill))
+            )
+        seconds = {name: round(value, 3) for name, value in phases.items()}
+        return {**manifest, "write_outage_seconds": round(outage, 3), "phases": seconds}
 
     def _still_quiet(self, machine: Machine, stack: Stack) -> None:
         """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""
         fence = read_fence(machine, stack.project)
         held = fence is not None and fence["state"] != "undoing" if self.fenced else self._lease in lease.names(machine)
-        found = project.containers(machine, stack.project).values()
+        found = project.containers(machine, stack.project)
         writers = [one.name for one in found if one.running and one.service not in stack.keep]
         writers += alone.strangers(machine, stack)
         if not held or writers:
@@ -122,27 +143,14 @@ class MakeSet(Action):
     def _lease(self) -> str:
         return f"set-{self.id}"
 
-    def _quiet(self, machine: Machine, stack: Stack, found: Mapping[str, project.Container]) -> Making:
-        for container in project.ordered(found, stack.stop_order):
-            if container.service not in stack.keep:
-                yield Progress(note=f"stopping {container.service}")
-                project.stop(machine, [container], stack.grace)
-        return {}
-
-    def _parts(self, machine: Machine, stack: Stack, found: Mapping[str, project.Container], workdir: str) -> Making:
-        parts: List[Part] = []
+    def _parts(self, machine: Machine, stack: Stack, found: project.Found, workdir: str) -> Making:
         datasets: Dict[str, Any] = {}
         for dataset in sorted(stack.datasets, key=lambda each: each.kind != "postgres"):  # database first
             if dataset.kind == "postgres":
                 datasets[dataset.name] = yield from _dump(machine, found, dataset, workdir)
             else:
                 datasets[dataset.name] = yield from self._archive(machine, stack, dataset, workdir)
-        for name in machine.names(workdir):
-            yield Progress(note=f"checksum of {name}")
-            found_file = machine.stat(f"{workdir}/{name}")
-            size = found_file.size if found_file else 0
-            parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
-        return {"parts": parts, "datasets": datasets}
+        return datasets
 
     def _archive(self, machine: Machine, stack: Stack, dataset: Dataset, workdir: str) -> Making:
         where = root(machine, stack, dataset)
@@ -186,14 +194,24 @@ class DropPartial(Action):
         return {}
 
 
-def _size(machine: Machine, stack: Stack, dataset: Dataset, found: Mapping[str, project.Container]) -> int:
+def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, List[Part]]:
+    parts: List[Part] = []
+    for name in machine.names(workdir):
+        yield Progress(note=f"checksum of {name}")
+        found = machine.stat(f"{workdir}/{name}")
+        size = found.size if found else 0
+        parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
+    return parts
+
+
+def _size(machine: Machine, stack: Stack, dataset: Dataset, found: project.Found) -> int:
     if dataset.kind == "postgres":
         return int(Postgres.of(machine, project.one(found, dataset.service)).facts()["bytes"])
     exclude = stack.excluded() if dataset.kind == "config" else ()
     return tree.size(machine, root(machine, stack, dataset), exclude)
 
 
-def _dump(machine: Machine, found: Mapping[str, project.Container], dataset: Dataset, workdir: str) -> Making:
+def _dump(machine: Machine, found: project.Found, dataset: Dataset, workdir: str) -> Making:
     """pg_dump and the digest of every table, both of one exported snapshot."""
     server = Postgres.of(machine, project.one(found, dataset.service))
     others = server.clients()

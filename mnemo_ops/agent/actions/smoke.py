@@ -30,7 +30,7 @@ class Smoke(Action):
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         found = project.containers(machine, stack.project)
-        wrong: List[str] = [f"{each.service} is {each.state}" for each in found.values() if not each.running]
+        wrong: List[str] = [f"{each.service} is {each.state}" for each in found if not (each.running or each.ended)]
         yield Progress(note="asking the database")
         server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
         version = server.facts()["version"]

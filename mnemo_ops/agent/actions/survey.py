@@ -35,6 +35,7 @@ class Survey(Action):
             "clock": machine.now(),
             "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", "scp", *TOOLS)},
             "directory": machine.names(stack.directory),
+            "absent": [name for name in (*stack.files, stack.env_file) if not _there(machine, stack, name)],
             "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
@@ -51,6 +52,10 @@ class Survey(Action):
             except MnemoError as error:
                 troubles.append(str(error))
         return {**report, "troubles": troubles}
+
+
+def _there(machine: Machine, stack: Stack, name: str) -> bool:
+    return machine.stat(f"{stack.directory}/{name}") is not None
 
 
 def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, Any]:
@@ -76,9 +81,9 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         "own_subnets": [each for group in _subnets(machine, stack.project, own=True).values() for each in group],
         "containers": {
             each.service: {"state": each.state, "health": each.health, "image": each.image, "image_id": each.image_id}
-            for each in found.values()
+            for each in found
         },
-        "container_names": sorted(each.name for each in found.values()),
+        "container_names": sorted(each.name for each in found),
         "forgotten": forgotten(stack, found),
         "sizes": _sizes(machine, stack, volumes, troubles),
         "postgres": _postgres(machine, stack, found, troubles),
@@ -109,12 +114,12 @@ def _sizes(machine: Machine, stack: Stack, volumes: List[str], troubles: List[st
     return sizes
 
 
-def _postgres(machine: Machine, stack: Stack, found: Mapping[str, project.Container], troubles: List[str]) -> Any:
-    container = found.get(stack.dataset("postgres").service)
-    if container is None or not container.running:
+def _postgres(machine: Machine, stack: Stack, found: project.Found, troubles: List[str]) -> Any:
+    mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
+    if not mine:
         return None
     try:
-        return Postgres.of(machine, container).facts()
+        return Postgres.of(machine, mine[0]).facts()
     except MnemoError as error:
         troubles.append(str(error))
         return None

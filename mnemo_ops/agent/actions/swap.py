@@ -2,46 +2,113 @@
 
 from __future__ import annotations
 
-import json
-import posixpath
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import alone, docker, lease, mounts, project, tree
+from mnemo_ops.agent import alone, docker, lease, mounts, project, restore_record, serving
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import PATIENCE, read_fence
-from mnemo_ops.agent.actions.sets import Making
+from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.stack import Stack, root
+from mnemo_ops.agent.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING
+from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
 
 
-def record_path(machine: Machine, name: str) -> str:
-    return f"{machine.state_dir}/restores/{name}.json"
+@dataclass(frozen=True)
+class UndoSwap(Action):
+    """Take back a restore that did not come to its end: this one and no other; nothing when there is no such.
+
+    What somebody may have written to what it brought is kept aside.
+    """
+
+    stack: Mapping[str, Any]
+    stamp: str
+    kind: ClassVar[str] = "undo_swap"
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        plan = restore_record.pending(machine, self.stamp)
+        if plan is None or plan["state"] in (LOADING, ASIDE):
+            return {}
+        if restore_record.settled(machine, stack.project, self.stamp):  # killed between the two writes of its end
+            restore_record.forget(machine, self.stamp)
+            return {}
+        yield from _ready_to_place(machine, stack)
+        yield Progress(note="putting back what was there before")
+        restore_record.place(machine, database_of(machine, stack), plan, BEFORE)
+        restore_record.begin(machine, {**plan, "state": ASIDE if plan["state"] == STARTING else LOADING})
+        return {}
+
+    def leaves(self, machine: Machine) -> str:
+        plan = restore_record.pending(machine, self.stamp)
+        if plan is None or plan["state"] in (LOADING, ASIDE):
+            return ""
+        return f"a restore that is half in place; what was there before is in {restore_record.where(plan, BEFORE)}"
 
 
-def sibling(path: str, word: str, id: str) -> str:
-    """A name beside ``path`` on the same file system, left out of every set."""
-    return f"{posixpath.dirname(path)}/{tree.OURS}{word}-{id}-{posixpath.basename(path)}"
+@dataclass(frozen=True)
+class DropScratch(Action):
+    """Remove what a restore unpacked and never put in place."""
+
+    stack: Mapping[str, Any]
+    stamp: str
+    kind: ClassVar[str] = "drop_scratch"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        stack = Stack.from_json(self.stack)
+        plan = restore_record.pending(machine, self.stamp)
+        if plan is not None and plan["state"] == LOADING:
+            restore_record.drop(machine, database_of(machine, stack), plan, AFTER)
+            restore_record.forget(machine, self.stamp)
+        return {}
+
+    def leaves(self, machine: Machine) -> str:
+        plan = restore_record.pending(machine, self.stamp)
+        return f"what a restore unpacked: {restore_record.where(plan, AFTER)}" if plan else ""
+
+
+@dataclass(frozen=True)
+class PlaceRestore(Action):
+    """Put one side of the last restore in place; nothing when another restore is the last by now."""
+
+    stack: Mapping[str, Any]
+    stamp: str
+    side: str
+    kind: ClassVar[str] = "place_restore"
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        plan = restore_record.last(machine, stack.project)
+        if plan is None or plan["stamp"] != self.stamp:
+            return {}
+        yield from _ready_to_place(machine, stack)
+        yield Progress(note=f"putting in place what was there {self.side} the restore")
+        restore_record.place(machine, database_of(machine, stack), plan, self.side)
+        restore_record.keep(machine, plan, self.side)
+        return {}
+
+    def leaves(self, machine: Machine) -> str:
+        plan = restore_record.last(machine, Stack.from_json(self.stack).project)
+        if plan is None or plan["stamp"] != self.stamp:
+            return ""
+        sides = " or in ".join(restore_record.where(plan, side) for side in (BEFORE, AFTER))
+        return f"a restore that is half undone; what is not in place is in {sides}"
 
 
 @dataclass(frozen=True)
 class UndoRestore(Action):
-    """Put back what the last restore replaced; safe to run at any point of a half-done swap, and again.
-
-    :param restart: start everything afterwards, also should this process be killed; a lease of the restore itself does
-        that on its own.
-    """
+    """Exchange what the last restore replaced and what it brought: nothing is lost, and again brings it back."""
 
     stack: Mapping[str, Any]
-    restart: bool = True
     kind: ClassVar[str] = "undo_restore"
 
     def ready(self, machine: Machine) -> Report:
+        """The plan of the last restore; ``live``: the side that is in place now."""
         stack = Stack.from_json(self.stack)
-        text = machine.read_text(record_path(machine, stack.project))
-        if text is None:
+        plan = restore_record.last(machine, stack.project)
+        if plan is None:
             raise Refused(f"there is no restore of {stack.project} to undo on this host", hint="invoke backup.list")
         fence = read_fence(machine, stack.project)
         if fence is not None:
@@ -50,124 +117,45 @@ class UndoRestore(Action):
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
-        return dict(json.loads(text))
+        return plan
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
-        if not self.restart:
-            return (yield from self._put_back(machine, stack))
         plan = self.ready(machine)
-        undo = [
-            {"kind": "undo_restore", "args": {"stack": dict(self.stack), "restart": False}},
-            {"kind": "start_containers", "args": {"names": plan["running"]}},
-        ]
+        project.refuse_stopped(project.containers(machine, stack.project), stack.dataset("postgres").service)
+        side = BEFORE if plan["live"] == AFTER else AFTER
+        found = project.containers(machine, stack.project)
+        restart = serving.restart(stack, found)
+        about = {"stack": dict(self.stack), "stamp": plan["stamp"], "side": side}
         # from here on it is finished by this process or, should that be killed, by the host
-        lease.hold(machine, f"undo-{plan['stamp']}", "", undo)
-        yield from quiet(machine, stack)
+        lease.hold(machine, f"undo-{plan['stamp']}", "", [{"kind": "place_restore", "args": about}, restart])
+        yield from serving.quiet(machine, stack, stack.keep)
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
-        return {"undone": plan["id"]}
-
-    def _put_back(self, machine: Machine, stack: Stack) -> Making:
-        text = machine.read_text(record_path(machine, stack.project))
-        if text is None:
-            return {}
-        plan = json.loads(text)
-        project.wait_for_docker(machine)
-        yield from quiet(machine, stack)  # a reboot may have started it in the middle of the swap
-        found = project.containers(machine, stack.project)
-        project.start(machine, [found[service].name for service in stack.keep if service in found], PATIENCE)
-        for path in plan["paths"]:
-            before = sibling(path, "before", plan["stamp"])
-            if machine.stat(before) is not None:
-                if machine.stat(path) is not None:
-                    machine.remove(sibling(path, "restore", plan["id"]))
-                    machine.rename(path, sibling(path, "restore", plan["id"]))
-                machine.rename(before, path)
-            machine.remove(sibling(path, "restore", plan["id"]))
-        server = database_of(machine, stack)
-        if server.exists(plan["before"]):
-            if server.exists(plan["database"]):
-                drop(server, plan["scratch"])
-                rename(server, plan["database"], plan["scratch"])
-            rename(server, plan["before"], plan["database"])
-        drop(server, plan["scratch"])
-        if plan["previous"]:
-            machine.write(record_path(machine, stack.project), json.dumps(plan["previous"]).encode(), 0o600)
-        else:
-            machine.remove(record_path(machine, stack.project))
-        return {}
+        return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"])}
 
 
-@dataclass(frozen=True)
-class DropScratch(Action):
-    """Remove what a restore unpacked and did not put in place."""
-
-    stack: Mapping[str, Any]
-    id: str
-    kind: ClassVar[str] = "drop_scratch"
-
-    def run(self, machine: Machine) -> Deed:
-        stack = Stack.from_json(self.stack)
-        yield Progress()
-        for dataset in stack.datasets:
-            if dataset.kind in ("files", "redis"):
-                machine.remove(sibling(root(machine, stack, dataset), "restore", self.id))
-        drop(database_of(machine, stack), scratch(self.id))
-        return {}
-
-
-def quiet(machine: Machine, stack: Stack) -> Making:
-    """Stop everything but the database."""
-    for container in project.ordered(project.containers(machine, stack.project), stack.stop_order):
-        if container.service not in stack.keep:
-            yield Progress(note=f"stopping {container.service}")
-            project.stop(machine, [container], stack.grace)
+def _ready_to_place(machine: Machine, stack: Stack) -> serving.Quieting:
+    """Nothing runs but the database, which answers: a reboot may have started everything in mid-swap."""
+    project.wait_for_docker(machine)
+    yield from serving.quiet(machine, stack, stack.keep)
+    names = [each.name for each in project.containers(machine, stack.project) if each.service in stack.keep]
+    project.start(machine, names, (), stack.stores, serving.PATIENCE)
+    database_of(machine, stack).wait(serving.PATIENCE)
     return {}
 
 
-def drop_before(machine: Machine, server: Postgres, plan: Mapping[str, Any]) -> None:
-    """Remove what an earlier restore replaced: it can no longer be undone."""
-    for path in plan["paths"]:
-        machine.remove(sibling(path, "before", plan["stamp"]))
-    if "_before_" in plan["before"]:
-        server.sql(f"DROP DATABASE IF EXISTS {identifier(plan['before'])} WITH (FORCE);", "postgres")
-
-
-def forget_blank(machine: Machine, stack: Stack, server: Postgres, plan: Mapping[str, Any]) -> None:
+def forget_blank(machine: Machine, server: Postgres, plan: restore_record.Plan) -> None:
     """On a fresh host what was "before" is blank: remove it, after looking once more that it is."""
     for path in plan["paths"]:
-        before = sibling(path, "before", plan["stamp"])
-        if not machine.names(before):
+        before = restore_record.sibling(path, BEFORE, plan["stamp"])
+        if machine.stat(before) is not None and not machine.names(before):
             machine.remove(before)
-    if server.exists(plan["before"]) and not server.digest(plan["before"])["tables"]:
-        server.sql(f"DROP DATABASE {identifier(plan['before'])} WITH (FORCE);", "postgres")
-    machine.remove(record_path(machine, stack.project))
-
-
-def scratch(id: str) -> str:
-    return f"mnemosyne_restore_{short(id)}"
-
-
-def short(id: str) -> str:
-    return id.lower().replace("-", "_")
+    if server.exists(plan[BEFORE]) and not server.digest(plan[BEFORE])["tables"]:
+        restore_record.drop_database(server, plan[BEFORE])
+    restore_record.forget(machine, plan["stamp"])
 
 
 def database_of(machine: Machine, stack: Stack) -> Postgres:
     found = project.containers(machine, stack.project)
     return Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
-
-
-def rename(server: Postgres, old: str, new: str) -> None:
-    server.sql(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(old)};"
-        f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};",
-        "postgres",
-    )
-
-
-def drop(server: Postgres, database: str) -> None:
-    """Drop a scratch database; its name is checked, so that no other can be meant."""
-    if not database.startswith("mnemosyne_restore_"):
-        raise Refused(f"{database} is not a scratch database")
-    server.sql(f"DROP DATABASE IF EXISTS {identifier(database)} WITH (FORCE);", "postgres")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
+from functools import partial
 from typing import Any, ClassVar, List, Mapping, Sequence
 
-from mnemo_ops.agent import docker, mounts, project, target, tree
+from mnemo_ops.agent import docker, lease, mounts, project, serving, target
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.actions.load import identity_path
 from mnemo_ops.agent.actions.services import fence_path
-from mnemo_ops.agent.actions.swap import record_path, sibling
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.restore_record import AFTER, BEFORE, record_path, sibling
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
 
@@ -20,26 +20,64 @@ from mnemo_ops.errors import Refused
 class MarkTarget(Action):
     """Write the mark. ``state``: copying, or serving once the stack may take writes here.
 
+    A copy that nobody goes on with is stopped by its lease, and stays stopped.
+
     What marks of an earlier life are on a host without the stack (it served, or moved away, and was emptied) go.
 
     :raises Refused: copying to a host that holds the stack (3).
     """
 
-    project: str
+    stack: Mapping[str, Any]
     run_id: str
     state: str
     kind: ClassVar[str] = "mark_target"
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        if self.state == "copying":
-            found = project.containers(machine, self.project)
-            if found:
-                raise Refused(f"{self.project} already has containers on this host: {', '.join(sorted(found))}")
-            machine.remove(fence_path(machine, self.project))
+        name, held = Stack.from_json(self.stack).project, f"target-{self.run_id}"
         mark = {"run": self.run_id, "state": self.state, "at": machine.now()}
-        target.write(machine, self.project, mark)
+        if self.state == "copying":
+            found = project.containers(machine, name)
+            if found:
+                names = ", ".join(each.name for each in found)
+                raise Refused(f"{name} already has containers on this host: {names}")
+            machine.remove(fence_path(machine, name))
+            stop = {"kind": "stop_copy", "args": {"stack": dict(self.stack), "run_id": self.run_id}}
+            lease.hold(machine, held, self.run_id, [stop])  # it does nothing without the mark of this run
+            target.write(machine, name, mark)
+            return mark
+        before = target.read(machine, name) or {}
+        settle = partial(target.write, machine, name, {**mark, "restart": before.get("restart", {})})
+        if held in lease.names(machine):
+            lease.release(machine, held, settle)  # in one: what serves is never stopped for a copy
+        else:
+            settle()
+        target.let_go(machine, name)
         return mark
+
+
+@dataclass(frozen=True)
+class StopCopy(Action):
+    """Stop the copy of a run that does not go on, so that nothing of it comes up again; it stays for inspection.
+
+    Nothing where the mark is of another run, or says that the stack serves here.
+    """
+
+    stack: Mapping[str, Any]
+    run_id: str
+    kind: ClassVar[str] = "stop_copy"
+
+    def run(self, machine: Machine) -> Deed:
+        stack = Stack.from_json(self.stack)
+        yield Progress()
+        mark = target.read(machine, stack.project)
+        if mark is not None and mark["run"] == self.run_id and mark["state"] == "copying":
+            target.hold_back(machine, stack)
+            yield from serving.quiet(machine, stack, ())
+        return {}
+
+    def leaves(self, machine: Machine) -> str:
+        return f"the unfinished copy of run {self.run_id}: invoke migrate --abort removes it"
 
 
 @dataclass(frozen=True)
@@ -62,7 +100,7 @@ class CleanTarget(Action):
         self._own(machine, stack)
         self._unused(found)
         mounts.refuse_around(machine, stack.directory)
-        for container in found.values():
+        for container in found:
             yield Progress(note=f"removing the container {container.name}")
             machine.run(["docker", "rm", "--force", container.name])
             removed.append(container.name)
@@ -80,7 +118,7 @@ class CleanTarget(Action):
         self._own(machine, stack)
         machine.remove(stack.directory)
         # a kill in the middle of unpacking the config leaves these: secrets in clear, and the key to them
-        machine.remove(sibling(stack.directory, "restore", self.run_id))
+        machine.remove(sibling(stack.directory, AFTER, self.run_id))
         machine.remove(identity_path(machine, self.run_id))
         machine.remove(record_path(machine, stack.project))
         for name in machine.names(stack.store):
@@ -103,19 +141,17 @@ class CleanTarget(Action):
 
     def _empty(self, machine: Machine, path: str) -> None:
         """The directory itself stays, and was there before: it is of the volume, not of the copy."""
-        beside, base = posixpath.split(path)
-        before = f"{tree.OURS}before-{self.run_id}-"
-        for name in machine.names(beside):
-            if name.startswith(before) and name[len(before) :].partition("-")[2] == base:  # after the time
-                machine.remove(path)
-                machine.rename(f"{beside}/{name}", path)  # empty, with the owner and the mode it had
-        machine.remove(sibling(path, "restore", self.run_id))
+        before = sibling(path, BEFORE, self.run_id)
+        if machine.stat(before) is not None:
+            machine.remove(path)
+            machine.rename(before, path)  # empty, with the owner and the mode it had
+        machine.remove(sibling(path, AFTER, self.run_id))
         for name in machine.names(path):
             machine.remove(f"{path}/{name}")
 
-    def _unused(self, found: Mapping[str, project.Container]) -> None:
+    def _unused(self, found: project.Found) -> None:
         """:raises Refused: somebody started the stack as it is here, and what they wrote since would be lost (3)."""
-        running = [each.name for each in found.values() if each.running and each.service not in self.proven]
+        running = [each.name for each in found if each.running and each.service not in self.proven]
         if running:
             raise Refused(
                 f"run {self.run_id} did not end here, and somebody uses its copy since: {', '.join(running)} run",

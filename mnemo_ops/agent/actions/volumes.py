@@ -63,7 +63,7 @@ class LookAtVolumes(Action):
 def left_behind(machine: Machine, stack: Stack) -> List[Finding]:
     """Paths of the stack that its containers have elsewhere, with something in them: here they would begin empty."""
     found: List[Finding] = []
-    containers = project.containers(machine, stack.project).values()
+    containers = project.containers(machine, stack.project)
     mounted = {str(mount.get("Source")) for one in containers for mount in one.mounts}
     for path in [one.path for one in stack.datasets if one.path not in ("", ".") and not one.volume]:
         here = f"{stack.directory}/{path}"

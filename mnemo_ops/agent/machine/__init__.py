@@ -152,6 +152,10 @@ class Machine(Programs, Network, Identity):
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def monotonic(self) -> float:
+        """Seconds of a clock that nobody sets."""
+        return time.monotonic()
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()

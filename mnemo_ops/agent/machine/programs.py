@@ -147,6 +147,19 @@ class Programs(Writing):
         self.writing()
         return self._call(argv, data, env, timeout, cwd, check)
 
+    def run_each(
+        self, argvs: Sequence[Sequence[str]], *, timeout: float = 3600.0, check: bool = True
+    ) -> List[Completed]:
+        """As :meth:`run`, several side by side; the first error once all have ended."""
+        from concurrent.futures import ThreadPoolExecutor  # few need it
+
+        self.writing()
+        if not argvs:
+            return []
+        with ThreadPoolExecutor(len(argvs)) as pool:
+            running = [pool.submit(self._call, argv, None, None, timeout, None, check) for argv in argvs]
+        return [one.result() for one in running]
+
     def talk(self, argv: Sequence[str]) -> Conversation:
         """Start a program to be asked line by line; use as a context manager, it ends with the block."""
         pipe = subprocess.PIPE

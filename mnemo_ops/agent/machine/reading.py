@@ -179,6 +179,20 @@ class Reading:
             return None
         return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
 
+    def is_locked(self, path: str) -> bool:
+        """Whether somebody holds ``flock`` on a file; false when it is not there."""
+        try:
+            handle = os.open(self.path(path), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+
     def names(self, path: str) -> List[str]:
         """Sorted names in a directory; empty when it does not exist."""
         try:

@@ -1,0 +1,63 @@
+"""What a host holds of runs that have not ended: looked at, and ended by hand where it cannot be undone."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Dict
+
+from mnemo_ops.agent import hold, job, lease
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
+from mnemo_ops.errors import MnemoError
+
+
+@dataclass(frozen=True)
+class LookAtLocks(Action):
+    """``owner``: who works on the host now, if anybody; ``leases``: what is undone when nobody renews it."""
+
+    kind: ClassVar[str] = "look_at_locks"
+
+    def ready(self, machine: Machine) -> Report:
+        now = machine.now()
+        leases: Dict[str, Any] = {
+            name: {
+                "run": each["run"],
+                "seconds_left": round(each["deadline"] - now, 1),
+                "undo": [deed["kind"] for deed in each["undo"]],
+                "failing": each.get("failing"),
+                "jobs": [unit for unit in _jobs(machine, each["run"]) if job.is_alive(machine, unit)],
+            }
+            for name, each in lease.names(machine).items()
+        }
+        return {"owner": hold.owner(machine), "leases": leases}
+
+
+@dataclass(frozen=True)
+class EndLease(Action):
+    """End the jobs of a lease's run, undo what it covers; what cannot be undone is left, and told.
+
+    Afterwards the host is free for the next run in any case.
+    """
+
+    lease: str
+    kind: ClassVar[str] = "end_lease"
+
+    def run(self, machine: Machine) -> Deed:
+        found = lease.names(machine).get(self.lease)
+        if found is None:
+            return {"undone": False, "why": "", "leaves": []}
+        for unit in _jobs(machine, found["run"]):
+            yield Progress(note=f"ending the job {unit}")
+            job.stop(machine, unit)
+        yield Progress(note=f"undoing what {self.lease} covers")
+        try:
+            lease.undo(machine, self.lease)
+        except MnemoError as error:
+            return {"undone": False, "why": str(error), "leaves": lease.forget(machine, self.lease)}
+        finally:
+            lease.tidy(machine)
+        return {"undone": True, "why": "", "leaves": []}
+
+
+def _jobs(machine: Machine, run: str) -> Any:
+    return [name for name in machine.names(machine.state_dir + "/jobs") if run and name.startswith(run)]

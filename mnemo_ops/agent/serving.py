@@ -1,0 +1,63 @@
+"""The services of a stack, stopped and started: the one place that does it.
+
+What stops returns what starts it again (:func:`restart`): which containers ran, and which of them were healthy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Collection, Dict, Generator, List, Mapping
+
+from mnemo_ops.agent import project
+from mnemo_ops.agent.action import Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.project import Found
+from mnemo_ops.agent.stack import Stack
+from mnemo_ops.errors import StepFailed
+
+PATIENCE = 180.0  # seconds until started containers must be as healthy as they were
+
+Quieting = Generator[Progress, None, Dict[str, Any]]
+
+
+def quiet(machine: Machine, stack: Stack, but: Collection[str]) -> Quieting:
+    """Stop every service of the stack, what lets clients in first.
+
+    :param but: services that go on running.
+    """
+    layers = project.layers(project.containers(machine, stack.project), stack.stores)
+    for layer in layers:
+        chosen = [each for each in layer if each.running and each.service not in but]
+        if chosen:
+            yield Progress(note="stopping " + ", ".join(each.service for each in chosen))
+            project.stop(machine, chosen, stack.grace)
+    return {}
+
+
+def restart(stack: Stack, found: Found) -> Dict[str, Any]:
+    """The deed that brings back what runs now, as well as it is now."""
+    names, well = [each.name for each in found if each.running], project.healthy(found)
+    args = {"names": names, "healthy": well, "stores": sorted(stack.stores), "project": stack.project}
+    return {"kind": "start_containers", "args": args}
+
+
+def bring_back(machine: Machine, deed: Mapping[str, Any], guarded: bool = False) -> Dict[str, str]:
+    """Do what :func:`restart` says, without those that somebody removed meanwhile.
+
+    :param guarded: nobody is let in before what is behind is well.
+    :returns: name -> what is wrong with it; empty when all run and are as well as they were.
+    """
+    args = deed["args"]
+    names = project.remaining(machine, args["names"])
+    return project.start(machine, names, args["healthy"], args["stores"], PATIENCE, guarded)
+
+
+def start(machine: Machine, deed: Mapping[str, Any]) -> None:
+    """As :func:`bring_back`, guarded. :raises StepFailed: one of them does not run, or is not as well as it was (6)."""
+    wrong = bring_back(machine, deed, guarded=True)
+    if wrong:
+        raise StepFailed(f"not as it was before: {project.described(wrong)}", hint=looking(list(wrong)))
+
+
+def looking(names: List[str]) -> str:
+    """The command that shows why a container does not do well."""
+    return f"docker logs --tail 50 {names[0]}, on the host"

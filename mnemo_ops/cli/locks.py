@@ -1,0 +1,66 @@
+"""Who works on a host, and what runs that were killed left to be undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnemo_ops.cli.options import Run, command
+from mnemo_ops.errors import UsageError
+
+COMMON = ("inventory", "limit", "json", "verbose", "ask_become_pass")
+
+
+@command("lock.status", only=COMMON)
+def status(run: Run) -> None:
+    """Who works on each host now, and what is undone by itself when its run does not go on."""
+    from mnemo_ops.agent.actions.leases import LookAtLocks
+
+    with run.flow(reads=True) as flow:
+        found = flow.fleet.each(run.hosts(), lambda host: flow.ready(host, LookAtLocks()))
+    run.report.extra["locks"] = found
+    for host, seen in found.items():
+        owner, leases = seen["owner"], seen["leases"]
+        if owner:
+            run.report.say(f"{host}: {owner.get('owner')} runs `{owner.get('command')}` since {owner.get('since')}")
+        for name, one in leases.items():
+            run.report.say(f"{host}: {name}: {_state(one)}")
+        if not (owner or leases):
+            run.report.say(f"{host}: free")
+
+
+def _state(one: dict[str, Any]) -> str:
+    if one["failing"]:
+        why = one["failing"]["why"]
+        return f"CANNOT BE UNDONE YET: {why}\n  -> the host tries on; invoke lock.release ends it and says what stays"
+    if one["jobs"]:
+        return f"at work: {', '.join(one['jobs'])}"
+    left = one["seconds_left"]
+    return f"undone by itself in {left:.0f} s unless its run goes on" if left > 0 else "being undone"
+
+
+@command(
+    "lock.release",
+    help={"lease": "its name, as lock.status shows it; empty: every one of the host"},
+    only=(*COMMON, "yes"),
+)
+def release(run: Run, lease: str = "") -> None:
+    """End what a run left that neither goes on nor can be undone; says what stays on the host."""
+    from mnemo_ops.agent.actions.leases import EndLease, LookAtLocks
+
+    host = run.only_host()
+    with run.flow() as flow:
+        leases = flow.ready(host, LookAtLocks())["leases"]
+        chosen = [lease] if lease else sorted(leases)
+        if lease and lease not in leases:
+            raise UsageError(f"{host.name} has no lease '{lease}'", hint="invoke lock.status shows them")
+        if chosen:
+            run.confirm(f"end {', '.join(chosen)} on {host.name}, with the jobs of their runs")
+        ended = {name: flow.act(host, EndLease(name)) for name in chosen}
+    run.report.extra["ended"] = ended
+    run.report.host(host.name).add("changed" if ended else "ok")
+    if not ended:
+        run.report.say(f"{host.name}: nothing is held")
+    for name, one in ended.items():
+        run.report.say(f"{host.name}: {name}: " + ("undone" if one["undone"] else f"ended; not undone: {one['why']}"))
+        for sentence in one["leaves"]:
+            run.report.say(f"  left behind: {sentence}")
