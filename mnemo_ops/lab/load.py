@@ -76,7 +76,7 @@ class Load:
     :param writers: concurrent ones.
     :param documents: stop after this many attempts.
     :param seconds: stop after this time.
-    :param size: bytes of a document.
+    :param size: bytes of a document. :param pause: seconds a writer waits between two documents.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Load:
         seconds: float | None = None,
         verify_tls: bool = False,
         size: int = 2048,
+        pause: float = 0.0,
     ) -> None:
         self.base_url = base_url
         self.directory = directory
@@ -99,6 +100,7 @@ class Load:
         """Longest time in seconds between two acknowledgements, any writer: the write outage."""
         self._verify_tls = verify_tls
         self._size = size
+        self._pause = pause
         self._seed = random.Random().getrandbits(64)
         self._attempts = 0
         self._last = 0.0
@@ -137,8 +139,8 @@ class Load:
                 if client.base_url != self.base_url:
                     client.close()
                     client = Client(self.base_url, self._verify_tls)
-                if not self._attempt(client, writer, sequence):
-                    self._stopped.wait(_BACKOFF)
+                written = self._attempt(client, writer, sequence)
+                self._stopped.wait(self._pause if written else max(_BACKOFF, self._pause))
         finally:
             client.close()
 

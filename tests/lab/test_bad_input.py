@@ -257,7 +257,7 @@ def when(host: Host, condition: str, then: str = "true", seconds: int = 120) -> 
 
 COPYING = f'compgen -G "{STORE}/2*/*.partial" >/dev/null'
 QUIESCED = '[ -z "$(docker ps -q --filter name=mnemosyne-api)" ]'
-RESTORING = 'compgen -G "/var/lib/docker/volumes/*/.mnemo-restore-*" >/dev/null'
+RESTORING = 'compgen -G "/var/lib/docker/volumes/*/.mnemo-after-*" >/dev/null'
 DUMPING = f'compgen -G "{STORE}/2*.partial/.mnemo-*" >/dev/null'  # the file pg_dump writes into
 
 

@@ -1,0 +1,414 @@
+"""The attack table: every flow, struck by every fault, at every note it prints and at random moments.
+
+A cell is one attack. Somebody writes all the time, and an earlier restore lies behind. Once the fault is lifted, within
+:data:`HEALING` seconds: every acknowledged document is there, one host serves, nothing is left that has no name, the
+last message was true, and the next run works. A cell whose fault did not demonstrably strike does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from outcomes import DIRECTORY, PROJECT, STATE, STORE, Host, Lab, Running, Said, eventually
+
+from mnemo_ops.lab import server
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
+
+HEALING = 120.0  # seconds
+RANDOM = 10  # moments for each way of killing
+KILLS = ("controller", "job", "both", "interrupt")
+FAULTS = ("port", "unhealthy", "full", "docker", "postgres", "cut")
+FLOWS = ("backup", "restore", "undo", "migrate", "move", "deploy")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``at``: a note the flow prints, or a share of its time (0.35)."""
+
+    flow: str
+    fault: str
+    at: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.flow}/{self.fault}/{self.at}"
+
+
+@dataclass
+class Outcome:
+    cell: str
+    struck: bool
+    wrong: list[str] = field(default_factory=list)
+    code: int | None = None
+    message: str = ""
+    documents: int = 0
+    healed: float = 0.0
+    seconds: float = 0.0
+    commit: str = ""
+
+
+@dataclass
+class Rehearsal:
+    """A flow that was let alone: its notes in order, and how long it took."""
+
+    notes: list[str]
+    seconds: float
+
+
+class Table:
+    """Both hosts of a lab and the stack, which is on ``here``; ``there`` is empty and provisioned."""
+
+    def __init__(self, lab: Lab, writers: int = 2) -> None:
+        self.lab, self.here, self.there = lab, lab.old, lab.new
+        self.known: dict[str, Rehearsal] = {}
+        self.runs = 0
+        self.writers = writers
+        self.level = "INFO"
+
+    # -- the flows -----------------------------------------------------------------------------------------------
+
+    def words(self, flow: str) -> tuple[str, ...]:
+        here, there = self.here.name, self.there.name
+        common = ("--limit", here, "-v")
+        if flow == "backup":
+            return ("backup", *common)
+        if flow == "restore":
+            return ("restore", "--id", self.base(), "--yes", *common)
+        if flow == "undo":
+            return ("restore", "--undo", "--yes", *common)
+        if flow == "migrate":
+            return ("migrate", "--from", here, "--to", there, "--yes", "-v")
+        if flow == "move":
+            stored = self.stored()
+            volumes = {} if stored == "bind" else {"lightrag_data": {"type": "bind", "path": "/data/graph"}}
+            path = self.inventory("moved", volumes=volumes)
+            return ("volumes", "--volume", "lightrag_data", "--yes", "-i", str(path), *common)
+        self.level = "DEBUG" if self.level == "INFO" else "INFO"
+        env = self.lab.root / ".lab" / "secrets" / "attacked.env"
+        text = (self.lab.root / ".lab" / "secrets" / "env.production").read_text()
+        env.write_text(re.sub(r"(?m)^LOG_LEVEL=.*$", "", text) + f"\nLOG_LEVEL={self.level}\n")
+        return ("deploy", "-i", str(self.inventory("deployed", env_file=str(env))), *common)
+
+    def inventory(self, name: str, **stack: Any) -> Path:
+        known = yaml.safe_load((self.lab.inventory.parent / "group_vars" / "all.yml").read_text())["stack"]
+        changed = {**known, **stack}
+        return self.lab.inventory_with(name, lambda data: data["hosts"][self.here.name].update(stack=changed))
+
+    def stored(self) -> str:
+        shown = self.here.sh("docker volume inspect mnemosyne_lightrag_data --format '{{.Options.device}}'")
+        return "bind" if shown.startswith("/data") else "local"
+
+    def base(self) -> str:
+        """The oldest complete set where the stack is."""
+        rows = self.lab.run("backup.list", "--limit", self.here.name, "--json").document["sets"][self.here.name]
+        return str(min(row["id"] for row in rows if row["state"] == "complete"))
+
+    # -- how it should be before a cell --------------------------------------------------------------------------
+
+    def prepare(self, cell: Cell) -> None:
+        """The stack serves, the other host is empty, an earlier restore lies behind; little data."""
+        if cell.flow != "move" and self.stored() == "bind":
+            self.must(*self.words("move"))
+        if not self.here.lines(f"ls {STORE} 2>/dev/null | grep -v partial || true"):
+            self.must("backup", "--limit", self.here.name)
+        if cell.flow != "move":  # a restore that can be undone speaks against moving what it lies beside
+            self.must(*self.words("restore"))
+        else:
+            self.must("backup.prune", "--kept", "--limit", self.here.name, "--yes")
+        self.write("before", 20)
+        if cell.flow == "migrate":
+            self.empty(self.there)
+
+    def must(self, *words: str) -> Said:
+        said = self.lab.run(*words)
+        assert said.code == 0, str(said)
+        return said
+
+    def write(self, name: str, documents: int) -> Path:
+        load = Load(f"https://{self.here.address}", self.lab.root / f"{self.runs}-{name}", documents=documents).start()
+        load.wait()
+        assert load.acknowledged == documents
+        return load.directory / ACKNOWLEDGED
+
+    def empty(self, host: Host) -> None:
+        """As a host that never had the stack, but for its images."""
+        host.sh(
+            f"docker ps -aq --filter label=com.docker.compose.project={PROJECT} | xargs -r docker rm -f >/dev/null;"
+            f"docker volume ls -q | grep '^{PROJECT}_' | xargs -r docker volume rm >/dev/null;"
+            f"docker network ls -q --filter label=com.docker.compose.project={PROJECT} | xargs -r docker network rm;"
+            f"rm -rf {DIRECTORY} {STORE} /data/graph {STATE}/fences {STATE}/targets {STATE}/restores {STATE}/moves"
+        )
+
+    # -- rehearsals ----------------------------------------------------------------------------------------------
+
+    def rehearse(self, flow: str) -> Rehearsal:
+        """The notes of a flow, taken from its own output."""
+        if flow not in self.known:
+            self.runs += 1
+            self.prepare(Cell(flow, "", ""))
+            said = self.must(*self.words(flow))
+            self.known[flow] = Rehearsal(list(dict.fromkeys(notes(said.err))), said.seconds)
+            if flow == "migrate":
+                self.here, self.there = self.there, self.here
+        return self.known[flow]
+
+    def cells(self, flow: str, seed: int) -> list[Cell]:
+        """Every cell of a flow. :param seed: chooses the random moments."""
+        chance = random.Random(f"{flow}-{seed}")
+        seen = self.rehearse(flow)
+        phases = [note for note in seen.notes if not note.startswith("...")]
+        found = [Cell(flow, fault, note) for fault in KILLS for note in seen.notes]
+        found += [Cell(flow, fault, f"{chance.uniform(0.02, 0.98):.3f}") for fault in KILLS for _ in range(RANDOM)]
+        found += [Cell(flow, fault, note) for fault in FAULTS for note in phases if fault != "cut" or flow == "migrate"]
+        return found
+
+    # -- one attack ----------------------------------------------------------------------------------------------
+
+    def attack(self, cell: Cell) -> Outcome:
+        """Strike, lift the fault, and look."""
+        began = time.monotonic()
+        self.runs += 1
+        seen = self.rehearse(cell.flow)
+        self.prepare(cell)
+        load = Load(
+            f"https://{self.here.address}", self.lab.root / f"{self.runs}-during", writers=self.writers, pause=0.1
+        ).start()
+        try:
+            eventually("somebody writes", lambda: load.acknowledged > 3, 30, 0.1)
+            running = self.lab.start(*self.words(cell.flow))
+            with ExitStack() as lifted:
+                struck = self._strike(cell, seen, running, lifted)
+                said = self._ended(running, cell)
+            healing = time.monotonic()
+            outcome = Outcome(cell.name, struck, code=said.code, message=last_words(said))
+            self._healed(outcome)
+            outcome.healed = round(time.monotonic() - healing, 1)
+        finally:
+            load.stop()
+        for name in ("before", "during"):
+            self._whole(self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED, outcome)
+        self._next_run(cell, outcome)
+        outcome.documents = load.acknowledged
+        outcome.seconds = round(time.monotonic() - began, 1)
+        return outcome
+
+    def _strike(self, cell: Cell, seen: Rehearsal, running: Running, lifted: ExitStack) -> bool:
+        """Whether the fault struck while the flow was at work."""
+        with ExitStack() as shells:
+            hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])]
+            ready = {host.name: shells.enter_context(shell(host)) for host in hosts}
+            if re.fullmatch(r"0\.\d+", cell.at):
+                time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
+            else:
+                end = time.monotonic() + 120
+                while cell.at not in notes(running.printed()):
+                    if running.process.poll() is not None or time.monotonic() > end:
+                        return False
+                    time.sleep(0.005)
+            if running.process.poll() is not None:
+                return False
+            killed = [ready[host.name](KILL_JOB) for host in hosts] if cell.fault in ("job", "both") else []
+            if cell.fault in ("controller", "both"):
+                running.process.kill()
+            if cell.fault == "interrupt":
+                running.process.send_signal(signal.SIGINT)
+            if cell.fault in FAULTS:
+                return fault(self, cell.fault, lifted)
+        at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
+        return at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
+
+    def _ended(self, running: Running, cell: Cell) -> Said:
+        try:
+            return self.lab.ended(running, 400)
+        except subprocess.TimeoutExpired:
+            running.process.kill()
+            said = self.lab.ended(running, 10)
+            return Said(said.words, -99, said.out, said.err + "\nHUNG", said.seconds)
+
+    # -- what must be true afterwards ----------------------------------------------------------------------------
+
+    def _healed(self, outcome: Outcome) -> None:
+        end = time.monotonic() + HEALING
+        while True:
+            serving = [host for host in (self.here, self.there) if host.has_docker() and host.serves()]
+            left = [f"{host.name}: {one}" for host in (self.here, self.there) for one in unnamed(host)]
+            if (len(serving) == 1 and not left) or time.monotonic() > end:
+                break
+            time.sleep(1)
+        if outcome.code == -99:
+            outcome.wrong.append("the command hung")
+        if len(serving) != 1:
+            states = {host.name: host.containers() for host in (self.here, self.there)}
+            outcome.wrong.append(f"{len(serving)} hosts serve: {states}")
+        outcome.wrong += [f"left: {one}" for one in left]
+        if outcome.code in (1, 8) or "a bug" in outcome.message or "Traceback" in outcome.message:
+            outcome.wrong.append(f"ended with {outcome.code}: {outcome.message}")
+        if len(serving) == 1 and serving[0].name != self.here.name:
+            self.here, self.there = self.there, self.here
+
+    def _whole(self, acknowledged: Path, outcome: Outcome) -> None:
+        """Every acknowledged document serves, or an undo of the last restore brings it back."""
+        if outcome.wrong:
+            return
+        missing = self._missing(acknowledged, outcome)
+        if not missing or outcome.wrong:
+            return
+        undone = self.lab.run("restore", "--undo", "--yes", "--limit", self.here.name)
+        back = missing - (missing - self._found(acknowledged))
+        if undone.code != 0 or missing - back:
+            outcome.wrong.append(f"{len(missing - back)} of {len(missing)} documents are lost")
+        self.lab.run("restore", "--undo", "--yes", "--limit", self.here.name)
+
+    def _missing(self, acknowledged: Path, outcome: Outcome) -> set[str]:
+        seen = check(f"https://{self.here.address}", acknowledged)
+        if seen.wrong:
+            outcome.wrong.append(f"{len(seen.wrong)} documents are not whole, the first: {seen.wrong[0]}")
+        return set(seen.missing)
+
+    def _found(self, acknowledged: Path) -> set[str]:
+        seen = check(f"https://{self.here.address}", acknowledged)
+        every = {json.loads(line)["id"] for line in acknowledged.read_text().splitlines()}
+        return every - set(seen.missing)
+
+    def _next_run(self, cell: Cell, outcome: Outcome) -> None:
+        if outcome.wrong:
+            return
+        if cell.flow == "migrate" and outcome.code == 0:
+            return  # it is done; the next cell prepares the way back
+        said = self.lab.run(*self.words(cell.flow if cell.flow != "undo" else "restore"))
+        if said.code != 0:
+            outcome.wrong.append(f"the next run ended with {said.code}: {last_words(said)}")
+        elif cell.flow == "migrate":
+            self.here, self.there = self.there, self.here
+
+
+# -- striking ------------------------------------------------------------------------------------------------------
+
+KILL_JOB = (
+    "for u in $(systemctl list-units --plain --no-legend 'mnemo-job-*' | cut -d' ' -f1); do "
+    'systemctl kill -s KILL "$u" && echo killed; done; pkill -9 -f "[p]ython3.*mnemo_ops" && echo agent killed'
+)
+
+
+@contextmanager
+def shell(host: Host) -> Iterator[Callable[[str], str]]:
+    """A shell of root that is there already: what is typed into it strikes within milliseconds."""
+    with host.meanwhile("bash") as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def type_in(line: str) -> str:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(f"{{ {line}; }} 2>&1; echo end-of-answer\n")
+            process.stdin.flush()
+            return "".join(iter(process.stdout.readline, "end-of-answer\n"))
+
+        yield type_in
+
+
+def fault(table: Table, name: str, lifted: ExitStack) -> bool:
+    """Let something be wrong until ``lifted`` closes; whether it is."""
+    here, there = table.here, table.there
+    if name == "port":
+        listen = (
+            "import socket,sys,time\ns=socket.socket();s.setsockopt(1,2,1)\nwhile 1:\n"
+            " try:\n  s.bind(('0.0.0.0',443));s.listen();break\n except OSError: time.sleep(.01)\n"
+            "print('taken',flush=True);sys.stdin.read()"
+        )
+        taken = lifted.enter_context(here.meanwhile(f"timeout 60 python3 -c {shlex.quote(listen)}"))
+        assert taken.stdout is not None
+        return taken.stdout.readline().strip() == "taken"
+    if name == "unhealthy":  # what the check of the worker looks for is not there
+        here.sh("docker exec -u 0 mnemosyne-celery-worker mv /usr/bin/grep /usr/bin/grep.away", check=False)
+        lifted.callback(
+            here.sh, "docker exec -u 0 mnemosyne-celery-worker mv /usr/bin/grep.away /usr/bin/grep", check=False
+        )
+        return True
+    if name == "full":
+        where = f"{STORE}/.fill"
+        here.sh(
+            f"mkdir -p {STORE}; mount -t tmpfs -o size=1M,mode=700 tmpfs {STORE}; head -c 2M /dev/zero > {where}",
+            check=False,
+        )
+        lifted.callback(here.sh, f"umount -l {STORE}")
+        return here.sh(f"df --output=avail {STORE} | tail -1").strip() == "0"
+    if name == "docker":
+        here.sh("systemctl stop docker.socket docker.service", timeout=200)
+        lifted.callback(here.sh, "systemctl start docker.service", timeout=200)
+        return here.sh("systemctl is-active docker || true") == "inactive"
+    if name == "postgres":
+        return here.sh("docker kill mnemosyne-postgres && echo killed", check=False).endswith("killed")
+    server.disconnect(table.lab.root, there.name)
+    lifted.callback(server.connect, table.lab.root, there.name)
+    time.sleep(60)  # longer than a lease
+    return True
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+def notes(printed: str) -> list[str]:
+    """What a flow said it does, without what differs from run to run."""
+    found = []
+    for line in printed.splitlines():
+        step = re.match(r"\[ *[\d.]+ s\] (.*)", line)
+        note = re.match(r"  \.\.\. +\S+ +(.*)", line)
+        if not (step or note):
+            continue
+        text = step[1] if step else f"... {note[1]}" if note else ""
+        text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
+        found.append(re.sub(r"[\d.]+ ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip())
+    return found
+
+
+def last_words(said: Said) -> str:
+    lines = [line for line in said.err.splitlines() if line.startswith("ERROR") or "Traceback" in line]
+    return (lines or said.err.splitlines() or [""])[-1][:600]
+
+
+def unnamed(host: Host) -> list[str]:
+    """What is left of runs and is of no record: what a restore keeps is named by it, an unfinished copy by its mark."""
+    records = host.sh(f"cat {STATE}/restores/*.json 2>/dev/null || true")
+    stamps = re.findall(r"\d{8}T\d{6}Z-[0-9a-f]{4}", records)
+    return [
+        line
+        for line in host.leftovers()
+        if not any(f".mnemo-{side}-{stamp}" in line for stamp in stamps for side in ("before", "after", "stray"))
+    ]
+
+
+# -- keeping -------------------------------------------------------------------------------------------------------
+
+
+def commit() -> str:
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return said.stdout.strip()
+
+
+class Kept:
+    """Cells that were run, a line of JSON each: a table that takes hours goes on where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        return {row["cell"]: row for row in map(json.loads, lines)}
+
+    def add(self, outcome: Outcome) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")

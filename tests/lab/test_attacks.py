@@ -1,0 +1,185 @@
+"""Flows under attack (tests/lab/attacks.py): K1 to K3 always, a sample of the table, and all of it in `make soak`."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attacks import FLOWS, Cell, Kept, Outcome, Table, commit, fault, unnamed
+from outcomes import Lab, eventually, read_back
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+SAMPLE = 300.0  # seconds of attacks in `make test`; the one that is at work then is finished
+SEED = int(os.environ.get("MNEMO_ATTACK_SEED") or time.time_ns() % 100_000)
+KEPT = Path(os.environ.get("MNEMO_ATTACKS") or Path(__file__).parents[2] / "build" / "attacks.jsonl")
+
+
+@pytest.fixture(scope="module")
+def table(lab: Lab) -> Iterator[Table]:
+    """A stack on old, new provisioned and empty, a set, and a restore of it."""
+    for words in (("bootstrap",), ("deploy", "--limit", "old"), ("backup", "--limit", "old")):
+        said = lab.run(*words)
+        assert said.code == 0, str(said)
+    yield Table(lab)
+
+
+# moments of a second restore; each is asked for the first time it shows in what the job says it does
+MOMENTS = (
+    *("checksum of", "unpacking lightrag", "comparing uploads", "pg_restore", "comparing the tables"),
+    *("stopping nginx", "stopping api", "swapping", "starting the stack", "removing what"),
+)
+
+
+def restored_and_written(table: Table, documents: int = 60) -> Path:
+    table.runs += 1
+    table.must(*table.words("restore"))
+    return table.write("since", documents)
+
+
+def nothing_is_lost(table: Table, acknowledged: Path) -> None:
+    eventually("the stack serves", table.here.serves, 120)
+    eventually("no lease is left", lambda: table.here.leases() == [], 120)
+    seen = read_back(table.here, acknowledged)
+    assert not seen.wrong, seen.wrong[:3]
+    if seen.missing:  # it came to its end before it was struck: what was there comes back
+        table.must("restore", "--undo", "--yes", "--limit", table.here.name)
+        seen = read_back(table.here, acknowledged)
+    assert seen.whole, f"{len(seen.missing)} of {seen.acknowledged} are lost"
+    eventually("nothing without a name is left", lambda: unnamed(table.here) == [], 60)
+
+
+def k1(table: Table, moment: str, how: str) -> None:
+    acknowledged = restored_and_written(table)
+    running = table.lab.start(*table.words("restore"))
+    struck = eventually_said(table, moment)
+    if how == "interrupt":
+        running.process.send_signal(2)
+    else:
+        table.here.sh("systemctl kill -s KILL 'mnemo-job-*-restore.service'", check=False)
+        running.process.kill()
+    said = table.lab.ended(running)
+    print(f"K1 at '{moment}' ({how}): struck {struck}, ended with {said.code}")
+    assert struck, f"'{moment}' was never seen"
+    nothing_is_lost(table, acknowledged)
+    table.must(*table.words("restore"))
+
+
+def eventually_said(table: Table, moment: str) -> bool:
+    """Waits on the host itself until the job says that it is there."""
+    look = f"grep -qs '{moment}' /var/lib/mnemo_ops/jobs/*/state.json"
+    said = table.here.sh(f'timeout 60 bash -c "until {look}; do sleep 0.005; done" && echo seen', check=False)
+    return said.endswith("seen")
+
+
+@pytest.mark.parametrize(("moment", "how"), [("stopping api", "interrupt"), ("swapping", "kill")])
+def test_k1_a_second_restore_that_is_interrupted_changes_nothing_or_is_finished(
+    table: Table, moment: str, how: str
+) -> None:
+    k1(table, moment, how)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("how", ["interrupt", "kill"])
+def test_k1_at_every_moment(table: Table, moment: str, how: str) -> None:
+    k1(table, moment, how)
+
+
+def test_k2_a_second_restore_whose_start_fails_leaves_the_data_from_before_serving(table: Table) -> None:
+    k2(table)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(9))
+def test_k2_again(table: Table, number: int) -> None:
+    k2(table)
+
+
+def k2(table: Table) -> None:
+    from contextlib import ExitStack
+
+    acknowledged = restored_and_written(table)
+    running = table.lab.start(*table.words("restore"), "--json")
+    assert eventually_said(table, "stopping nginx")
+    with ExitStack() as lifted:
+        assert fault(table, "port", lifted)
+        said = table.lab.ended(running)
+        assert said.code == 6, str(said)
+        assert "data from before are in place again" in said.error["message"], said.error
+        assert "mnemosyne-nginx" in said.error["message"]
+        assert table.here.running() >= {"api", "postgres", "redis", "celery-worker"}
+    nothing_is_lost(table, acknowledged)
+
+
+def test_k3_what_was_written_after_a_restore_comes_back_by_a_second_undo(table: Table) -> None:
+    k3(table)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(9))
+def test_k3_again(table: Table, number: int) -> None:
+    k3(table)
+
+
+def k3(table: Table) -> None:
+    acknowledged = restored_and_written(table, 40)
+    undo = ("restore", "--undo", "--yes", "--limit", table.here.name)
+    said = table.must(*undo)
+    assert "kept aside" in said.err
+    assert len(read_back(table.here, acknowledged).missing) == 40
+    table.must(*undo)
+    assert read_back(table.here, acknowledged).whole
+    assert table.here.serves() and table.here.leases() == []
+
+
+# -- the table -----------------------------------------------------------------------------------------------------
+
+
+def attacked(table: Table, cell: Cell, kept: Kept) -> Outcome:
+    outcome = table.attack(cell)
+    outcome.commit = commit()
+    kept.add(outcome)
+    word = "struck" if outcome.struck else "NOT STRUCK"
+    print(f"{cell.name}: {word}, ended with {outcome.code}, healed after {outcome.healed} s, {outcome.seconds} s")
+    for line in outcome.wrong:
+        print(f"  WRONG {line}")
+    return outcome
+
+
+def test_a_sample_of_the_table(table: Table, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    print(f"seed {SEED}: MNEMO_ATTACK_SEED={SEED} pytest -s tests/lab/test_attacks.py -k sample")
+    kept, end, outcomes = Kept(tmp_path / "cells"), time.monotonic() + SAMPLE, list[Outcome]()
+    while time.monotonic() < end or not any(each.struck for each in outcomes):
+        cell = chance.choice(table.cells(chance.choice(("backup", "restore", "undo")), SEED))
+        outcomes.append(attacked(table, cell, kept))
+        assert not outcomes[-1].wrong, f"MNEMO_ATTACK_SEED={SEED}: {cell.name}: {outcomes[-1].wrong}"
+    print(f"{len(outcomes)} cells, {sum(each.struck for each in outcomes)} struck")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(12 * 3600)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_whole_table(table: Table, flow: str) -> None:
+    """Goes on where an earlier run of it ended: cells that struck are kept with their commit."""
+    kept = Kept(KEPT)
+    wrong: list[str] = []
+    for cell in table.cells(flow, 1):
+        found = kept.done().get(cell.name)
+        if found and found["struck"] and not found["wrong"]:
+            continue
+        outcome = attacked(table, cell, kept)
+        for _ in range(2):
+            if outcome.struck or outcome.wrong:
+                break
+            outcome = attacked(table, cell, kept)  # it came too late: once more
+        wrong += [f"{cell.name}: {line}" for line in outcome.wrong]
+    rows = [row for row in kept.done().values() if row["cell"].startswith(flow + "/")]
+    hours = sum(row["seconds"] for row in rows) / 3600
+    print(f"{flow}: {len(rows)} cells, {sum(row['struck'] for row in rows)} struck, {hours:.1f} hours")
+    assert not wrong, "\n".join(wrong)
