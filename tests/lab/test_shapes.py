@@ -1,4 +1,4 @@
-"""Stacks as others have them, and what is done to them: each was seen to lose data, to wedge a host, to say nonsense."""
+"""Stacks as others have them, and what is done to them: what lost data, wedged a host or told nonsense once."""
 
 from __future__ import annotations
 
