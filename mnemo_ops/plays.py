@@ -144,6 +144,7 @@ class Plays:
                     crew.failed(host.name)
                 finally:
                     crew.left(host.name)
+                    self.report.idle(host.name)
 
             self.fleet.each(batch, work)
             bad = sum(host.name in failures for host in batch)

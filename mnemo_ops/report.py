@@ -12,11 +12,13 @@ from typing import Any, Optional, TextIO
 from mnemo_ops.advice import Advice
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.bars import Bars, Row, plain
 from mnemo_ops.errors import DriftFound, MnemoError
 from mnemo_ops.model import Task
 from mnemo_ops.secret import Mask
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
+AGAIN = 60.0  # seconds after which it may say so again while nothing else happens
 STATUSES = ("ok", "changed", "failed", "skipped", "unknown", "rescued")
 TOLD = ("changed", "failed", "unknown", "rescued")  # what a reader wants to know of; and what has something to say
 
@@ -72,9 +74,9 @@ class Report:
         self._lock = threading.RLock()
         self._started = time.time()
         self._spoke: dict[str, float] = {}
-        self._bars: dict[str, tuple[str, Any]] = {}  # by host: the job, and its line on the terminal
-        self._live: Any = None
-        self._doing: dict[tuple[str, str], tuple[int, int, str]] = {}  # by host and job: done, total, note
+        self._said: dict[str, tuple[str, str]] = {}  # by host: the job and note of its last line
+        self._rows: dict[str, Row] = {}  # by host: what it is doing
+        self._bars = Bars(self._err)
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -86,10 +88,7 @@ class Report:
         """What is somebody else's: the content of a file, what differs in it."""
         with self._lock:
             stream = self._err if self.style.json else self._out
-            if self._live is not None and stream.isatty():  # into a file or a pipe it goes past the bar
-                console = self._live.console
-                console.print(self.mask.hide(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
-            else:
+            if not self._bars.printed(self.mask.hide(text), stream):
                 self._print(stream, text)
 
     def _print(self, stream: TextIO, text: str) -> None:
@@ -101,9 +100,8 @@ class Report:
         """The next sentence of a flow's runbook."""
         seconds = time.time() - self._started
         with self._lock:  # what the step before showed is over
-            self._doing.clear()
-            for host in list(self._bars):
-                self._clear(host)
+            self._rows.clear()
+            self._bars.clear()
         self.say(f"[{seconds:6.1f} s] {text}")
 
     def host(self, name: str) -> Tally:
@@ -113,7 +111,7 @@ class Report:
     def task(self, host: str, task: Task, event: Event) -> None:
         """A task came to its end on a host."""
         with self._lock:
-            self._clear(host)
+            self.idle(host)
             self._spoke[host] = time.monotonic()
             status = "ok" if event.status == "failed" and task.ignore_errors else event.status
             self.host(host).add(status)
@@ -137,58 +135,47 @@ class Report:
                 self.show("      " + line)
 
     def progress(self, host: str, event: Event, title: str = "") -> None:
-        """How far something is: a bar on a terminal, a line every few seconds elsewhere."""
-        after, job = event.after or {}, title or event.id
+        """How far something is: a bar on a terminal, a line now and then elsewhere."""
+        after, job = event.after or {}, self.mask.hide(title or event.id)
         done, total, note = int(after.get("done", 0)), int(after.get("total", 0)), str(after.get("note", "") or "")
         with self._lock:
-            if not (done or total or note):  # a beat: alive, and where it was
-                done, total, note = self._doing.get((host, job), (0, 0, ""))
-            begins = (host, job) not in self._doing
-            self._doing[host, job] = done, total, note
+            row = self._rows.get(host)
+            begins = row is None or row.job != job  # another job: its own time, its own bytes
+            if row is None or begins:
+                row = self._rows[host] = Row(host, job)
+            beats = not (done or total or note)  # alive, and where it was
+            row.update(*((row.done, row.total, row.note) if beats else (done, total, self.mask.hide(note))))
             if self._terminal():
-                self._bar(host, job, done, total, note or job)
-                return
-            now = time.monotonic()
-            if now - self._spoke.setdefault(host, now) < QUIET or begins:  # most jobs are over at once
-                return
-            self._spoke[host] = now
-            amount = f" {_size(done)}" + (f" of {_size(total)}" if total else "") if done else ""
-            elapsed = f" {after['elapsed']:.0f} s" if "elapsed" in after else ""
-            self.say(f"  ...      {host:12} {job}{elapsed} {note}{amount}".rstrip())
+                self._bars.show(row)
+            else:
+                self._speak(row, begins, after.get("elapsed"))
+
+    def _speak(self, row: Row, begins: bool, elapsed: Optional[float]) -> None:
+        now = time.monotonic()
+        again = self._said.get(row.host) == (row.job, row.note)
+        quiet = now - self._spoke.setdefault(row.host, now)
+        if begins or quiet < (AGAIN if again else QUIET):  # most jobs are over at once
+            return
+        self._spoke[row.host], self._said[row.host] = now, (row.job, row.note)
+        self.say(plain(row, elapsed))
+
+    def idle(self, host: str) -> None:
+        """What a host was doing is over."""
+        with self._lock:
+            self._rows.pop(host, None)
+            self._bars.clear(host)
 
     def _terminal(self) -> bool:
         import os
 
         return self._err.isatty() and "NO_COLOR" not in os.environ
 
-    def _bar(self, host: str, job: str, done: int, total: int, text: str) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        if self._live is None:
-            self._live = Progress(*_columns(), console=Console(file=self._err), transient=True, redirect_stdout=False)
-            self._live.start()
-        shown = self.mask.hide(text)[:48]
-        if host in self._bars and self._bars[host][0] != job:  # another job: its own time, its own bytes
-            self._live.remove_task(self._bars.pop(host)[1])
-        if host not in self._bars:
-            self._bars[host] = job, self._live.add_task(shown, host=host, total=None)
-        self._live.update(self._bars[host][1], description=shown, completed=done, total=total or None)
-
-    def _clear(self, host: str) -> None:
-        if self._live is not None and host in self._bars:
-            self._live.remove_task(self._bars.pop(host)[1])
-            if not self._bars:
-                self._live.stop()
-                self._live = None
-
     # -- how it ends ---------------------------------------------------------------------------------------------
 
     def finish(self, error: Optional[MnemoError] = None) -> int:
         """Print the recap (or the document) and return the exit code."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        with self._lock:
+            self._bars.clear()
         if (
             error is None
             and self.style.exit_drift
@@ -237,35 +224,6 @@ class Report:
         return document
 
 
-def _columns() -> list[Any]:
-    """Of the live bar; bytes, rate and the time left only where bytes are counted."""
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Task as Row
-    from rich.text import Text
-
-    class Bytes(DownloadColumn):
-        def render(self, task: Row) -> Text:
-            return super().render(task) if task.total else Text(_size(task.completed) if task.completed else "")
-
-    class Rate(TransferSpeedColumn):
-        def render(self, task: Row) -> Text:
-            return super().render(task) if task.speed else Text("")
-
-    class Left(TimeRemainingColumn):
-        def render(self, task: Row) -> Text:
-            return Text("left ").append(super().render(task)) if task.time_remaining else Text("")
-
-    host = TextColumn("  {task.fields[host]:12} {task.description:32}", markup=False)
-    return [host, BarColumn(bar_width=24), TimeElapsedColumn(), Bytes(), Rate(), Left()]
-
-
 def _diff(before: Any, after: Any) -> list[str]:
     """Unified for texts, ``key: old -> new`` for the rest."""
     if after is None:
@@ -294,11 +252,3 @@ def _indented(text: str) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 200 else text[:197] + "..."
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

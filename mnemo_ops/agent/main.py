@@ -179,6 +179,8 @@ class Agent:
     def _act(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do a deed here, or (with ``job``) as a unit of its own that outlives this connection."""
         self._import_deeds(request)
+        self._noting = self._machine
+        self._noting.note = ""  # of the deed before
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
@@ -190,13 +192,13 @@ class Agent:
                     self._channel.send(Event(name, "progress", after=next(following)).to_json())
                 except StopIteration as end:
                     return {"report": end.value}
-        self._noting = self._machine
         deed = actions.build(request["kind"], request["args"]).run(self._machine)
         while True:
             try:
                 step = next(deed)
             except StopIteration as end:
                 return {"report": end.value or {}}
+            self._noting.note = ""  # what it stood for is over, or the beats would tell it again and again
             shown = {"done": step.done, "total": step.total, "note": step.note}
             self._channel.send(Event(request["kind"], "progress", after=shown).to_json())
 

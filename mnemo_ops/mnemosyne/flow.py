@@ -38,7 +38,10 @@ class Flow:
         def watch(event: Event) -> None:
             self.report.progress(host.name, event, title)
 
-        return self.fleet.session(host).act(action, job=job, watch=watch)
+        try:
+            return self.fleet.session(host).act(action, job=job, watch=watch)
+        finally:
+            self.report.idle(host.name)
 
     def ready(self, host: Host, action: Action) -> Answer:
         """A deed's read-only preflight on a host."""

@@ -13,10 +13,11 @@ import pytest
 from mnemo_ops.advice import Advice
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
+from mnemo_ops.bars import LINE
 from mnemo_ops.cli.program import namespace
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
 from mnemo_ops.model import Task
-from mnemo_ops.report import QUIET, Report, Style
+from mnemo_ops.report import AGAIN, QUIET, Report, Style
 
 SECRET = 'S3cret"value\\x'
 
@@ -193,14 +194,29 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.
     clock = [100.0]
     monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
     made = report()
-    for second in range(12):
+    for second in range(40):
         clock[0] = 100.0 + second
-        made.progress(
-            "web1", Event("site.yml:3", "progress", after={"done": 2_500_000, "total": 5_000_000, "note": "db"})
-        )
-    lines = out(made).splitlines()
-    assert len(lines) == 12 // QUIET
-    assert lines[0].split() == ["...", "web1", "site.yml:3", "db", "2.5", "MB", "of", "5.0", "MB"]
+        after = {"done": 2_500_000 + second, "total": 5_000_000, "note": "db" if second < 20 else "files"}
+        made.progress("web1", Event("site.yml:3", "progress", after=after))
+    lines = [line.split() for line in out(made).splitlines()]
+    assert lines == [["...", "web1", "site.yml:3:", note, "2.5/5.0", "MB"] for note in ("db", "files")]
+    clock[0] += AGAIN
+    made.progress("web1", Event("site.yml:3", "progress", after={"elapsed": 100.0}))
+    assert len(out(made).splitlines()) == 3, "what takes very long is told again, or a log would look dead"
+
+
+@pytest.mark.parametrize("name", ["web1", "a-very-long-name-of-a-host.in.some.domain.example"])
+def test_without_a_terminal_a_line_is_short_and_keeps_its_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    made = report()
+    note = "containers are healthy: " + ", ".join(f"mnemosyne-service-{number}" for number in range(20))
+    for _ in range(3):
+        made.progress(name, Event("1", "progress", after={"done": 7, "total": 9, "note": note, "elapsed": 12.0}), "j")
+        clock[0] += QUIET
+    (line,) = out(made).splitlines()
+    assert 80 < len(line) <= LINE
+    assert line.endswith("... 12 s 7/9 B") and "containers are healthy: mnemosyne-service-0" in line
 
 
 def test_a_beat_keeps_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +231,7 @@ def test_a_beat_keeps_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> N
     made.progress("web1", Event("4", "progress", after={}), "wait")
     made.progress("web1", Event("5", "progress", after={"elapsed": 1.1}), "wait")
     assert [line.split()[1:] for line in out(made).splitlines()] == [
-        ["web1", "fetch", "5", "s", "db", "2.5", "MB"],
+        ["web1", "fetch:", "db", "5", "s", "2.5", "MB"],
         ["web1", "wait", "1", "s"],
     ]
 
@@ -248,19 +264,23 @@ def test_the_next_job_has_its_own_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     made.progress(
         "web1", Event("1", "progress", after={"done": 5_000_000, "total": 9_000_000, "note": "copy"}), "fetch"
     )
-    made._live.refresh()
-    assert "5.0/9.0 MB" in err(made)
-    first = made._bars["web1"]
-    made.progress("web1", Event("2", "progress", after={"done": 6_000_000, "total": 9_000_000}), "fetch")
-    assert made._bars["web1"] == first
+    made._bars.refresh()
+    assert "5.0/9.0 MB" in err(made) and "[#####.....]" in err(made)
     written = len(err(made))
-    made.progress("web1", Event("3", "progress", after={"note": "wait"}), "compose up")
-    made._live.refresh()
-    made.step("the next step")
+    made.progress("web1", Event("2", "progress", after={"done": 6_000_000, "total": 9_000_000}), "fetch")
+    made._bars.refresh()
+    assert "6.0/9.0 MB" in err(made)[written:]
+    written = len(err(made))
+    made.progress("web1", Event("3", "progress", after={"note": "wait"}), "fetch")
+    made._bars.refresh()
     rest = err(made)[written:]
+    made.step("the next step")
+    assert "wait" in rest and "MB" not in rest and "[" not in rest[rest.index("wait") :], "no stale numbers"
+    written = len(err(made))
+    made.progress("web1", Event("4", "progress", after={"elapsed": 1.0}), "fetch")
+    made._bars.refresh()
+    assert "wait" not in err(made)[written:] and "fetch" in err(made)[written:]
     made.finish()
-    assert "wait" in rest and "MB" not in rest[rest.index("wait") :] and "bytes" not in rest
-    assert made._bars == {}
 
 
 def test_no_color_means_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:

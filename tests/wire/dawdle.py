@@ -13,7 +13,10 @@ from mnemo_ops.errors import Refused, VerificationFailed
 
 @dataclass(frozen=True)
 class Dawdle(Action):
-    """``steps`` lines in the file ``path``, ``seconds`` apart; then ``fail`` with that text."""
+    """``steps`` lines in the file ``path``, ``seconds`` apart; then ``fail`` with that text.
+
+    :param last: a note of its own that follows the last step at once, and then nothing for a second.
+    """
 
     kind: ClassVar[str] = "dawdle"
 
@@ -22,6 +25,7 @@ class Dawdle(Action):
     seconds: float = 0.0
     fail: str = ""
     password: str = ""
+    last: str = ""
 
     def ready(self, machine: Machine) -> dict[str, int]:
         if self.fail:
@@ -33,6 +37,10 @@ class Dawdle(Action):
             machine.append(self.path, b"step\n")
             yield Progress(step, self.steps, "dawdling")
             time.sleep(self.seconds)
+            machine.note = f"after step {step}"
+        if self.last:
+            yield Progress(note=self.last)
+            time.sleep(1.2)
         if self.fail:
             raise VerificationFailed(self.fail, hint="look again")
         return {"steps": self.steps}

@@ -57,6 +57,15 @@ def test_an_action_reports_and_shows_how_far_it_is(open_session: Open, tmp_path:
     assert [event.after["done"] for event in seen if event.after and "done" in event.after] == [0, 1, 2]
 
 
+def test_a_beat_does_not_tell_what_is_over(open_session: Open, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    session = open_session()
+    session.act(Dawdle(str(tmp_path / "log"), last="what takes long"), watch=seen.append)
+    session.act(Dawdle(str(tmp_path / "log"), steps=1, seconds=1.2), watch=seen.append)
+    beats = [event.after for event in seen if event.after and "elapsed" in event.after]
+    assert len(beats) >= 2 and {beat["note"] for beat in beats} == {""}
+
+
 def test_an_action_fails_with_its_own_class(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
     with pytest.raises(Refused, match="no way"):
@@ -126,6 +135,12 @@ def test_a_job_runs_once_and_its_report_stays(machine: Machine, tmp_path: Path) 
     start(machine, tmp_path, steps=4)
     assert end(machine) == ([], {"steps": 4})
     assert steps(tmp_path) == 4
+
+
+def test_what_a_job_does_next_is_told_however_soon_it_comes(machine: Machine, tmp_path: Path) -> None:
+    start(machine, tmp_path, steps=3, last="what takes long")
+    seen, _ = end(machine)
+    assert seen[-1] == {"done": 0, "total": 0, "note": "what takes long"}
 
 
 def test_a_job_keeps_its_secrets(machine: Machine, tmp_path: Path) -> None:
