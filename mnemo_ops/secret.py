@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Optional
 
 from mnemo_ops.agent.record import dataclass
-
-MASK = "[secret]"
-LINE = 16  # characters; shorter lines of a long secret may be ordinary text
-SHORTEST = 6  # characters; masking shorter values would hide ordinary words and protect nothing
+from mnemo_ops.agent.secrecy import MASK, SHORTEST, forms
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,16 +28,27 @@ class Mask:
     """Replaces every known secret in a text, longest first."""
 
     def __init__(self) -> None:
-        self._values: tuple[str, ...] = ()
+        self._known: dict[str, set[str]] = {}  # value -> its forms
+        self._spared: set[str] = set()
+        self._sorted: Optional[tuple[str, ...]] = None  # forms, until more is learned
 
     def learn(self, values: Iterable[str]) -> None:
         """From now on none of these appears in what :meth:`hide` returns, quoted or line by line neither."""
-        known = {form for value in values if len(value) >= SHORTEST for form in _forms(value)}
-        self._values = tuple(sorted({*self._values, *known}, key=len, reverse=True))
+        for value in values:
+            if len(value) >= SHORTEST and value not in self._known:
+                self._known[value], self._sorted = forms(value), None
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Names messages are full of: a secret that is one of them would make all of them unreadable."""
+        self._spared, self._sorted = self._spared | set(names), None
 
     def hide(self, text: str) -> str:
-        for value in self._values:
-            text = text.replace(value, MASK)
+        found = self._sorted
+        if found is None:
+            known = {form for value, each in self._known.items() if value not in self._spared for form in each}
+            found = self._sorted = tuple(sorted(known, key=len, reverse=True))
+        for form in found:
+            text = text.replace(form, MASK)
         return text
 
     def hide_all(self, data: Any) -> Any:
@@ -53,9 +60,3 @@ class Mask:
         if isinstance(data, (list, tuple)):
             return [self.hide_all(value) for value in data]
         return self.hide(str(data))
-
-
-def _forms(value: str) -> set[str]:
-    """How a value can look in what we print: itself, in JSON, as Python writes it, and its lines in a diff."""
-    quoted = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    return {value, *quoted, *(line for line in value.splitlines() if len(line) >= LINE)}

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Optional
 
 from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.agent.secrecy import MASK
 from mnemo_ops.errors import VaultError
-from mnemo_ops.secret import MASK, Secret
+from mnemo_ops.secret import Secret
 
 HEADER = "$ANSIBLE_VAULT;"
 DEFAULT = "default"  # the label Ansible leaves out of the header

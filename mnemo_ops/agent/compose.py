@@ -11,14 +11,13 @@ import json
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import docker
+from mnemo_ops.agent import docker, secrecy
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import CommandFailed, Refused
 
 LABEL = "com.docker.compose."
 OLDEST = (2, 20)
-SHORTEST = 6  # characters; masking shorter values of the environment would hide ordinary words
 LAST_LINES = "20"  # of a failed container's log
 
 
@@ -155,45 +154,39 @@ class Project:
         return found, sorted(set(mine) - set(described))
 
     def run(self, *words: str, timeout: float = 7200.0) -> None:
-        """A compose command that changes something. :raises CommandFailed: it failed; values are masked (6)."""
+        """A compose command that changes something. :raises CommandFailed: it failed; secrets are masked (6)."""
         self._machine.note = f"docker compose {words[0]}"
         done = self._machine.run(
             [*self._options, *self._files, *words], timeout=timeout, cwd=self._machine.path("/"), check=False
         )
         if done.rc != 0:
-            said = "\n".join(done.err.strip().splitlines()[-10:])
+            said = "\n".join(self._masked(done.err).strip().splitlines()[-10:])
             failing = (
                 {} if words[0] == "down" else {name: each for name, each in self.look()[0].items() if _failed(each)}
             )
-            parts = [f"docker compose {words[0]} ended with {done.rc}: {said}", self._last_words(failing)]
-            raise CommandFailed(self._mask("\n".join(part for part in parts if part)))
+            parts = [f"docker compose {words[0]} ended with {done.rc}: {said}", self.last_words(failing)]
+            raise CommandFailed("\n".join(part for part in parts if part))
 
     def last_words(self, services: Mapping[str, Service]) -> str:
-        """What each of these services is and the end of its log, without values of the environment."""
-        return self._mask(self._last_words(services))
-
-    def _last_words(self, services: Mapping[str, Service]) -> str:
+        """What each of these services is and the end of its log, without its secrets: masked before it is cut."""
         parts = []
         for name, service in services.items():
             parts.append(f"{name} is {service.word(ignore_differences=True)}")
             for row in [row for row in service.containers if _is_bad(row)][:1]:
                 done = self._machine.ask(["docker", "logs", "--tail", LAST_LINES, row["Id"]], check=False)
                 log = (row["State"].get("Health") or {}).get("Log") or []
-                checked = [f"its healthcheck said: {log[-1].get('Output', '').strip()[-300:]}"] if log else []
-                said = f"{done.out}{done.err}".strip()[-1500:]
+                checked = self._masked(log[-1].get("Output", "")).strip()[-300:] if log else ""
+                said = self._masked(f"{done.out}{done.err}").strip()[-1500:]
                 ended = [f"exit code {row['State']['ExitCode']}"] if row["State"]["Status"] == "exited" else []
-                parts += [*ended, *checked, *([f"its last lines:\n{said}"] if said else [])]
+                health = [f"its healthcheck said: {checked}"] if log else []
+                parts += [*ended, *health, *([f"its last lines:\n{said}"] if said else [])]
         return "\n".join(parts)
 
-    def _mask(self, text: str) -> str:
+    def _masked(self, text: str) -> str:
         try:
-            services = (self.config().get("services") or {}).values()
+            return secrecy.hide(text, secrecy.of_compose(self.config()))
         except CommandFailed:  # nothing was resolved, so nothing can show
             return text
-        values = {str(value) for each in services for value in (each.get("environment") or {}).values()}
-        for value in sorted(values, key=len, reverse=True):
-            text = text.replace(value, "[secret]") if len(value) >= SHORTEST else text
-        return text
 
 
 def _is_bad(row: docker.Row) -> bool:

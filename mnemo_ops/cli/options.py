@@ -73,6 +73,7 @@ class Run:
 
         found = load(self.path(), playbook_dir, self.vars)
         found.become_password = self.become_password
+        self.report.mask.spare(found.hosts)
         return found
 
     def path(self) -> Path:
@@ -139,16 +140,33 @@ class Run:
     @contextmanager
     def flow(self, run: str = "", reads: bool = False) -> Iterator[Flow]:
         """What flows stand on; journals and keys lie in ``.mnemo`` beside the inventory."""
-        from mnemo_ops.mnemosyne.deploy import secrets_of
         from mnemo_ops.mnemosyne.flow import Flow
-        from mnemo_ops.mnemosyne.layout import settings
 
-        for host in self.inventory().select("all", self.limit):  # what speaks against others is theirs
-            self.report.mask.learn(secrets_of(settings(host)))
+        self._mask()
         path = self.path().absolute()
         home = (path if path.is_dir() else path.parent) / ".mnemo"
         with self.fleet(run, reads) as opened:
             yield Flow(opened, self.report, home)
+
+    def _mask(self) -> None:
+        """Let no secret of the env files show; say once which cannot be hidden."""
+        from mnemo_ops.mnemosyne.env_file import names_of, secrets_of
+        from mnemo_ops.mnemosyne.layout import settings
+
+        shown: set[tuple[str, str]] = set()
+        inventory = self.inventory()
+        for host in inventory.select("all", self.limit):  # what speaks against others is theirs
+            chosen = settings(host)
+            self.report.mask.spare(names_of(chosen))
+            values, names = secrets_of(chosen, [*inventory.hosts, host.address, host.user or ""])
+            self.report.mask.learn(values)
+            shown |= {(chosen.env_file, name) for name in names}
+        warnings = self.report.extra.setdefault("warnings", []) if shown else []
+        for file, name in sorted(shown):
+            warning = f"{file}: the value of {name} is short or an ordinary word: messages cannot hide it"
+            if warning not in warnings:
+                self.report.say(f"  WARNING  {warning}")
+                warnings.append(warning)
 
 
 class Command(Task[Any]):

@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.smoke import Smoke
 from mnemo_ops.agent.actions.volumes import LookAtVolumes, refuse
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory import Inventory
-from mnemo_ops.mnemosyne import layout
+from mnemo_ops.mnemosyne import env_file, layout
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.layout import Settings, settings, words
 from mnemo_ops.model import Host
@@ -81,7 +81,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     stack = flow.stack(host)
     look_at_volumes(flow, host, layout.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
-    env = dict(_pairs(chosen.env_file))
+    env = dict(env_file.read(chosen.env_file))
     user = env.get("POSTGRES_USER", "postgres")
     flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
@@ -113,30 +113,18 @@ def check_files(host: Host, chosen: Settings) -> None:
     if absent:
         raise InventoryError(f"stack.tls of {host.name}: {chosen.tls} lacks {', '.join(absent)}")
     example = Path(chosen.source) / ".env.production.example"
-    given = {key for key, value in _pairs(chosen.env_file) if value}
-    wanted = [key for key, value in _pairs(str(example)) if value.startswith(PLACEHOLDER)] if example.exists() else []
+    given = {key for key, value in env_file.read(chosen.env_file) if value}
+    wanted = (
+        [key for key, value in env_file.read(str(example)) if value.startswith(PLACEHOLDER)] if example.exists() else []
+    )
     unset = [key for key in wanted if key not in given]
     if unset:
         raise InventoryError(
             f"{chosen.env_file} does not set {', '.join(unset)}", hint=f"{example} shows every variable"
         )
-    waiting = [key for key, value in _pairs(chosen.env_file) if value.startswith(PLACEHOLDER)]
+    waiting = [key for key, value in env_file.read(chosen.env_file) if value.startswith(PLACEHOLDER)]
     if waiting:
         raise InventoryError(
             f"{chosen.env_file} still holds placeholders: {', '.join(waiting)}",
             hint="openssl rand -hex 24 makes a secret",
         )
-
-
-def secrets_of(chosen: Settings) -> list[str]:
-    """Values of the env file on this machine that nobody may see printed; none when it is not here."""
-    if not Path(chosen.env_file).is_file():
-        return []
-    words = ("PASSWORD", "SECRET", "KEY", "TOKEN", "URL")
-    return [value for key, value in _pairs(chosen.env_file) if any(word in key.upper() for word in words)]
-
-
-def _pairs(env_file: str) -> list[tuple[str, str]]:
-    lines = Path(env_file).read_text().splitlines()
-    rows = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
-    return [(key.strip(), value.strip().strip("\"'")) for key, _, value in rows]

@@ -30,7 +30,7 @@ def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mappin
     warnings = chosen.warnings()
     for warning in warnings:
         flow.report.say(f"  WARNING  {warning}")
-    flow.report.extra["warnings"] = warnings
+    flow.report.extra.setdefault("warnings", []).extend(warnings)
     words = chosen.words()
     flow.report.step(f"can {chosen.server.name} export {', '.join(chosen.present) or 'nothing'}?")
     flow.ready(chosen.server, CheckExports([one.path for one in chosen.present.values()], words["nfs_made"]))

@@ -396,6 +396,20 @@ def test_a_failed_stack_says_which_service_and_why_without_secrets(world: World)
     assert "a-very-secret-value" not in json.dumps(event.to_json()) and "[secret]" in event.why
 
 
+READABLE = "cannot open /srv/app/scripts of mnemosyne-database\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [(READABLE, READABLE.strip()), (f"{READABLE}hunter22-and-more{'x' * 1490}\n", "[secret]xxx")]
+)
+def test_what_a_failed_stack_says_is_readable_and_no_secret_is_cut_in_half(said: str, shown: str, world: World) -> None:
+    environment = {"POSTGRES_DB": "mnemosyne", "LOG_LEVEL": "scripts", "API_PASSWORD": "hunter22-and-more"}
+    api = {**SERVICES["api"], "environment": environment, "x-model": {"exits": 3, "log": said}}
+    stack({**SERVICES, "api": api})(world)
+    event = run(task("docker_compose_v2", **APP), world.machine())
+    assert event.status == "failed" and shown in event.why and "and-more" not in event.why
+
+
 def test_waiting_for_health_fails_on_the_unhealthy(world: World) -> None:
     acts = {"health": "unhealthy", "checked": "NOAUTH"}
     stack({**SERVICES, "db": {**SERVICES["db"], "x-model": acts}})(world)

@@ -11,7 +11,7 @@ from mnemo_ops import inventory
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.deploy import check_files, secrets_of
+from mnemo_ops.mnemosyne.deploy import check_files
 from mnemo_ops.model import Host
 
 
@@ -123,14 +123,6 @@ def env(tmp_path: Path) -> Path:
     path = tmp_path / "env"
     path.write_text("# comment\nPOSTGRES_DB=mnemosyne\nPOSTGRES_PASSWORD='a secret'\nLOG_LEVEL=INFO\nAPI_KEY=\"k\"\n")
     return path
-
-
-def test_secrets_of_the_env_file_are_known_by_their_names(env: Path) -> None:
-    assert secrets_of(layout.Settings(env_file=str(env))) == ["a secret", "k"]
-
-
-def test_no_env_file_has_no_secrets() -> None:
-    assert secrets_of(layout.Settings(env_file="/nowhere/env")) == []
 
 
 @pytest.mark.parametrize(
