@@ -14,8 +14,17 @@ _COMMAND = re.compile(
     r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|migrate|nfs-setup|play|restore"
     r"|schema|volumes|(?:hosts|lab|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
-_LIMITED = ("backup", "bootstrap", "deploy", "docker-install", "hosts", "play", "volumes")  # they take --limit
-_OF_HOSTS = (*_LIMITED, "migrate", "nfs-setup", "restore")
+_LIMITED = (
+    "backup",
+    "bootstrap",
+    "deploy",
+    "docker-install",
+    "hosts",
+    "play",
+    "restore",
+    "volumes",
+)  # they take --limit
+_OF_HOSTS = (*_LIMITED, "migrate", "nfs-setup")
 
 
 @dataclass(frozen=True)

@@ -108,10 +108,19 @@ class Run:
             raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=f"{option} one of: {names}")
         return found[0]
 
-    def only_host(self, name: str = "") -> Host:
-        """The host of ``--host`` or ``--limit``, or the only one of the inventory that has a stack."""
-        if name:
-            return self.host(name, "--host")
+    def limit_to(self, host: str) -> None:
+        """``--host``, another word for ``--limit``. :raises UsageError: both are given, and differ (2)."""
+        if self.limit:
+            one, other = ({found.name for found in self.inventory().select("all", word)} for word in (host, self.limit))
+            if one != other:
+                raise UsageError(
+                    f"--limit {self.limit} and --host {host} are not the same hosts", hint="--limit alone says which"
+                )
+        self.limit = host
+        self.report.advice = Advice(self.inventory_path, host)
+
+    def only_host(self) -> Host:
+        """The host of ``--limit``, or the only one of the inventory."""
         found = self.hosts()
         if len(found) != 1:
             names = ", ".join(host.name for host in found)

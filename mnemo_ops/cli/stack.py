@@ -65,7 +65,7 @@ def list_(run: Run, all: bool = False) -> None:
     "restore",
     help={
         "id": "latest, or the beginning of a set's id",
-        "host": "the host whose stack is replaced",
+        "host": "the same as --limit",
         "undo": "take the last restore back",
     },
     only=FLOW,
@@ -74,7 +74,9 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
     """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
     from mnemo_ops.mnemosyne import restore as flows
 
-    target = run.only_host(host)
+    if host:
+        run.limit_to(host)
+    target = run.only_host()
     if undo == bool(id):
         raise UsageError("say which set: --id latest, --id PREFIX; or --undo", hint="invoke backup.list shows the sets")
     undone = "what was there before, and keep what was written since aside"

@@ -232,7 +232,7 @@ def test_a_damaged_set_and_one_without_manifest(lab: Lab, stack: dict[str, str])
     )
     lab.old.sh(flip)
     before = [lab.old.digest(), lab.new.digest()]
-    restore = ("restore", "--id", id, "--host", "old", "--yes", "--json")
+    restore = ("restore", "--id", id, "--limit", "old", "--yes", "--json")
     refused(lab.run(*restore), 7, "lightrag.tar.zst", "nothing was changed")
     assert [lab.old.digest(), lab.new.digest()] == before
     assert lab.old.serves()
@@ -240,7 +240,7 @@ def test_a_damaged_set_and_one_without_manifest(lab: Lab, stack: dict[str, str])
     refused(lab.run(*restore), 3, id)  # its size shows without reading it
     lab.old.sh(f"rm {STORE}/{id}/manifest.json")
     refused(lab.run(*restore), 3, id, "backup.list")
-    refused(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json"), 3, "backup.list")
+    refused(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json"), 3, "backup.list")
     assert id not in lab.run("backup.list", "--limit", "old").out
     assert f"{id}  INCOMPLETE" in lab.run("backup.list", "--limit", "old", "--all").out
     lab.old.sh(f"rm -r {STORE}/{id}")

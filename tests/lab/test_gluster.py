@@ -96,7 +96,7 @@ def test_what_the_stack_writes_is_the_same_after_a_reboot(lab: Lab, inventory: s
 def test_a_set_holds_the_uploads_and_brings_them_back(lab: Lab, inventory: str) -> None:
     well(lab.run("backup", "--limit", "old", "-i", inventory))
     lab.old.sh(f"find {DATA} -type f -delete")
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "-i", inventory))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "-i", inventory))
     whole(lab)
 
 

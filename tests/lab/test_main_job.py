@@ -109,28 +109,28 @@ def test_backup_leaves_a_set_and_a_serving_stack(lab: Lab, shared: dict[str, Pat
 
 def test_restore_goes_back_to_the_set_and_undo_goes_forward_again(lab: Lab, shared: dict[str, Path]) -> None:
     shared["late"] = write(lab, 25, "late")
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json"))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json"))
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert found(lab.old, shared["late"]) == (25, 0, 25)
     assert lab.old.rows() == "320"
     assert lab.old.serves()
 
-    well(lab.run("restore", "--undo", "--host", "old", "--yes", "--json"))
+    well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"))
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert found(lab.old, shared["late"]) == (25, 25, 0)
     assert lab.old.serves()
     assert lab.old.databases() == ["mnemosyne", "postgres"]
     assert lab.old.leftovers() == []
-    assert well(lab.run("restore", "--undo", "--host", "old", "--yes", "--json"), 3).error["class"] == "Refused"
+    assert well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"), 3).error["class"] == "Refused"
 
 
 def test_the_same_set_may_be_restored_again_and_again(lab: Lab, shared: dict[str, Path]) -> None:
     """Only the last restore can be undone, and it goes back to what was there just before it."""
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes"))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes"))
     shared["between"] = write(lab, 15, "between")
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes"))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes"))
     assert lab.old.rows() == "320"
-    well(lab.run("restore", "--undo", "--host", "old", "--yes"))
+    well(lab.run("restore", "--undo", "--limit", "old", "--yes"))
     assert found(lab.old, shared["between"]) == (15, 15, 0)
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert lab.old.serves()

@@ -202,11 +202,11 @@ def whole(lab: Lab, host: Host, acknowledged: Path | None = None) -> None:
 def test_a_set_holds_what_lies_elsewhere_and_brings_it_back(lab: Lab, ready: Host, inventory: str) -> None:
     well(lab.run("backup", "--limit", "old", "-i", inventory))
     ready.sh("find /data/uploads -type f -delete")
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "-i", inventory))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "-i", inventory))
     whole(lab, ready)
-    well(lab.run("restore", "--undo", "--host", "old", "--yes", "-i", inventory))
+    well(lab.run("restore", "--undo", "--limit", "old", "--yes", "-i", inventory))
     assert ready.sh("find /data/uploads -type f | wc -l") == "0"
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "-i", inventory))
+    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "-i", inventory))
     whole(lab, ready)
 
 

@@ -120,3 +120,29 @@ def test_variables_of_the_command_line_are_texts_as_in_ansible() -> None:
     with pytest.raises(UsageError) as error:
         variables("said=hello world")
     assert error.value.hint.startswith("said='\"hello world\"'")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--undo", ("several hosts: old, new", "--limit")),
+        ("--undo --host old --limit new", ("--limit new and --host old", "--limit alone")),
+        ("--undo --host old --limit all", ("--limit all and --host old", "--limit alone")),
+        ("--undo --host old", ("replace the data of old", "--yes")),
+        ("--undo --limit old", ("replace the data of old", "--yes")),
+        ("--undo --host old --limit old:&all", ("replace the data of old", "--yes")),
+        ("--undo --host nobody", ("nobody",)),
+        ("--host old", ("--id latest", "mnemo-ops backup.list -i inventory.yml --limit old shows")),
+    ],
+)
+def test_a_host_is_named_by_limit_and_host_is_another_word_for_it(
+    words: str,
+    expected: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("inventory.yml").write_text("all: {hosts: {old: {ansible_host: 192.0.2.1}, new: {ansible_host: 192.0.2.2}}}")
+    code, text = said(f"restore -i inventory.yml {words}", capsys, monkeypatch)
+    assert code == 2 and all(part in text for part in expected), text
