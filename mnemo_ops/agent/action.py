@@ -44,7 +44,7 @@ KINDS: Dict[str, str] = {
     "hold_proof": "proof_server",
     "host_keys": "transfer",
     "image_user": "images",
-    "list_sets": "sets",
+    "list_sets": "catalogue",
     "load_images": "images",
     "load_set": "load",
     "look_at_locks": "leases",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mnemo_ops.cli.options import Run, command
-from mnemo_ops.errors import UsageError
+from mnemo_ops.errors import UsageError, VerificationFailed
 
 FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes", "ask_become_pass")
 
@@ -34,37 +34,42 @@ def create(run: Run) -> None:
 
 @command(
     "backup.list",
-    help={"all": "also sets that were never finished"},
-    only=("inventory", "limit", "json", "verbose", "ask_become_pass"),
+    help={
+        "all": "also sets that were never finished",
+        "check": "read every part of every set and compare its checksum; exit 7 when one differs",
+    },
+    only=("inventory", "limit", "check", "json", "verbose", "ask_become_pass"),
 )
 def list_(run: Run, all: bool = False) -> None:
     """The sets of each host: id, age, size, parts, consistency, whole or not, and when last restored."""
-    from mnemo_ops.mnemosyne.backup import age, list_sets
+    from mnemo_ops.mnemosyne.backup import condition, list_sets, shown
 
     with run.flow(reads=True) as flow:
-        found = flow.fleet.each(run.hosts(), lambda host: list_sets(flow, host))
+        found = flow.fleet.each(run.hosts(), lambda host: list_sets(flow, host, run.check))
     run.report.extra["sets"] = found
     for host, rows in found.items():
-        shown = [row for row in rows if all or row["state"] != "incomplete"]
-        if not shown:
+        for row in rows:
+            if all or row["state"] != "incomplete":
+                run.report.say(f"{host}  {shown(row)}")
+        unfinished = sum(row["state"] == "incomplete" for row in rows)
+        if len(rows) == unfinished:
             run.report.say(f"{host}: no sets")
-        for row in shown:
-            if row["state"] in ("incomplete", "unreadable"):
-                run.report.say(f"{host}  {row['id']}  {row['state'].upper()}: not a backup")
-                continue
-            verified = (
-                f"restored and compared {age(row['verified']['at'])} ago" if row["verified"] else "never restored"
-            )
-            run.report.say(
-                f"{host}  {row['id']}  {age(row['created']):>6} old  {row['bytes'] / 1e6:8.1f} MB"
-                f"  {len(row['parts'])} parts  {row['consistency']}  {row['state']}  {verified}"
-            )
+        if unfinished and not all:
+            run.report.say(f"{host}: {unfinished} never finished: --all shows them")
+    wrong = [
+        f"{row['id']} on {host} is {condition(row)}"
+        for host, rows in found.items()
+        for row in rows
+        if row["state"] in ("damaged", "unreadable")
+    ]
+    if wrong and run.check:
+        raise VerificationFailed("; ".join(wrong), hint="restore another set; make a new one: invoke backup")
 
 
 @command(
     "restore",
     help={
-        "id": "latest, or the beginning of a set's id",
+        "id": "latest, a time (2026-01-31T12:00, the newest set before it), or the beginning of a set's id",
         "host": "the same as --limit",
         "undo": "take the last restore back",
     },

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, Optional
 
 from mnemo_ops import __version__
-from mnemo_ops.agent.actions.sets import ListSets, MakeSet
-from mnemo_ops.errors import Refused
+from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.sets import MakeSet
+from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.mnemosyne import keys
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
@@ -53,28 +56,77 @@ def backup(flow: Flow, host: Host, check: bool = False) -> dict[str, Any]:
     return manifest
 
 
-def list_sets(flow: Flow, host: Host) -> list[dict[str, Any]]:
-    """The sets on a host, newest first; incomplete and damaged ones say so."""
-    rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.stack(host)["store"]))["sets"]
+def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:
+    """The sets on a host, newest first, with what is wrong with them. :param check: read them all."""
+    rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.stack(host)["store"], check))["sets"]
     return rows
 
 
 def choose(flow: Flow, host: Host, wanted: str) -> str:
-    """The id ``latest``, a prefix or a time stands for; only complete sets count.
+    """The id that ``latest``, a time, an id or the beginning of one stands for; no other is taken in its place.
 
-    :raises Refused: none or several match (3).
+    :raises Refused: none or several match, or the one that does is not complete: names it, why, and those that are (3).
     """
-    rows = [row for row in list_sets(flow, host) if row["state"] == "complete"]
-    found = rows[:1] if wanted == "latest" else [row for row in rows if str(row["id"]).startswith(wanted)]
-    if len(found) == 1:
-        return str(found[0]["id"])
-    if found:
-        raise Refused(f"'{wanted}' stands for {len(found)} sets: {', '.join(str(row['id']) for row in found)}")
-    known = ", ".join(str(row["id"]) for row in rows[:5]) or "none"
-    raise Refused(
-        f"{host.name} has no complete set '{wanted}'; complete sets: {known}",
-        hint="invoke backup.list shows all of them",
-    )
+    every = list_sets(flow, host)
+    rows = [row for row in every if row["state"] != "incomplete"]
+    instant = moment(wanted)
+    if wanted == "latest":
+        found = rows[:1]
+    elif instant is not None:
+        found = [row for row in rows if row["created"] <= instant][:1]
+    else:
+        found = [row for row in rows if row["id"] == wanted] or [row for row in rows if row["id"].startswith(wanted)]
+    complete = [str(row["id"]) for row in rows if row["state"] == "complete"]
+    known = f"complete sets: {', '.join(complete[:5]) or 'none'}" + (", ..." if len(complete) > 5 else "")
+    hint = f"invoke restore --id {complete[0]} --limit {host.name}; " if complete else ""
+    hint += f"invoke backup.list --limit {host.name} --all shows every one"
+    if not found:
+        never = [row["id"] for row in every if row["state"] == "incomplete" and row["id"].startswith(wanted)]
+        also = f"; {', '.join(never)} was never finished" if never else ""
+        raise Refused(f"{host.name} has no set '{wanted}'{also}; {known}", hint=hint)
+    if len(found) > 1:
+        names = ", ".join(f"{row['id']} ({condition(row)})" for row in found)
+        raise Refused(f"'{wanted}' stands for {len(found)} sets of {host.name}: {names}", hint="name more of the id")
+    (row,) = found
+    if row["state"] != "complete":
+        which = {"latest": "the newest set"}.get(wanted, "the set")
+        raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
+    later = [each["id"] for each in every if each["state"] == "incomplete" and each["created"] > row["created"]]
+    if later and (wanted == "latest" or instant is not None):
+        flow.report.say(f"  note: {', '.join(later)} on {host.name} was never finished: that is not a set")
+    return str(row["id"])
+
+
+def moment(text: str) -> Optional[float]:
+    """The time a text names, UTC unless it says otherwise; of a day its last moment. ``None``: it names none."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", text):
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as problem:
+        raise UsageError(f"--id {text}: {problem}") from None
+    found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return found.timestamp() + (86399.999 if len(text) == 10 else 0)
+
+
+def condition(row: dict[str, Any]) -> str:
+    """What a set is, for people: as much as was looked at, and no more."""
+    if row["state"] == "newer":
+        return f"made by a newer mnemo_ops (format {row['format']})"
+    if row["state"] in ("damaged", "unreadable"):
+        return f"{row['state'].upper()}: {row['why']}"
+    if row["state"] == "incomplete":
+        return "INCOMPLETE: never finished, no backup"
+    return "complete, checksums right" if row["checked"] == "checksums" else "complete, not verified"
+
+
+def shown(row: dict[str, Any]) -> str:
+    """A set in one line."""
+    head = f"{row['id']}  {age(row['created']):>6} old  {row['bytes'] / 1e6:8.1f} MB"
+    if "parts" not in row:
+        return f"{head}  {condition(row)}"
+    verified = f"restored and compared {age(row['verified']['at'])} ago" if row["verified"] else "never restored"
+    return f"{head}  {len(row['parts'])} parts  {row['consistency']}  {condition(row)}  {verified}"
 
 
 def age(seconds: float) -> str:

@@ -12,7 +12,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
-from mnemo_ops.errors import Broken, MnemoError, NotStarted, Refused, StepFailed, VerificationFailed
+from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
 
 FORMAT = 1  # of the manifest; a newer one is refused
 MARGIN = 1.2  # free space wanted, as a multiple of the data
@@ -239,50 +239,6 @@ def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
         }
         for row in project.volumes(machine, stack.project).values()
     }
-
-
-@dataclass(frozen=True)
-class ListSets(Action):
-    """Every set in the store, newest first; what has no manifest is listed as incomplete."""
-
-    store: str
-    kind: ClassVar[str] = "list_sets"
-
-    def run(self, machine: Machine) -> Deed:
-        yield Progress()
-        rows = []
-        for name in machine.names(self.store):
-            if machine.stat(f"{self.store}/{name}/manifest.json") is not None:
-                rows.append(_row(machine, f"{self.store}/{name}"))
-            elif (found := machine.stat(f"{self.store}/{name}")) is not None and found.kind == "directory":
-                rows.append({"id": name, "state": "incomplete", "bytes": tree.size(machine, f"{self.store}/{name}")})
-        return {"sets": sorted(rows, key=lambda row: str(row["id"]), reverse=True)}
-
-
-def _row(machine: Machine, directory: str) -> Dict[str, Any]:
-    try:
-        manifest = read_manifest(machine, directory)
-    except MnemoError as error:
-        return {"id": directory.rpartition("/")[2], "state": "unreadable", "why": error.message, "bytes": 0}
-    sizes = {part["name"]: machine.stat(f"{directory}/{part['name']}") for part in manifest["parts"]}
-    whole = all(
-        sizes[part["name"]] is not None and _len(sizes[part["name"]]) == part["bytes"] for part in manifest["parts"]
-    )
-    verified = machine.read_text(f"{directory}/verified.json")
-    return {
-        "id": manifest["id"],
-        "state": "complete" if whole else "damaged",
-        "created": manifest["created"],
-        "host": manifest.get("host", ""),
-        "consistency": manifest["consistency"],
-        "bytes": sum(part["bytes"] for part in manifest["parts"]),
-        "parts": manifest["parts"],
-        "verified": json.loads(verified) if verified else None,
-    }
-
-
-def _len(found: Any) -> int:
-    return int(found.size)
 
 
 def read_manifest(machine: Machine, directory: str) -> Dict[str, Any]:
