@@ -57,6 +57,7 @@ KINDS: Dict[str, str] = {
     "place_restore": "swap",
     "prove_mounts": "proof_mount",
     "prove_stack": "prove",
+    "prune_sets": "prune",
     "read_proof": "proof_server",
     "release": "transfer",
     "remove_file": "journal",

@@ -29,7 +29,7 @@ def namespace() -> Collection:
         root.add_task(task)
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)
-    root.add_collection(_collection("backup", [stack.backup_list], default=stack.backup_create))
+    root.add_collection(_collection("backup", [stack.backup_list, stack.backup_prune], default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
     root.add_collection(_collection("lock", [locks.status, locks.release]))
     vault = [secrets.encrypt, secrets.encrypt_string, secrets.decrypt, secrets.edit, secrets.view, secrets.rekey]

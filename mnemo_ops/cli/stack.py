@@ -55,7 +55,7 @@ def list_(run: Run, all: bool = False) -> None:
         if len(rows) == unfinished:
             run.report.say(f"{host}: no sets")
         if unfinished and not all:
-            run.report.say(f"{host}: {unfinished} never finished: --all shows them")
+            run.report.say(f"{host}: {unfinished} never finished: --all shows them, invoke backup.prune removes them")
     wrong = [
         f"{row['id']} on {host} is {condition(row)}"
         for host, rows in found.items()
@@ -64,6 +64,44 @@ def list_(run: Run, all: bool = False) -> None:
     ]
     if wrong and run.check:
         raise VerificationFailed("; ".join(wrong), hint="restore another set; make a new one: invoke backup")
+
+
+@command(
+    "backup.prune",
+    help={
+        "keep_last": "complete sets that stay at least (default: 7); the newest one that was restored stays always",
+        "aside": "also what was written to restores that were taken back: data that are nowhere else",
+        "check": "remove nothing, say what would go",
+    },
+    only=("inventory", "limit", "check", "json", "verbose", "yes", "ask_become_pass"),
+)
+def prune(run: Run, keep_last: str = "7", aside: bool = False) -> None:
+    """Remove what is no backup: unfinished sets, and the sets and images that failed migrations left."""
+    from mnemo_ops.mnemosyne import backup as flows
+
+    if not keep_last.isdecimal() or int(keep_last) < 1:
+        raise UsageError(f"--keep-last {keep_last}: there must be at least one set", hint="--keep-last 7")
+    last, hosts = int(keep_last), run.hosts()
+    with run.flow(reads=True) as flow:
+        plans = flow.fleet.each(hosts, lambda host: flows.prune_plan(flow, host, last, aside))
+    run.report.extra["prune"] = plans
+    for host, plan in plans.items():
+        for verb, rows in (("goes", plan["remove"]), ("stays", plan["keep"])):
+            for row in rows:
+                run.report.say(f"{host}  {verb:5}  {row['name']}  {row['bytes'] / 1e6:8.1f} MB  {row['why']}")
+    every = [row for plan in plans.values() for row in plan["remove"]]
+    total = f"{sum(row['bytes'] for row in every) / 1e6:.1f} MB"
+    if not every or run.check:
+        run.report.say(f"{len(every)} would go, {total}" if every else "nothing to remove")
+        return
+    run.confirm(f"remove {len(every)} of these for good, {total}")
+    with run.flow() as flow:
+        names = {host: [row["name"] for row in plan["remove"]] for host, plan in plans.items()}
+        busy = [host for host in hosts if names[host.name]]
+        gone = flow.fleet.each(busy, lambda host: flows.prune(flow, host, last, aside, names[host.name]))
+    run.report.extra["removed"] = gone
+    freed = sum(row["bytes"] for rows in gone.values() for row in rows)
+    run.report.say(f"{sum(len(rows) for rows in gone.values())} removed, {freed / 1e6:.1f} MB")
 
 
 @command(
@@ -128,4 +166,4 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump", abort
         (migration.abort if abort else migration.check if run.check else migration.run)()
 
 
-backup_create, backup_list = create, list_
+backup_create, backup_list, backup_prune = create, list_, prune

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
 from mnemo_ops import __version__
 from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.prune import PruneSets
 from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.mnemosyne import keys
@@ -127,6 +129,23 @@ def shown(row: dict[str, Any]) -> str:
         return f"{head}  {condition(row)}"
     verified = f"restored and compared {age(row['verified']['at'])} ago" if row["verified"] else "never restored"
     return f"{head}  {len(row['parts'])} parts  {row['consistency']}  {condition(row)}  {verified}"
+
+
+def prune_plan(flow: Flow, host: Host, keep_last: int, aside: bool) -> dict[str, list[dict[str, Any]]]:
+    """What would go from a host's store, and what stays though nobody needs it: names, bytes, and why."""
+    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack(host), keep_last, aside))
+    return plan
+
+
+def prune(flow: Flow, host: Host, keep_last: int, aside: bool, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Remove these from a host's store, as far as nobody needs them since; what was removed."""
+    done = flow.act(host, PruneSets(flow.stack(host), keep_last, aside, names))
+    for name in done["left"]:
+        flow.report.say(f"  {host.name}: {name} stays: somebody is at work with it now, or removed it")
+    if done["removed"]:
+        flow.report.host(host.name).add("changed")
+    removed: list[dict[str, Any]] = done["removed"]
+    return removed
 
 
 def age(seconds: float) -> str:

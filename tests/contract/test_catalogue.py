@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_target import ran
+from test_target import STACK, ran
 from world import World
 
+from mnemo_ops.agent import lease, restore_record
 from mnemo_ops.agent.action import Progress
 from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.prune import SETTLED, PruneSets
+from mnemo_ops.mnemosyne.layout import wire
 
 STORE = "/sets"
-OLD = time.time() - 180
+OLD = time.time() - SETTLED - 60
 A, B, C, D = (f"2026010{day}T120000Z-00a{day}" for day in range(1, 5))
 
 
@@ -110,3 +113,169 @@ def test_how_far_the_reading_is(world: World) -> None:
     seen = [step for step in ListSets(STORE, True).run(world.machine()) if step.note]
     size = listed(world)[0]["bytes"]
     assert seen == [Progress(done, 2 * size, f"checksum of postgres.dump of {id}") for done, id in ((0, B), (size, A))]
+
+
+# -- pruning -------------------------------------------------------------------------------------------------------
+
+
+def journal(world: World, run: str, *phases: str) -> None:
+    lines = "".join(json.dumps({"run": run, "phase": phase, "status": "began"}) + "\n" for phase in phases)
+    world.write(f"{world.machine().state_dir}/runs/{run}.jsonl".lstrip("/"), lines)
+
+
+def pruned(world: World, keep_last: int = 1) -> tuple[dict[str, str], dict[str, str]]:
+    """Names that would go and that stay, with the reason."""
+    plan = PruneSets(wire(STACK), keep_last).ready(world.machine(read_only=True))
+    goes, stays = ({row["name"]: row["why"] for row in plan[key]} for key in ("remove", "keep"))
+    return goes, stays
+
+
+def left(world: World) -> set[str]:
+    return {path.name for path in (world.root / "sets").iterdir()}
+
+
+def prune(world: World, *names: str, keep_last: int = 1) -> Any:
+    return ran(PruneSets(wire(STACK), keep_last, False, names).run(world.machine()))
+
+
+def unfinished(world: World, name: str) -> str:
+    world.write(f"sets/{name}/postgres.dump", "half")
+    aged(world, name)
+    return name
+
+
+def test_what_never_became_a_set_goes_and_what_is_not_ours_stays(world: World) -> None:
+    made(world, A)
+    half, cut = unfinished(world, f"{B}.partial"), unfinished(world, C)
+    for name in ("lost+found", "my copies", f"{B}.old", f"old-{C}"):
+        unfinished(world, name)
+    (world.root / "sets" / f"{D}.partial").symlink_to("lost+found")
+    assert set(pruned(world)[0]) == {half, cut}
+    before = left(world)
+    done = prune(world, half, "lost+found", A)
+    assert [row["name"] for row in done["removed"]] == [half] and done["left"] == ["lost+found", A]
+    assert before - left(world) == {half}
+    prune(world, cut)
+    assert before - left(world) == {half, cut}
+
+
+def test_who_is_at_work_is_not_disturbed(world: World) -> None:
+    half, cut = unfinished(world, f"{A}.partial"), unfinished(world, B)
+    written = unfinished(world, f"{C}.partial")
+    world.write(f"sets/{written}/postgres.dump", "more")
+    machine = world.machine()
+    for name, run in ((f"set-{A}", ""), ("fence-other", B)):
+        world.write(f"{machine.state_dir}/leases/{name}.json".lstrip("/"), json.dumps({"run": run, "undo": []}))
+    assert set(lease.names(machine)) == {f"set-{A}", "fence-other"}
+    goes, stays = pruned(world)
+    assert goes == {} and set(stays) == {half, cut, written}
+    before = left(world)
+    assert prune(world, half, cut, written)["removed"] == []
+    assert left(world) == before
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_job_protects_what_it_makes_while_it_is_alive(
+    alive: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = unfinished(world, A)
+    (world.root / world.machine().state_dir.lstrip("/") / "jobs" / f"{A}-fetch-set").mkdir(parents=True)
+    monkeypatch.setattr("mnemo_ops.agent.job.is_alive", lambda machine, name: alive and name == f"{A}-fetch-set")
+    goes, stays = pruned(world)
+    assert (set(goes), set(stays)) == ((set(), {cut}) if alive else ({cut}, set()))
+
+
+@pytest.mark.parametrize("place", ["fences", "targets"])
+def test_the_copy_of_an_unfinished_migration_stays(place: str, world: World) -> None:
+    cut = unfinished(world, A)
+    mark = {"run": A, "state": "copying" if place == "targets" else "held", "containers": {}}
+    machine = world.machine()
+    from mnemo_ops.agent.actions.services import fence_path
+
+    path = fence_path(machine, "p") if place == "fences" else f"{machine.state_dir}/targets/p.json"
+    world.write(path.lstrip("/"), json.dumps(mark))
+    assert pruned(world) == ({}, {cut: pruned(world)[1][cut]})
+
+
+def test_sets_of_failed_migrations_go_the_oldest_first_and_never_below_what_is_kept(world: World) -> None:
+    for id in (A, B, C):
+        made(world, id, migration=id)
+        journal(world, id, "provision", "quiesce", "set")
+    made(world, D)
+    assert set(pruned(world, 1)[0]) == {A, B, C}
+    assert set(pruned(world, 3)[0]) == {A} and set(pruned(world, 3)[1]) == {B, C}
+    assert set(pruned(world, 7)[0]) == set()
+    made(world, B, migration=B, verified=True)
+    assert set(pruned(world, 1)[0]) == {A, C}, "the newest that was restored and compared stays"
+    done = prune(world, A, B, C, D)
+    assert {row["name"] for row in done["removed"]} == {A, C} and left(world) == {B, D}
+
+
+@pytest.mark.parametrize("phases", [(), ("provision", "promote"), ("provision", "promote", "finish")])
+def test_the_set_of_a_migration_that_may_have_come_to_its_end_is_a_backup(
+    phases: tuple[str, ...], world: World
+) -> None:
+    made(world, A, migration=A)
+    made(world, B)
+    if phases:
+        journal(world, A, *phases)
+    assert pruned(world) == ({}, {})
+
+
+def test_damaged_and_newer_sets_are_not_ours_to_judge(world: World) -> None:
+    for id in (A, B):
+        made(world, id, migration=id)
+        journal(world, id, "set")
+    (world.root / "sets" / A / "postgres.dump").unlink()
+    made(world, C, format=9)
+    assert pruned(world) == ({}, {B: pruned(world)[1][B]}), "damaged ones do not count as kept"
+
+
+def test_images_of_migrations_that_ended_go(world: World) -> None:
+    names = [f"images-{A}.tar.zst", f"images-{B}.tar.zst.partial", f"images-{C}.tar.zst", "images-of-mine.tar.zst"]
+    for name in names:
+        world.write(f"sets/{name}", "images")
+        aged(world, name)
+    world.write(f"{world.machine().state_dir}/leases/images-{C}.json".lstrip("/"), json.dumps({"run": C, "undo": []}))
+    assert set(pruned(world)[0]) == set(names[:2]) and set(pruned(world)[1]) == {names[2]}
+    assert prune(world, *names)["left"] == names[2:]
+    assert left(world) == set(names[2:])
+
+
+def test_a_removal_that_was_cut_leaves_no_damaged_set(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for id in (A, B):
+        made(world, id, migration=id)
+        journal(world, id, "set")
+    machine = world.machine()
+    real = machine.remove
+
+    def remove(path: str) -> None:
+        if (world.root / path.lstrip("/")).is_dir():
+            (world.root / path.lstrip("/") / "postgres.dump").unlink()
+            raise OSError(5, "cut")
+        real(path)
+
+    monkeypatch.setattr(machine, "remove", remove)
+    with pytest.raises(OSError):
+        ran(PruneSets(wire(STACK), 1, False, (A,)).run(machine))
+    assert {row["id"]: row["state"] for row in listed(world)} == {f"{A}.partial": "incomplete", B: "complete"}
+
+
+def test_what_was_written_to_a_restore_that_was_taken_back_goes_only_when_it_is_meant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, dropped = world.machine(), list[str]()
+    plan = restore_record.plan(B, A, "p", ["/data/graph"], 1.0)
+    restore_record.begin(machine, {**plan, "database": "app", "state": restore_record.ASIDE})
+    restore_record.begin(machine, {**restore_record.plan(C, A, "p", [], 1.0), "state": restore_record.STARTING})
+    kept = restore_record.sibling("/data/graph", restore_record.AFTER, B)
+    world.write(f"{kept}/file".lstrip("/"), "precious")
+    assert set(pruned(world)[1]) == {f"restore-{B}"} and pruned(world)[0] == {}
+    assert prune(world, f"restore-{B}")["removed"] == [] and world.read(f"{kept}/file".lstrip("/")) == "precious"
+
+    monkeypatch.setattr("mnemo_ops.agent.actions.prune.database_of", lambda machine, stack: None)
+    monkeypatch.setattr(restore_record, "drop_database", lambda server, name: dropped.append(name))
+    (row,) = ran(PruneSets(wire(STACK), 7, True, (f"restore-{B}",)).run(machine))["removed"]
+    assert (row["name"], row["bytes"]) == (f"restore-{B}", 8)
+    assert machine.stat(kept) is None and dropped == [plan[restore_record.AFTER]]
+    assert restore_record.aside(machine, "p") == [] and restore_record.pending(machine, C) is not None

@@ -146,3 +146,11 @@ def test_a_host_is_named_by_limit_and_host_is_another_word_for_it(
     Path("inventory.yml").write_text("all: {hosts: {old: {ansible_host: 192.0.2.1}, new: {ansible_host: 192.0.2.2}}}")
     code, text = said(f"restore -i inventory.yml {words}", capsys, monkeypatch)
     assert code == 2 and all(part in text for part in expected), text
+
+
+@pytest.mark.parametrize("words", ["--keep-last 0", "--keep-last many", "--keep-last -1"])
+def test_pruning_keeps_a_set_at_least(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, text = said(f"backup.prune {words}", capsys, monkeypatch)
+    assert code == 2 and "--keep-last" in text

@@ -1,0 +1,154 @@
+"""Pruning a store: what never became a set, and what failed migrations left; nothing that somebody is at work with."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence
+
+from mnemo_ops.agent import job, lease, restore_record, target, tree
+from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.actions.catalogue import ID, Row, rows
+from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.actions.swap import database_of
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.restore_record import AFTER
+from mnemo_ops.agent.stack import Stack
+
+ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
+SETTLED = 120.0  # seconds: who wrote a moment ago may still be at it, whatever the leases say
+_OURS = re.compile(rf"({ID.pattern})(\.partial)?")
+_IMAGES = re.compile(rf"images-({ID.pattern})\.tar\.zst(\.raw|\.partial)?")
+
+
+@dataclass(frozen=True)
+class PruneSets(Action):
+    """Remove what ``ready`` named, as far as that still holds when it is looked at again.
+
+    :param keep_last: complete sets that stay at least. :param names: what may be removed, of the plan's.
+    :param aside: also what was written to restores that were taken back: somebody's data, which are nowhere else.
+    """
+
+    stack: Mapping[str, Any]
+    keep_last: int = 7
+    aside: bool = False
+    names: Sequence[str] = ()
+    kind: ClassVar[str] = "prune_sets"
+
+    def ready(self, machine: Machine) -> Report:
+        """``remove`` and ``keep``: rows of ``name``, ``bytes`` and ``why``."""
+        stack = Stack.from_json(self.stack)
+        plan = _plan(machine, stack.store, stack.project, self.keep_last)
+        for each in restore_record.aside(machine, stack.project):
+            kept = [restore_record.sibling(path, AFTER, each["stamp"]) for path in each["paths"]]
+            why = "what was written to a restore that was taken back" + ("" if self.aside else ": --aside removes it")
+            size = sum(tree.size(machine, path) for path in kept)
+            row = {"name": f"{ASIDE}{each['stamp']}", "bytes": size, "why": why}
+            plan["remove" if self.aside else "keep"].append(row)
+        return plan
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        plan = self.ready(machine)
+        chosen = [row for row in plan["remove"] if row["name"] in self.names]
+        total, done = sum(row["bytes"] for row in chosen), 0
+        for row in chosen:
+            yield Progress(done, total, f"removing {row['name']}")
+            if row["name"].startswith(ASIDE):
+                self._drop(machine, row["name"][len(ASIDE) :])
+            else:
+                self._remove(machine, Stack.from_json(self.stack).store, row["name"])
+            done += row["bytes"]
+        gone = {row["name"] for row in chosen}
+        return {"removed": chosen, "keep": plan["keep"], "left": [name for name in self.names if name not in gone]}
+
+    def _drop(self, machine: Machine, stamp: str) -> None:
+        stack = Stack.from_json(self.stack)
+        (plan,) = [each for each in restore_record.aside(machine, stack.project) if each["stamp"] == stamp]
+        restore_record.drop(machine, database_of(machine, stack), plan, AFTER)
+        restore_record.forget(machine, stamp)
+
+    def _remove(self, machine: Machine, store: str, name: str) -> None:
+        path = f"{store}/{name}"
+        if ID.fullmatch(name):  # should this be cut, what is left must not look like a damaged set
+            machine.remove(f"{path}.partial")
+            machine.rename(path, f"{path}.partial")
+            path += ".partial"
+        machine.remove(path)
+
+
+def _plan(machine: Machine, store: str, project: str, keep_last: int) -> Dict[str, List[Row]]:
+    remove: List[Row] = []
+    keep: List[Row] = []
+    sets = rows(machine, store)
+    complete = [row for row in sets if row["state"] == "complete"]
+    verified = next((row["id"] for row in complete if row["verified"]), "")
+    spare = max(0, len(complete) - keep_last)
+    for row in reversed(sets):  # the oldest goes first
+        known = _OURS.fullmatch(str(row["id"]))
+        if known is None:  # whatever it is, it is not of our making
+            continue
+        name, run = known.group(), known.group(1)
+        why = _why(machine, row, run)
+        if not why:
+            continue
+        hold = _at_work(machine, project, run) or _fresh(machine, f"{store}/{name}")
+        if not hold and row["state"] == "complete":
+            hold = "it is the newest set that was restored and compared" if name == verified else ""
+            hold = hold or ("" if spare else f"--keep-last {keep_last}: no more complete sets are here")
+            spare -= 0 if hold else 1
+        (keep if hold else remove).append({"name": name, "bytes": row["bytes"], "why": hold or why})
+    for name in machine.names(store):
+        images = _IMAGES.fullmatch(name)
+        found = machine.stat(f"{store}/{name}") if images else None
+        if images and found is not None and found.kind == "file":
+            hold = _at_work(machine, project, images.group(1)) or _fresh(machine, f"{store}/{name}")
+            why = hold or "images of a migration that has ended"
+            (keep if hold else remove).append({"name": name, "bytes": found.size, "why": why})
+    return {"remove": remove, "keep": keep}
+
+
+def _why(machine: Machine, row: Row, run: str) -> str:
+    """Why a set may go; empty: it may not."""
+    if row["state"] == "incomplete":
+        return "never finished: it has no manifest"
+    if row["state"] == "complete" and row["migration"] == run and _failed(machine, run):
+        return "left by a migration that failed"
+    return ""
+
+
+def _failed(machine: Machine, run: str) -> bool:
+    """Whether a migration certainly did: its journal is here, and it never came to the point of no return."""
+    text = machine.read_text(f"{machine.state_dir}/runs/{run}.jsonl")
+    phases: List[Any] = []
+    for line in (text or "").splitlines():
+        try:
+            phases.append(json.loads(line).get("phase"))
+        except (ValueError, AttributeError):  # its last line may be half written
+            return False
+    return bool(phases) and "promote" not in phases
+
+
+def _at_work(machine: Machine, project: str, run: str) -> str:
+    """Who may still need what a run made; empty: nobody."""
+    leases = [name for name, one in lease.names(machine).items() if name.endswith(run) or one.get("run") == run]
+    if leases:
+        return f"run {run} is at work, or about to be undone ({', '.join(leases)})"
+    jobs = [name for name in machine.names(f"{machine.state_dir}/jobs") if name.startswith(run)]
+    alive = [name for name in jobs if job.is_alive(machine, name)]
+    if alive:
+        return f"run {run} is at work ({', '.join(alive)})"
+    fence, mark = read_fence(machine, project), target.read(machine, project)
+    if fence is not None and fence["run"] == run:
+        return f"the stack is fenced here by run {run}"
+    if mark is not None and mark["run"] == run:
+        return f"the copy of the stack on this host is of run {run}"
+    return ""
+
+
+def _fresh(machine: Machine, path: str) -> str:
+    """Whether something was written a moment ago; a clock that was set back does not make it so for ever."""
+    paths = [path, *(f"{path}/{name}" for name in machine.names(path))]
+    times = [found.mtime_ns / 1e9 for each in paths if (found := machine.stat(each)) is not None]
+    return "it was written to a moment ago" if any(0 <= machine.now() - at < SETTLED for at in times) else ""
