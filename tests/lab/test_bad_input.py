@@ -3,6 +3,7 @@ nothing touched; last of all the same command succeeds."""
 
 from __future__ import annotations
 
+import re
 import select
 import shutil
 import signal
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from outcomes import DIRECTORY, STATE, STORE, Host, Lab, Running, Said, eventually
+from outcomes import DIRECTORY, PROGRAM, STATE, STORE, Host, Lab, Running, Said, eventually
+from screen import WIDTH, on_a_terminal
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.app import STACK
@@ -223,29 +225,73 @@ def test_a_target_that_already_has_data(lab: Lab, untouched: None) -> None:
 
 
 def test_a_damaged_set_and_one_without_manifest(lab: Lab, stack: dict[str, str]) -> None:
-    made = lab.run("backup", "--limit", "old", "--json")
-    assert made.code == 0, str(made)
-    id = made.document["id"]
-    part = f"{STORE}/{id}/lightrag.tar.zst"
+    def listed(*words: str, code: int = 0) -> dict[str, Any]:
+        said = lab.run("backup.list", "--limit", "old", "--json", *words)
+        assert said.code == code, str(said)
+        return {row["id"]: row for row in said.document["sets"]["old"]}
+
+    def backup() -> str:
+        made = lab.run("backup", "--limit", "old", "--json")
+        assert made.code == 0, str(made)
+        return str(made.document["id"])
+
+    first, id = backup(), backup()
+    part, manifest = f"{STORE}/{id}/lightrag.tar.zst", f"{STORE}/{id}/manifest.json"
     flip = f"python3 - <<'END'\nf = open('{part}', 'r+b'); f.seek(-20, 2); b = f.read(1)[0]\n" + (
         "f.seek(-20, 2); f.write(bytes([b ^ 1])); f.close()\nEND\n"
     )
+    assert {row["state"] for row in listed("--check").values()} == {"complete"}
     lab.old.sh(flip)
     before = [lab.old.digest(), lab.new.digest()]
     restore = ("restore", "--id", id, "--limit", "old", "--yes", "--json")
+    latest = ("restore", "--id", "latest", "--limit", "old", "--yes", "--json")
+    assert (listed()[id]["state"], listed()[id]["checked"]) == ("complete", "sizes")
+    (shown,) = [line for line in lab.run("backup.list", "--limit", "old").out.splitlines() if id in line]
+    assert "not verified" in shown
+    found = listed("--check", code=7)
+    assert (found[id]["state"], found[first]["state"]) == ("damaged", "complete")
+    assert "lightrag.tar.zst" in found[id]["why"]
     refused(lab.run(*restore), 7, "lightrag.tar.zst", "nothing was changed")
     assert [lab.old.digest(), lab.new.digest()] == before
     assert lab.old.serves()
     lab.old.sh(f"{flip} truncate -s -1 {part}")
     refused(lab.run(*restore), 3, id)  # its size shows without reading it
-    lab.old.sh(f"rm {STORE}/{id}/manifest.json")
+    refused(lab.run(*latest), 3, id, first)
+    lab.old.sh(f'cp {manifest} /root/kept; sed -i \'s/"format": 1/"format": 9/\' {manifest}')
+    refused(lab.run(*latest), 3, id, f"--id {first} --limit old", "newer")
+    assert (listed()[id]["state"], listed()[id]["format"]) == ("newer", 9)
+    lab.old.sh(f"truncate -s 20 {manifest}")
+    refused(lab.run(*latest), 3, id, f"--id {first} --limit old")
+    assert listed()[id]["state"] == "unreadable"
+    lab.old.sh(f"rm {manifest} /root/kept")
     refused(lab.run(*restore), 3, id, "backup.list")
-    refused(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json"), 3, "backup.list")
     assert id not in lab.run("backup.list", "--limit", "old").out
-    (line,) = [one for one in lab.run("backup.list", "--limit", "old", "--all").out.splitlines() if id in one]
-    assert "INCOMPLETE" in line
-    lab.old.sh(f"rm -r {STORE}/{id}")
+    (shown,) = [line for line in lab.run("backup.list", "--limit", "old", "--all").out.splitlines() if id in line]
+    assert "INCOMPLETE" in shown
+
+    prune = ("backup.prune", "--limit", "old", "--json")
+    seen = lab.run(*prune, "--check")
+    assert seen.code == 0 and seen.document["prune"]["old"]["remove"] == [], "written to a moment ago"
+    lab.old.sh(f"find {STORE}/{id} -exec touch -d '1 hour ago' {{}} +")
+    seen = lab.run(*prune, "--check")
+    assert [row["name"] for row in seen.document["prune"]["old"]["remove"]] == [id]
+    refused(lab.run(*prune), 2, "--yes")
+    assert {first, id} <= set(lab.old.sets())
+    gone = lab.run(*prune, "--yes")
+    assert gone.code == 0 and gone.document["outcome"] == "changed", str(gone)
+    assert first in lab.old.sets() and id not in lab.old.sets()
+    assert lab.old.serves()
+    lab.old.sh(f"rm -r {STORE}/{first}")
     assert lab.old.leftovers() == []
+
+
+def test_progress_fits_a_terminal_of_80_columns(lab: Lab, stack: dict[str, str]) -> None:
+    screen = on_a_terminal([str(PROGRAM), "backup", "--limit", "old"], MNEMO_INVENTORY=str(lab.inventory))
+    rows = {line for frame in screen.seen for line in frame if line.startswith("  old ")}
+    print("\n".join(sorted(rows)))
+    assert len(rows) > 5 and all(len(row) < WIDTH and re.search(r"\d:\d\d$", row) for row in rows)
+    assert not [line for line in screen.shown() if line.startswith("  old ")], "they go away"
+    lab.old.sh(f"rm -r {STORE}/2*")
 
 
 # -- what happens in the middle --------------------------------------------------------------------------------------
