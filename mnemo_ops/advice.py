@@ -12,7 +12,7 @@ from mnemo_ops.agent.record import dataclass
 # our tasks as advice writes them, and nothing else somebody may have written about invoking
 _COMMAND = re.compile(
     r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|migrate|nfs-setup|play|restore"
-    r"|schema|volumes|(?:hosts|lab|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
+    r"|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
 _LIMITED = (
     "backup",
@@ -20,6 +20,7 @@ _LIMITED = (
     "deploy",
     "docker-install",
     "hosts",
+    "lock",
     "play",
     "restore",
     "volumes",

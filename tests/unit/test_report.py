@@ -351,6 +351,7 @@ def test_every_task_is_known_to_the_advice(monkeypatch: pytest.MonkeyPatch) -> N
         ("invoke hosts.trust --limit new", "mnemo-ops hosts.trust -i a.yml --limit new"),
         ("invoke deploy -i other.yml; invoke lab.up", "mnemo-ops deploy --limit old -i other.yml; mnemo-ops lab.up"),
         ("invoke restore --undo", "mnemo-ops restore -i a.yml --limit old --undo"),
+        ("invoke lock.status shows", "mnemo-ops lock.status -i a.yml --limit old shows"),
         ("invoke restore --id x --limit new", "mnemo-ops restore -i a.yml --id x --limit new"),
         (
             "invoke docs apt, invoke backup.list",
