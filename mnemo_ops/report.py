@@ -154,7 +154,8 @@ class Report:
         now = time.monotonic()
         again = self._said.get(row.host) == (row.job, row.note)
         quiet = now - self._spoke.setdefault(row.host, now)
-        if begins or quiet < (AGAIN if again else QUIET):  # most jobs are over at once
+        told = self.style.verbose and row.note and not again  # each of them, once
+        if not told and (begins or quiet < (AGAIN if again else QUIET)):  # most jobs are over at once
             return
         self._spoke[row.host], self._said[row.host] = now, (row.job, row.note)
         self.say(plain(row, elapsed))

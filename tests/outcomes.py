@@ -78,7 +78,7 @@ class Running:
         return Said(self.words, code, texts[0], texts[1], time.monotonic() - self.began)
 
     def printed(self) -> str:
-        return self.log.with_suffix(".err").read_text()
+        return self.log.with_suffix(".out").read_text() + self.log.with_suffix(".err").read_text()
 
 
 @dataclass

@@ -74,7 +74,7 @@ def _refuse_busy(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> No
     if machine.stat(record) is not None:
         raise Refused(
             "the last restore can still be undone, with what lies beside the volume where it is now",
-            hint=f"invoke restore --undo; or give that up: rm {record}",
+            hint="invoke restore --undo; or give that up: invoke backup.prune --aside",
         )
 
 

@@ -69,18 +69,18 @@ def list_(run: Run, all: bool = False) -> None:
 @command(
     "backup.prune",
     help={
-        "keep_last": "complete sets that stay at least (default: 7); the newest one that was restored stays always",
-        "aside": "also what was written to restores that were taken back: data that are nowhere else",
+        "keep_last": "complete sets that stay at least (default: 1); the newest one that was restored stays always",
+        "aside": "also what restores keep beside what serves: data that are nowhere else",
         "check": "remove nothing, say what would go",
     },
     only=("inventory", "limit", "check", "json", "verbose", "yes", "ask_become_pass"),
 )
-def prune(run: Run, keep_last: str = "7", aside: bool = False) -> None:
+def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
     """Remove what is no backup: unfinished sets, and the sets and images that failed migrations left."""
     from mnemo_ops.mnemosyne import backup as flows
 
     if not keep_last.isdecimal() or int(keep_last) < 1:
-        raise UsageError(f"--keep-last {keep_last}: there must be at least one set", hint="--keep-last 7")
+        raise UsageError(f"--keep-last {keep_last}: there must be at least one set", hint="--keep-last 1")
     last, hosts = int(keep_last), run.hosts()
     with run.flow(reads=True) as flow:
         plans = flow.fleet.each(hosts, lambda host: flows.prune_plan(flow, host, last, aside))

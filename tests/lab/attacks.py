@@ -126,7 +126,7 @@ class Table:
         if cell.flow != "move":  # a restore that can be undone speaks against moving what it lies beside
             self.must(*self.words("restore"))
         else:
-            self.must("backup.prune", "--kept", "--limit", self.here.name, "--yes")
+            self.must("backup.prune", "--aside", "--limit", self.here.name, "--yes")
         self.write("before", 20)
         if cell.flow == "migrate":
             self.empty(self.there)
@@ -159,7 +159,7 @@ class Table:
             self.runs += 1
             self.prepare(Cell(flow, "", ""))
             said = self.must(*self.words(flow))
-            self.known[flow] = Rehearsal(list(dict.fromkeys(notes(said.err))), said.seconds)
+            self.known[flow] = Rehearsal(list(dict.fromkeys(notes(said.out))), said.seconds)
             if flow == "migrate":
                 self.here, self.there = self.there, self.here
         return self.known[flow]

@@ -130,7 +130,7 @@ def k3(table: Table) -> None:
     acknowledged = restored_and_written(table, 40)
     undo = ("restore", "--undo", "--yes", "--limit", table.here.name)
     said = table.must(*undo)
-    assert "kept aside" in said.err
+    assert "kept aside" in said.out
     assert len(read_back(table.here, acknowledged).missing) == 40
     table.must(*undo)
     assert read_back(table.here, acknowledged).whole

@@ -119,6 +119,15 @@ def test_restore_goes_back_to_the_set_and_undo_goes_forward_again(lab: Lab, shar
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert found(lab.old, shared["late"]) == (25, 25, 0)
     assert lab.old.serves()
+    kept = lab.old.leftovers()
+    assert kept and all("/.mnemo-after-" in line for line in kept), "what the restore brought is kept aside"
+
+    well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"))
+    assert found(lab.old, shared["late"]) == (25, 0, 25)
+    well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"))
+    assert found(lab.old, shared["late"]) == (25, 25, 0)
+
+    well(lab.run("backup.prune", "--aside", "--limit", "old", "--yes"))
     assert lab.old.databases() == ["mnemosyne", "postgres"]
     assert lab.old.leftovers() == []
     assert well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"), 3).error["class"] == "Refused"
@@ -134,6 +143,8 @@ def test_the_same_set_may_be_restored_again_and_again(lab: Lab, shared: dict[str
     assert found(lab.old, shared["between"]) == (15, 15, 0)
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert lab.old.serves()
+    assert len(lab.old.databases()) == 3, "one side is kept, of the last restore alone"
+    well(lab.run("backup.prune", "--aside", "--limit", "old", "--yes"))
     assert lab.old.databases() == ["mnemosyne", "postgres"]
     assert lab.old.leftovers() == []
 

@@ -202,7 +202,7 @@ def test_a_stack_that_was_not_deployed_from_here_is_refused_before_it_is_stopped
 def test_on_a_terminal_it_asks_once_and_a_check_asks_and_changes_nothing(lab: Lab, plain: Host) -> None:
     before = [lab.old.digest(), lab.new.digest()]
     said = well(lab.run("migrate", "--from", "old", "--to", "new", "--check"))
-    assert "nothing was changed" in said.err
+    assert "nothing was changed" in said.out
     well(lab.run("migrate", "--from", "old", "--to", "new"), 2)
     leader, follower = pty.openpty()
     environment = {**os.environ, "MNEMO_INVENTORY": str(lab.inventory), "NO_COLOR": "1"}
@@ -236,7 +236,7 @@ def test_a_copy_that_nobody_goes_on_with_stops_stays_stopped_and_is_removed_by_a
     for host in (lab.old, lab.new):
         assert host.is_clean()
     nothing = well(lab.run("migrate", "--abort", "--yes", "--from", "old", "--to", "new"))
-    assert "nothing to abort" in nothing.err
+    assert "nothing to abort" in nothing.out
 
 
 def test_a_migration_that_fails_says_what_it_leaves_and_what_removes_it(lab: Lab, plain: Host) -> None:

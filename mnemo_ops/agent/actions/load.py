@@ -147,7 +147,7 @@ class LoadSet(Action):
             return "nothing was changed"
         return (
             "the data from before are in place again; what was written meanwhile is kept in "
-            f"{restore_record.where(kept, AFTER)} (invoke backup.prune removes it)"
+            f"{restore_record.where(kept, AFTER)} (invoke backup.prune --aside removes it)"
         )
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, ClassVar, Dict, List, Mapping, Sequence
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent import job, lease, restore_record, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.swap import database_of
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER
+from mnemo_ops.agent.restore_record import AFTER, BEFORE
 from mnemo_ops.agent.stack import Stack
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
@@ -27,11 +27,11 @@ class PruneSets(Action):
     """Remove what ``ready`` named, as far as that still holds when it is looked at again.
 
     :param keep_last: complete sets that stay at least. :param names: what may be removed, of the plan's.
-    :param aside: also what was written to restores that were taken back: somebody's data, which are nowhere else.
+    :param aside: also what restores keep beside what serves: somebody's data, which are nowhere else.
     """
 
     stack: Mapping[str, Any]
-    keep_last: int = 7
+    keep_last: int = 1
     aside: bool = False
     names: Sequence[str] = ()
     kind: ClassVar[str] = "prune_sets"
@@ -40,9 +40,9 @@ class PruneSets(Action):
         """``remove`` and ``keep``: rows of ``name``, ``bytes`` and ``why``."""
         stack = Stack.from_json(self.stack)
         plan = _plan(machine, stack.store, stack.project, self.keep_last)
-        for each in restore_record.aside(machine, stack.project):
-            kept = [restore_record.sibling(path, AFTER, each["stamp"]) for path in each["paths"]]
-            why = "what was written to a restore that was taken back" + ("" if self.aside else ": --aside removes it")
+        for each, side, what in _kept(machine, stack.project):
+            kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
+            why = what + ("" if self.aside else ": --aside removes it")
             size = sum(tree.size(machine, path) for path in kept)
             row = {"name": f"{ASIDE}{each['stamp']}", "bytes": size, "why": why}
             plan["remove" if self.aside else "keep"].append(row)
@@ -65,9 +65,12 @@ class PruneSets(Action):
 
     def _drop(self, machine: Machine, stamp: str) -> None:
         stack = Stack.from_json(self.stack)
-        (plan,) = [each for each in restore_record.aside(machine, stack.project) if each["stamp"] == stamp]
-        restore_record.drop(machine, database_of(machine, stack), plan, AFTER)
-        restore_record.forget(machine, stamp)
+        for plan, side, _ in _kept(machine, stack.project):
+            if plan["stamp"] == stamp:
+                restore_record.drop(machine, database_of(machine, stack), plan, side)
+                restore_record.forget(machine, stamp)
+                if restore_record.settled(machine, stack.project, stamp):
+                    machine.remove(restore_record.record_path(machine, stack.project))
 
     def _remove(self, machine: Machine, store: str, name: str) -> None:
         path = f"{store}/{name}"
@@ -76,6 +79,19 @@ class PruneSets(Action):
             machine.rename(path, f"{path}.partial")
             path += ".partial"
         machine.remove(path)
+
+
+def _kept(machine: Machine, project: str) -> List[Tuple[restore_record.Plan, str, str]]:
+    """What restores keep beside what serves: plan, side, and what it is for people."""
+    found = [
+        (each, AFTER, "what was written to a restore that was taken back")
+        for each in restore_record.aside(machine, project)
+    ]
+    last = restore_record.last(machine, project)
+    if last is None:
+        return found
+    other = BEFORE if last["live"] == AFTER else AFTER
+    return [*found, (last, other, "what `restore --undo` brings back")]
 
 
 def _plan(machine: Machine, store: str, project: str, keep_last: int) -> Dict[str, List[Row]]:
