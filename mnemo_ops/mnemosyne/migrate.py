@@ -119,6 +119,7 @@ class Migration:
             self.say(f"nothing to abort: no migration left anything on {self.old.name} or {self.new.name}")
             return
         for host in (self.old, self.new):
+            self.flow.forget(host, self.id)
             self.flow.report.host(host.name).add("changed")
         serves = "serves" if self.look()[0].runs else "does not serve"
         self.say(f"undone: {self.old.name} {serves}, {self.new.name} holds nothing of it")

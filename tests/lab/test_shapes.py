@@ -251,5 +251,7 @@ def test_a_migration_that_fails_says_what_it_leaves_and_what_removes_it(lab: Lab
     run = next(name for name in plain.sets() if name in said.error["message"])
     well(lab.run("migrate", "--abort", "--yes", "--from", "old", "--to", "new"))
     assert lab.new.sh(f"ls {STORE} 2>/dev/null; true") == ""
+    assert "a moment ago" in well(lab.run("backup.prune", "--yes", "--limit", "old")).out
+    plain.sh(f"find {STORE}/{run} -exec touch -d '10 minutes ago' {{}} +")
     well(lab.run("backup.prune", "--yes", "--limit", "old"))
     assert run not in plain.sets()

@@ -168,14 +168,18 @@ def test_a_job_that_failed_says_so_to_whoever_attaches_and_starts_again_for_whoe
     assert steps(tmp_path) == 3
 
 
-def test_a_killed_job_is_an_error_and_can_be_started_again(machine: Machine, tmp_path: Path) -> None:
+def test_a_killed_job_is_an_error_for_who_follows_it_and_can_be_started_again(machine: Machine, tmp_path: Path) -> None:
+    """Who comes back after a break must not start it anew: what it left is being undone."""
     start(machine, tmp_path, steps=100, seconds=0.2)
     following = job.follow(machine, "j1", lambda: False)
     next(following)
     os.kill(int((tmp_path / "bin" / "mnemo-job-j1.pid").read_text()), signal.SIGKILL)
-    with pytest.raises(Broken, match="j1 died before it ended"):
+    with pytest.raises(Broken, match="died before it ended"):
         list(following)
     start(machine, tmp_path, attach=True, steps=1)
+    with pytest.raises(Broken, match="died before it ended"):
+        list(job.follow(machine, "j1", lambda: False, patience=0.0))
+    start(machine, tmp_path, steps=1)
     assert end(machine)[1] == {"steps": 1}
 
 
