@@ -41,7 +41,9 @@ class Placing:
         beside = path
         if self.validate or (old is not None and old.kind == "link"):
             beside = posixpath.join(posixpath.dirname(path), f".mnemo-new-{posixpath.basename(path)}")
-        self._write(machine, beside, old if old is not None and old.kind == "file" else None, fill)
+        if beside != path:
+            machine.remove(beside)  # of a run that was killed
+        self._write(machine, beside, path, old if old is not None and old.kind == "file" else None, fill)
         if beside == path:
             return kept
         try:
@@ -55,12 +57,10 @@ class Placing:
             raise
         return kept
 
-    def _write(self, machine: Machine, path: str, old: Optional[FileStat], fill: Fill) -> None:
+    def _write(self, machine: Machine, beside: str, path: str, old: Optional[FileStat], fill: Fill) -> None:
         current = old.mode if old else 0o666 & ~machine.umask
         mode, uid, gid = self.permission.resolved(machine, current, False)
-        uid = old.uid if uid is None and old else uid
-        gid = old.gid if gid is None and old else gid
-        with machine.replacing(path, current if mode is None else mode, uid, gid) as file:
+        with machine.replacing(beside, mode, uid, gid, fresh=current, like=path if old else "") as file:
             fill(file)
 
 
@@ -72,11 +72,9 @@ def checked_validate(validate: Optional[str]) -> None:
 
 def back_up(machine: Machine, path: str) -> str:
     """Keep the content of ``path`` beside it, for those who could read it there; the copy's path."""
-    old = machine.stat(path, follow=True)
-    mode, uid, gid = (old.mode, old.uid, old.gid) if old is not None else (0o600, None, None)
     stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(machine.now()))
     copy = f"{path}.{machine.pid}.{stamp}~"
-    with machine.open(path) as source, machine.replacing(copy, mode, uid, gid) as target:
+    with machine.open(path) as source, machine.replacing(copy, like=path) as target:
         machine.pour(source, target)
     return copy
 

@@ -19,6 +19,8 @@ def trouble(error: OSError, user: str) -> StepFailed:
     hint = ""
     if user and error.errno in (errno.EACCES, errno.EPERM):
         hint = f"it is done as user {user}: with become: true root does it"
+    elif error.errno == errno.EPERM:  # what stops root, too
+        hint = f"it may be immutable or append-only: lsattr -d {path} tells, chattr -i -a {path} ends it"
     elif error.errno == errno.EBUSY and error.filename2:  # rename(2)
         hint = (
             f"{path} is mounted by itself, so it can only be written in place: with a command, or where it comes from"

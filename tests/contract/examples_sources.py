@@ -78,6 +78,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example("absent", "deb822_repository", {"name": "The vendor", "state": "absent"}, old_source),
     Example("text", "apt_key", {"data": VENDOR}),
     Example("served", "apt_key", {"id": FINGERPRINT[-8:], "keyring": "/etc/apt/keyrings/vendor.gpg"}, served_key),
+    Example("no-keyring-yet", "apt_key", {"data": VENDOR, "keyring": "/srv/x.gpg"}, lambda w: w.write("srv/x.gpg", "")),
     Example("armoured", "apt_key", {"data": VENDOR, "keyring": "/etc/apt/trusted.gpg.d/vendor.asc"}),
     Example("absent", "apt_key", {"id": "0x" + FINGERPRINT[-16:], "state": "absent"}, keyring("etc/apt/trusted.gpg")),
 )

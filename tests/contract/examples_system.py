@@ -106,6 +106,12 @@ EXAMPLES: tuple[Example, ...] = (
     Example("absent", "cron", {"name": "old", "state": "absent"}, written(CRONTAB), tools=CRON),
     Example("in-a-file", "cron", {"name": "x", "user": "old", "job": "/x", "cron_file": "app", "day": "*/2"}),
     Example(
+        "in-a-file-with-others",
+        "cron",
+        {"name": "x", "user": "old", "job": "/x", "cron_file": "app"},
+        written({"etc/cron.d/app": "#Ansible: y\n@daily old /y\n"}),
+    ),
+    Example(
         "file-absent",
         "cron",
         {"name": "x", "cron_file": "app", "state": "absent"},

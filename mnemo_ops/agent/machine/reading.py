@@ -10,6 +10,7 @@ import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import digest
+from mnemo_ops.agent.machine.attributes import ACL, attributes_of, own_mode
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -150,6 +151,11 @@ class Reading:
 
     def readlink(self, path: str) -> str:
         return os.readlink(self.path(path))
+
+    def own_mode(self, path: str, stat: FileStat) -> int:
+        """The mode for a copy of it: of one with an access list, whose group bits are the mask, the group's own."""
+        acl = b"" if stat.kind == "link" else attributes_of(self.path(path)).get(ACL, b"")
+        return own_mode(acl, stat.mode)
 
     def xattrs(self, path: str) -> Dict[str, str]:
         """Extended attributes (xattr(7)) in hex: those of users, capabilities and access lists."""

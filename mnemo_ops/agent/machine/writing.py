@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from typing import IO, Iterator, Optional, Tuple
 
+from mnemo_ops.agent.machine.attributes import CAPABILITY, attributes_of, give
 from mnemo_ops.agent.machine.reading import Reading
 
 
@@ -21,15 +23,21 @@ class Writing(Reading):
         uid: Optional[int] = None,
         gid: Optional[int] = None,
         durable: bool = True,
+        *,
+        fresh: int = 0o600,
+        like: str = "",
     ) -> Iterator[IO[bytes]]:
         """A new file that takes the place of ``path`` when the block ends well: written beside it, fsync, rename.
 
-        The old content stays until the rename; owner and mode not given are the old file's, else 0600 of this user.
-        ``durable`` says no where many files are written and :meth:`sync_all` follows.
+        The old content stays until the rename. Its access list and attributes are the old file's, and owner and mode
+        where they are not given; until then only its owner may read it. Other hard links keep the old content.
+
+        :param durable: no, where many files are written and :meth:`sync_all` follows.
+        :param fresh: mode where there is no old file. :param like: the file to take after instead of the old one.
+        :raises StepFailed: an attribute of the old file cannot be kept; it stays as it was (6).
         """
         self.writing()
         real = self.path(path)
-        old = self.stat(path, follow=True)
         if os.path.islink(real):
             real = os.path.realpath(real)
         temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
@@ -42,12 +50,7 @@ class Writing(Reading):
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
-                os.fchown(
-                    file.fileno(),
-                    uid if uid is not None else (old.uid if old else -1),
-                    gid if gid is not None else (old.gid if old else -1),
-                )
-                os.fchmod(file.fileno(), mode if mode is not None else (old.mode if old else 0o600))
+                _take_after(self.path(like) if like else real, file.fileno(), mode, uid, gid, fresh)
                 if durable:
                     os.fsync(file.fileno())
             os.rename(temporary, real)
@@ -63,10 +66,17 @@ class Writing(Reading):
         os.sync()
 
     def write(
-        self, path: str, data: bytes, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None
+        self,
+        path: str,
+        data: bytes,
+        mode: Optional[int] = None,
+        uid: Optional[int] = None,
+        gid: Optional[int] = None,
+        *,
+        fresh: int = 0o600,
     ) -> None:
-        """Replace the content of ``path`` atomically and durably."""
-        with self.replacing(path, mode, uid, gid) as file:
+        """Replace the content of ``path`` atomically and durably, as :meth:`replacing` does."""
+        with self.replacing(path, mode, uid, gid, fresh=fresh) as file:
             file.write(data)
 
     def scratch(self, directory: str) -> IO[bytes]:
@@ -133,7 +143,7 @@ class Writing(Reading):
         if parents and os.path.dirname(path) not in ("", "/"):
             self.mkdir(os.path.dirname(path))
         self.writing()
-        os.mkdir(self.path(path))
+        os.mkdir(self.path(path), 0o777 if mode is None else mode)  # never open to more, not for an instant
         if mode is not None:
             os.chmod(self.path(path), mode)
 
@@ -193,3 +203,22 @@ class Writing(Reading):
         """Remove a directory that is empty; any other stays, with an error (rmdir(2))."""
         self.writing()
         os.rmdir(self.path(path))
+
+
+def _take_after(
+    real: str, handle: int, mode: Optional[int], uid: Optional[int], gid: Optional[int], fresh: int
+) -> None:
+    """Give an open file owner, attributes and mode of the one at ``real``, as that is now."""
+    try:
+        old = os.stat(real)
+    except (FileNotFoundError, NotADirectoryError):
+        os.fchown(handle, -1 if uid is None else uid, -1 if gid is None else gid)
+        os.fchmod(handle, fresh if mode is None else mode)  # with the access list its directory gives new files
+        return
+    uid, gid = old.st_uid if uid is None else uid, old.st_gid if gid is None else gid
+    kept, lasting = attributes_of(real), stat.S_IMODE(old.st_mode)
+    if (uid, gid) != (old.st_uid, old.st_gid):  # as chown(2): nobody else's power for a new owner
+        kept.pop(CAPABILITY, None)
+        lasting &= ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchown(handle, uid, gid)
+    give(handle, kept, lasting if mode is None else mode, real)

@@ -106,6 +106,6 @@ class AptKey(Resource):
     def _write(self, machine: Machine, path: str, keys: List[openpgp.Key]) -> None:
         data = b"".join(key.data for key in keys)
         if keys:
-            machine.write(path, openpgp.armored(data) if path.endswith(".asc") else data, 0o644)
+            machine.write(path, openpgp.armored(data) if path.endswith(".asc") else data, fresh=0o644)
         else:
             machine.remove(path)

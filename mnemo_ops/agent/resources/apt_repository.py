@@ -146,5 +146,4 @@ def _put(machine: Machine, path: str, data: Optional[bytes]) -> None:
     if data is None:
         machine.remove(path)
     else:
-        old = machine.stat(path, follow=True)
-        machine.write(path, data, None if old else 0o644)
+        machine.write(path, data, fresh=0o644)

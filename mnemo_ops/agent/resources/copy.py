@@ -180,13 +180,13 @@ class Copy(Placed):
         source, found = self._source(machine), machine.stat(path)
         same = machine.digest(str(self.src), "sha1") == sha1
         if self.mode == "preserve":
-            same = same and found is not None and found.mode == source.mode
+            same = same and found is not None and found.mode == machine.own_mode(str(self.src), source)
         return {"same_as": self.src if same else f"sha1:{sha1}", "checksum": sha1, "src": self.src}
 
     def _placed_with(self, machine: Machine) -> Permission:
         if self.mode != "preserve" or not self.remote_src:
             return self._permission
-        return Permission(self.owner, self.group, f"{self._source(machine).mode:04o}")
+        return Permission(self.owner, self.group, f"{machine.own_mode(str(self.src), self._source(machine)):04o}")
 
     def _fill(self, machine: Machine, file: IO[bytes]) -> None:
         if self.content is not None:
@@ -246,7 +246,7 @@ class Copy(Placed):
             target = machine.readlink(source)
             yield dest, File(dest, "link", src=target, force=True, follow=False, owner=self.owner, group=self.group)
         elif stat.kind == "directory":
-            new = f"{stat.mode:04o}" if self.directory_mode is None else self.directory_mode
+            new = f"{machine.own_mode(source, stat):04o}" if self.directory_mode is None else self.directory_mode
             yield dest, File(dest, "directory", new_mode=new, owner=self.owner, group=self.group)
             for name in machine.names(source):
                 yield from self._parts(machine, posixpath.join(source, name), posixpath.join(dest, name))

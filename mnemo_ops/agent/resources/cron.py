@@ -146,7 +146,7 @@ class Cron(Resource):
             machine.run(["crontab", *self._owner(), "-"], data=_text(new))
         elif any(line.strip() for line in new) or self.state == "present":
             machine.mkdir(self._path.rpartition("/")[0])
-            machine.write(self._path, _text(new), None if machine.stat(self._path) else 0o644)
+            machine.write(self._path, _text(new), fresh=0o644)
         else:
             machine.remove(self._path)
         return {**(self.observe(machine) or {}), **kept}

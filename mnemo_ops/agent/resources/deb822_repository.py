@@ -149,7 +149,7 @@ class Deb822Repository(Resource):
         if "key" in change.keys:
             path, data = self._key(machine)
             machine.mkdir(KEYRINGS)
-            machine.write(path, data, 0o644)
+            machine.write(path, data, fresh=0o644)
         if "repo" in change.keys and change.after is not None:
             machine.mkdir(f"{dpkg.SOURCES}.d")
             machine.write(self._path, str(change.after["repo"]).encode())

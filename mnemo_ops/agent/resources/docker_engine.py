@@ -196,7 +196,7 @@ class DockerEngine(Resource):
     def _add_repository(self, machine: Machine) -> None:
         for path, text in ((KEYRING, str(self.key)), (SOURCES, self._sources(machine))):
             machine.mkdir(path.rpartition("/")[0])
-            machine.write(path, text.encode(), 0o644)
+            machine.write(path, text.encode(), fresh=0o644)
 
     def _install(self, machine: Machine) -> None:
         if dpkg.index_age(machine) > 60:
@@ -219,7 +219,7 @@ class DockerEngine(Resource):
             how = "reload" if changed <= RELOADED and self._loaded(machine) else "restart"
             machine.mkdir(machine.state_dir, 0o700)
             machine.write(self._pending(machine), how.encode(), 0o600)
-        machine.write(SETTINGS, text, 0o644)
+        machine.write(SETTINGS, text, fresh=0o644)
 
     def _validate(self, machine: Machine, text: bytes) -> None:
         """A setting the engine does not understand must not cost a running stack its engine (dockerd 23 and later)."""

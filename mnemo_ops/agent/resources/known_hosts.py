@@ -100,8 +100,7 @@ class KnownHosts(Resource):
             raise NotYet(f"the directory {posixpath.dirname(path)} does not exist", hint="make it with a file task")
         lines = (change.after or {})["lines"]
         text = "".join(line + "\n" for line in lines)
-        is_new = machine.stat(path, follow=True) is None
-        machine.write(path, text.encode(), 0o644 if is_new else None)
+        machine.write(path, text.encode(), fresh=0o644)
         return None
 
 

@@ -61,7 +61,7 @@ class LocaleGen(Resource):
         old = (machine.read_text(CHOSEN) or "").splitlines()
         new = self._with(machine, old, names) if self.state == "present" else _without(old, names)
         if new != old:
-            machine.write(CHOSEN, "".join(line + "\n" for line in new).encode(), None if old else 0o644)
+            machine.write(CHOSEN, "".join(line + "\n" for line in new).encode(), fresh=0o644)
         machine.note = "locale-gen"
         machine.run(["locale-gen"])
         return None

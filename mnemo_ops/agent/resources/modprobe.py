@@ -94,7 +94,7 @@ class Modprobe(Resource):
     def _write(self, machine: Machine, directory: str, lines: List[str]) -> None:
         if lines:
             machine.mkdir(directory)
-            machine.write(f"{directory}/{self.name}.conf", "".join(lines).encode(), 0o644)
+            machine.write(f"{directory}/{self.name}.conf", "".join(lines).encode(), fresh=0o644)
 
     def _comment_out(self, machine: Machine, directory: str, pattern: Pattern[str]) -> None:
         for name in machine.names(directory):

@@ -188,7 +188,7 @@ class Mount(Resource):
                 placed = True
         text = "".join(line + "\n" for line in (lines if placed else [*lines, wanted]))
         machine.mkdir(self.fstab.rpartition("/")[0] or "/")
-        machine.write(self.fstab, text.encode(), None if machine.stat(self.fstab, follow=True) else 0o644)
+        machine.write(self.fstab, text.encode(), fresh=0o644)
 
     def _set_guard(self, machine: Machine, flag: str) -> None:
         if self.guard:

@@ -119,7 +119,7 @@ class NfsExport(Resource):
             machine.remove(self._file)
             return None
         machine.mkdir(DIRECTORY)
-        machine.write(self._file, self._text().encode(), 0o644)
+        machine.write(self._file, self._text().encode(), fresh=0o644)
         done = machine.run(["exportfs", "-ra"], check=False)
         left = Change.between(self.observe(machine), self.desired())
         if done.rc == 0 and not left:
@@ -134,7 +134,7 @@ class NfsExport(Resource):
 
     def _restore(self, machine: Machine, old: object) -> None:
         if isinstance(old, bytes):
-            machine.write(self._file, old, 0o644)
+            machine.write(self._file, old, fresh=0o644)
         else:
             machine.remove(self._file)
         machine.run(["exportfs", "-ra"], check=False)

@@ -98,8 +98,7 @@ class Sysctl(Resource):
         skip = ["-e"] if self.ignoreerrors else []
         if "file" in change.keys:
             machine.mkdir(self.sysctl_file.rpartition("/")[0])
-            new = machine.stat(self.sysctl_file, follow=True) is None
-            machine.write(self.sysctl_file, self._text(machine).encode(), 0o644 if new else None)
+            machine.write(self.sysctl_file, self._text(machine).encode(), fresh=0o644)
         if self.sysctl_set and "in_force" in change.keys:
             self._run(machine, "sysctl", *skip, "-w", f"{self._name}={self._value}")
         if self.reload and machine.stat(self.sysctl_file, follow=True) is not None:
