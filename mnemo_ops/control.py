@@ -10,7 +10,7 @@ from typing import Any, Optional, Protocol
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.crew import Crew
-from mnemo_ops.errors import ChannelLost, StepFailed
+from mnemo_ops.errors import ChannelLost, StepFailed, Unreachable
 from mnemo_ops.model import Batch, Task
 from mnemo_ops.outbox import Channel, Outbox, Outcomes
 from mnemo_ops.rendering import HostState, Renderer
@@ -87,9 +87,21 @@ class Control:
         return last
 
     def until_it_works(self, task: Task, resource: Resource, seconds: float) -> Outcomes:
-        """Ask the host again and again. :raises StepFailed: it was not so for that long (6)."""
+        """Ask the host again and again. :raises StepFailed: it was not so for that long (6).
+
+        :raises Unreachable: it went away, and stays away (4).
+        """
         end = time.monotonic() + seconds
-        while (said := self.ask(task, resource)).status == "failed":
+        while True:
+            try:
+                said = self.ask(task, resource)
+            except Unreachable:  # gone again: its SSH server may start twice
+                if time.monotonic() > end:
+                    raise
+                self.reconnect(end - time.monotonic())
+                continue
+            if said.status != "failed":
+                return
             if time.monotonic() > end:
                 raise StepFailed(f"the host is back and not well: {said.why}")
             yield from self.wait(task, 1.0, "not well yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from mnemo_ops.agent.resources.reboot import Reboot
 from mnemo_ops.agent.resources.wait_for_connection import WaitForConnection
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.control import Control
-from mnemo_ops.errors import PlaybookError, StepFailed
+from mnemo_ops.errors import PlaybookError, StepFailed, Unreachable
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Batch, Entry, Task
 from mnemo_ops.place import located
@@ -129,8 +130,9 @@ def _reboot(run: Control, task: Task, args: Mapping[str, Any]) -> Any:
     while True:
         left = words.reboot_timeout - (run.clock() - began)
         run.reconnect(left, words.connect_timeout)
-        if _boot(run, task, words) != before:
-            break
+        with contextlib.suppress(Unreachable):  # it goes down while it is asked
+            if _boot(run, task, words) != before:
+                break
         if left <= 0:
             raise StepFailed(f"the host was told to reboot and did not, in {words.reboot_timeout} s")
         yield from run.wait(task, 1.0, "waiting for the reboot")

@@ -71,12 +71,12 @@ class Fleet:
         """Ctrl-C was heard, and not every host has stopped yet."""
         return self._interrupted
 
-    def hang_up(self, host: Host, become: bool) -> None:
-        """Close the session, if there is one: the next call opens another."""
+    def hang_up(self, host: Host) -> None:
+        """Close its sessions, of whichever user: the next call opens another."""
         with self._guard:
-            found = self._sessions.pop((host.name, host.user, host.local, become), None)
-        if found is not None:
-            found.close()
+            found = [self._sessions.pop(key) for key in list(self._sessions) if key[0] == host.name]
+        for session in found:
+            session.close()
 
     def here(self, become: bool) -> Here:
         """This machine, for the tasks hosts delegate to it: one at a time, and without the lock of a host."""

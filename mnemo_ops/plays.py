@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -12,9 +13,12 @@ from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (
     ChannelLost,
+    HostKeyChanged,
+    HostKeyUnknown,
     MnemoError,
     PlaybookError,
     PythonMissing,
+    Unreachable,
     UsageError,
 )
 from mnemo_ops.fleet import Fleet
@@ -22,7 +26,7 @@ from mnemo_ops.inventory import Inventory
 from mnemo_ops.model import Entry, Host, Play, entries
 from mnemo_ops.outbox import Channel
 from mnemo_ops.playbook import check_variables, load
-from mnemo_ops.raw import wait_until_up
+from mnemo_ops.raw import PAUSE, wait_until_up
 from mnemo_ops.rendering import HostState
 from mnemo_ops.report import Report
 from mnemo_ops.runner import PlayRun
@@ -205,12 +209,24 @@ class HostReach:
         return self._fleet.here(elevated)
 
     def hang_up(self) -> None:
-        self._fleet.hang_up(self._host, self._elevated)
+        self._fleet.hang_up(self._host)
 
-    def again(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = 1.0) -> Channel:
-        self.hang_up()
-        wait_until_up(self._host, timeout, connect_timeout=connect_timeout or 5.0, pause=pause)
-        return self.session()
+    def again(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = PAUSE) -> Channel:
+        """It let us in before: a login that is refused while it starts (pam_nologin(8)) is waited for, too."""
+        end = time.monotonic() + timeout
+        while True:
+            self.hang_up()
+            left = end - time.monotonic()
+            wait_until_up(self._host, left, connect_timeout=connect_timeout or 5.0, pause=pause, final=_NOT_AGAIN)
+            try:
+                return self.session()
+            except Unreachable as error:  # it went down after that look
+                if isinstance(error, _NOT_AGAIN) or self._host.local or time.monotonic() + pause > end:
+                    raise
+            time.sleep(pause)
+
+
+_NOT_AGAIN = (HostKeyUnknown, HostKeyChanged, PythonMissing)  # waiting mends nothing of a host that was up before
 
 
 def _begins_raw(play: Play) -> bool:

@@ -48,14 +48,20 @@ def raw(host: Host, become: bool, line: str, timeout: float = 1800.0) -> Said:
 
 
 def wait_until_up(
-    host: Host, timeout: float, *, delay: float = 0.0, connect_timeout: float = 5.0, pause: float = PAUSE
+    host: Host,
+    timeout: float,
+    *,
+    delay: float = 0.0,
+    connect_timeout: float = 5.0,
+    pause: float = PAUSE,
+    final: tuple[type[Unreachable], ...] = FINAL,
 ) -> float:
     """Wait until a host lets us in and runs a program: after a reboot, or before its first contact.
 
     :param timeout: seconds to wait at most. :param delay: seconds before the first look.
     :param connect_timeout: seconds a look may take. :param pause: seconds between two looks.
-    :returns: seconds it took. :raises Unreachable: it did not come (4). :raises HostKeyUnknown: waiting will not mend
-        that, as with a changed host key or a login that is refused (4).
+    :param final: what waiting will not mend: it is raised at once.
+    :returns: seconds it took. :raises Unreachable: it did not come, or what is ``final`` (4).
     """
     began = time.monotonic()
     time.sleep(0 if host.local else delay)
@@ -63,7 +69,7 @@ def wait_until_up(
         try:
             _look(host, connect_timeout)
             break
-        except FINAL:
+        except final:
             raise
         except Unreachable as error:
             if time.monotonic() - began + pause > timeout:
