@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
+import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Optional, TextIO
 
 from mnemo_ops.advice import Advice
@@ -57,6 +60,19 @@ class Style:
     exit_drift: bool = False
 
 
+def _put(stream: TextIO, text: str) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:  # `| head`: what is at work on a host goes on
+        say_no_more(stream)
+
+
+def say_no_more(stream: TextIO) -> None:
+    """Nobody reads it any more: what is written to it from here on, and what it still holds, goes nowhere."""
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:  # no file, or closed
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
 class Report:
     """Thread-safe; one per command. ``extra`` is merged into the JSON document."""
 
@@ -94,7 +110,7 @@ class Report:
     def _print(self, stream: TextIO, text: str) -> None:
         shown = self.mask.hide(text)
         encoding = stream.encoding or "utf-8"  # a file name may hold bytes no encoding knows
-        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        _put(stream, shown.encode(encoding, "backslashreplace").decode(encoding))
 
     def step(self, text: str) -> None:
         """The next sentence of a flow's runbook."""
@@ -167,8 +183,6 @@ class Report:
             self._bars.clear(host)
 
     def _terminal(self) -> bool:
-        import os
-
         return self._err.isatty() and "NO_COLOR" not in os.environ
 
     # -- how it ends ---------------------------------------------------------------------------------------------
@@ -186,7 +200,7 @@ class Report:
             error = DriftFound("the hosts differ from what is declared", hint="run it without --check")
         self.error = error
         if self.style.json:
-            print(json.dumps(self.mask.hide_all(self.document()), indent=2), file=self._out, flush=True)
+            _put(self._out, json.dumps(self.mask.hide_all(self.document()), indent=2))
         else:
             self._recap()
         if error is not None:

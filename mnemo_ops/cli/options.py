@@ -256,8 +256,6 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
         return report.finish(error)
     except KeyboardInterrupt:
         return report.finish(Interrupted("interrupted", hint="run the same command again: what is done is recognised"))
-    except BrokenPipeError:
-        return 1
     except Exception as error:
         if flags["verbose"]:
             traceback.print_exc()

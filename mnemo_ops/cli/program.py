@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +16,7 @@ from invoke.program import Program
 from mnemo_ops import __version__
 from mnemo_ops.cli import flags, hosts, lab, locks, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
+from mnemo_ops.report import say_no_more
 
 FORMATS = ("flat", "nested", "json")
 
@@ -96,10 +98,19 @@ def _usage() -> Iterator[None]:
         raise Exit(
             f"ERROR {error}\n  -> {f'{flags.PROGRAM} --help {task}' if task else hint}", UsageError.exit_code
         ) from None
+    except BrokenPipeError:
+        raise  # nobody reads the help
     except (ValueError, OSError, UnknownFileType) as error:
         raise Exit(f"ERROR an option before the task: {error}\n  -> {hint}", UsageError.exit_code) from None
 
 
 def main() -> None:
     """Entry point of ``mnemo-ops``."""
-    _Program(name=flags.PROGRAM, binary=flags.PROGRAM, version=__version__, namespace=namespace()).run()
+    try:
+        try:
+            _Program(name=flags.PROGRAM, binary=flags.PROGRAM, version=__version__, namespace=namespace()).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        say_no_more(sys.stdout)
+        say_no_more(sys.stderr)

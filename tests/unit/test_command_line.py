@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,30 @@ def test_help_may_stand_behind_the_task(words: str) -> None:
     done = subprocess.run([program, *words.split()], capture_output=True, text=True, check=True)
     assert "Usage: mnemo-ops [--core-opts] play" in done.stdout and "-e, --vars" in done.stdout
     assert "@FILE" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["--help", "--list", "play --help", "docs all", "--version"])
+def test_it_is_quiet_when_nobody_reads_on(words: str) -> None:
+    """As `| head`: the reader is gone before the first line."""
+    program = Path(sys.executable).with_name("mnemo-ops")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([program, *words.split()], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_play_goes_on_when_nobody_reads_on(tmp_path: Path) -> None:
+    both = "{command: touch one}, {command: touch two}"
+    (tmp_path / "site.yml").write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{both}, {{fail: {{}}}}]\n")
+    (tmp_path / "hosts").write_text(f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    program = Path(sys.executable).with_name("mnemo-ops")
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [program, "play", "site.yml", "-i", "hosts"]
+    done = subprocess.run(words, stdout=writer, stderr=writer, cwd=tmp_path, check=False)
+    os.close(writer)
+    assert done.returncode == 6
 
 
 @pytest.mark.parametrize(
