@@ -194,10 +194,17 @@ def _why(hop: Route, error: Exception) -> MnemoError:
             f"the key of {hop.name} is not there: {error.filename}", hint="check ansible_ssh_private_key_file"
         )
     return Unreachable(
-        f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: "
-        f"{getattr(error, 'strerror', None) or str(error) or type(error).__name__}",
+        f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {reason(error)}",
         hint="is the server up, and are ansible_host and ansible_port right?",
     )
+
+
+def reason(error: Exception) -> str:
+    """In words, also where the error has none: a time-out of a socket, a connection that just ends."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    ended = "the connection ended" if isinstance(error, EOFError) else type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or ended
 
 
 def _is_encrypted(key: str) -> bool:
@@ -237,7 +244,7 @@ def ask(connection: Connection, line: str, data: bytes = b"", timeout: float = A
                 out = _all(channel.recv)
                 return channel.recv_exit_status(), out, err.result()
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise Unreachable(f"{connection.host} does not answer: {error or 'in time'}") from None
+        raise Unreachable(f"{connection.host} does not answer: {reason(error)}") from None
 
 
 def _all(receive: Callable[[int], bytes]) -> bytes:
@@ -271,7 +278,7 @@ class SshPipe:
             self._channel.sendall(first)
         except (paramiko.SSHException, OSError, EOFError) as error:
             close(self._connection)
-            raise Unreachable(f"{host.name} accepted the connection but no channel: {error}") from None
+            raise Unreachable(f"{host.name} accepted the connection but no channel: {reason(error)}") from None
         self.source: IO[bytes] = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:

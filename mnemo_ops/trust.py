@@ -56,7 +56,9 @@ def _offer(hop: Route, before: tuple[Route, ...]) -> Offered:
                 transport.close()
                 ssh.end_proxy(sock)
     except (OSError, paramiko.SSHException, EOFError) as error:
-        raise Unreachable(f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {error}") from None
+        raise Unreachable(
+            f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {ssh.reason(error)}"
+        ) from None
     finally:
         if gateway is not None:
             ssh.close(gateway)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import paramiko
 import pytest
 
-from mnemo_ops.ssh import SshPipe
+from mnemo_ops.ssh import SshPipe, reason
 
 
 class Broken:
@@ -22,3 +24,10 @@ def test_a_write_into_a_broken_connection_is_an_os_error(error: Exception) -> No
     pipe._channel = Broken(error)
     with pytest.raises(OSError):
         pipe.write(b"x")
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), socket.timeout(), EOFError(), paramiko.SSHException(), ConnectionResetError(104, "reset")]
+)
+def test_an_error_has_a_reason_also_without_a_text(error: Exception) -> None:
+    assert len(reason(error)) > 4

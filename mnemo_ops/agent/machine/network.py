@@ -116,7 +116,7 @@ class Network:
             answer = connection.getresponse()
             return answer.status, answer.read(CHUNK)
         except (OSError, http.client.HTTPException) as error:
-            raise Broken(f"{url} does not answer: {error}") from None
+            raise Broken(f"{url} does not answer: {str(error) or type(error).__name__}") from None
         finally:
             connection.close()
 
@@ -134,7 +134,7 @@ class Network:
                 while chunk := answer.read(CHUNK):
                     into.write(chunk)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Broken(f"{url} could not be loaded: {error}") from None
+            raise Broken(f"{url} could not be loaded: {str(error) or type(error).__name__}") from None
 
 
 def _answers() -> Iterator[Tuple[int, Address]]:
