@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-GRACE = 5.0  # seconds what a test closed may take to be gone
+GRACE = 30.0  # seconds what a test closed may take to be gone on a busy machine; it is looked at all the time
 
 
 def _descriptors() -> dict[str, str]:

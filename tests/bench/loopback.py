@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pace import PATIENCE
+
 from mnemo_ops.model import Host
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -89,7 +91,7 @@ class Sshd:
         config.write_text(CONFIG.format(port=self.port, folder=self.folder))
         with (self.folder / "sshd.log").open("wb") as log:
             self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while "Server listening" not in self.log():
             assert self._process.poll() is None and time.monotonic() < end, self.log()
             time.sleep(0.01)
@@ -100,7 +102,7 @@ class Sshd:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 class DelayProxy:
@@ -139,19 +141,19 @@ class DelayProxy:
                 writer.transport.abort()
             self._writers.clear()
 
-        asyncio.run_coroutine_threadsafe(abort(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(abort(), self._loop).result(PATIENCE)
 
     def __enter__(self) -> DelayProxy:
         self._thread.start()
         start = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(5)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(PATIENCE)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cut()
         self._loop.call_soon_threadsafe(self._server.close)
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(self.one_way + 0.05), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(self.one_way + 0.05), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         self._loop.close()

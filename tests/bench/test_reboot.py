@@ -23,11 +23,11 @@ class Machine:
     """The way to an SSH server that goes down when it is told to, and is another boot when it is back.
 
     :param answers: how many connections are still accepted after it was told. :param shut: seconds after it is back
-        in which nobody is let in.
+        in which nobody is let in. :param seconds: it is down for.
     """
 
-    def __init__(self, server: Sshd, folder: Path, answers: int, shut: float = 0.0) -> None:
-        self.server, self.folder, self.answers, self.shut = server, folder, answers, shut
+    def __init__(self, server: Sshd, folder: Path, answers: int, shut: float = 0.0, seconds: float = SECONDS) -> None:
+        self.server, self.folder, self.answers, self.shut, self.seconds = server, folder, answers, shut, seconds
         self.told, self.cut, self.boot = folder / "told", folder / "cut", folder / "boot"
         self.boot.write_text("1")
         self.refused = 0.0  # seconds it was down
@@ -91,7 +91,7 @@ class Machine:
     def _go_down(self) -> None:
         self._end_all()
         began, key = time.monotonic(), self.server.folder / "user_key.pub"
-        self._over.wait(SECONDS)
+        self._over.wait(self.seconds)
         self.refused += time.monotonic() - began
         for one in (self.told, self.cut):
             one.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def play(machine: Machine, text: str, folder: Path) -> subprocess.CompletedProce
     (folder / "play.yml").write_text(text)
     environment = {**os.environ, "NO_COLOR": "1", "HOME": str(folder)}
     words_ = [str(PROGRAM), "play", "--playbook", str(folder / "play.yml"), "--inventory", str(folder / "hosts.yml")]
-    return subprocess.run(words_, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words_, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def script(path: Path, *lines: str) -> Path:
@@ -165,7 +165,7 @@ def test_a_reboot_is_waited_for_whenever_the_server_goes(moment: str, server: Ss
   become: false
   tasks:
     - reboot:
-        reboot_timeout: 60
+        reboot_timeout: 200
         reboot_command: touch {machine.told}
         boot_time_command: {boot}
         test_command: {works}
@@ -186,7 +186,7 @@ def test_nobody_is_let_in_while_it_starts(server: Sshd, tmp_path: Path) -> None:
   become: false
   tasks:
     - reboot:
-        reboot_timeout: 60
+        reboot_timeout: 200
         reboot_command: touch {machine.told}
         boot_time_command: cat {machine.boot}
 """
@@ -202,7 +202,7 @@ def test_a_connection_is_waited_for_when_the_server_goes_after_the_first_look(se
   become: false
   tasks:
     - command: touch {machine.told}
-    - wait_for_connection: {{timeout: 60}}
+    - wait_for_connection: {{timeout: 200}}
     - command: cat {machine.boot}
       register: boot
     - assert: {{that: boot.stdout == "11"}}
@@ -212,7 +212,7 @@ def test_a_connection_is_waited_for_when_the_server_goes_after_the_first_look(se
 
 
 def test_what_does_not_come_back_is_unreachable_after_its_time(server: Sshd, tmp_path: Path) -> None:
-    with Machine(server, tmp_path, 0) as machine:
+    with Machine(server, tmp_path, 0, seconds=300) as machine:
         text = f"""\
 - hosts: all
   gather_facts: false

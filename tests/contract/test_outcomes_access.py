@@ -116,7 +116,7 @@ def test_drained_is_a_port_nobody_is_connected_to(world: World, loopback: None) 
 def test_what_appears_is_waited_for(world: World) -> None:
     made = threading.Timer(0.3, files(x="done"), [world])
     made.start()
-    found = seen(world, "wait_for", path="/srv/x", search_regex="done", sleep=0, timeout=10)
+    found = seen(world, "wait_for", path="/srv/x", search_regex="done", sleep=0, timeout=60)
     made.join()
     assert found["state"] == "started"
 

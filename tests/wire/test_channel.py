@@ -6,13 +6,13 @@ import hashlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Union
 
 import pytest
 from agents import RawAgent, batch, code
+from pace import PATIENCE, eventually, within
 from probe import Probe
 
 from mnemo_ops.agent.resources.copy import Copy
@@ -110,7 +110,7 @@ def test_a_controller_that_vanishes_in_a_file_leaves_nothing(raw_agent: Raw, tmp
     agent.send(blob=args["sha256"], size=4)
     agent.write(b"12")
     agent.close_pipes()
-    assert agent.process.wait(5) == 0
+    assert agent.process.wait(PATIENCE) == 0
     assert not list(tmp_path.iterdir())
 
 
@@ -119,7 +119,7 @@ def test_a_controller_that_falls_silent_in_a_file_is_given_up(raw_agent: Raw, tm
     agent.hello(deaf=1.0)
     args = {"dest": str(tmp_path / "got"), "src": "x", "sha256": sha256(b"1234")}
     agent.send(op="converge", seq=2, **code("copy"), steps=[{"tasks": [{"id": "a", "kind": "copy", "args": args}]}])
-    assert agent.process.wait(6) == 0
+    assert agent.process.wait(PATIENCE) == 0
     assert not list(tmp_path.iterdir())
 
 
@@ -133,19 +133,18 @@ def test_a_controller_that_vanishes_in_a_batch_stops_it_after_the_task(raw_agent
     agent.send(op="converge", seq=2, steps=[{"tasks": tasks}])
     assert (agent.receive() or {})["status"] == "changed"
     agent.close_pipes()
-    assert agent.process.wait(5) == 0
+    assert agent.process.wait(PATIENCE) == 0
     assert len(list(tmp_path.iterdir())) <= 3
 
 
 def test_an_answer_nobody_reads_to_its_end_hangs_up(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
-    began = time.monotonic()
-    for _ in session.converge(batch(*(Probe(str(tmp_path / str(number)), seconds=0.2) for number in range(40)))):
-        break
-    with pytest.raises(ChannelLost):
-        list(session.converge(batch(Probe(str(tmp_path / "later")))))
-    assert not session.alive
-    assert time.monotonic() - began < 5
+    with within(5):
+        for _ in session.converge(batch(*(Probe(str(tmp_path / str(number)), seconds=0.2) for number in range(40)))):
+            break
+        with pytest.raises(ChannelLost):
+            list(session.converge(batch(Probe(str(tmp_path / "later")))))
+        assert not session.alive
     assert len(list(tmp_path.glob("[0-9]*"))) <= 3 and not (tmp_path / "later").exists()
 
 
@@ -155,13 +154,12 @@ def test_a_file_nobody_waits_for_hangs_up(open_session: Open, tmp_path: Path, mo
     source.touch()
     os.truncate(source, 2000 * MIB)
     session = open_session()
-    began = time.monotonic()
-    for event in session.converge(offered(tmp_path / "got", source, "0" * 64)):
-        if event.after and event.after.get("done"):
-            break
-    assert not session.alive
-    session.close()
-    assert time.monotonic() - began < 5
+    with within(5):
+        for event in session.converge(offered(tmp_path / "got", source, "0" * 64)):
+            if event.after and event.after.get("done"):
+                break
+        assert not session.alive
+        session.close()
     assert not (tmp_path / "got").exists()
 
 
@@ -179,10 +177,15 @@ def test_a_killed_agent_is_a_lost_channel_with_the_name_of_the_task(
 ) -> None:
     session = open_session()
     pid = _agent(session)
+
+    def kill_in_the_second() -> None:
+        eventually((tmp_path / "b").exists)
+        os.kill(pid, signal.SIGKILL)
+
     with pytest.raises(ChannelLost, match="here broke while task 2 was running") as caught:
         for event in session.converge(batch(Probe(str(tmp_path / "a")), Probe(str(tmp_path / "b"), seconds=30))):
             if event.status == "changed":
-                threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+                threading.Thread(target=kill_in_the_second).start()
     assert caught.value.exit_code == 4
     assert (tmp_path / "b").exists()
 
@@ -196,7 +199,5 @@ def _agent(session: AgentSession) -> int:
 def test_closing_from_another_thread_wakes_who_waits(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
     threading.Timer(0.5, session.close).start()
-    began = time.monotonic()
-    with pytest.raises(ChannelLost):
-        list(session.converge(batch(*(Probe(str(tmp_path / str(number)), seconds=0.2) for number in range(40)))))
-    assert time.monotonic() - began < 3
+    with within(3), pytest.raises(ChannelLost):
+        list(session.converge(batch(*(Probe(str(tmp_path / str(number)), seconds=0.2) for number in range(400)))))

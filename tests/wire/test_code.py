@@ -12,6 +12,7 @@ from zipimport import zipimporter
 import pytest
 from agents import RawAgent
 from agents import code as kinds
+from pace import PATIENCE
 
 from mnemo_ops import bundle
 from mnemo_ops.agent import code
@@ -36,7 +37,7 @@ def _work(agent: RawAgent, tmp_path: Path, **hello: object) -> int:
     assert (agent.receive() or {})["done"] == 2
     unpacked = _unpacked(agent)
     agent.stdin.close()
-    agent.process.wait(10)
+    agent.process.wait(PATIENCE)
     return unpacked
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from agents import batch
+from pace import PATIENCE, eventually, within
 from probe import Probe
 
 from mnemo_ops.agent.resources.file import File
@@ -39,7 +40,7 @@ def test_a_session_is_opened_once_and_again_when_it_died(report: Report) -> None
 
 
 def test_hosts_run_in_parallel(report: Report) -> None:
-    together = threading.Barrier(len(HOSTS), timeout=10)
+    together = threading.Barrier(len(HOSTS), timeout=PATIENCE)
 
     def work(host: Host) -> str:
         together.wait()
@@ -68,14 +69,14 @@ def test_one_failure_does_not_stop_the_others(report: Report) -> None:
 
 
 def test_ctrl_c_ends_every_session_and_nobody_connects_again(report: Report, tmp_path: Path) -> None:
-    started = threading.Barrier(len(HOSTS) + 1, timeout=10)
+    started = threading.Barrier(len(HOSTS) + 1, timeout=PATIENCE)
     ends: dict[str, BaseException] = {}
 
     def work(many: Fleet, host: Host) -> None:
         try:
             if host.name == "c":
                 started.wait()
-                time.sleep(1)  # still connecting when it happens
+                eventually(lambda: many.interrupted)  # it connects when it has happened
                 many.session(host, become=False)
             session = many.session(host, become=False)
             started.wait()
@@ -91,9 +92,8 @@ def test_ctrl_c_ends_every_session_and_nobody_connects_again(report: Report, tmp
         _thread.interrupt_main()
 
     threading.Thread(target=ctrl_c).start()
-    began = time.monotonic()
     with fleet(report) as many:
-        with pytest.raises(Interrupted) as caught:
+        with within(6), pytest.raises(Interrupted) as caught:
             many.each(HOSTS, lambda host: work(many, host))
         assert caught.value.exit_code == 130
         assert {name: type(error) for name, error in ends.items()} == {
@@ -101,7 +101,6 @@ def test_ctrl_c_ends_every_session_and_nobody_connects_again(report: Report, tmp
             "b": ChannelLost,
             "c": Interrupted,
         }
-        assert time.monotonic() - began < 6
         assert many.session(HOSTS[0], become=False).alive  # cleaning up may connect again
 
 
