@@ -213,15 +213,19 @@ class HostReach:
 
     def again(self, timeout: float, connect_timeout: Optional[float] = None, pause: float = PAUSE) -> Channel:
         """It let us in before: a login that is refused while it starts (pam_nologin(8)) is waited for, too."""
-        end = time.monotonic() + timeout
+        end, look = time.monotonic() + timeout, connect_timeout or 5.0
+
+        def stopped() -> bool:
+            return self._fleet.interrupted
+
         while True:
             self.hang_up()
             left = end - time.monotonic()
-            wait_until_up(self._host, left, connect_timeout=connect_timeout or 5.0, pause=pause, final=_NOT_AGAIN)
+            wait_until_up(self._host, left, connect_timeout=look, pause=pause, final=_NOT_AGAIN, stopped=stopped)
             try:
                 return self.session()
             except Unreachable as error:  # it went down after that look
-                if isinstance(error, _NOT_AGAIN) or self._host.local or time.monotonic() + pause > end:
+                if isinstance(error, _NOT_AGAIN) or self._host.local or stopped() or time.monotonic() + pause > end:
                     raise
             time.sleep(pause)
 

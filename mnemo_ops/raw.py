@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 
 from mnemo_ops import local
 from mnemo_ops.agent.record import dataclass, replace
@@ -55,12 +56,13 @@ def wait_until_up(
     connect_timeout: float = 5.0,
     pause: float = PAUSE,
     final: tuple[type[Unreachable], ...] = FINAL,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> float:
     """Wait until a host lets us in and runs a program: after a reboot, or before its first contact.
 
     :param timeout: seconds to wait at most. :param delay: seconds before the first look.
     :param connect_timeout: seconds a look may take. :param pause: seconds between two looks.
-    :param final: what waiting will not mend: it is raised at once.
+    :param final: what waiting will not mend: it is raised at once. :param stopped: whether nobody waits any more.
     :returns: seconds it took. :raises Unreachable: it did not come, or what is ``final`` (4).
     """
     began = time.monotonic()
@@ -72,7 +74,7 @@ def wait_until_up(
         except final:
             raise
         except Unreachable as error:
-            if time.monotonic() - began + pause > timeout:
+            if stopped() or time.monotonic() - began + pause > timeout:
                 error.message = f"{host.name} did not come up within {timeout:.0f} s: {error.message}"
                 raise
             time.sleep(pause)

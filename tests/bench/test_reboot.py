@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from loopback import Sshd
+from pace import PATIENCE, eventually
 
 SECONDS = 2.5  # it is down for
 PROGRAM = Path(sys.executable).with_name("mnemo-ops")
@@ -117,7 +119,7 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
         yield running
 
 
-def play(machine: Machine, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def started(machine: Machine, text: str, folder: Path) -> subprocess.Popen[str]:
     machine.server.trust(machine.port)
     host = machine.server.host(machine.port)
     words = {
@@ -133,7 +135,18 @@ def play(machine: Machine, text: str, folder: Path) -> subprocess.CompletedProce
     (folder / "play.yml").write_text(text)
     environment = {**os.environ, "NO_COLOR": "1", "HOME": str(folder)}
     words_ = [str(PROGRAM), "play", "--playbook", str(folder / "play.yml"), "--inventory", str(folder / "hosts.yml")]
-    return subprocess.run(words_, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words_, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def play(machine: Machine, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    with started(machine, text, folder) as process:
+        try:
+            out, err = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def script(path: Path, *lines: str) -> Path:
@@ -225,3 +238,25 @@ def test_what_does_not_come_back_is_unreachable_after_its_time(server: Sshd, tmp
 """
         done = play(machine, text, tmp_path)
         assert done.returncode == 4, done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_the_waiting(server: Sshd, tmp_path: Path) -> None:
+    with Machine(server, tmp_path, 0, seconds=300) as machine:
+        text = f"""\
+- hosts: all
+  gather_facts: false
+  become: false
+  tasks:
+    - reboot:
+        reboot_command: touch {machine.told}
+        boot_time_command: cat {machine.boot}
+"""
+        with started(machine, text, tmp_path) as process:
+            eventually(machine.told.exists)
+            time.sleep(1)  # it waits by now
+            process.send_signal(signal.SIGINT)
+            try:
+                _, err = process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()
+            assert process.returncode == 130, err
