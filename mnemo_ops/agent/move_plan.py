@@ -137,6 +137,7 @@ def _room(machine: Machine, row: docker.Row, target: Mapping[str, Any], asked: M
     here = docker.content(row)
     if directory:
         _refuse_same(machine.realpath(here), machine.realpath(directory), asked["key"])
+    tree.refuse_fixed(machine, machine.realpath(here))
     size, entries = Twin(machine, here).size()
     kept = moving.find(machine, asked["staged"]) if asked["seeded"] else None
     if kept is not None and not moving.is_mounted_by_docker(kept):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from contextlib import nullcontext
 from typing import Any, ContextManager, Dict, Generator, List, Optional, Sequence, Tuple
 
@@ -20,7 +21,7 @@ SETTLED = 2 * 10**9  # nanoseconds: a file changed within the clock's grain of b
 SHOWN = 16  # chunks between two words on how far it is
 RSYNC = (
     *("rsync", "--archive", "--hard-links", "--acls", "--xattrs", "--sparse", "--numeric-ids", "--whole-file"),
-    *("--delete", "--modify-window=-1", f"--exclude=/{tree.ANYWHERE}"),
+    *("--delete", "--modify-window=-1"),
 )
 VANISHED = (0, 24)  # of rsync: a file went away while it was copied
 UNREADY = (*VANISHED, 23)  # and one that changed so fast that it could not be copied whole
@@ -56,7 +57,14 @@ class Twin:
     def names(self) -> List[str]:
         """What is at its top, without files of ours."""
         with self.acting():
-            return [name for name in self.machine.names(self.path) if not name.startswith(tree.OURS)]
+            return [name for name in self.machine.names(self.path) if not tree.is_ours(name)]
+
+    def ours(self) -> List[str]:
+        """Names of ours at its top, as rsync takes them for nothing but names."""
+        with self.acting():
+            return [
+                re.sub(r"([*?\[\\])", r"\\\1", name) for name in self.machine.names(self.path) if tree.is_ours(name)
+            ]
 
     def hash(self, total: int, note: str) -> Deed:
         """Read what is not known yet. :param total: bytes to expect."""
@@ -109,28 +117,25 @@ class Twin:
         return sha256 if stamp is not None and stamp == self._stamp(path) else None
 
     def rows(self) -> List[Row]:
-        """Each entry, as :func:`tree.entries` has it, with times, attributes and other names of the same file.
+        """Each entry, as :func:`tree.entries` has it, with the times of files.
 
         To be asked when nobody writes, after :meth:`hash`.
         """
-        first: Dict[int, str] = {}
+        first: tree.First = {}
         with self.acting():
             return [self._row(path, first) for path in [self.path, *tree.below(self.machine, self.path, self.path)]]
 
-    def _row(self, path: str, first: Dict[int, str]) -> Row:
+    def _row(self, path: str, first: tree.First) -> Row:
         found = self.machine.stat(path)
         assert found is not None
         relative = "." if path == self.path else posixpath.relpath(path, self.path)
         row: Row = {"path": relative, "kind": found.kind, "uid": found.uid, "gid": found.gid}
+        tree.more(self.machine, path, found, row, first)
         if found.kind == "link":
             return {**row, "target": self.machine.readlink(path)}
         row["mode"] = found.mode
-        if attributes := self.machine.xattrs(path):
-            row["xattrs"] = attributes
         if found.kind == "file":
             row.update(size=found.size, mtime=found.mtime_ns // 10**9, sha256=self._known.get(path, (None, ""))[1])
-            if found.nlink > 1:
-                row["same_as"] = first.setdefault(found.inode, relative)
         return row
 
 
@@ -141,7 +146,7 @@ def copy(source: Twin, target: Twin, total: int, note: str, fine: Sequence[int] 
     """
     machine = source.machine
     free = machine.free_bytes(target.path)
-    argv = [*RSYNC, *options]
+    argv = [*RSYNC, *options, *(f"--exclude=/{name}" for name in {*source.ours(), *target.ours()})]
     ends = [source.path + "/", target.path + "/"]
     if source.user and target.user:
         argv = [*_identity(source.user), *argv]

@@ -94,11 +94,12 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
 
     engine()(world)
     world.script("tar", f"open({str(unpacked)!r}, 'w').write('data')")
+    world.script("zstd", "pass")
     (world.root / "srv/p/uploads").mkdir(parents=True)
     world.write("srv/same/file", "data")
     world.write("sets/1/uploads.files", "")
     machine = world.machine(Watched)
-    facts = tree.summary(list(tree.entries(machine, "/srv/same")))
+    facts = {**tree.summary(list(tree.entries(machine, "/srv/same"))), "attributes": True}
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="r")
     list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))

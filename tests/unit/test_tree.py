@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mnemo_ops.agent import tree
+from mnemo_ops.agent.action import Deed
+from mnemo_ops.agent.actions.swap import sibling
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.packing import pack, unpack
 from mnemo_ops.agent.stack import Dataset, Stack, root
 from mnemo_ops.agent.twin import Twin, unequal
+from mnemo_ops.errors import Refused
+from mnemo_ops.mnemosyne.journal import new_id
 
 STACK: dict[str, Any] = {"project": "p", "files": (), "env_file": ".env", "store": "/store"}
+
+
+BEFORE = ".mnemo-before-20260102T030405Z-0a1b-1700000000-odd"
+OURS = (
+    *(BEFORE, ".mnemo-restore-20260102T030405Z-0a1b-a b\n*", ".mnemo-kept-uploads-20260102t030405z-0a1b"),
+    *(".mnemo-probe-x_1y2z3a", ".mnemo-probe", ".mnemo-volume", ".mnemo-proof-app-1"),
+)
+THEIRS = (
+    ".mnemo-x",
+    ".mnemo-",
+    ".mnemo-before-1",
+    ".mnemo-restore-notes",
+    ".mnemo-kept-it",
+    ".mnemonic",
+    ".mnemo-probes",
+)
 
 
 @pytest.fixture
@@ -23,13 +46,14 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with everything a file system may hold."""
     path = tmp_path / "odd"
     (path / "below").mkdir(parents=True)
-    for name in (b"caf\xe9", b"new\nline", b"-rf", b"a\tb "):
+    for name in (b"caf\xe9", b"new\nline", b"-rf", b"a\tb ", b"*", b"[x]"):
         Path(os.fsdecode(os.fsencode(path) + b"/" + name)).write_bytes(name)
     os.mkfifo(path / "pipe")
     os.link(path / "-rf", path / "below/same")
     (path / "nowhere").symlink_to("nowhere")
-    (path / ".mnemo-before-1").mkdir()
-    (path / "below/.mnemo-of-the-application").write_text("x")
+    (path / BEFORE).mkdir()
+    (path / ".mnemo-x").mkdir()
+    (path / f"below/{BEFORE}").write_text("x")
     monkeypatch.chdir(path / "below")  # the name of a socket is short
     with socket.socket(socket.AF_UNIX) as end:
         end.bind("socket")
@@ -37,11 +61,18 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def packed(path: Path, to: Path) -> Path:
+def done(deed: Deed) -> None:
+    for _ in deed:
+        pass
+
+
+def packed(path: Path, to: Path, exclude: Sequence[str] = ()) -> Path:
+    """There and back, as a set and a restore do it."""
+    machine, archive = Machine("/"), to.with_suffix(".tar.zst")
+    rows = list(tree.entries(machine, str(path), exclude))
+    done(pack(machine, str(path), rows, ["zstd", "-q"], str(archive), 1, "packing"))
     to.mkdir()
-    argv = ["tar", "--create", "--directory", str(path), f"--exclude=./{tree.ANYWHERE}", "."]
-    made = subprocess.run(argv, capture_output=True, check=True)
-    subprocess.run(["tar", "--extract", "--directory", str(to), "-p"], input=made.stdout, check=True)
+    done(unpack(machine, ["zstd", "-q", "-d", "-c", str(archive)], str(to), "unpacking"))
     return to
 
 
@@ -50,9 +81,147 @@ def test_a_set_lists_what_tar_brings_back(odd: Path, tmp_path: Path) -> None:
     machine = Machine("/")
     before = list(tree.entries(machine, str(odd)))
     assert tree.differences(before, list(tree.entries(machine, str(packed(odd, tmp_path / "back"))))) == []
-    assert len(before) == 10
-    assert any(row["path"] == "below/.mnemo-of-the-application" for row in before), "the application may call files so"
-    assert not any(row["path"].endswith("application") for row in tree.entries(machine, str(odd), (tree.ANYWHERE,)))
+    assert len(before) == 13
+    names = {row["path"] for row in before}
+    assert ".mnemo-x" in names and BEFORE not in names, "what is not ours is data"
+    assert f"below/{BEFORE}" in names, "the application may call files so"
+    everywhere = {row["path"] for row in tree.entries(machine, str(odd), (tree.ANYWHERE,))}
+    assert names - everywhere == {f"below/{BEFORE}"}
+
+
+def test_names_of_ours_are_told_from_those_of_the_application(tmp_path: Path) -> None:
+    for name in (*OURS, *THEIRS):
+        (tmp_path / name).mkdir()
+    assert [Path(path).name for path in tree.below(Machine("/"), str(tmp_path), str(tmp_path))] == sorted(THEIRS)
+    sibling_of = sibling("/a/odd", "before", "20260102T030405Z-0a1b-1700000000")
+    assert sibling_of == f"/a/{BEFORE}" and tree.is_ours(Path(sibling_of).name)
+    assert tree.is_ours(Path(sibling("/a/b c", "restore", new_id())).name)
+
+
+def test_half_written_files_are_no_part_of_the_config_alone(tmp_path: Path) -> None:
+    for name in (".mnemo-0123456789ab", ".mnemo-new-x", "x.mnemo-link"):
+        (tmp_path / name).touch()
+    machine = Machine("/")
+    assert len(list(tree.below(machine, str(tmp_path), str(tmp_path)))) == 3
+    assert list(tree.below(machine, str(tmp_path), str(tmp_path), (tree.ANYWHERE,))) == []
+
+
+def test_what_is_left_out_is_a_name_and_no_pattern(odd: Path, tmp_path: Path) -> None:
+    """As patterns, [x] kept itself, and * took everything else with it."""
+    back = packed(odd, tmp_path / "back", ("*", "[x]"))
+    assert not (back / "*").exists() and not (back / "[x]").exists() and (back / "-rf").exists()
+
+
+# -- attributes --------------------------------------------------------------------------------------------------------
+
+
+def access_list(*entries: tuple[int, int, int]) -> bytes:
+    """As the kernel keeps it: tag, permissions, number (linux/posix_acl_xattr.h)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in entries)
+
+
+NOBODY = 0xFFFFFFFF
+ACL = access_list((1, 6, NOBODY), (2, 6, 65534), (2, 4, 4242), (4, 4, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
+NET_BIND = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # setcap cap_net_bind_service+ep
+ATTRIBUTES = {
+    "user.colour": b"a=b\n\0",
+    "user.[*]": b"",
+    "trusted.x": b"x",
+    "security.mine": b"x",
+    "security.capability": NET_BIND,
+    "system.posix_acl_access": ACL,
+}
+
+
+@pytest.fixture
+def adorned(tmp_path: Path) -> Path:
+    """What makes a difference and is not in the content."""
+    path = tmp_path / "adorned"
+    (path / "below").mkdir(parents=True)
+    for name in (*ATTRIBUTES, "plain"):
+        (path / "below" / name).write_text("x")
+        os.chown(path / "below" / name, 1000, 1000)
+    for name, value in ATTRIBUTES.items():
+        os.setxattr(path / "below" / name, name, value)
+    os.setxattr(path / "below", "system.posix_acl_default", ACL)
+    os.setxattr(path, "trusted.top", b"x")
+    (path / "link").symlink_to("/absolute")
+    os.setxattr(path / "link", "trusted.link", b"x", follow_symlinks=False)
+    os.link(path / "link", path / "another", follow_symlinks=False)
+    os.link(path / "below/plain", path / "same")
+    os.link(path / "below/plain", tmp_path / "outside")
+    os.mkfifo(path / "pipe")
+    os.mknod(path / "device", 0o20600, os.makedev(1, 3))
+    os.mknod(path / "whiteout", 0o20000, os.makedev(0, 0))
+    with (path / "sparse").open("wb") as file:
+        file.truncate(64 << 20)
+    return path
+
+
+def test_attributes_come_back_and_are_compared(adorned: Path, tmp_path: Path) -> None:
+    machine, around = Machine("/"), tmp_path / "around"
+    around.mkdir()
+    os.setxattr(around, "system.posix_acl_default", ACL)  # which what is made in it inherits, unless it is undone
+    before = list(tree.entries(machine, str(adorned)))
+    back = packed(adorned, around / "back")
+    assert tree.differences(before, list(tree.entries(machine, str(back)))) == []
+    for name, value in ATTRIBUTES.items():
+        assert os.getxattr(back / "below" / name, name) == value
+    assert not os.listxattr(back / "below/plain")
+    assert (back / "same").samefile(back / "below/plain")
+    assert (back / "sparse").stat().st_blocks < 100
+    assert sum("xattrs" in row for row in before) == len(ATTRIBUTES) + 4
+    assert {row["path"]: row["special"] for row in before if "special" in row} == {
+        "device": "char 1:3",
+        "pipe": "fifo",
+        "whiteout": "char 0:0",
+    }
+
+
+def test_the_order_in_which_an_access_list_was_written_is_no_difference(adorned: Path) -> None:
+    before = list(tree.entries(Machine("/"), str(adorned)))
+    turned = access_list((1, 6, NOBODY), (2, 4, 4242), (2, 6, 65534), (4, 4, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
+    os.setxattr(adorned / "below/system.posix_acl_access", "system.posix_acl_access", turned)
+    assert list(tree.entries(Machine("/"), str(adorned))) == before
+
+
+def test_an_access_list_goes_by_numbers(adorned: Path, tmp_path: Path) -> None:
+    """By its name a user has another number on another host."""
+    packed(adorned, tmp_path / "back")
+    expand = ["zstd", "-q", "-d", "-c", str(tmp_path / "back.tar.zst")]
+    headers = subprocess.run(expand, capture_output=True, check=True).stdout
+    assert b"SCHILY.xattr.system.posix_acl_access" in headers and b"SCHILY.acl" not in headers
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_that_is_lost_or_differs_is_named(name: str, adorned: Path) -> None:
+    machine, file = Machine("/"), adorned / "below" / name
+    before = list(tree.entries(machine, str(adorned)))
+    other = {"system.posix_acl_access": access_list((1, 6, NOBODY), (4, 4, NOBODY), (32, 4, NOBODY))}
+    os.setxattr(file, name, other.get(name, struct.pack("<IIIII", 0x02000001, 1 << 9, 0, 0, 0)))
+    (line,) = [one for one in tree.differences(before, list(tree.entries(machine, str(adorned)))) if "xattrs" in one]
+    assert line.startswith(f"below/{name}: ") and name in line
+    if not name.startswith("system."):
+        os.removexattr(file, name)
+        assert f"below/{name}: xattrs {name}" in tree.differences(before, list(tree.entries(machine, str(adorned))))
+
+
+def test_a_set_made_before_attributes_were_listed_is_compared_as_it_was_made(adorned: Path) -> None:
+    rows = list(tree.entries(Machine("/"), str(adorned), attributes=False))
+    assert {key for row in rows for key in row} == {*("path", "kind", "mode", "uid", "gid", "size", "sha256", "target")}
+
+
+def test_what_nobody_may_rename_is_named_before_anything(adorned: Path, tmp_path: Path) -> None:
+    machine = Machine("/")
+    tree.refuse_fixed(machine, str(adorned))
+    for path, flag in ((adorned / "below/plain", "i"), (adorned / "below", "a"), (adorned, "i"), (tmp_path, "a")):
+        subprocess.run(["chattr", f"+{flag}", path], check=True)
+        try:
+            with pytest.raises(Refused, match="immutable or append-only") as caught:
+                tree.refuse_fixed(machine, str(adorned))
+        finally:
+            subprocess.run(["chattr", "-i", "-a", path], check=True)
+        assert caught.value.hint.startswith(f"chattr -i -a {path}")
 
 
 @pytest.mark.parametrize(

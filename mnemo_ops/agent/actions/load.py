@@ -13,6 +13,7 @@ from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.packing import unpack
 from mnemo_ops.agent.postgres import Postgres, identifier, literal
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, STARTING, SWAPPING, sibling
@@ -164,14 +165,13 @@ class LoadSet(Action):
         try:
             machine.mkdir(machine.runtime_dir, 0o700)
             machine.write(key, self.identity.encode(), 0o600)  # a file in memory, never an argument
-            yield Progress(note="decrypting config")
-            argv = ["tar", "--extract", "--directory", beside, "--numeric-owner", "--acls", "--xattrs", "-p"]
-            argv += ["-I", f"age -d -i {key}", "--file", f"{directory}/{dataset.name}.tar.age"]
-            machine.run(argv)
+            decrypt = ["age", "-d", "-i", key, f"{directory}/{dataset.name}.tar.age"]
+            yield from unpack(machine, decrypt, beside, "decrypting config")
         finally:
             machine.remove(key)
-        found = tree.summary(list(tree.entries(machine, beside)))
-        if found["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
+        facts = manifest["datasets"][dataset.name]
+        found = tree.summary(list(tree.entries(machine, beside, attributes="attributes" in facts)))
+        if found["sha256"] != facts["sha256"]:
             machine.remove(beside)
             raise VerificationFailed("the config part does not unpack to what the manifest says; nothing was changed")
         machine.mkdir(posixpath.dirname(stack.directory))
@@ -190,12 +190,12 @@ class LoadSet(Action):
             beside = sibling(where, AFTER, plan["stamp"])
             machine.remove(beside)
             machine.mkdir(beside, 0o755)
-            yield Progress(note=f"unpacking {dataset.name}")
-            argv = ["tar", "--extract", "--directory", beside, "--numeric-owner", "--acls", "--xattrs", "-p"]
-            machine.pipe([*argv, "-I", "zstd -d", "--file", f"{directory}/{dataset.name}.tar.zst"])
+            expand = ["zstd", "-q", "-d", "-c", f"{directory}/{dataset.name}.tar.zst"]
+            yield from unpack(machine, expand, beside, f"unpacking {dataset.name}")
             yield Progress(note=f"comparing {dataset.name}")
-            rows = list(tree.entries(machine, beside))
-            if tree.summary(rows)["sha256"] != manifest["datasets"][dataset.name]["sha256"]:
+            facts = manifest["datasets"][dataset.name]
+            rows = list(tree.entries(machine, beside, attributes="attributes" in facts))
+            if tree.summary(rows)["sha256"] != facts["sha256"]:
                 lines = compare_files(machine, directory, dataset.name, rows)
                 raise VerificationFailed(f"{dataset.name} differs from the manifest: " + "; ".join(lines))
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
@@ -257,7 +257,9 @@ def _refuse_mount_points(machine: Machine, stack: Stack) -> None:
             remedy = (
                 f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
             )
-            mounts.refuse_point(machine, root(machine, stack, dataset), remedy)
+            where = root(machine, stack, dataset)
+            mounts.refuse_point(machine, where, remedy)
+            tree.refuse_fixed(machine, where)
 
 
 def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:

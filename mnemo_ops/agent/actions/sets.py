@@ -9,6 +9,7 @@ from mnemo_ops.agent import alone, lease, postgres, project, serving, target, tr
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.packing import pack
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
@@ -158,23 +159,13 @@ class MakeSet(Action):
         yield Progress(note=f"hashing {dataset.name}")
         rows = list(tree.entries(machine, where, exclude))
         listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
-        facts = {**tree.summary(rows), "kind": dataset.kind}
+        facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
         name = f"{dataset.name}.tar.age" if dataset.kind == "config" else f"{dataset.name}.tar.zst"
         encrypt = [part for key in self.recipients for part in ("-r", key)]
         through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
         if dataset.kind == "config" and not self.recipients:
             raise Refused("the config part holds secrets and there is no key to encrypt it to")
-        argv = ["tar", "--create", "--directory", where, "--numeric-owner", "--acls", "--xattrs", "--sparse"]
-        argv += [
-            "--format=posix",
-            "-I",
-            " ".join(through),
-            f"--exclude={tree.ANYWHERE if tree.ANYWHERE in exclude else './' + tree.ANYWHERE}",
-        ]
-        argv += [*(f"--exclude=./{path}" for path in exclude), "--file"]
-        path = f"{workdir}/{name}"
-        yield from machine.moving([*argv, path, "."], path, 0, int(facts["bytes"]), dataset.name)
-        machine.sync(path)
+        yield from pack(machine, where, rows, through, f"{workdir}/{name}", int(facts["bytes"]), dataset.name)
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
             machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
         return facts

@@ -209,6 +209,24 @@ class Programs(Writing):
             yield Progress(done(), total, note)
         return {}
 
+    def joined(
+        self,
+        argv: Sequence[str],
+        into: Sequence[str],
+        note: str,
+        *,
+        source: Optional[IO[bytes]] = None,
+        done: Callable[[], int] = lambda: 0,
+        total: int = 0,
+    ) -> Deed:
+        """Run two programs, the output of the first being the input of the second; no shell sees their words.
+
+        :raises CommandFailed: one of them ended with an error (6).
+        """
+        for _ in self._moving(argv, source, None, None, into=into):
+            yield Progress(done(), total, note)
+        return {}
+
     def _moving(
         self,
         argv: Sequence[str],
@@ -216,32 +234,52 @@ class Programs(Writing):
         sink: Optional[IO[bytes]],
         env: Optional[Mapping[str, str]],
         fine: Sequence[int] = (0,),
+        into: Sequence[str] = (),
     ) -> Generator[None, None, str]:
-        """A program that runs for long: yields about four times a second; its value is what it said on stderr."""
+        """A program that runs for long: yields about four times a second; its value is what it said on stderr.
+
+        :param into: the program that reads what it writes.
+        """
         self.writing()
+        every = [argv, into] if into else [argv]
+        running: List[subprocess.Popen[bytes]] = []
         with self.spool() as errors:
-            process = subprocess.Popen(
-                list(argv),
-                stdin=source if source is not None else subprocess.DEVNULL,
-                stdout=sink if sink is not None else errors,
-                stderr=errors,
-                env=self.environment(env),
-            )
+            end: Optional[IO[bytes]] = sink if sink is not None else errors
             try:
-                while process.poll() is None:
-                    yield
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(0.25)
-            except BaseException:
-                process.kill()
-                process.wait()
+                for number, words in enumerate(every, 1):
+                    process = subprocess.Popen(
+                        list(words),
+                        stdin=running[-1].stdout if running else source if source is not None else subprocess.DEVNULL,
+                        stdout=end if number == len(every) else subprocess.PIPE,
+                        stderr=errors,
+                        env=self.environment(env),
+                    )
+                    if running and running[-1].stdout is not None:
+                        running[-1].stdout.close()  # the first is to notice when the second is gone
+                    running.append(process)
+                for process in running:
+                    while process.poll() is None:
+                        yield
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            process.wait(0.25)
+            except BaseException as problem:
+                for process in running:
+                    process.kill()
+                    process.wait()
+                    if process.stdout is not None:
+                        process.stdout.close()
+                if isinstance(problem, FileNotFoundError):
+                    raise Broken(f"{problem.filename} is not installed on this host") from None
                 raise
             errors.seek(0)
             said = errors.read().decode("utf-8", "replace").strip()
-        if process.returncode not in fine:
-            raise CommandFailed(
-                f"{os.path.basename(argv[0])} {_verb(argv)}ended with {process.returncode}: {said[-2000:]}"
-            )
+        ends = [(words, process.returncode) for words, process in zip(every, running)]
+        wrong = [(words, code) for words, code in ends if code not in fine]
+        # one that writes to a program that is gone only follows it
+        wrong = [(words, code) for words, code in wrong if code != -signal.SIGPIPE] or wrong
+        if wrong:
+            words, code = wrong[0]
+            raise CommandFailed(f"{os.path.basename(words[0])} {_verb(words)}ended with {code}: {said[-2000:]}")
         return said
 
 

@@ -15,6 +15,10 @@ from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
 CHUNK = 1 << 20  # bytes
+ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")
+OF_THE_HOST = ("security.selinux", "security.ima", "security.evm")  # labels and signatures that mean nothing elsewhere
+FLAGS = 0x80086601  # FS_IOC_GETFLAGS of 64-bit Linux (ioctl_iflags(2))
+FIXED = 0x30  # FS_IMMUTABLE_FL and FS_APPEND_FL
 KINDS = {
     statmod.S_IFREG: "file",
     statmod.S_IFDIR: "directory",
@@ -73,6 +77,10 @@ class Reading:
     def path(self, path: str) -> str:
         """Where ``path`` of the host lies for this process."""
         return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
+
+    def encoded(self, path: str) -> bytes:
+        """A name as the file system has it."""
+        return os.fsencode(path)
 
     def inode(self, path: str, follow: bool = False) -> Optional[os.stat_result]:
         """Everything stat(2) says; ``None`` when there is nothing; any other trouble is raised as in :meth:`stat`."""
@@ -158,15 +166,39 @@ class Reading:
         return own_mode(acl, stat.mode)
 
     def xattrs(self, path: str) -> Dict[str, str]:
-        """Extended attributes (xattr(7)) in hex: those of users, capabilities and access lists."""
+        """Extended attributes (xattr(7)) in hex, access lists sorted; not those that only this host understands."""
         try:
             names = os.listxattr(self.path(path), follow_symlinks=False)
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
                 return {}
             raise
-        kept = [name for name in names if name.startswith(("user.", "system.posix_acl_", "security.capability"))]
-        return {name: os.getxattr(self.path(path), name, follow_symlinks=False).hex() for name in sorted(kept)}
+        kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
+        return {name: _normal(name, os.getxattr(self.path(path), name, follow_symlinks=False)).hex() for name in kept}
+
+    def special(self, path: str) -> str:
+        """What a name stands for that is no file, directory, link or socket: ``fifo``, ``char 1:3``, ``block 8:0``."""
+        found = os.lstat(self.path(path))
+        if statmod.S_ISFIFO(found.st_mode):
+            return "fifo"
+        kind = "char" if statmod.S_ISCHR(found.st_mode) else "block"
+        return f"{kind} {os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+
+    def is_fixed(self, path: str) -> bool:
+        """Whether a file or directory is immutable or takes nothing but appends (chattr(1)): nobody may rename it."""
+        try:
+            handle = os.open(self.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            (flags,) = struct.unpack("l", fcntl.ioctl(handle, FLAGS, struct.pack("l", 0)))
+        except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                return False  # a file system without such flags
+            raise
+        finally:
+            os.close(handle)
+        return bool(flags & FIXED)
 
     def realpath(self, path: str) -> str:
         """``path`` with every link on the way followed, as the host names it."""
@@ -296,3 +328,10 @@ class Reading:
     def gid(self, name: str) -> int:
         """Number of a group; raises :class:`NotYet` when there is no such group yet."""
         return self._id("group", name)
+
+
+def _normal(name: str, value: bytes) -> bytes:
+    """An access list (acl(5)) with its entries sorted, after the four bytes of its version."""
+    if not name.startswith("system.posix_acl_"):
+        return value
+    return value[:4] + b"".join(sorted(value[at : at + 8] for at in range(4, len(value), 8)))

@@ -156,6 +156,16 @@ class Writing(Reading):
         self.writing()
         os.lchown(self.path(path), uid, gid)
 
+    def drop_access_lists(self, path: str) -> None:
+        """Leave a directory nothing but its mode (acl(5))."""
+        self.writing()
+        for name in ("system.posix_acl_default", "system.posix_acl_access"):
+            try:
+                os.removexattr(self.path(path), name)
+            except OSError as error:
+                if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                    raise
+
     def symlink(self, target: str, path: str) -> None:
         """Make ``path`` a link to ``target``, in one step when something is there."""
         self.writing()
