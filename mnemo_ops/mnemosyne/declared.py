@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnemo_ops.agent import recipients
 from mnemo_ops.agent.stack import Dataset
 from mnemo_ops.mnemosyne import places
 
@@ -24,6 +25,9 @@ def refuse_values(given: Mapping[str, Any]) -> None:
     for key in ("images", "waived"):
         _refuse_others(key, [text for pair in given.get(key, {}).items() for text in pair])
     _refuse_others("recipients", given.get("recipients", ()))
+    for text in given.get("recipients", ()):
+        if wrong := recipients.problem(text):
+            raise ValueError(f"recipients: {text[:60]!r} {wrong}; {recipients.REMEDY}")
     for row in given.get("datasets", ()):
         if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
             raise ValueError(f"datasets: each is a name and a volume or a path, not {row!r}")

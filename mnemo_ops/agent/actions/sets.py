@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, postgres, project, serving, target, tree
+from mnemo_ops.agent import alone, lease, postgres, project, recipients, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -46,6 +46,7 @@ class MakeSet(Action):
         """:raises Refused: a tool or space is missing, the database does not run, or a mount is forgotten (3)."""
         stack = Stack.from_json(self.stack)
         project.refuse_bare(machine, TOOLS)
+        recipients.parsed(self.recipients)
         found = project.containers(machine, stack.project)
         if not found:
             raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")
@@ -161,7 +162,7 @@ class MakeSet(Action):
         listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
         facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
         name = f"{dataset.name}.tar.age" if dataset.kind == "config" else f"{dataset.name}.tar.zst"
-        encrypt = [part for key in self.recipients for part in ("-r", key)]
+        encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
         through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
         if dataset.kind == "config" and not self.recipients:
             raise Refused("the config part holds secrets and there is no key to encrypt it to")
