@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import docker, lease, moving, project
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.stack import Stack, waiver
 from mnemo_ops.errors import Refused
 
 AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-")  # leases that start what they stopped
@@ -40,35 +40,52 @@ def refuse_leases(machine: Machine, run: Optional[str] = None) -> None:
         )
 
 
-def strangers(machine: Machine, stack: Stack) -> List[str]:
-    """Running containers, not those of the stack's services, that may write where its data are."""
+def strangers(machine: Machine, stack: Stack) -> Dict[str, List[str]]:
+    """Running containers, not those of the stack's services, that may write where its data are.
+
+    :returns: name -> the mounts by which it may, as ``stack.waived`` takes them, each with its source.
+    """
     known = {one.name for one in project.containers(machine, stack.project)}
     # what is somebody else's, others may use
     volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
     own = [f"{stack.directory}/{one.path}" for one in stack.datasets if one.path not in ("", ".") and not one.volume]
     there = docker.all_of(machine, "volume")  # whose directories may be mounted as such, not by the volume's name
     own += [docker.content(there[name]) for name in volumes & there.keys()]
-    paths = tuple(f"{path}/" for path in own)
+    paths = [machine.realpath(path) for path in own]
     ids = docker.ask(machine, "ps", "-q", "--no-trunc").split()
     # one that ended meanwhile is not there any more, and no error
     said = machine.ask(["docker", "inspect", "--type", "container", *ids], check=False).out if ids else ""
-    return [
-        row["Name"].lstrip("/")
-        for row in json.loads(said or "[]")
-        if row["Name"].lstrip("/") not in known
-        and any(_may_write(one, volumes, paths) for one in row.get("Mounts") or [])
-    ]
+    found: Dict[str, List[str]] = {}
+    for row in json.loads(said or "[]"):
+        name = row["Name"].lstrip("/")
+        for mount in (one for one in row.get("Mounts") or [] if one.get("RW") and name not in known):
+            place = f"{name}:{mount.get('Destination')}"
+            writes = mount.get("Name") in volumes or _overlaps(_source(machine, mount, there), paths)
+            if writes and place not in stack.waived:
+                found.setdefault(name, []).append(f"{place} ({mount.get('Name') or mount.get('Source')})")
+    return found
 
 
-def _may_write(mount: Mapping[str, Any], volumes: Set[str], paths: Tuple[str, ...]) -> bool:
-    return bool(mount.get("RW")) and (mount.get("Name") in volumes or f"{mount.get('Source')}/".startswith(paths))
+def _source(machine: Machine, mount: Mapping[str, Any], there: Mapping[str, docker.Row]) -> str:
+    """The directory that is mounted, behind every link; empty: it is in memory. A volume may itself be a directory."""
+    row = there.get(mount.get("Name") or "")
+    path = docker.content(row) if row else str(mount.get("Source") or "")
+    return machine.realpath(path) if path.startswith("/") else ""
+
+
+def _overlaps(source: str, paths: List[str]) -> bool:
+    """Whether one of two is, or holds, the other: who mounts a directory writes to all below it."""
+    mine = source.rstrip("/") + "/"
+    return source != "" and any(f"{path}/".startswith(mine) or mine.startswith(f"{path}/") for path in paths)
 
 
 def refuse_strangers(machine: Machine, stack: Stack) -> None:
     """:raises Refused: they would go on writing, for nobody stops them (3)."""
     found = strangers(machine, stack)
     if found:
+        places = [place for each in found.values() for place in each]
         raise Refused(
-            f"containers that are no service of {stack.project} may write to its data: {', '.join(found)}",
-            hint=f"wait for them to end, or: docker stop {' '.join(found)}",
+            f"containers that are no service of {stack.project} may write to its data: {', '.join(places)}",
+            hint=f"wait for them to end, or: docker stop {' '.join(found)}; mount it read-only where that is enough; "
+            f"where nothing is written there, {waiver(places)}",
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
+import re
 from typing import Any, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent import docker, mounts, tree
@@ -36,7 +38,7 @@ class Stack:
 
     :param directory: absolute, holds the compose files. :param files: compose files below it, in ``-f`` order.
     :param keep: the services that must run while a set is made (the database).
-    :param waived: volume key or path -> why it need not survive.
+    :param waived: volume key, path, or ``SERVICE:/TARGET`` of a mount -> why it need not survive.
     :param grace: seconds a service gets to finish its work when it is stopped.
     :param store: directory of the sets on the host.
     :param names: compose key -> Docker's name of a volume that is not ours to name.
@@ -86,9 +88,7 @@ class Stack:
     def excluded(self) -> Tuple[str, ...]:
         """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
         below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
-        return tuple(
-            sorted({tree.ANYWHERE, *below, *(path for path in self.waived if "/" in path or path.startswith("."))})
-        )
+        return tuple(sorted({tree.ANYWHERE, *below, *(path for path in self.waived if _is_path(path))}))
 
 
 def mountpoint(machine: Machine, volume: str) -> str:
@@ -129,7 +129,8 @@ def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
 
 
 def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
-    """Mounts of the project's containers that are neither a dataset nor waived: ``service: source``."""
+    """Mounts of the project's containers that are neither a dataset nor waived: as ``stack.waived`` takes it, and what
+    it is: ``mailer:/data (a volume without a name)``."""
     volumes = {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume}
     volumes |= {stack.volume(key) for key in stack.waived}
     missing: Dict[str, str] = {}
@@ -137,6 +138,20 @@ def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
         for mount in container.mounts:
             source = str(mount.get("Name") or mount.get("Source") or "")
             inside = source == stack.directory or source.startswith(stack.directory + "/")
-            if source not in volumes and not inside and mount.get("Type") != "tmpfs":
-                missing.setdefault(source, f"{container.service}: {source} on {mount.get('Destination')}")
+            place = f"{container.service}:{mount.get('Destination')}"
+            if source in volumes or inside or mount.get("Type") == "tmpfs" or place in stack.waived:
+                continue
+            ours = source.startswith(stack.project + "_")
+            what = "a volume without a name" if re.fullmatch("[0-9a-f]{64}", source) else place if ours else source
+            key = source[len(stack.project) + 1 :] if ours else place
+            missing.setdefault(key, f"{key} ({what})")
     return sorted(missing.values())
+
+
+def waiver(found: Sequence[str]) -> str:
+    """What to write into the inventory about such mounts. :param found: as of :func:`forgotten`."""
+    return "stack.waived: " + json.dumps({text.partition(" (")[0]: "REASON" for text in found})
+
+
+def _is_path(key: str) -> bool:
+    return ("/" in key or key.startswith(".")) and ":/" not in key

@@ -24,6 +24,9 @@ def refuse_values(given: Mapping[str, Any]) -> None:
         raise ValueError(f"grace: {given['grace']!r} is no number of seconds; 60 is usual")
     for key in ("images", "waived"):
         _refuse_others(key, [text for pair in given.get(key, {}).items() for text in pair])
+    for key in given.get("waived", {}):
+        if ":" in key and not re.fullmatch(rf"{NAME}:/.*", key):
+            raise ValueError(f"waived: {key!r} is no volume and no mount; the latter as SERVICE:/TARGET, mailer:/data")
     _refuse_others("recipients", given.get("recipients", ()))
     for text in given.get("recipients", ()):
         if wrong := recipients.problem(text):

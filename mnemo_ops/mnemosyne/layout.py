@@ -74,7 +74,7 @@ class Settings:
     :param recipients: age public keys for what a set holds of secrets.
     :param grace: seconds a service gets to finish its work when it is stopped.
     :param datasets: more that must survive, each with a ``name`` and a ``volume`` or a ``path`` of the stack.
-    :param waived: volumes that need not survive, each with the reason.
+    :param waived: volumes that need not survive, each with the reason; ``SERVICE:/TARGET`` for a mount of another kind.
     :param volumes: volume, or path of the stack that must survive -> how it is stored (docs/storage.md).
     """
 

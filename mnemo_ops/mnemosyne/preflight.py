@@ -8,6 +8,7 @@ from typing import Any
 
 from mnemo_ops.agent.actions.sets import MARGIN
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.stack import waiver
 from mnemo_ops.mnemosyne.layout import PORTS, Settings
 
 SKEW_WARN, SKEW_REFUSE = 2.0, 60.0  # seconds between the hosts' clocks
@@ -117,7 +118,8 @@ def _old(old: Side, new: Side) -> list[str]:
             f"was not deployed from this inventory. invoke deploy --limit {old.name}, or correct stack.directory"
         )
     for mount in old.survey.get("forgotten", []):
-        found.append(f"{old.name}: {mount} is neither a dataset nor waived; declare it, so that it is not lost")
+        remedy = f"a line in stack.datasets keeps what has a name; else {waiver([mount])}"
+        found.append(f"{old.name}: {mount} is neither a dataset nor waived: {remedy}")
     absent = [name for name, there in old.survey["tools"].items() if not there]
     if absent:
         found.append(f"{old.name} lacks {', '.join(absent)}: invoke bootstrap --limit {old.name}")

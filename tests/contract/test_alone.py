@@ -17,8 +17,10 @@ from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.move_plan import made
-from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.agent.record import replace
+from mnemo_ops.agent.stack import Dataset, Stack, forgotten, waiver
 from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.mnemosyne import declared
 from mnemo_ops.mnemosyne.layout import wire
 
 DATASETS = (
@@ -45,7 +47,9 @@ def container(name: str, source: str, service: str = "", status: str = "running"
 
 def host(tmp_path: Path, *rows: dict[str, Any]) -> World:
     world = World(tmp_path)
-    bound = volume("p_redis", Options={"type": "none", "o": "bind", "device": "/data/redis"})
+    bind = {"type": "none", "o": "bind"}
+    bound = volume("p_redis", Options={**bind, "device": "/data/redis"})
+    bound.update(volume("behind", Options={**bind, "device": "/srv"}))
     engine(volumes={**volume("p_graph"), **volume("ext"), **bound}, containers={row["Id"]: row for row in rows})(world)
     return world
 
@@ -67,29 +71,86 @@ API = container("p-api", "p_graph", "api")
         container("other", "p_graph", "api", labels={project.ONEOFF: "True"}),
         container("other", "/data/redis"),
         container("other", "/data/redis/below"),
+        container("other", "/srv"),
+        container("other", "/"),
+        container("other", "/var/lib/docker/volumes"),
+        container("other", "/link"),
+        container("other", "behind"),
     ],
-    ids=["volume", "path", "below", "compose run", "directory of a volume", "below that"],
+    ids=[
+        *("volume", "path", "below", "compose run", "directory of a volume", "below that", "around", "everything"),
+        *("all volumes", "behind a link", "a volume of its own that is a directory around"),
+    ],
 )
 def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, row: dict[str, Any]) -> None:
     machine = host(tmp_path, API, row).machine(read_only=True)
+    (tmp_path / "link").symlink_to("srv")
     assert [(each.service, each.name) for each in project.containers(machine, "p")] == [("api", "p-api")]
-    with pytest.raises(Refused, match="no service of p may write to its data: other") as caught:
+    with pytest.raises(Refused, match="no service of p may write to its data: other:/data") as caught:
         alone.refuse_strangers(machine, STACK)
     assert "docker stop other" in caught.value.hint
+    # what the hint says to write down lets it be
+    waived = json.loads(caught.value.hint.partition("stack.waived: ")[2])
+    alone.refuse_strangers(machine, replace(STACK, waived=waived))
+
+
+@pytest.mark.parametrize("path", ["/mnt/real/p", "/srv/p"])
+def test_the_directory_of_the_stack_may_be_a_link(tmp_path: Path, path: str) -> None:
+    machine = host(tmp_path, API, container("other", "/mnt/real")).machine(read_only=True)
+    (tmp_path / "mnt/real/p/uploads").mkdir(parents=True)
+    (tmp_path / "srv/p").symlink_to("../mnt/real/p")
+    with pytest.raises(Refused, match="other:/data"):
+        alone.refuse_strangers(machine, replace(STACK, directory=path))
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        container("other", "/srv"),
+        container("other", "/srv", RW=False),
+        container("other", "/", RW=False),
+        container("other", "", Type="tmpfs"),
+        container("other", "/run/docker.sock"),
+        container("other", "/srv/p2"),
         container("other", "/srv/p/uploads2"),
         container("other", "p_graph", RW=False),
         container("other", "everybodys"),
     ],
-    ids=["around", "beside", "read-only", "external"],
+    ids=["around", "everything", "in memory", "socket", "another", "beside", "read-only", "external"],
 )
 def test_who_cannot_write_or_may_is_not(tmp_path: Path, row: dict[str, Any]) -> None:
     alone.refuse_strangers(host(tmp_path, API, row).machine(read_only=True), STACK)
+
+
+UNNAMED = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (container("mailer-1", UNNAMED, "mailer", Destination="/data"), "mailer:/data (a volume without a name)"),
+        (container("mailer-1", "everybodys", "mailer"), "mailer:/data (everybodys)"),
+        (container("mailer-1", "/mnt/mail", "mailer"), "mailer:/data (/mnt/mail)"),
+        (container("mailer-1", "p_mail", "mailer"), "mail (mailer:/data)"),
+    ],
+    ids=["anonymous", "external", "directory", "named"],
+)
+def test_a_mount_that_nobody_thought_of_is_named_as_it_can_be_waived(
+    tmp_path: Path, row: dict[str, Any], named: str
+) -> None:
+    found = project.containers(host(tmp_path, API, row).machine(read_only=True), "p")
+    stack = replace(STACK, names={})
+    assert forgotten(stack, found) == [named]
+    waived = json.loads(waiver([named]).partition(": ")[2])
+    assert list(waived) == [named.partition(" ")[0]]
+    declared.refuse_values({"waived": waived})
+    assert forgotten(replace(stack, waived=waived), found) == []
+    assert replace(stack, waived=waived).excluded() == stack.excluded(), "no path of the stack is meant"
+
+
+@pytest.mark.parametrize("key", ["mailer:data", "mailer:", ":/data", "a/b:/data"])
+def test_a_waiver_that_cannot_be_meant_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="waived"):
+        declared.refuse_values({"waived": {key: "why"}})
 
 
 def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ class SettleFence(Action):
     def _still_stopped(self, machine: Machine, stack: Stack, fence: Mapping[str, Any]) -> None:
         """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
         running = [each.service for each in project.containers(machine, stack.project) if each.running]
-        writers = sorted(set(running) - set(stack.keep)) + alone.strangers(machine, stack)
+        writers = sorted(set(running) - set(stack.keep)) + list(alone.strangers(machine, stack))
         if writers or fence["state"] != "held":
             raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
 

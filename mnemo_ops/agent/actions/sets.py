@@ -12,7 +12,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import pack
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import asdict, dataclass, field
-from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root
+from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
 
 FORMAT = 1  # of the manifest; a newer one is refused
@@ -63,7 +63,8 @@ class MakeSet(Action):
         if lost:
             raise Refused(
                 "these mounts are neither a dataset nor waived: " + "; ".join(lost),
-                hint="add each to stack.datasets or, with a reason, to stack.waived",
+                hint="give what must survive a name in the compose file and a line in stack.datasets; waive the rest: "
+                + waiver(lost),
             )
         sizes = {dataset.name: _size(machine, stack, dataset, found) for dataset in stack.datasets}
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)

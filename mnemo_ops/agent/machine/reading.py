@@ -204,7 +204,8 @@ class Reading:
         """``path`` with every link on the way followed, as the host names it."""
         if self.root == "/":
             return os.path.realpath(path)
-        return "/" + os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
+        real = os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
+        return os.path.normpath("/" + real)
 
     def locked_by(self, path: str) -> Optional[int]:
         """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 when it cannot be seen; ``None``: free."""
