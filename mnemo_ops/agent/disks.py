@@ -112,5 +112,5 @@ def _refuse_foreign(project: str, row: Row, names: List[str], sentinel: str) -> 
         few = ", ".join(others[:3]) + (" and more" if len(others) > 3 else "")
         raise Refused(
             f"the disk {device} is not blank: it holds {few}",
-            hint=f"name another disk; if nobody needs that any more: wipefs --all {device}, and run this again",
+            hint=f"name another disk; lsblk -f {device} shows what is on it, and nothing here erases it",
         )

@@ -37,7 +37,8 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
     if other is not None and not target["external"]:
         raise Refused(
             f"{name} is used, and there is a volume {target['name']}, too: whose data are meant?",
-            hint=f"docker volume rm {target['name']}, when nobody needs it",
+            hint=f"docker volume inspect {name} {target['name']} shows both; to keep {name}: "
+            f"stack.volumes.{key}: {{type: external, name: {name}}}",
         )
     staged = moving.find(machine, asked["staged"])
     if asked["seeded"] and asked["staged"] and staged is None:
@@ -117,7 +118,8 @@ def refuse_used(machine: Machine, name: str, known: Collection[str]) -> List[doc
     if others:
         raise Refused(
             f"{name} is used by containers that are no services of the stack: {', '.join(others)}",
-            hint=f"what they write meanwhile would be lost: docker rm --force {' '.join(others)}",
+            hint="what they write meanwhile would be lost, and stopped they hold the volume, too: give them "
+            f"another one; docker inspect {' '.join(others)} shows whose they are",
         )
     return rows
 

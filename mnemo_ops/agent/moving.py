@@ -247,5 +247,5 @@ def refuse_plugin(row: Row) -> None:
     if row["Driver"] != "local":
         raise Refused(
             f"the volume {row['Name']} is of the driver {row['Driver']}: where its data lie is not known here",
-            hint="copy it with a container that mounts both, then remove it",
+            hint="copy it with a container that mounts both, and declare the copy (type: external)",
         )

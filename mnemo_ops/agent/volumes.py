@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set
 
 from mnemo_ops.agent import disks, docker, mounts, network_mounts
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.project import PROJECT
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.resources.docker_volume import DockerVolume
 from mnemo_ops.errors import Refused
 
 Row = Mapping[str, Any]
+WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ def findings(
     rows: Sequence[Row],
     kept: Sequence[str],
     used: Mapping[str, str] = MappingProxyType({}),
+    directory: str = "",
 ) -> List[Finding]:
     """Everything that speaks against the volumes as declared; looks only.
 
     :param rows: of ``layout.volumes``. :param kept: keys of the volumes that must survive.
-    :param used: key -> Docker's name of the volume that the stack has by now.
+    :param used: key -> Docker's name of the volume that the stack has by now. :param directory: the stack's.
     :raises Broken: Docker is installed and does not answer (6).
     """
     found: List[Finding] = []
@@ -52,7 +55,7 @@ def findings(
         remedy = f"take a directory below it, {row['directory']}/data; or type: block, which mounts the disk itself"
         found += _refused(row, partial(mounts.refuse_point, machine, row["directory"], remedy))
     if installed:
-        found += _of_docker(machine, rows, there, used) + _renamed(machine, project, rows, kept, there)
+        found += _of_docker(machine, rows, there, used) + _renamed(machine, project, rows, kept, there, directory)
     return found
 
 
@@ -121,9 +124,17 @@ def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mappi
 
 
 def _renamed(
-    machine: Machine, project: str, rows: Sequence[Row], kept: Sequence[str], there: Mapping[str, docker.Row]
+    machine: Machine,
+    project: str,
+    rows: Sequence[Row],
+    kept: Sequence[str],
+    there: Mapping[str, docker.Row],
+    directory: str,
 ) -> List[Finding]:
-    """Data under another project's name, where ours has none: a renamed project would start with empty volumes."""
+    """Data under another project's name, where ours has none: a renamed project would start with empty volumes.
+
+    Another project that has containers in another directory is nobody's former name: its volumes are its own.
+    """
     missing = [row for row in rows if row["type"] == "local" and row["key"] in kept and row["name"] not in there]
     others: Dict[str, Dict[str, str]] = {}
     for row in missing:
@@ -134,12 +145,25 @@ def _renamed(
     found = []
     for other, names in others.items():
         marked = any((there[name].get("Labels") or {}).get("mnemo.role") for name in names.values())
-        if marked or len(names) > 1:  # one name alone may be of any application
-            every = list(names.values())
-            what = f"new volumes of {project} would be empty, while the data of {other} is here: {', '.join(every)}"
-            remedy = f"set stack.project: {other}; or, when nobody needs that data any more: docker volume rm "
-            found.append(Finding(next(iter(names)), what, remedy + " ".join(every)))
+        places = _places(machine, other)
+        ours = directory != "" and machine.realpath(directory) in places
+        if ours or (not places and (marked or len(names) > 1)):  # one name alone may be of any application
+            every = ", ".join(names.values())
+            what = f"new volumes of {project} would be empty, while the data of {other} is here: {every}"
+            make = "".join(f" && docker volume create --driver local{_labels(row)} {row['name']}" for row in missing)
+            remedy = f"set stack.project: {other}; or, where that is another stack's, make this one's own:{make[3:]}"
+            found.append(Finding(next(iter(names)), what, remedy))
     return found
+
+
+def _places(machine: Machine, project: str) -> Set[str]:
+    """The directories that the containers of a project were made from."""
+    rows = docker.containers(machine, f"label={PROJECT}={project}")
+    return {machine.realpath((row["Config"]["Labels"] or {}).get(WORKING_DIR) or "/") for row in rows}
+
+
+def _labels(row: Row) -> str:
+    return "".join(f" --label {key}={value}" for key, value in row["labels"].items())
 
 
 def _project_of(name: str, row: docker.Row, key: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from example import engine, volume
 from world import World
 
+from mnemo_ops import errors
 from mnemo_ops.agent import alone, moving, project
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.move import _remove_containers
@@ -19,6 +22,7 @@ from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.move_plan import made
 from mnemo_ops.agent.record import replace
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, waiver
+from mnemo_ops.agent.volumes import Finding, findings
 from mnemo_ops.errors import Broken, Refused
 from mnemo_ops.mnemosyne import declared
 from mnemo_ops.mnemosyne.layout import wire
@@ -232,3 +236,65 @@ def test_a_renamed_directory_of_the_stack_does_not_begin_empty(tmp_path: Path) -
     (world.root / "srv/p/uploads/file").unlink()
     (world.root / "srv/before/uploads/file").unlink()
     assert look.ready(world.machine(read_only=True))["findings"] == [], "there was nothing"
+
+
+FORMER = {key: f"before_{key}" for key in ("graph", "redis")}
+ROWS = [
+    {"key": key, "name": f"new_{key}", "type": "local", "driver_options": {}, "labels": {"mnemo.stack": "new"}}
+    for key in FORMER
+]
+
+
+def renamed(tmp_path: Path, *containers: dict[str, Any], directory: str = "/srv/p") -> tuple[World, list[Finding]]:
+    """What is said of a stack ``new`` beside volumes of a project ``before`` that hold something."""
+    world = World(tmp_path)
+    there = {name: row for each in FORMER.values() for name, row in volume(each).items()}
+    engine(volumes=there, containers={row["Id"]: row for row in containers})(world)
+    for name in FORMER.values():
+        world.write(f"var/lib/docker/volumes/{name}/_data/file", "x")
+    (tmp_path / "srv/link").symlink_to("p")
+    look = [world.machine(read_only=True), "new", ROWS, [*FORMER]]
+    return world, findings(*look, directory=directory)
+
+
+def of_before(directory: str) -> dict[str, Any]:
+    labels = {project.PROJECT: "before", "com.docker.compose.project.working_dir": directory}
+    return container("before-api-1", "before_graph", labels=labels, status="exited")
+
+
+def test_another_project_with_the_same_volumes_is_let_be(tmp_path: Path) -> None:
+    assert renamed(tmp_path, of_before("/srv/another"))[1] == []
+
+
+@pytest.mark.parametrize("directory", ["/srv/p", "/srv/link"])
+def test_a_project_that_got_another_name_does_not_begin_empty(tmp_path: Path, directory: str) -> None:
+    (found,) = renamed(tmp_path, of_before("/srv/p"), directory=directory)[1]
+    assert (
+        found.what == "new volumes of new would be empty, while the data of before is here: before_graph, before_redis"
+    )
+    assert found.remedy.startswith("set stack.project: before; or")
+
+
+def test_the_remedy_for_volumes_that_nobody_uses_works_and_removes_nothing(tmp_path: Path) -> None:
+    world, (found,) = renamed(tmp_path)
+    for command in found.remedy.partition("own: ")[2].split(" && "):
+        world.machine().run(command.split())
+    assert findings(world.machine(read_only=True), "new", ROWS, [*FORMER], directory="/srv/p") == []
+    assert set(world.state("docker")["volumes"]) == {*FORMER.values(), "new_graph", "new_redis"}
+
+
+def test_no_remedy_removes_what_is_not_ours() -> None:
+    """Who is tired types what is printed."""
+    destroys = re.compile(
+        r"volume rm|docker rm|prune|wipefs|(^|[`;:] *)rm -|DROP |mkfs|snap remove|compose .*down -v"
+    )
+    found = []
+    for path in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            hints = [each.value for each in node.keywords if each.arg == "hint"] if isinstance(node, ast.Call) else []
+            if isinstance(node, ast.Assign) and any(getattr(one, "id", "") == "remedy" for one in node.targets):
+                hints.append(node.value)
+            for text in (one for hint in hints for one in ast.walk(hint) if isinstance(one, ast.Constant)):
+                if isinstance(text.value, str) and destroys.search(text.value):
+                    found.append(f"{path}:{text.lineno}: {text.value}")
+    assert found == []

@@ -111,8 +111,8 @@ def _blank_instead(world: World) -> None:
 
 CASES: list[tuple[str, Callable[[World], object], str, str]] = [
     ("never-attached", lambda world: None, "/dev/sdb is not attached", "attach that disk"),
-    ("partitioned", disk("gpt 7f3c 1"), "holds a gpt partition table, which would be lost", "wipefs --all"),
-    ("other-file-system", disk("xfs 7f3c 1"), "holds xfs, which would be lost", "wipefs --all"),
+    ("partitioned", disk("gpt 7f3c 1"), "holds a gpt partition table, which would be lost", "lsblk -f /dev/sdb"),
+    ("other-file-system", disk("xfs 7f3c 1"), "holds xfs, which would be lost", "lsblk -f /dev/sdb"),
     ("other-files", _occupied, "is not blank: it holds photos", "name another disk"),
     ("another-volume", _of_another, "holds the volume another/postgres_data", "name another disk"),
     (

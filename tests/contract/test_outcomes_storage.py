@@ -115,7 +115,7 @@ def test_nothing_on_a_device_is_ever_lost(world: World, said: str, force: bool) 
         assert event.status == "ok"
     else:
         assert event.error is not None and event.error["class"] == "Refused", event
-        assert said.split()[0] in event.why and "wipefs --all /dev/sdb" in event.error["hint"]
+        assert said.split()[0] in event.why and "lsblk -f /dev/sdb" in event.error["hint"]
     event = run(task("filesystem", dev="/dev/sdb", state="absent"), world.machine())
     assert event.error is not None and event.error["class"] == "Refused"
     assert world.tree() == before

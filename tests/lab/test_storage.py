@@ -124,7 +124,7 @@ def test_an_external_volume_that_nobody_made_is_refused(lab: Lab, ready: Host, i
 @pytest.mark.parametrize(
     ("before", "said", "remedy"),
     [
-        ("", "is not blank: it holds photos", f"wipefs --all {DISK}"),
+        ("", "is not blank: it holds photos", f"lsblk -f {DISK}"),
         (f"mount -o ro {DISK} /srv", "is mounted on /srv already", "umount /srv"),
         (f"mkdir -p {GRAPH}; echo mine > {GRAPH}/notes", "holds notes, which a mount would hide", f"mv {GRAPH}"),
     ],

@@ -39,7 +39,8 @@ class LookAtVolumes(Action):
             stack = Stack.from_json(self.stack)
             used = moving.used(machine, stack)
             found = self._moved(machine) + left_behind(machine, stack)
-        found += findings(machine, self.project, self.rows, self.kept, used)
+        directory = str(self.stack.get("directory", ""))
+        found += findings(machine, self.project, self.rows, self.kept, used, directory)
         found += [] if found else occupied(machine, [row for row in self.rows if row["key"] in self.filled])
         return {
             "findings": [asdict(one) for one in found],

@@ -131,7 +131,10 @@ class DockerEngine(Resource):
 
     def _refuse_another(self, machine: Machine, known: Any) -> None:
         if machine.stat("/snap/docker") is not None:
-            raise Refused("Docker is installed as a snap, which sees other paths", hint="snap remove docker")
+            raise Refused(
+                "Docker is installed as a snap, which sees other paths",
+                hint="back its volumes up (docker volume ls), for they go with it, then remove the snap",
+            )
         other = "docker.io" if self.source == "docker" else "docker-ce"
         if other in known:
             raise Refused(

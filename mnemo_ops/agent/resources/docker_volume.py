@@ -104,7 +104,8 @@ class DockerVolume(Resource):
             what = docker.different(*settings)
             raise Refused(
                 f"the volume {self.volume_name} is another one, and cannot be changed: {what}",
-                hint=f"back its data up, `docker volume rm {self.volume_name}`, then run again and restore",
+                hint="choose another name, or ask for it as it is; who uses it: "
+                f"docker ps -a --filter volume={self.volume_name}",
             )
 
     def _ownership(self, machine: Machine, row: docker.Row) -> Dict[str, Any]:

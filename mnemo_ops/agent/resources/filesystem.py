@@ -98,7 +98,9 @@ class Filesystem(Resource):
         return found
 
     def _refuse(self, what: str) -> None:
-        raise Refused(what, hint=f"if nobody needs it any more: wipefs --all {self.dev}, and run this again")
+        raise Refused(
+            what, hint=f"name another device; lsblk -f {self.dev} shows what is on it, and nothing here erases it"
+        )
 
     # -- size --------------------------------------------------------------------------------------------------------
 
