@@ -41,7 +41,7 @@ lint: $(STAMP)
 	@$(VENV)/bin/mypy
 
 fast: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server
+	@scripts/machine.sh sshd=openssh-server zstd=zstd
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire, bench: agents on this machine, which time what they do"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     assert world.tree() == before
 
 
-def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
+@pytest.mark.parametrize("attributes", [True, False], ids=["compared", "an older set"])
+def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: bool) -> None:
     """After a power cut the data that were renamed into place would be empty files, of a set that was proven equal."""
     unpacked, synced = world.root / "srv/p/.mnemo-after-r-uploads/file", list[bool]()
 
@@ -93,13 +95,16 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World) -> None:
             synced.append(unpacked.exists())
 
     engine()(world)
-    world.script("tar", f"open({str(unpacked)!r}, 'w').write('data')")
+    adorn = f"import os; os.setxattr({str(unpacked)!r}, 'user.x', b'y')"
+    world.script("tar", f"open({str(unpacked)!r}, 'w').write('data')", adorn)
     world.script("zstd", "pass")
     (world.root / "srv/p/uploads").mkdir(parents=True)
     world.write("srv/same/file", "data")
     world.write("sets/1/uploads.files", "")
     machine = world.machine(Watched)
-    facts = {**tree.summary(list(tree.entries(machine, "/srv/same"))), "attributes": True}
+    os.setxattr(world.root / "srv/same/file", "user.x", b"y")
+    facts = tree.summary(list(tree.entries(machine, "/srv/same", attributes=attributes)))
+    facts.update({"attributes": True} if attributes else {})
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="r")
     list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))

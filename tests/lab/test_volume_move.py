@@ -21,14 +21,16 @@ ODD = """
 cd "$(docker volume inspect --format '{{.Mountpoint}}' mnemosyne_lightrag_data)"
 mkdir -p odd && cd odd
 echo one > a; ln a b; ln -s nowhere c; chown 4711:4712 a; chmod 4751 a; touch -d 2001-02-03T04:05:06 a
-setfattr -n user.colour -v green a
+setfattr -n user.colour -v green a; setfattr -n trusted.x -v y a
 truncate -s 300M hole; printf end >> hole
-head -c 3M /dev/urandom > big; mkfifo pipe; mkdir -m 1770 'a dir'; printf x > 'a dir/-rf'
+head -c 3M /dev/urandom > big; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 big
+mkdir ../.mnemo-x; echo mine > ../.mnemo-x/file; mknod null c 1 3
+mkfifo pipe; mkdir -m 1770 'a dir'; printf x > 'a dir/-rf'
 """
 SHOWN = r"""
 cd "$1" && find odd -printf '%p %y %m %U %G %n %l ' \( \
   -type f -printf '%s %TY%Tm%Td%TH%TM ' -exec sha256sum {} \; -o -printf '\n' \) | sort
-getfattr --absolute-names -n user.colour --only-values odd/a
+getfattr --absolute-names -d -m - odd/a odd/big; cat .mnemo-x/file; stat -c %t:%T odd/null
 test odd/a -ef odd/b && echo same; du -sm odd/hole | cut -f1
 """
 

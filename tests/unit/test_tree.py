@@ -112,6 +112,8 @@ def test_what_is_left_out_is_a_name_and_no_pattern(odd: Path, tmp_path: Path) ->
     assert not (back / "*").exists() and not (back / "[x]").exists() and (back / "-rf").exists()
 
 
+by_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root sets what the kernel relies on")
+
 # -- attributes --------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +160,7 @@ def adorned(tmp_path: Path) -> Path:
     return path
 
 
+@by_root
 def test_attributes_come_back_and_are_compared(adorned: Path, tmp_path: Path) -> None:
     machine, around = Machine("/"), tmp_path / "around"
     around.mkdir()
@@ -178,6 +181,7 @@ def test_attributes_come_back_and_are_compared(adorned: Path, tmp_path: Path) ->
     }
 
 
+@by_root
 def test_the_order_in_which_an_access_list_was_written_is_no_difference(adorned: Path) -> None:
     before = list(tree.entries(Machine("/"), str(adorned)))
     turned = access_list((1, 6, NOBODY), (2, 4, 4242), (2, 6, 65534), (4, 4, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
@@ -185,6 +189,7 @@ def test_the_order_in_which_an_access_list_was_written_is_no_difference(adorned:
     assert list(tree.entries(Machine("/"), str(adorned))) == before
 
 
+@by_root
 def test_an_access_list_goes_by_numbers(adorned: Path, tmp_path: Path) -> None:
     """By its name a user has another number on another host."""
     packed(adorned, tmp_path / "back")
@@ -193,6 +198,7 @@ def test_an_access_list_goes_by_numbers(adorned: Path, tmp_path: Path) -> None:
     assert b"SCHILY.xattr.system.posix_acl_access" in headers and b"SCHILY.acl" not in headers
 
 
+@by_root
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_attribute_that_is_lost_or_differs_is_named(name: str, adorned: Path) -> None:
     machine, file = Machine("/"), adorned / "below" / name
@@ -206,11 +212,13 @@ def test_an_attribute_that_is_lost_or_differs_is_named(name: str, adorned: Path)
         assert f"below/{name}: xattrs {name}" in tree.differences(before, list(tree.entries(machine, str(adorned))))
 
 
+@by_root
 def test_a_set_made_before_attributes_were_listed_is_compared_as_it_was_made(adorned: Path) -> None:
     rows = list(tree.entries(Machine("/"), str(adorned), attributes=False))
     assert {key for row in rows for key in row} == {*("path", "kind", "mode", "uid", "gid", "size", "sha256", "target")}
 
 
+@by_root
 def test_what_nobody_may_rename_is_named_before_anything(adorned: Path, tmp_path: Path) -> None:
     machine = Machine("/")
     tree.refuse_fixed(machine, str(adorned))
