@@ -31,13 +31,8 @@ OURS = (
     *(".mnemo-probe-x_1y2z3a", ".mnemo-probe", ".mnemo-volume", ".mnemo-proof-app-1"),
 )
 THEIRS = (
-    ".mnemo-x",
-    ".mnemo-",
-    ".mnemo-before-1",
-    ".mnemo-restore-notes",
-    ".mnemo-kept-it",
-    ".mnemonic",
-    ".mnemo-probes",
+    *(".mnemo-x", ".mnemo-", ".mnemo-before-1", ".mnemo-restore-notes", ".mnemo-kept-it", ".mnemonic", ".mnemo-probes"),
+    *(".MNEMO-volume", ".mnemo-Volume", ".mnemo-volume.bak", ".mnemo-0123456789ab", "x" + BEFORE),
 )
 
 
