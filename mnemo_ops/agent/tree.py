@@ -70,7 +70,7 @@ def more(machine: Machine, path: str, found: FileStat, row: Row, first: First) -
 
 _ID = "[0-9]{8}[Tt][0-9]{6}[Zz]-[0-9a-f]{4}"  # of a run
 _BESIDE = re.compile(  # what mnemo_ops itself puts beside data, or at the top of a volume; any other name is data
-    rf"\.mnemo-(volume|probe|probe-[a-z0-9_]{{8}}|proof-[A-Za-z0-9-]+|[a-z]+-{_ID}-.+|kept-.+-{_ID})", re.S
+    rf"\.mnemo-(volume|probe|probe-[a-z0-9_]{{8}}|proof-[A-Za-z0-9-]+|[a-z]+(-[0-9]+)?-{_ID}-.+|kept-.+-{_ID})", re.S
 )
 _HALF = re.compile(r"\.mnemo-([0-9a-f]{12}|new-.+)|.+\.mnemo-link", re.S)  # and where it replaces files
 OURS = ".mnemo-"  # how each of them begins

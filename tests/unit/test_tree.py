@@ -14,9 +14,9 @@ import pytest
 
 from mnemo_ops.agent import tree
 from mnemo_ops.agent.action import Deed
-from mnemo_ops.agent.actions.swap import sibling
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import pack, unpack
+from mnemo_ops.agent.restore_record import AFTER, sibling
 from mnemo_ops.agent.stack import Dataset, Stack, root
 from mnemo_ops.agent.twin import Twin, unequal
 from mnemo_ops.errors import Refused
@@ -88,9 +88,9 @@ def test_names_of_ours_are_told_from_those_of_the_application(tmp_path: Path) ->
     for name in (*OURS, *THEIRS):
         (tmp_path / name).mkdir()
     assert [Path(path).name for path in tree.below(Machine("/"), str(tmp_path), str(tmp_path))] == sorted(THEIRS)
-    sibling_of = sibling("/a/odd", "before", "20260102T030405Z-0a1b-1700000000")
-    assert sibling_of == f"/a/{BEFORE}" and tree.is_ours(Path(sibling_of).name)
-    assert tree.is_ours(Path(sibling("/a/b c", "restore", new_id())).name)
+    assert sibling("/a/odd", "before", "20260102T030405Z-0a1b-1700000000") == f"/a/{BEFORE}"
+    for word in ("before", AFTER, "stray-1700000000"):
+        assert tree.is_ours(Path(sibling("/a/b c", word, new_id())).name)
 
 
 def test_half_written_files_are_no_part_of_the_config_alone(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import alone, docker, lease, mounts, project, restore_record, serving
+from mnemo_ops.agent import alone, docker, lease, mounts, project, restore_record, serving, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -117,6 +117,8 @@ class UndoRestore(Action):
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
+        for path in plan.get("paths", ()):
+            tree.refuse_fixed(machine, path)
         return plan
 
     def run(self, machine: Machine) -> Deed:
