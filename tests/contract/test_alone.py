@@ -285,7 +285,9 @@ def test_the_remedy_for_volumes_that_nobody_uses_works_and_removes_nothing(tmp_p
 
 def test_no_remedy_removes_what_is_not_ours() -> None:
     """Who is tired types what is printed."""
-    destroys = re.compile(r"volume rm|docker rm|docker .*prune|wipefs|(^|[`;:] *)rm -|DROP |mkfs|snap remove|compose .*down -v")
+    destroys = re.compile(
+        r"volume rm|docker rm|docker .*prune|wipefs|(^|[`;:] *)rm -|DROP |mkfs|snap remove|compose .*down -v"
+    )
     found = []
     for path in Path(errors.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -88,7 +88,7 @@ def test_a_restore_brings_all_of_a_file_back(lab: Lab, adorned: dict[str, str]) 
     assert "security.capability" in adorned[GRAPH] and "trusted.x" in adorned[GRAPH]
     made = well(lab.run("backup", "--limit", "old", "--json")).document
     lab.old.sh(f"rm -r {GRAPH}/.mnemo-x {UPLOADS}/.mnemo-x")
-    well(lab.run("restore", "--id", made["id"], "--host", "old", "--yes", "--json"))
+    well(lab.run("restore", "--id", made["id"], "--limit", "old", "--yes", "--json"))
     assert {where: on(lab.old, SHOWN, where) for where in adorned} == adorned
     assert lab.old.serves()
 
@@ -98,7 +98,7 @@ def test_what_nobody_may_rename_is_refused_before_anything_is_stopped(lab: Lab, 
     for path, flag in ((f"{UPLOADS}/.mnemo-x/same", "i"), (GRAPH, "i"), (f"{UPLOADS}/.mnemo-x", "a")):
         lab.old.sh(f"chattr +{flag} {path}")
         try:
-            said = well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json"), 3)
+            said = well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json"), 3)
         finally:
             lab.old.sh(f"chattr -i -a {path}")
         assert path in said.error["message"] and f"chattr -i -a {path}" in said.error["hint"]

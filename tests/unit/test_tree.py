@@ -225,6 +225,8 @@ def test_what_nobody_may_rename_is_named_before_anything(adorned: Path, tmp_path
         finally:
             subprocess.run(["chattr", "-i", "-a", path], check=True)
         assert caught.value.hint.startswith(f"chattr -i -a {path}")
+    # what its writers change meanwhile
+    assert not any(machine.is_fixed(str(adorned / name)) for name in ("gone", "same/gone", "link"))
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,10 @@ class Reading:
         """Whether a file or directory is immutable or takes nothing but appends (chattr(1)): nobody may rename it."""
         try:
             handle = os.open(self.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN):
+                return False  # it changed since it was listed, so it is not; or somebody holds a lease on it, and may
+            raise
         try:
             (flags,) = struct.unpack("l", fcntl.ioctl(handle, FLAGS, struct.pack("l", 0)))
         except OSError as error:
