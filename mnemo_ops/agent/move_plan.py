@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from typing import Any, Collection, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import alone, docker, mounts, moving, project, tree
@@ -14,6 +15,7 @@ from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.twin import Twin
 from mnemo_ops.errors import Refused
 
+ROOTS = ("trusted.", "security.")  # attributes that only root may set
 MARGIN = 1.05  # free space wanted, as a multiple of the data
 
 
@@ -206,4 +208,12 @@ def refuse_owners(source: Twin, target: Twin) -> None:
             f"{len(others)} files do not belong to {user[0]}:{user[1]}, {others[0]} for one, and the server takes root "
             "for nobody: it lets nobody give files away",
             hint="export it with no_root_squash while it is moved, or chown them first",
+        )
+    with source.acting():
+        trusted = [path for path in found if any(name.startswith(ROOTS) for name in source.machine.xattrs(path))]
+    if trusted:
+        raise Refused(
+            f"{len(trusted)} files have attributes that only root may set, {trusted[0]} for one, and the server takes "
+            "root for nobody",
+            hint=f"getfattr -d -m - {shlex.quote(trusted[0])} shows them; another type of volume keeps them",
         )

@@ -173,7 +173,7 @@ def squashed(machine: Machine, path: str) -> User:
     assert found is not None
     try:
         for left in machine.names(path):  # by a probe that was killed
-            if left.startswith(PROBE):
+            if left.startswith(PROBE) and tree.is_ours(left):
                 machine.remove(f"{path}/{left}")
         probe = machine.mktemp(path, PROBE, "", False)
         made = machine.stat(probe)

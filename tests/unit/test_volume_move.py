@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from mnemo_ops.agent import volumes
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.move_plan import refuse_owners
 from mnemo_ops.agent.twin import Twin, squashed, unequal
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.mnemosyne import layout
@@ -141,8 +143,10 @@ def test_where_root_is_nobody_the_owner_is_acted_as() -> None:
         machine = Machine(root)
         Path(root).chmod(0o755)
         (Path(root) / "a").mkdir(mode=0o755)
-        (Path(root) / "a/.mnemo-probe-x").touch()  # of one that was killed
-        assert squashed(machine, "/a") is None and machine.names("/a") == []
+        (Path(root) / "a/.mnemo-probe-x_1y2z3a").touch()  # of one that was killed
+        (Path(root) / "a/.mnemo-probe-notes of mine").touch()
+        assert squashed(machine, "/a") is None and machine.names("/a") == [".mnemo-probe-notes of mine"]
+        (Path(root) / "a/.mnemo-probe-notes of mine").unlink()
         with machine.reaching_as(*nobody), pytest.raises(Refused, match="belongs to root"):
             squashed(machine, "/a")
         (Path(root) / "a").chmod(0o700)
@@ -152,6 +156,17 @@ def test_where_root_is_nobody_the_owner_is_acted_as() -> None:
         with machine.reaching_as(*nobody):
             assert squashed(machine, "/a") == (4711, 4712)
         assert machine.names("/a") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sets what the kernel relies on")
+@pytest.mark.parametrize("name", ["user.x", "trusted.x", "security.x"])
+def test_what_only_root_may_set_is_named_where_root_is_nobody(tree: Path, name: str) -> None:
+    machine = Machine(str(tree))
+    for path in [tree / "a", *(tree / "a").rglob("*")]:
+        os.chown(path, 4711, 4712, follow_symlinks=False)
+    os.setxattr(tree / "a/below/file", name, b"x")
+    with nullcontext() if name == "user.x" else pytest.raises(Refused, match="/a/below/file"):
+        refuse_owners(Twin(machine, "/a"), Twin(machine, "/b", (4711, 4712)))
 
 
 # -- what is asked for ---------------------------------------------------------------------------------------------

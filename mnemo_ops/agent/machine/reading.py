@@ -170,7 +170,7 @@ class Reading:
         try:
             names = os.listxattr(self.path(path), follow_symlinks=False)
         except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:
+            if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
                 return {}
             raise
         kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
