@@ -41,11 +41,13 @@ lint: $(STAMP)
 	@$(VENV)/bin/mypy
 
 fast: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server zstd=zstd
+	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire, bench: agents on this machine, which time what they do"
 	@$(VENV)/bin/pytest tests/wire tests/bench
+	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
+	@$(VENV)/bin/pytest tests/postgres
 
 lab: $(STAMP)
 	@echo "== lab: real servers (what takes longer: make soak)"

@@ -1,27 +1,31 @@
-"""Postgres inside its container: SQL in, JSON out; facts, table digests, dump and load."""
+"""Postgres inside its container: SQL in, JSON out; facts, digests, dump and load."""
 
 from __future__ import annotations
 
 import json
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, Dict, List, Mapping, Optional
 
+from mnemo_ops.agent import postgres_digest
 from mnemo_ops.agent.machine import Conversation, Machine, Tick
+from mnemo_ops.agent.postgres_digest import SETTINGS
 from mnemo_ops.agent.project import Container
 from mnemo_ops.agent.record import dataclass
 
-# the text form of a row must not depend on settings of the server or the database
-SETTINGS = (
-    "SET client_min_messages = error; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC';"
-    " SET extra_float_digits = 3; SET bytea_output = 'hex'; SET xmloption = 'content'; SET statement_timeout = 0;"
-)
-
-FACTS = """SELECT json_build_object(
+# what a version does not have is null: psql knows the server's before it reads the query
+FACTS = """SELECT :SERVER_VERSION_NUM >= 150000 AS "versioned" \\gset
+\\if :versioned
+\\set actual 'pg_database_collation_actual_version(d.oid)'
+\\else
+\\set actual NULL
+\\endif
+SELECT json_build_object(
  'version', current_setting('server_version'),
  'major', current_setting('server_version_num')::int / 10000,
  'bytes', pg_database_size(current_database()),
  'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
- 'provider', d.datlocprovider, 'collation_version', d.datcollversion,
- 'collation_actual', pg_database_collation_actual_version(d.oid),
+ 'provider', to_jsonb(d)->>'datlocprovider', 'collation_version', to_jsonb(d)->>'datcollversion',
+ 'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'), 'rules', to_jsonb(d)->>'daticurules',
+ 'collation_actual', :actual,
  'largest_table', (SELECT coalesce(max(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'm')),
  'extensions', (SELECT json_object_agg(extname, extversion) FROM pg_extension),
  'available', (SELECT json_object_agg(name, default_version) FROM pg_available_extensions
@@ -30,19 +34,6 @@ FACTS = """SELECT json_build_object(
            WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> current_user),
  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate)
 ) FROM pg_database d WHERE d.datname = current_database();"""
-
-# NUL-free names of every table a user can have made, children of partitioned tables included
-TABLES = """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';"""
-
-# order does not matter in a sum; two seeds make 128 bits of it
-TABLE_DIGEST = """SELECT json_build_object('rows', count(*),
- 'hash', md5(coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text || ':' ||
-             coalesce(sum(hashtextextended(t::text, 1)::numeric), 0)::text)) FROM {table} t;"""
-
-SEQUENCES = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
-FROM pg_sequences WHERE schemaname !~ '^pg_';"""
 
 CLIENTS = """SELECT coalesce(json_agg(json_build_object('user', usename, 'application', application_name,
  'address', client_addr)), '[]') FROM pg_stat_activity
@@ -88,19 +79,25 @@ class Postgres:
         return list(self.query(CLIENTS))
 
     def digest(self, database: Optional[str] = None) -> Dict[str, Any]:
-        """``tables`` (name -> rows and hash) and ``sequences``, in one snapshot."""
+        """Of every table, sequence, materialized view and large object, in one snapshot."""
         with self.snapshot(database) as talk:
-            return digest(talk)
+            return postgres_digest.digest(talk)
 
-    def snapshot(self, database: Optional[str] = None) -> Conversation:
+    def differences(self, facts: Mapping[str, Any], database: Optional[str] = None) -> List[str]:
+        """What is not as the facts of a set say. :raises Refused: a newer mnemo_ops made them (3)."""
+        with self.snapshot(database, "READ WRITE") as talk:  # it ends without a commit
+            return postgres_digest.differences(talk, facts)
+
+    def snapshot(self, database: Optional[str] = None, access: str = "READ ONLY") -> Conversation:
         """A conversation inside one repeatable-read transaction."""
         talk = self.machine.talk(self._psql(database or self.database))
-        talk.ask(SETTINGS + "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+        talk.ask(f"{SETTINGS}BEGIN ISOLATION LEVEL REPEATABLE READ {access};")
         return talk
 
     def dump(self, snapshot: str, into: IO[bytes], tick: Tick) -> None:
-        """``pg_dump`` in the custom format, compressed with zstd, of an exported snapshot."""
-        words = ["pg_dump", "-U", self.user, "-d", self.database, "-Fc", "-Z", "zstd:3", f"--snapshot={snapshot}"]
+        """``pg_dump`` in the custom format, compressed with what it knows best, of an exported snapshot."""
+        compress = "zstd:3" if self.facts()["major"] >= 16 else "3"  # gzip, the only one before 16
+        words = ["pg_dump", "-U", self.user, "-d", self.database, "-Fc", "-Z", compress, f"--snapshot={snapshot}"]
         self.machine.pipe(self.argv(*words), sink=into, tick=tick)
 
     def restore(self, database: str, source: IO[bytes], tick: Tick) -> None:
@@ -123,13 +120,6 @@ class Postgres:
         self.machine.wait_until(f"Postgres in {self.container} answers", answers, patience)
 
 
-def digest(talk: Conversation) -> Dict[str, Any]:
-    """Counts and hashes of every table, and sequences, as the open transaction sees them."""
-    tables = json.loads(talk.ask(TABLES))
-    rows = {name: json.loads(talk.ask(TABLE_DIGEST.format(table=name))) for name in tables}
-    return {"tables": rows, "sequences": json.loads(talk.ask(SEQUENCES))}
-
-
 def literal(text: str) -> str:
     """A string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -140,17 +130,17 @@ def identifier(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def compare(before: Dict[str, Any], after: Dict[str, Any]) -> List[str]:
-    """Differences between two digests, one line a table or sequence."""
-    lines = []
-    for name in sorted({*before["tables"], *after["tables"]}):
-        old, new = before["tables"].get(name), after["tables"].get(name)
-        if old != new:
-            lines.append(f"table {name}: {_rows(old)} -> {_rows(new)}")
-    if before["sequences"] != after["sequences"]:
-        lines.append(f"sequences: {before['sequences']} -> {after['sequences']}")
-    return lines
+# provider -> its name and the option for its locale
+_PROVIDERS = {"c": ("libc", ""), "i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 
 
-def _rows(row: Optional[Dict[str, Any]]) -> str:
-    return "absent" if row is None else f"{row['rows']} rows ({row['hash'][:8]})"
+def creation(database: str, facts: Mapping[str, Any]) -> str:
+    """An empty database with the encoding and the locale that the facts of a set say."""
+    name, option = _PROVIDERS.get(facts["provider"] or "", ("", ""))
+    words = f" LOCALE_PROVIDER {name}" if name else ""
+    words += f" {option} {literal(facts['locale'])}" if option and facts.get("locale") else ""
+    words += f" ICU_RULES {literal(facts['rules'])}" if facts.get("rules") else ""
+    return (
+        f"CREATE DATABASE {identifier(database)} TEMPLATE template0 ENCODING {literal(facts['encoding'])}"
+        f" LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}{words};"
+    )

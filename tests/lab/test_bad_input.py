@@ -257,7 +257,7 @@ def test_a_damaged_set_and_one_without_manifest(lab: Lab, stack: dict[str, str])
     lab.old.sh(f"{flip} truncate -s -1 {part}")
     refused(lab.run(*restore), 3, id)  # its size shows without reading it
     refused(lab.run(*latest), 3, id, first)
-    lab.old.sh(f'cp {manifest} /root/kept; sed -i \'s/"format": 1/"format": 9/\' {manifest}')
+    lab.old.sh(f'cp {manifest} /root/kept; sed -i \'s/"format": [0-9]*/"format": 9/\' {manifest}')
     refused(lab.run(*latest), 3, id, f"--id {first} --limit old", "newer")
     assert (listed()[id]["state"], listed()[id]["format"]) == ("newer", 9)
     lab.old.sh(f"truncate -s 20 {manifest}")

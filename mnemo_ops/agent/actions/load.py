@@ -7,14 +7,14 @@ import posixpath
 from functools import partial
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, mounts, postgres, project, restore_record, serving, target, tree
+from mnemo_ops.agent import alone, lease, mounts, project, restore_record, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import unpack
-from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.postgres import Postgres, creation
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.serving import PATIENCE
@@ -207,12 +207,12 @@ class LoadSet(Action):
         facts = manifest["datasets"][name]
         database = plan[AFTER]
         restore_record.drop_database(server, database)
-        server.sql(_create(database, facts), "postgres")
+        server.sql(creation(database, facts), "postgres")
         yield Progress(note="pg_restore")
         with server.machine.open(f"{directory}/{name}.dump") as file:
             server.restore(database, file, lambda: None)
         yield Progress(note="comparing the tables")
-        lines = postgres.compare(facts, server.digest(database))
+        lines = server.differences(facts, database)
         if lines:
             raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
         server.sql("ANALYZE;", database)
@@ -279,11 +279,3 @@ def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:
         raise Refused(
             f"the server here lacks extensions of the set: {', '.join(missing)}", hint="use the stack's own image"
         )
-
-
-def _create(database: str, facts: Mapping[str, Any]) -> str:
-    provider = " LOCALE_PROVIDER libc" if facts["provider"] == "c" else ""
-    return (
-        f"CREATE DATABASE {identifier(database)} TEMPLATE template0 ENCODING {literal(facts['encoding'])}"
-        f" LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}{provider};"
-    )

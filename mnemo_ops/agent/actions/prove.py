@@ -20,7 +20,9 @@ JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0]
 JOIN pg_type t ON t.oid = a.atttypid WHERE m.amname IN ('hnsw', 'ivfflat') AND t.typname = 'vector';"""
 
-OPERATORS = """SELECT json_agg(o.oprname) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+# with its schema, which the search path need not name
+OPERATORS = """SELECT json_agg(format('OPERATOR(%s.%s)', o.oprnamespace::regnamespace, o.oprname))
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 JOIN pg_amop p ON p.amopfamily = (SELECT opcfamily FROM pg_opclass WHERE oid = x.indclass[0])
 JOIN pg_operator o ON o.oid = p.amopopr WHERE i.relname = {index} AND p.amoppurpose = 'o';"""
 
@@ -48,7 +50,7 @@ class ProveStack(Action):
         server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
         wrong: List[str] = []
         yield Progress(note="comparing the tables")
-        wrong += postgres.compare(dict(self.facts), server.digest())
+        wrong += server.differences(self.facts)
         yield Progress(note="a vector query through each index")
         vectors = _vectors(server, wrong)
         yield Progress(note="every document has its file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, postgres, project, recipients, serving, target, tree
+from mnemo_ops.agent import alone, lease, postgres_digest, project, recipients, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -15,7 +15,7 @@ from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
 
-FORMAT = 1  # of the manifest; a newer one is refused
+FORMAT = 2  # of the manifest; a newer one is refused
 MARGIN = 1.2  # free space wanted, as a multiple of the data
 TOOLS = ("tar", "zstd", "age")
 
@@ -205,7 +205,7 @@ def _size(machine: Machine, stack: Stack, dataset: Dataset, found: project.Found
 
 
 def _dump(machine: Machine, found: project.Found, dataset: Dataset, workdir: str) -> Making:
-    """pg_dump and the digest of every table, both of one exported snapshot."""
+    """pg_dump and the digest, both of one exported snapshot."""
     server = Postgres.of(machine, project.one(found, dataset.service))
     others = server.clients()
     if others:
@@ -214,7 +214,7 @@ def _dump(machine: Machine, found: project.Found, dataset: Dataset, workdir: str
     with server.snapshot() as talk:
         yield Progress(note="hashing the tables")
         snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
-        digest = postgres.digest(talk)
+        digest = postgres_digest.digest(talk)
         yield Progress(note="pg_dump")
         with machine.replacing(f"{workdir}/{dataset.name}.dump", 0o600) as file:
             server.dump(snapshot, file, lambda: None)

@@ -1,0 +1,234 @@
+"""What a set says of its database: the same content, the same digest; other content, another one; and a way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import Make, Server
+
+from mnemo_ops.agent import postgres, postgres_digest
+from mnemo_ops.agent.postgres import Postgres, creation
+from mnemo_ops.errors import CommandFailed, Refused
+
+
+def copy(server: Postgres, make: Make, tmp_path: Path) -> tuple[dict[str, Any], Postgres]:
+    """Dump and restore as a set does; the facts of the set, and the restored database."""
+    facts: dict[str, Any]
+    with server.snapshot() as talk:
+        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
+        facts = postgres_digest.digest(talk)
+        with (tmp_path / "dump").open("wb") as file:
+            server.dump(snapshot, file, lambda: None)
+        facts = {**server.facts(), **facts}
+    restored = make()
+    server.sql(f"DROP DATABASE {restored.database};", "postgres")
+    server.sql(creation(restored.database, facts), "postgres")
+    with (tmp_path / "dump").open("rb") as source:
+        server.restore(restored.database, source, lambda: None)
+    return facts, restored
+
+
+# name -> what makes it, and what changes its content
+CONTENT: Mapping[str, tuple[str, str]] = {
+    "a column of the name of an alias": (
+        "CREATE TABLE odd(t text, v int); INSERT INTO odd VALUES ('a', 1)",
+        "UPDATE odd SET v = 2",
+    ),
+    "a column of a composite type of that name": (
+        "CREATE TYPE c AS (x int, y text); CREATE TABLE odd(t c, v int); INSERT INTO odd VALUES ((1, 'y'), 1)",
+        "UPDATE odd SET v = 2",
+    ),
+    "a null beside an empty text": (
+        "CREATE TABLE n(a text, b text); INSERT INTO n VALUES (NULL, '')",
+        "UPDATE n SET a = '', b = NULL",
+    ),
+    "the same text in another column": (
+        "CREATE TABLE n(a text, b text); INSERT INTO n VALUES ('x,', 'y')",
+        "UPDATE n SET a = 'x', b = ',y'",
+    ),
+    "a row more of a table without columns": (
+        "CREATE TABLE zero(); INSERT INTO zero DEFAULT VALUES",
+        "INSERT INTO zero DEFAULT VALUES",
+    ),
+    "rows that are twice there": (
+        "CREATE TABLE d(a int); INSERT INTO d VALUES (1), (1)",
+        "DELETE FROM d WHERE ctid = '(0,1)'",
+    ),
+    "a dropped column": (
+        "CREATE TABLE d(a int, b int, c text); INSERT INTO d VALUES (1, 2, 'c'); ALTER TABLE d DROP COLUMN b",
+        "UPDATE d SET c = 'd'",
+    ),
+    "names of every kind": (
+        """CREATE SCHEMA "Größe ""a"" 'b' :c {d} \\ ";
+        CREATE TABLE "Größe ""a"" 'b' :c {d} \\ "."select"("a""b" int, "ü" text);
+        INSERT INTO "Größe ""a"" 'b' :c {d} \\ "."select" VALUES (1, 'ß')""",
+        """UPDATE "Größe ""a"" 'b' :c {d} \\ "."select" SET "ü" = 'ss'""",
+    ),
+    "a row that moves to the child": (
+        "CREATE TABLE parent(a int); CREATE TABLE child() INHERITS (parent); INSERT INTO parent VALUES (1)",
+        "DELETE FROM parent; INSERT INTO child VALUES (1)",
+    ),
+    "a partition": (
+        "CREATE TABLE p(a int) PARTITION BY LIST (a);"
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1, 2); INSERT INTO p VALUES (1)",
+        "UPDATE p SET a = 2",
+    ),
+    "an unlogged table": ("CREATE UNLOGGED TABLE u(a int); INSERT INTO u VALUES (1)", "UPDATE u SET a = 2"),
+    "a minus before zero": (
+        "CREATE TABLE f(a float8, b float4); INSERT INTO f VALUES (0, 'NaN')",
+        "UPDATE f SET a = '-0'",
+    ),
+    "the last digit": ("CREATE TABLE f(a float8); INSERT INTO f VALUES (0.1)", "UPDATE f SET a = 0.10000000000000002"),
+    "types of many kinds": (
+        """CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+        CREATE TABLE k(a mood, b positive, c int4range, d jsonb, e tsvector, f uuid, g bytea, h xml, i money,
+          j interval, k timestamptz, l positive[], m inet, n bit varying, o numeric,
+          p int GENERATED ALWAYS AS (b * 2) STORED);
+        INSERT INTO k VALUES ('ok', 1, '[1,3)', '{"b": 1, "a": [null]}', 'a b:3',
+          '00000000-0000-0000-0000-000000000001',
+          '\\xff00', '<a/>', '12.30', '1 mon 2 days 3.5 s',
+          '2020-01-01 00:00:00.000001+02', '{1,2}', '::1/64', '101', 1.10)""",
+        "UPDATE k SET o = 1.1",
+    ),
+    "text of a case-blind collation": (
+        "CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+        "CREATE TABLE c(a text COLLATE blind); INSERT INTO c VALUES ('a')",
+        "UPDATE c SET a = 'A'",
+    ),
+    "a sequence that was not asked yet": ("CREATE SEQUENCE s START 5", "SELECT nextval('s')"),
+    "a sequence that was set": ("CREATE SEQUENCE s; SELECT setval('s', 7)", "SELECT setval('s', 7, false)"),
+    "a large object": ("SELECT lo_from_bytea(4711, 'abc')", "SELECT lo_put(4711, 1, 'x')"),
+    "a large object with a hole": (
+        "SELECT lo_from_bytea(4711, 'abc'); SELECT lo_put(4711, 9000, 'x')",
+        "SELECT lo_unlink(4711)",
+    ),
+    "an empty large object": ("SELECT lo_create(4711)", "SELECT lo_unlink(4711)"),
+    "a materialized view that is filled": (
+        "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a WITH NO DATA",
+        "REFRESH MATERIALIZED VIEW m",
+    ),
+    "another materialized view": (
+        "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a",
+        "DROP MATERIALIZED VIEW m; CREATE MATERIALIZED VIEW m AS SELECT 2 AS a",
+    ),
+    "a table whose rows are hidden": (
+        "CREATE TABLE r(a int); INSERT INTO r VALUES (1); "
+        "ALTER TABLE r ENABLE ROW LEVEL SECURITY; ALTER TABLE r FORCE ROW LEVEL SECURITY",
+        "UPDATE r SET a = 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTENT)
+def test_a_restore_is_the_same_and_a_change_is_seen(case: str, make: Make, tmp_path: Path) -> None:
+    made, change = CONTENT[case]
+    server = make(made + ";")
+    facts, restored = copy(server, make, tmp_path)
+    assert server.differences(facts) == []
+    assert restored.differences(facts) == []
+    server.sql(change + ";")
+    assert len(server.differences(facts)) >= 1
+
+
+SETTINGS = {
+    "search_path": "app, public", "bytea_output": "escape", "DateStyle": "German", "extra_float_digits": "-3",
+    "IntervalStyle": "postgres_verbose", "TimeZone": "Asia/Kathmandu", "xmloption": "document", "xmlbinary": "hex",
+    "quote_all_identifiers": "on", "row_security": "off", "standard_conforming_strings": "off",
+    "escape_string_warning": "off", "client_encoding": "LATIN1", "default_transaction_isolation": "serializable",
+    "statement_timeout": "1min", "enable_seqscan": "off", "lc_monetary": "C.UTF-8",
+}  # fmt: skip
+
+
+def test_settings_of_a_database_and_of_a_role_do_not_matter(make: Make, tmp_path: Path) -> None:
+    server = make(
+        """CREATE SCHEMA app; CREATE TABLE app.docs(id int); CREATE TABLE app."Größe"(v float8, b bytea, i interval);
+        INSERT INTO app."Größe" VALUES (0.30000000000000004, '\\x00ff', '1 mon 3 h');
+        CREATE TABLE refs(r regclass, p regprocedure, t regtype, n regnamespace, k timestamptz, m money);
+        INSERT INTO refs VALUES ('app.docs', 'lower(text)', 'app.docs', 'app', '2020-05-17 12:00:00+02', '1234.50');
+        CREATE MATERIALIZED VIEW app.mv AS SELECT * FROM app.docs;"""
+    )
+    plain = server.digest()
+    database = f"DATABASE {server.database}"
+    of_both = f"ROLE {server.user} IN {database}"  # it wins over the database's
+    for owner, name, value in (*((database, *pair) for pair in SETTINGS.items()), (of_both, "DateStyle", "SQL")):
+        server.sql(f"ALTER {owner} SET {name} = {value if name == 'search_path' else postgres.literal(value)};")
+    facts, restored = copy(server, make, tmp_path)
+    assert {key: facts[key] for key in plain} == plain
+    assert restored.differences(facts) == []
+    assert server.differences(facts) == []
+
+
+def test_a_policy_that_hides_rows_raises(make: Make) -> None:
+    server = make("CREATE TABLE r(a int); ALTER TABLE r ENABLE ROW LEVEL SECURITY; CREATE ROLE reader LOGIN;")
+    try:
+        server.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;")
+        reader = Postgres(server.machine, server.container, "reader", server.database)
+        with pytest.raises(Exception, match="row-level security"):
+            reader.digest()
+    finally:
+        server.sql("DROP OWNED BY reader; DROP ROLE reader;")
+
+
+def test_a_stale_materialized_view_is_restorable(make: Make, tmp_path: Path) -> None:
+    server = make(
+        "CREATE TABLE b(s varchar(9)); INSERT INTO b VALUES ('a');"
+        "CREATE MATERIALIZED VIEW stale AS SELECT s FROM b WHERE s IN ('a', 'b'); INSERT INTO b VALUES ('b');"
+        "CREATE MATERIALIZED VIEW empty AS SELECT count(*) FROM b WITH NO DATA;"
+    )
+    facts, restored = copy(server, make, tmp_path)
+    assert restored.differences(facts) == []
+    states = "SELECT json_object_agg(matviewname, ispopulated) FROM pg_matviews;"
+    assert restored.query(states) == {"stale": True, "empty": False}
+
+
+def first_way(server: Postgres) -> dict[str, Any]:
+    """The facts that sets had before the way of hashing had a number."""
+    names = "SELECT json_agg(format('%I.%I', schemaname, relname)) FROM pg_stat_user_tables;"
+    names += "SELECT json_agg(format('%I.%I', schemaname, matviewname)) FROM pg_matviews;"
+    said = server.sql(postgres_digest.SETTINGS + names).splitlines()
+    every = {name for line in said if line for name in json.loads(line)}
+    seeds = "coalesce(sum(hashtextextended(t::text, {})::numeric), 0)::text"
+    query = f"SELECT json_build_object('rows', count(*), 'hash', md5({seeds.format(0)} || ':' || {seeds.format(1)}))"
+    return {
+        "tables": {name: server.query(f"{query} FROM {name} t;") for name in every},
+        "sequences": server.query(
+            "SELECT json_object_agg(format('%I.%I', schemaname, sequencename), last_value) FROM pg_sequences;"
+        ),
+    }
+
+
+def test_a_set_of_the_first_way_is_compared_as_it_was_made(make: Make, tmp_path: Path) -> None:
+    server = make(
+        "CREATE TABLE odd(t text, v serial); INSERT INTO odd VALUES ('a'); CREATE TABLE p(a int);"
+        "CREATE TABLE c() INHERITS (p); INSERT INTO c VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT t FROM odd;"
+        "INSERT INTO odd VALUES ('b');"
+    )
+    facts = first_way(server)
+    _, restored = copy(server, make, tmp_path)
+    assert restored.differences(facts) == []
+    restored.sql("UPDATE c SET a = 2;")
+    assert len(restored.differences(facts)) == 2
+
+
+def test_a_set_of_a_newer_way_is_refused(make: Make) -> None:
+    with pytest.raises(Refused):
+        make().differences({"digest": 3})
+
+
+def test_a_locale_of_another_provider_is_kept(make: Make, tmp_path: Path) -> None:
+    server = make("CREATE TABLE a(b int);", "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C.UTF-8'")
+    facts, restored = copy(server, make, tmp_path)
+    here = restored.facts()
+    names = ("encoding", "collate", "ctype", "provider", "locale", "rules")
+    assert {name: here[name] for name in names} == {name: facts[name] for name in names}
+    assert (facts["provider"], facts["locale"]) == ("i", "de-DE")
+
+
+def test_the_first_error_of_a_restore_ends_it(cluster: Server, tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"no dump")
+    with pytest.raises(CommandFailed), (tmp_path / "dump").open("rb") as source:
+        cluster.database("postgres").restore("postgres", source, lambda: None)
