@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from mnemo_ops.agent.machine.programs import SEARCH_PATH
 from mnemo_ops.lab.engine import Report
 from mnemo_ops.lab.image import Recipe, archive, ensure_images
 
@@ -25,31 +26,50 @@ APP_UID = 998
 STACK = Path(__file__).parents[2] / "stacks" / "mnemosyne"
 DOMAIN = "mnemosyne.test"
 
-_PACKAGES = (
-    "postgresql-17", "postgresql-17-pgvector", "locales", "redis-server", "nginx", "curl",
-    "python3-psycopg2", "python3-redis",
-)  # fmt: skip
-_COMMANDS = (
-    # the official images' ids for postgres, redis and nginx would clash in one passwd file
-    "usermod -u 999 postgres && groupmod -g 999 postgres",
-    "usermod -u 997 redis && groupmod -g 997 redis",
-    f"groupadd -r -g {APP_UID} app && useradd -r -u {APP_UID} -g app -d /app -s /usr/sbin/nologin app",
-    "useradd -r -u 101 -U -d /nonexistent -s /usr/sbin/nologin nginx",
-    # a libc locale has a collation version to compare across hosts; C.UTF-8 has none
-    "localedef -i en_US -c -f UTF-8 en_US.UTF-8",
-    "sed -i \"s/^#\\?listen_addresses.*/listen_addresses = '*'/\" /usr/share/postgresql/17/postgresql.conf.sample",
-    "install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data",
-    "install -d -o redis -g redis /data",
-    "install -d -o nginx -g nginx /var/cache/nginx",
-    "install -d -o app -g app /app/logs",
-    "mkdir -p /docker-entrypoint-initdb.d /app/data",
-    "ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log",
-    # the just-in-time compiler is half of the size, and Postgres does without when it is missing; perl packages things
-    "rm -rf /usr/lib/*/libLLVM* /usr/lib/*/libz3*",
-    "rm -rf /usr/lib/postgresql/17/lib/llvmjit* /usr/lib/postgresql/17/lib/bitcode",
-    "rm -rf /usr/share/perl /usr/lib/*/perl /usr/lib/*/libperl*",
-    "rm -rf /usr/share/i18n /var/lib/postgresql/17 /etc/postgresql/17 /var/cache/debconf/*-old /var/lib/apt/lists/*",
+POSTGRES = 17  # the newest Debian has; 15 is what the application's own file asks for
+
+_PACKAGES = ("locales", "redis-server", "nginx", "curl", "python3-psycopg2", "python3-redis")
+# Debian has pgvector for Postgres 17 only: for 15 its source is compiled, with headers that are unpacked rather than
+# installed, because what they depend on is a compiler of 700 MB
+_PGVECTOR = (
+    "sed -n 's/^deb \\(.*\\) bookworm main.*/deb-src \\1 trixie main/p' /etc/apt/sources.list"
+    " | head -n 1 >/etc/apt/sources.list.d/source.list",
+    "apt-get -q update && apt-get -qy --no-install-recommends install gcc make libc6-dev",
+    "mkdir /tmp/v && cd /tmp/v && apt-get -q download postgresql-server-dev-15"
+    " && apt-get -q source --download-only pgvector && dpkg-deb -x postgresql-server-dev-15_*.deb /",
+    "cd /tmp/v && tar xf pgvector_*.orig.tar.gz && make -C pgvector-*"
+    " PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config with_llvm=no OPTFLAGS= install",
+    "apt-get -qy --auto-remove purge gcc make libc6-dev",
+    "rm -rf /tmp/v /etc/apt/sources.list.d/source.list /usr/include/postgresql /usr/lib/postgresql/15/lib/pgxs",
 )
+
+
+def _commands(major: int) -> tuple[str, ...]:
+    return (
+        # the official images' ids for postgres, redis and nginx would clash in one passwd file
+        "usermod -u 999 postgres && groupmod -g 999 postgres",
+        "usermod -u 997 redis && groupmod -g 997 redis",
+        f"groupadd -r -g {APP_UID} app && useradd -r -u {APP_UID} -g app -d /app -s /usr/sbin/nologin app",
+        "useradd -r -u 101 -U -d /nonexistent -s /usr/sbin/nologin nginx",
+        # a libc locale has a collation version to compare across hosts; C.UTF-8 has none
+        "localedef -i en_US -c -f UTF-8 en_US.UTF-8",
+        "sed -i \"s/^#\\?listen_addresses.*/listen_addresses = '*'/\""
+        f" /usr/share/postgresql/{major}/postgresql.conf.sample",
+        "install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data",
+        "install -d -o redis -g redis /data",
+        "install -d -o nginx -g nginx /var/cache/nginx",
+        "install -d -o app -g app /app/logs",
+        "mkdir -p /docker-entrypoint-initdb.d /app/data",
+        "ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log",
+        # the just-in-time compiler is half of the size, Postgres does without when it is missing; perl packages things
+        "rm -rf /usr/lib/*/libLLVM* /usr/lib/*/libz3*",
+        f"rm -rf /usr/lib/postgresql/{major}/lib/llvmjit* /usr/lib/postgresql/{major}/lib/bitcode",
+        "rm -rf /usr/share/perl /usr/lib/*/perl /usr/lib/*/libperl*",
+        f"rm -rf /usr/share/i18n /var/lib/postgresql/{major} /etc/postgresql/{major}"
+        " /var/cache/debconf/*-old /var/lib/apt/lists/*",
+    )
+
+
 _APP = (
     "WORKDIR /app",
     "USER app",
@@ -60,47 +80,60 @@ _APP = (
     'CMD ["gunicorn"]',
 )
 
-APP = Recipe(
-    name="app",
-    suite="trixie",
-    variant="minbase",
-    packages=_PACKAGES,
-    tree=Path(__file__).parent / "standin",
-    commands=_COMMANDS,
-    images={
-        "postgres": (
-            "ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "ENV LANG=en_US.utf8 PGDATA=/var/lib/postgresql/data PG_MAJOR=17",
-            "VOLUME /var/lib/postgresql/data",
-            'ENTRYPOINT ["postgres-entrypoint"]',
-            'CMD ["postgres"]',
-            "STOPSIGNAL SIGINT",
-            "EXPOSE 5432",
-        ),
-        "redis": (
-            "WORKDIR /data",
-            "VOLUME /data",
-            'ENTRYPOINT ["redis-entrypoint"]',
-            'CMD ["redis-server"]',
-            "EXPOSE 6379",
-        ),
-        "nginx": ('CMD ["nginx", "-g", "daemon off;"]', "STOPSIGNAL SIGQUIT", "EXPOSE 80 443"),
-        "api": _APP,
-        "prometheus": ('ENTRYPOINT ["python3", "/app/monitor.py", "9090", "prometheus"]', "USER nobody", "EXPOSE 9090"),
-        "grafana": ('ENTRYPOINT ["python3", "/app/monitor.py", "3000", "grafana"]', "USER nobody", "EXPOSE 3000"),
-    },
-)
+
+def _recipe(name: str, suite: str, major: int, packages: tuple[str, ...], first: tuple[str, ...] = ()) -> Recipe:
+    return Recipe(
+        name=name,
+        suite=suite,
+        variant="minbase",
+        packages=(f"postgresql-{major}", *packages, *_PACKAGES),
+        tree=Path(__file__).parent / "standin",
+        commands=(*first, *_commands(major)),
+        images={
+            "postgres": (
+                f"ENV PATH=/usr/lib/postgresql/{major}/bin:{SEARCH_PATH}",
+                f"ENV LANG=en_US.utf8 PGDATA=/var/lib/postgresql/data PG_MAJOR={major}",
+                "VOLUME /var/lib/postgresql/data",
+                'ENTRYPOINT ["postgres-entrypoint"]',
+                'CMD ["postgres"]',
+                "STOPSIGNAL SIGINT",
+                "EXPOSE 5432",
+            ),
+            "redis": (
+                "WORKDIR /data",
+                "VOLUME /data",
+                'ENTRYPOINT ["redis-entrypoint"]',
+                'CMD ["redis-server"]',
+                "EXPOSE 6379",
+            ),
+            "nginx": ('CMD ["nginx", "-g", "daemon off;"]', "STOPSIGNAL SIGQUIT", "EXPOSE 80 443"),
+            "api": _APP,
+            "prometheus": (
+                'ENTRYPOINT ["python3", "/app/monitor.py", "9090", "prometheus"]',
+                "USER nobody",
+                "EXPOSE 9090",
+            ),
+            "grafana": ('ENTRYPOINT ["python3", "/app/monitor.py", "3000", "grafana"]', "USER nobody", "EXPOSE 3000"),
+        },
+    )
+
+
+RECIPES = {
+    17: _recipe("app", "trixie", 17, ("postgresql-17-pgvector",)),
+    15: _recipe("app15", "bookworm", 15, (), _PGVECTOR),
+}
 _API_FAMILY = ("api", "celery-worker", "celery-beat", "celery-flower", "backup")
 
 
-def ensure_app(report: Report) -> tuple[dict[str, str], Path]:
+def ensure_app(report: Report, postgres: int = POSTGRES) -> tuple[dict[str, str], Path]:
     """Build what is missing of the application's images.
 
+    :param postgres: its major, of :data:`RECIPES`.
     :return: compose service -> image reference (``stack.images`` of the override), and the archive for ``docker load``.
     :raises Refused: (exit code 3) and
     :raises StepFailed: (exit code 6) as :func:`ensure_images`.
     """
-    built = ensure_images(APP, report)
+    built = ensure_images(RECIPES[postgres], report)
     references = {**built, **dict.fromkeys(_API_FAMILY, built["api"])}
     return references, archive(sorted(built.values()), report)
 

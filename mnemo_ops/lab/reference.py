@@ -9,15 +9,15 @@ from pathlib import Path
 
 import yaml
 
-from mnemo_ops.lab.app import STACK, ensure_app, lab_env, lab_tls
+from mnemo_ops.lab.app import POSTGRES, STACK, ensure_app, lab_env, lab_tls
 
 FOLDERS = ("group_vars", "secrets", ".mnemo")
 
 
-def prepare(root: Path, report: Callable[[str], None]) -> Path:
+def prepare(root: Path, report: Callable[[str], None], postgres: int = POSTGRES) -> Path:
     """Make what is missing below ``root/.lab``; secrets that exist stay. Returns the group_vars file."""
     lab = root / ".lab"
-    images, archive = ensure_app(report)
+    images, archive = ensure_app(report, postgres)
     secrets = lab / "secrets"
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     env = secrets / "env.production"

@@ -11,6 +11,7 @@ import pytest
 from outcomes import Lab
 
 from mnemo_ops.lab import reference, server
+from mnemo_ops.lab.app import POSTGRES
 from mnemo_ops.lab.directory import LabDirectory
 from mnemo_ops.lab.engine import docker, kept
 
@@ -40,11 +41,11 @@ def left_behind(root: Path) -> list[str]:
 
 
 @contextmanager
-def servers(root: Path) -> Iterator[Lab]:
+def servers(root: Path, postgres: int = POSTGRES) -> Iterator[Lab]:
     """Bare servers ``old`` and ``new`` and an inventory for the stack; gone afterwards."""
     try:
         server.up(root, ["old", "new"], print)
-        reference.prepare(root, print)
+        reference.prepare(root, print, postgres)
         yield Lab(root)
     finally:
         reference.remove(root)
