@@ -47,7 +47,7 @@ fast: $(STAMP)
 	@echo "== wire, bench: agents on this machine, which time what they do"
 	@$(VENV)/bin/pytest tests/wire tests/bench
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
-	@$(VENV)/bin/pytest tests/postgres
+	@$(VENV)/bin/pytest -n auto tests/postgres
 
 lab: $(STAMP)
 	@echo "== lab: real servers (what takes longer: make soak)"

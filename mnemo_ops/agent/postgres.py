@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, Any, Dict, List, Mapping, Optional
+from typing import IO, Any, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import postgres_digest
 from mnemo_ops.agent.machine import Conversation, Machine, Tick
@@ -28,8 +28,10 @@ SELECT json_build_object(
  'collation_actual', :actual,
  'largest_table', (SELECT coalesce(max(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind IN ('r', 'm')),
  'extensions', (SELECT json_object_agg(extname, extversion) FROM pg_extension),
- 'available', (SELECT json_object_agg(name, default_version) FROM pg_available_extensions
-               WHERE name IN ('vector', 'uuid-ossp', 'pg_trgm') OR installed_version IS NOT NULL),
+ 'available', (SELECT json_object_agg(name, default_version) FROM pg_available_extensions),
+ 'needed_roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles WHERE oid >= 16384
+  AND (oid IN (SELECT umuser FROM pg_user_mapping)
+   OR oid IN (SELECT refobjid FROM pg_shdepend WHERE deptype = 'r' AND dbid = d.oid))),
  'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles
            WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> current_user),
  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate)
@@ -103,7 +105,14 @@ class Postgres:
     def restore(self, database: str, source: IO[bytes], tick: Tick) -> None:
         """``pg_restore`` into an empty database; the first error ends it. :raises CommandFailed: (6)."""
         words = ["pg_restore", "-U", self.user, "-d", database, "--exit-on-error", "--no-owner", "--no-acl"]
+        words.append("--no-tablespaces")
         self.machine.pipe(self.argv(*words), source=source, tick=tick)
+
+    def make_roles(self, names: Sequence[str]) -> None:
+        """Those that are missing, without a login: policies and user mappings name them, and would not be restored."""
+        for name in names:
+            if not self.query(f"SELECT to_json(count(*)) FROM pg_roles WHERE rolname = {literal(name)};"):
+                self.sql(f"CREATE ROLE {identifier(name)} NOLOGIN;", "postgres")
 
     def exists(self, database: str) -> bool:
         return bool(

@@ -7,6 +7,7 @@ from functools import partial
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError, VerificationFailed
 
+ACCEPT_LOSS = {"accept_loss": "go on also where something of the database server is in no set; the report names it"}
 FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes", "ask_become_pass")
 
 
@@ -22,14 +23,14 @@ def deploy(run: Run) -> None:
         deployed(flow, run.inventory(), host, run.vars, run.check)
 
 
-@command("backup.create", only=(*FLOW, "check"))
-def create(run: Run) -> None:
+@command("backup.create", help=ACCEPT_LOSS, only=(*FLOW, "check"))
+def create(run: Run, accept_loss: bool = False) -> None:
     """One set of everything, now; what writes is stopped meanwhile. With --check only whether it can be made."""
     from mnemo_ops.mnemosyne.backup import backup
 
     host = run.only_host()
     with run.flow() as flow:
-        backup(flow, host, run.check)
+        backup(flow, host, run.check, accept_loss)
 
 
 @command(
@@ -110,10 +111,11 @@ def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
         "id": "latest, a time (2026-01-31T12:00, the newest set before it), or the beginning of a set's id",
         "host": "the same as --limit",
         "undo": "take the last restore back",
+        **ACCEPT_LOSS,
     },
     only=FLOW,
 )
-def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
+def restore(run: Run, id: str = "", host: str = "", undo: bool = False, accept_loss: bool = False) -> None:
     """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
     from mnemo_ops.mnemosyne import restore as flows
 
@@ -128,7 +130,7 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
         if undo:
             flows.undo(flow, target)
         else:
-            flows.restore(flow, target, id)
+            flows.restore(flow, target, id, accept_loss)
 
 
 @command(
@@ -138,10 +140,13 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False) -> None:
         "to": "the host that shall serve",
         "method": "dump, the only one yet",
         "abort": "undo what an interrupted or failed migration left on both hosts",
+        **ACCEPT_LOSS,
     },
     only=(*FLOW, "check"),
 )
-def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump", abort: bool = False) -> None:
+def migrate(
+    run: Run, from_: str = "", to: str = "", method: str = "dump", abort: bool = False, accept_loss: bool = False
+) -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
     from mnemo_ops.mnemosyne import layout
     from mnemo_ops.mnemosyne.deploy import place_volumes, provision
@@ -162,7 +167,7 @@ def migrate(run: Run, from_: str = "", to: str = "", method: str = "dump", abort
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = layout.volumes(layout.settings(new), inventory.hosts)
-        migration = Migration(flow, old, new, make, place, rows, id)
+        migration = Migration(flow, old, new, make, place, rows, id, accept_loss)
         (migration.abort if abort else migration.check if run.check else migration.run)()
 
 

@@ -19,16 +19,17 @@ from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.model import Host
 
 
-def backup(flow: Flow, host: Host, check: bool = False) -> dict[str, Any]:
+def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = False) -> dict[str, Any]:
     """Stop what writes, dump and archive every dataset, start again, and leave a set with its manifest.
 
     :param check: look only whether a set can be made.
+    :param accept_loss: also where the database server has what no set holds; the report and the manifest name it.
     :returns: the manifest. :raises Refused: preflight (3). :raises StepFailed: the stack runs again, no set (6).
     """
     stack = flow.stack(host)
     id = new_id()
     flow.report.step(f"check that {host.name} can make a set")
-    found = flow.ready(host, MakeSet(stack, id, ()))
+    found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
     if check:
         size = sum(found["sizes"].values()) / 1e6
         flow.report.step(f"nothing speaks against a set of {size:.1f} MB of data on {host.name}; nothing was changed")
@@ -41,13 +42,15 @@ def backup(flow: Flow, host: Host, check: bool = False) -> dict[str, Any]:
         return f"{host.name} serves as before, and " + (f"the set {id} is complete" if made else "no set was made")
 
     with flow.forgetting(host, id, f"set-{id}", state):
-        manifest = flow.act(host, MakeSet(stack, id, keys.recipients(flow, host), about=about), job=f"{id}-set")
+        make = MakeSet(stack, id, keys.recipients(flow, host), accept_loss=accept_loss, about=about)
+        manifest = flow.act(host, make, job=f"{id}-set")
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
     outage, phases = manifest.pop("write_outage_seconds"), manifest.pop("phases")
     shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
     flow.report.summary.append(f"write outage {outage:.1f} s ({shown})")
+    accepted(flow, manifest["accepted_losses"])
     flow.report.extra.update(
         id=id,
         parts=manifest["parts"],
@@ -56,6 +59,13 @@ def backup(flow: Flow, host: Host, check: bool = False) -> dict[str, Any]:
         phases=[{"name": name, "seconds": seconds} for name, seconds in phases.items()],
     )
     return manifest
+
+
+def accepted(flow: Flow, losses: list[str]) -> None:
+    """Tell what is not there and was accepted as lost."""
+    for each in losses:
+        flow.report.say(f"  accepted loss: {each}")
+    flow.report.extra["accepted_losses"] = losses
 
 
 def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.mnemosyne import keys, layout, preflight
 from mnemo_ops.mnemosyne.addresses import addresses, peer_name
+from mnemo_ops.mnemosyne.backup import accepted
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import Journal, new_id
 from mnemo_ops.mnemosyne.preflight import Side
@@ -46,10 +47,19 @@ class Migration:
     """
 
     def __init__(
-        self, flow: Flow, old: Host, new: Host, provision: Provision, place: Provision, rows: Rows, run_id: str
+        self,
+        flow: Flow,
+        old: Host,
+        new: Host,
+        provision: Provision,
+        place: Provision,
+        rows: Rows,
+        run_id: str,
+        accept_loss: bool = False,
     ) -> None:
         self.flow, self.old, self.new, self.id = flow, old, new, run_id
         self.provision, self.place, self.rows = provision, place, rows
+        self.accept_loss = accept_loss
         self.say = flow.report.step
         self.settings = flow.settings(old)
         self.stack = flow.stack(old)
@@ -139,7 +149,7 @@ class Migration:
                     return self.resume_from(fence, old, new)
                 if act and self.clean_up(old, new):
                     old, new = self.look()
-                found = preflight.problems(old, new, self.settings) + self.misplaced(new)
+                found = preflight.problems(old, new, self.settings, self.accept_loss) + self.misplaced(new)
             if found:
                 lines = "".join(f"\n  - {each}" for each in found)
                 raise Refused(
@@ -148,7 +158,7 @@ class Migration:
                 )
             if abs(preflight.skew_of(old, new)) > preflight.SKEW_WARN:
                 self.say(f"WARNING: the clocks differ by {preflight.skew_of(old, new):.1f} s")
-            self.flow.ready(self.old, MakeSet(self.stack, self.id, ()))
+            self.flow.ready(self.old, MakeSet(self.stack, self.id, (), accept_loss=self.accept_loss))
             self.flow.ready(self.new, self.fetch((), (), ""))
         return ""
 
@@ -289,7 +299,7 @@ class Migration:
     def final_set(self) -> None:
         with self.phase("set", f"make the final set on {self.old.name}"):
             about = {"host": self.old.name, "tool": __version__, "migration": self.id}
-            make = MakeSet(self.stack, self.id, self.recipients, fenced=True, about=about)
+            make = MakeSet(self.stack, self.id, self.recipients, True, self.accept_loss, about)
             self.manifest = self.flow.act(self.old, make, job=f"{self.id}-set")
         with self.phase("copy", f"scp the set from {self.old.name} to {self.new.name}"):
             directory = f"{self.settings.store}/{self.id}"
@@ -482,6 +492,7 @@ class Migration:
             verified={**self.manifest.get("datasets", {}), **getattr(self, "proof", {})},
             **self.states(),
         )
+        accepted(self.flow, self.manifest.get("accepted_losses", []))
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
             report.summary.append(f"write outage {outage:.1f} s ({moved})")

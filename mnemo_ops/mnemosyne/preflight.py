@@ -52,13 +52,15 @@ def same_machine(old: Side, new: Side) -> list[str]:
     return []
 
 
-def problems(old: Side, new: Side, chosen: Settings) -> list[str]:
+def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) -> list[str]:
     """Each a sentence with its remedy; empty when the migration may begin."""
     found = [f"{side.name}: {trouble}" for side in (old, new) for trouble in side.survey["troubles"]]
     found += _direction(old, new)
     if not old.runs:
         return found
     found += _old(old, new)
+    if not accept_loss:
+        found += _lost(old)
     found += _room(old, new, chosen)
     found += _clashes(old, new)
     if new.survey["mounted"]:
@@ -124,6 +126,11 @@ def _old(old: Side, new: Side) -> list[str]:
     if absent:
         found.append(f"{old.name} lacks {', '.join(absent)}: invoke bootstrap --limit {old.name}")
     return found
+
+
+def _lost(old: Side) -> list[str]:
+    losses = (old.survey.get("postgres") or {}).get("losses", [])
+    return [f"{old.name}: not in a set, and lost: {each} (--accept-loss goes on without)" for each in losses]
 
 
 def _room(old: Side, new: Side, chosen: Settings) -> list[str]:

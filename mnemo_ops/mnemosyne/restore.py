@@ -6,23 +6,24 @@ from typing import Any
 
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
-from mnemo_ops.mnemosyne.backup import choose
+from mnemo_ops.mnemosyne.backup import accepted, choose
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.model import Host
 
 
-def restore(flow: Flow, host: Host, wanted: str) -> dict[str, Any]:
+def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> dict[str, Any]:
     """Replace the stack's data with a set's.
 
     :param wanted: ``latest``, a set's id or the beginning of one.
+    :param accept_loss: also where the database has what the set does not hold; the report names it.
     :raises Refused: preflight (3). :raises VerificationFailed: the set is damaged; nothing was changed (7).
     """
     stack = flow.stack(host)
     id = choose(flow, host, wanted)
     run = new_id()
     flow.report.step(f"check the set {id} on {host.name}")
-    action = LoadSet(stack, id, fresh=False, run_id=run)
+    action = LoadSet(stack, id, fresh=False, run_id=run, accept_loss=accept_loss)
     previous = flow.ready(host, action)["previous"]
     if previous is not None:
         what = "what it replaced" if previous["live"] == "after" else "what was written after it"
@@ -38,6 +39,7 @@ def restore(flow: Flow, host: Host, wanted: str) -> dict[str, Any]:
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
     flow.report.say(f"  -> to take it back: invoke restore --undo --limit {host.name}")
+    accepted(flow, result["accepted_losses"])
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
 

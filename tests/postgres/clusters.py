@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from mnemo_ops.agent import postgres_digest
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.postgres import Postgres, creation
 
 OWNER = "mnemo"
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -57,3 +60,21 @@ class Server:
 
 
 Make = Callable[..., Postgres]
+
+
+def copy(server: Postgres, make: Make, tmp_path: Path) -> tuple[dict[str, Any], Postgres]:
+    """Dump and restore as a set does; the facts of the set, and the restored database."""
+    facts: dict[str, Any]
+    with server.snapshot() as talk:
+        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
+        facts = postgres_digest.digest(talk)
+        with (tmp_path / "dump").open("wb") as file:
+            server.dump(snapshot, file, lambda: None)
+        facts = {**server.facts(), **facts}
+    restored = make()
+    server.sql(f"DROP DATABASE {restored.database};", "postgres")
+    server.sql(creation(restored.database, facts), "postgres")
+    restored.make_roles(facts["needed_roles"])
+    with (tmp_path / "dump").open("rb") as source:
+        server.restore(restored.database, source, lambda: None)
+    return facts, restored

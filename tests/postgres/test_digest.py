@@ -8,29 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import Make, Server
+from clusters import Make, Server, copy
 
 from mnemo_ops.agent import postgres, postgres_digest
-from mnemo_ops.agent.postgres import Postgres, creation
+from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.errors import CommandFailed, Refused
-
-
-def copy(server: Postgres, make: Make, tmp_path: Path) -> tuple[dict[str, Any], Postgres]:
-    """Dump and restore as a set does; the facts of the set, and the restored database."""
-    facts: dict[str, Any]
-    with server.snapshot() as talk:
-        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
-        facts = postgres_digest.digest(talk)
-        with (tmp_path / "dump").open("wb") as file:
-            server.dump(snapshot, file, lambda: None)
-        facts = {**server.facts(), **facts}
-    restored = make()
-    server.sql(f"DROP DATABASE {restored.database};", "postgres")
-    server.sql(creation(restored.database, facts), "postgres")
-    with (tmp_path / "dump").open("rb") as source:
-        server.restore(restored.database, source, lambda: None)
-    return facts, restored
-
 
 # name -> what makes it, and what changes its content
 CONTENT: Mapping[str, tuple[str, str]] = {

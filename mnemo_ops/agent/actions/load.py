@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import posixpath
 from functools import partial
-from typing import Any, ClassVar, Dict, Mapping, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, mounts, project, restore_record, serving, target, tree
+from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
@@ -36,6 +36,7 @@ class LoadSet(Action):
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of the config part; only ``fresh`` needs it.
+    :param accept_loss: also where the database here has something that no set holds; only without ``fresh``.
     :raises VerificationFailed: bytes, files or rows are not those of the manifest; what was there is untouched (7).
     """
 
@@ -44,10 +45,12 @@ class LoadSet(Action):
     fresh: bool
     run_id: str
     identity: str = ""
+    accept_loss: bool = False
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
+        lost: List[str] = []
         directory = f"{stack.store}/{self.id}"
         manifest = read_manifest(machine, directory)
         if manifest["project"] != stack.project:
@@ -72,13 +75,19 @@ class LoadSet(Action):
             if not found:
                 raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
             project.refuse_stopped(found, stack.dataset("postgres").service)
-            _compatible(Postgres.of(machine, project.one(found, stack.dataset("postgres").service)), manifest)
-        return {"manifest": manifest, "previous": restore_record.last(machine, stack.project)}
+            server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+            _compatible(server, manifest)
+            lost = [f"the set was made without {each}" for each in manifest.get("accepted_losses", ())]
+            lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
+            losses.refuse(lost, self.accept_loss, f"the set {self.id} does not hold all of the database")
+        previous = restore_record.last(machine, stack.project)
+        return {"manifest": manifest, "losses": lost, "previous": previous}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
-        manifest = self.ready(machine)["manifest"]
+        found = self.ready(machine)
+        manifest = found["manifest"]
         yield from prove_bytes(machine, directory, manifest)
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from self._config(machine, stack, directory, manifest)
@@ -101,7 +110,7 @@ class LoadSet(Action):
             yield from self._replace(machine, stack, directory, manifest, plan)
         proof = {"level": "restore", "at": machine.now(), "result": "equal"}
         machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
-        return {"id": self.id, "datasets": manifest["datasets"]}
+        return {"id": self.id, "datasets": manifest["datasets"], "accepted_losses": found["losses"]}
 
     @property
     def _lease(self) -> str:
@@ -209,6 +218,7 @@ class LoadSet(Action):
         restore_record.drop_database(server, database)
         server.sql(creation(database, facts), "postgres")
         yield Progress(note="pg_restore")
+        server.make_roles(facts.get("needed_roles", ()))
         with server.machine.open(f"{directory}/{name}.dump") as file:
             server.restore(database, file, lambda: None)
         yield Progress(note="comparing the tables")

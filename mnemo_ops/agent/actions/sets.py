@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, postgres_digest, project, recipients, serving, target, tree
+from mnemo_ops.agent import alone, lease, losses, postgres_digest, project, recipients, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -32,6 +32,7 @@ class MakeSet(Action):
 
     :param id: UTC time and a random suffix; the set's directory.
     :param recipients: age public keys the config part (secrets, TLS keys) is encrypted to.
+    :param accept_loss: make it also where something of the database would not be in it; the manifest names that.
     :param about: what the flow knows of this set (host name, tool version), kept in the manifest.
     """
 
@@ -39,11 +40,12 @@ class MakeSet(Action):
     id: str
     recipients: Sequence[str]
     fenced: bool = False
+    accept_loss: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "make_set"
 
     def ready(self, machine: Machine) -> Report:
-        """:raises Refused: a tool or space is missing, the database does not run, or a mount is forgotten (3)."""
+        """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
         stack = Stack.from_json(self.stack)
         project.refuse_bare(machine, TOOLS)
         recipients.parsed(self.recipients)
@@ -70,10 +72,13 @@ class MakeSet(Action):
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
         if need > free:
             raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
-        return {"sizes": sizes, "free": free}
+        server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+        lost = losses.of_set(server)
+        losses.refuse(lost, self.accept_loss, "a set would not hold all of the database server")
+        return {"sizes": sizes, "free": free, "losses": lost}
 
     def run(self, machine: Machine) -> Deed:
-        self.ready(machine)
+        lost = self.ready(machine)["losses"]
         stack = Stack.from_json(self.stack)
         found = project.containers(machine, stack.project)
         workdir = f"{stack.store}/{self.id}.partial"
@@ -110,6 +115,7 @@ class MakeSet(Action):
                 "images": {each.service: {"image": each.image, "id": each.image_id} for each in found},
                 "volumes": _volumes(machine, stack),
                 "stack": asdict(stack),
+                "accepted_losses": lost,
                 **dict(self.about),
                 "parts": (yield from _checksums(machine, workdir)),
                 "datasets": datasets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import alone, lease, mounts, project, target, tree
+from mnemo_ops.agent import alone, lease, losses, mounts, project, target, tree
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import TOOLS
@@ -119,7 +119,8 @@ def _postgres(machine: Machine, stack: Stack, found: project.Found, troubles: Li
     if not mine:
         return None
     try:
-        return Postgres.of(machine, mine[0]).facts()
+        server = Postgres.of(machine, mine[0])
+        return {**server.facts(), "losses": losses.of_set(server)}
     except MnemoError as error:
         troubles.append(str(error))
         return None
