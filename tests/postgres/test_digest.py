@@ -196,6 +196,17 @@ def test_a_set_of_the_first_way_is_compared_as_it_was_made(make: Make, tmp_path:
     assert len(restored.differences(facts)) == 2
 
 
+def test_a_table_that_an_extension_makes_is_not_compared(make: Make, tmp_path: Path) -> None:
+    """No dump holds it: its extension makes it again."""
+    server = make(
+        "CREATE EXTENSION hstore; CREATE TABLE own(a int); CREATE SEQUENCE seq; INSERT INTO own VALUES (1);"
+        "ALTER EXTENSION hstore ADD TABLE own; ALTER EXTENSION hstore ADD SEQUENCE seq; CREATE TABLE ours(a hstore);"
+    )
+    facts, restored = copy(server, make, tmp_path)
+    assert list(facts["tables"]) == ["public.ours"]
+    assert restored.differences(facts) == []
+
+
 def test_a_set_of_a_newer_way_is_refused(make: Make) -> None:
     with pytest.raises(Refused):
         make().differences({"digest": 3})

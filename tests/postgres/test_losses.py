@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clusters import Make, Server, copy
 
-from mnemo_ops.agent import losses
+from mnemo_ops.agent import losses, restore_record
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.errors import Refused
 
@@ -177,14 +177,18 @@ def test_ten_of_a_kind_are_named(stock: Postgres) -> None:
 
 
 def test_what_is_kept_of_a_restore_is_no_loss(stock: Postgres) -> None:
-    kept = f"{stock.database}_before_20260101_ab", "mnemosyne_restore_20260101_ab"
+    stamp = "20260101t101112z_ab12"
+    kept = [restore_record.database(side, "20260101T101112Z-ab12") for side in ("before", "after")]
+    kept += [f"{stock.database}_before_{stamp}_1767262272", f"mnemosyne_restore_{stamp}"]  # of earlier versions
     for name in kept:
         stock.sql(f"CREATE DATABASE {name};")
     try:
         assert losses.of_set(stock) == []
+        stock.sql(f"CREATE DATABASE {stock.database}_before_ours;")
+        assert "_before_ours" in losses.of_set(stock)[0]
     finally:
-        for name in kept:
-            stock.sql(f"DROP DATABASE {name};")
+        for name in (*kept, f"{stock.database}_before_ours"):
+            stock.sql(f"DROP DATABASE IF EXISTS {name};")
 
 
 def test_a_loss_is_refused_until_it_is_accepted() -> None:

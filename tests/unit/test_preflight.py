@@ -101,6 +101,12 @@ def test_every_reason_is_in_one_report() -> None:
     assert len(preflight.problems(old, new, Settings())) == 4
 
 
+def test_what_no_set_holds_is_a_reason_until_it_is_accepted() -> None:
+    old = serving("old", postgres={"bytes": GB, "largest_table": GB, "losses": ["roles: app", "other databases: b"]})
+    assert len(preflight.problems(old, side("new"), Settings())) == 2
+    assert preflight.problems(old, side("new"), Settings(), accept_loss=True) == []
+
+
 def test_clocks_are_compared_by_when_each_host_was_asked() -> None:
     old = serving("old", clock=1000.0)
     late = Side("new", {"architecture": "x86_64"}, {**side("new").survey, "clock": 1100.0}, asked=100.0)
