@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def stock(cluster: Server, make: Make) -> Iterator[Postgres]:
     main.sql(CLEAN + "DROP ROLE IF EXISTS app;")
 
 
+def schema(server: Postgres) -> str:
+    """All that pg_dump tells of a database, with owners, grants and settings."""
+    said = server.machine.ask(server.argv("pg_dump", "-U", server.user, "-d", server.database, "--create")).out
+    return re.sub(r"(?m)^\\(un)?restrict .*$", "", said).replace(server.database, "DB")
+
+
 @pytest.mark.parametrize("case", OF_DATABASE)
 def test_what_a_restore_replaces_is_named(case: str, stock: Postgres, make: Make, tmp_path: Path) -> None:
     sql, name = OF_DATABASE[case]
@@ -126,6 +133,7 @@ def test_what_a_set_holds_is_not_named(stock: Postgres, make: Make, tmp_path: Pa
     )
     assert losses.of_set(stock) == []
     _, restored = copy(stock, make, tmp_path)
+    assert schema(restored) == schema(stock)
     events = "SELECT json_build_array((SELECT count(*) FROM pg_event_trigger), (SELECT count(*) FROM pg_publication),"
     assert restored.query(events + "(SELECT count(*) FROM pg_policy));") == [1, 1, 1]
 
