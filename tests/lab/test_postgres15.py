@@ -28,8 +28,9 @@ NOT_IN_A_SET = """CREATE ROLE app LOGIN; CREATE TABLE owned(id int); ALTER TABLE
 GRANT SELECT ON odd TO app; ALTER DATABASE mnemosyne SET search_path = public, app;
 ALTER ROLE app SET search_path = app; COMMENT ON DATABASE mnemosyne IS 'ours';"""
 NAMES = ("second", "grafana_ro", "owned", "odd", "search_path", "its comment")
-GONE = """ALTER DATABASE mnemosyne RESET ALL; COMMENT ON DATABASE mnemosyne IS NULL; DROP OWNED BY app; DROP ROLE app;
-DROP ROLE grafana_ro;"""
+GONE = """ALTER DATABASE mnemosyne RESET ALL; COMMENT ON DATABASE mnemosyne IS NULL; DROP OWNED BY app;
+ALTER ROLE app RESET ALL; DROP ROLE grafana_ro;"""
+POLICY = "ALTER TABLE odd ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON odd TO app USING (true)"
 
 
 @pytest.fixture(scope="module")
@@ -115,16 +116,18 @@ def test_an_undo_brings_back_what_the_restore_took_away(lab: Lab, shared: dict[s
     assert lab.old.serves()
 
 
-def test_migrate(lab: Lab, shared: dict[str, Path]) -> None:
+def test_migrate_with_a_policy_for_a_role(lab: Lab, shared: dict[str, Path]) -> None:
     lab.old.rows("DROP DATABASE second")
     lab.old.rows(GONE)
     lab.old.rows(
         "DROP MATERIALIZED VIEW empty; DROP MATERIALIZED VIEW stale; DROP TABLE refs, odd; DROP SCHEMA app CASCADE"
     )
-    lab.old.rows(CONTENT)
-    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--json")).document
-    assert done["accepted_losses"] == []
+    lab.old.rows(f"{CONTENT} {POLICY}")
+    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--accept-loss", "--json")).document
+    assert len(done["accepted_losses"]) == 1 and "app" in done["accepted_losses"][0], "the role, nothing else"
     assert lab.new.serves(), lab.new.containers()
     assert (found(lab.new, shared["early"]), found(lab.new, shared["late"])) == ((60, 0), (15, 0))
     assert lab.new.rows(SEEN) == AS_MADE
+    policy = "SELECT polname, rolname, rolcanlogin FROM pg_policy, pg_roles WHERE pg_roles.oid = ANY (polroles)"
+    assert lab.new.rows(policy) == "own|app|f"
     assert lab.old.running() == set()
