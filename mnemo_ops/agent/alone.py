@@ -10,7 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Stack, waiver
 from mnemo_ops.errors import Refused
 
-AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-")  # leases that start what they stopped
+AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-", "deploy-")  # leases that start what they stopped
 
 
 def refuse_others(machine: Machine, stack: Stack, run: Optional[str] = None) -> None:

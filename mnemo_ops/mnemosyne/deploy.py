@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.images import ImageUser
-from mnemo_ops.agent.actions.services import ComposeUp
+from mnemo_ops.agent.actions.services import ComposeUp, DropLease, FinishDeploy
 from mnemo_ops.agent.actions.smoke import Smoke
 from mnemo_ops.agent.actions.volumes import LookAtVolumes, refuse
-from mnemo_ops.errors import InventoryError, UsageError
+from mnemo_ops.errors import ChannelLost, Interrupted, InventoryError, MnemoError, UsageError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne import env_file, layout
 from mnemo_ops.mnemosyne.flow import Flow
+from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.mnemosyne.layout import Settings, settings, words
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
@@ -90,12 +92,36 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     image = ImageUser(chosen.images.get("api", "mnemosyne-api"), f"{chosen.directory}/uploads")
     owner = flow.ready(host, image) if check else flow.act(host, image)
     flow.report.step(f"volumes and containers on {host.name}")
-    plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owner": owner})
+    with _finished_by_the_host(flow, host, check):
+        plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owner": owner})
     if not check:
         flow.report.step("deep check: SQL, files, queue, health")
         proof = flow.act(host, Smoke(stack, layout.HEALTH, layout.WRITABLE))
         flow.report.say(f"  {host.name} serves: " + ", ".join(f"{key} {value}" for key, value in proof.items()))
         flow.report.extra["checks"] = proof
+
+
+@contextmanager
+def _finished_by_the_host(flow: Flow, host: Host, check: bool) -> Iterator[None]:
+    """Should this process or its connection go away, the host starts what was to be started."""
+    if check:
+        yield
+        return
+    run = new_id()
+    flow.act(host, FinishDeploy(flow.stack(host), run))
+    try:
+        yield
+    except ChannelLost as error:
+        error.message += f"; {host.name} starts the stack by itself within two minutes"
+        raise
+    except KeyboardInterrupt:
+        told = f"interrupted; {host.name} starts the stack by itself within two minutes"
+        raise Interrupted(told, hint="the same command again finishes it now") from None
+    except MnemoError:  # what failed is not to be tried again and again
+        with suppress(MnemoError):
+            flow.act(host, DropLease(f"deploy-{run}"))
+        raise
+    flow.act(host, DropLease(f"deploy-{run}"))
 
 
 def check_files(host: Host, chosen: Settings) -> None:

@@ -12,7 +12,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
-from mnemo_ops.errors import Broken, NotStarted, Refused
+from mnemo_ops.errors import Broken, CommandFailed, NotStarted, Refused
 
 
 def fence_path(machine: Machine, name: str) -> str:
@@ -219,6 +219,43 @@ class ComposeUp(Action):
         stack = Stack.from_json(self.stack)
         yield Progress(note="starting " + (", ".join(self.services) or "every service"))
         up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
-        machine.run(stack.compose(*up, *self.services))
+        try:
+            machine.run(stack.compose(*up, *self.services))
+        except CommandFailed as error:
+            raise NotStarted(error.message, hint="docker compose ps -a, on the host, shows which") from None
         target.hold_back(machine, stack)
         return {"up_at": machine.now()}
+
+    def leaves(self, machine: Machine) -> str:
+        return "a stack of which not all is started: invoke deploy starts it"
+
+
+@dataclass(frozen=True)
+class FinishDeploy(Action):
+    """From here on the host itself starts everything, should the deploy be killed: half of it is of no use."""
+
+    stack: Mapping[str, Any]
+    run_id: str
+    kind: ClassVar[str] = "finish_deploy"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        alone.refuse_leases(machine, self.run_id)
+        up = {"kind": "compose_up", "args": {"stack": dict(self.stack)}}
+        lease.hold(machine, f"deploy-{self.run_id}", self.run_id, [up])
+        return {}
+
+
+@dataclass(frozen=True)
+class DropLease(Action):
+    """End a lease without undoing anything: what it covers has come to its end; nothing when there is none."""
+
+    lease: str
+    kind: ClassVar[str] = "drop_lease"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        if self.lease in lease.names(machine):
+            lease.release(machine, self.lease)
+            lease.tidy(machine)
+        return {}

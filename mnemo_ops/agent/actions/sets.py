@@ -102,6 +102,8 @@ class MakeSet(Action):
                 yield Progress(note="starting the stack")
                 started = machine.monotonic()
                 ill = serving.bring_back(machine, restart)
+                if set(ill) <= set(project.running(machine, list(ill))):  # what runs is not to be started again
+                    lease.hold(machine, self._lease, self.id, [drop])
                 phases["start"] = machine.monotonic() - started
             outage = machine.monotonic() - began
             manifest = {
