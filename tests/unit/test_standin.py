@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.lab.app import APP, STACK, lab_env, lab_tls
+from mnemo_ops.lab.app import RECIPES, STACK, lab_env, lab_tls
 from mnemo_ops.lab.load import ACKNOWLEDGED, UNACKNOWLEDGED, Load, check
 
-assert APP.tree
-sys.path.insert(0, str(APP.tree / "app"))  # the image's own import path
+TREE = RECIPES[17].tree
+assert TREE
+sys.path.insert(0, str(TREE / "app"))  # the image's own import path
 
 import durable  # noqa: E402
 import embedding  # noqa: E402
