@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent import action as actions
@@ -153,7 +153,8 @@ def _undo(machine: Machine, name: str) -> bool:
             if not (isinstance(error, NotStarted) and machine.now() - since > TRYING):
                 why = error.message if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
                 lease["failing"] = {"since": since, "why": why}
-                machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+                with suppress(OSError):  # the disk may be full: why it fails is then not kept
+                    machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
                 raise
             print(f"lease {name}: given up after {TRYING:.0f} s: {error}")
         lease["undo"] = lease["undo"][1:]
@@ -176,14 +177,14 @@ def undo_because(
     """
     try:
         undo(machine, name)
-    except MnemoError as another:
+    except (MnemoError, OSError) as another:  # a full disk, too
         leave(machine, name)
         if isinstance(another, NotStarted):
             tries = f"the host tries it for {TRYING / 60:.0f} more minutes"
             raise StepFailed(f"{problem}; {state()}, but {another}; {tries}", hint=another.hint) from problem
         raise RollbackFailed(
             f"{problem}; and it could not be undone yet: {another}; the host tries it every few seconds",
-            hint=another.hint or "invoke lock.status shows how far it came",
+            hint=getattr(another, "hint", "") or "invoke lock.status shows how far it came",
         ) from problem
     if isinstance(problem, MnemoError):
         problem.message += f"; {state()}"

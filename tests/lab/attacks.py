@@ -193,7 +193,7 @@ class Table:
                 said = self._ended(running, cell)
             healing = time.monotonic()
             outcome = Outcome(cell.name, struck, code=said.code, message=last_words(said))
-            self._healed(outcome)
+            self._healed(cell, outcome)
             outcome.healed = round(time.monotonic() - healing, 1)
         finally:
             load.stop()
@@ -239,7 +239,7 @@ class Table:
 
     # -- what must be true afterwards ----------------------------------------------------------------------------
 
-    def _healed(self, outcome: Outcome) -> None:
+    def _healed(self, cell: Cell, outcome: Outcome) -> None:
         end = time.monotonic() + HEALING
         while True:
             serving = [host for host in (self.here, self.there) if host.has_docker() and host.serves()]
@@ -253,7 +253,8 @@ class Table:
             states = {host.name: host.containers() for host in (self.here, self.there)}
             outcome.wrong.append(f"{len(serving)} hosts serve: {states}")
         outcome.wrong += [f"left: {one}" for one in left]
-        if outcome.code in (1, 8) or "a bug" in outcome.message or "Traceback" in outcome.message:
+        striking = cell.fault in FAULTS and "the host tries" in outcome.message  # it was true while the fault was there
+        if outcome.code == 1 or (outcome.code == 8 and not striking) or "a bug" in outcome.message:
             outcome.wrong.append(f"ended with {outcome.code}: {outcome.message}")
         if len(serving) == 1 and serving[0].name != self.here.name:
             self.here, self.there = self.there, self.here
