@@ -74,7 +74,7 @@ def is_as_it_was(host: Host, before: str) -> None:
 @pytest.fixture(scope="module")
 def adorned(lab: Lab) -> dict[str, str]:
     """A stack that serves, with files like these in a volume and in a directory."""
-    well(lab.run("bootstrap", "--limit", "old"))
+    well(lab.run("bootstrap"))
     well(lab.run("deploy", "--limit", "old"))
     # the same name is another user on new
     lab.old.sh("useradd -u 4242 alice")
