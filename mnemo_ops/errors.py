@@ -19,6 +19,7 @@
     ├── Locked                      5   somebody else works on the host
     ├── StepFailed                  6   a step failed; the state is consistent
     │   ├── CommandFailed           6   a program on the host ended with an error
+    │   ├── JobLost                 6   a job on the host was killed, or its end is not known any more
     │   ├── NotStarted              6   Docker does not start a container, or it does not stay up
     │   ├── Broken                  6   a tool is there but does not answer ("absent" is not an error)
     │   └── NotYet                  6   unknowable before an earlier step was applied ("unknown" in check mode)
@@ -122,6 +123,10 @@ class StepFailed(MnemoError):
 
 
 class CommandFailed(StepFailed):
+    pass
+
+
+class JobLost(StepFailed):
     pass
 
 

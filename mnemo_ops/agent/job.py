@@ -16,8 +16,9 @@ from typing import Any, Callable, Dict, Generator, Mapping, Optional
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent import lease
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import Broken, ChannelLost, MnemoError, from_json
+from mnemo_ops.errors import Broken, ChannelLost, JobLost, MnemoError, from_json
 
+LINGERING = 75.0  # seconds the last state waits for a controller that lost its connection
 STARTING = 20.0  # seconds a unit may take to write its first state
 
 
@@ -38,8 +39,8 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool 
     failed = state is not None and "error" in state
     if attach or (state is not None and "report" in state):
         return
-    if failed:  # its last word was written, but its process may still be ending
-        machine.wait_until(f"the end of the failed job {name}", lambda: not is_alive(machine, name), 10.0)
+    if failed:  # its last word was written; its process waits for somebody who asks for it
+        stop(machine, name)
     elif is_alive(machine, name):
         return
     where = directory(machine, name)
@@ -64,7 +65,7 @@ def follow(
     :param patience: seconds in which it must have begun.
     :param stop: true when nobody listens any more: the job goes on, the following ends.
     :raises ChannelLost: ``stop`` became true (4).
-    :raises Broken: the job died without a word (killed, or the host was rebooted) (6); its own error otherwise.
+    :raises JobLost: it died without a word (killed, or the host was rebooted) (6); its own error otherwise.
     """
     shown: Any = None
     began = time.monotonic()
@@ -81,7 +82,9 @@ def follow(
         if not is_alive(machine, name) and (state is not None or time.monotonic() - began > patience):
             final = read_state(machine, name)  # it may have ended between the two looks
             if final is None or not ("report" in final or "error" in final):
-                raise Broken("its job on the host died before it ended (killed, or the host was rebooted)")
+                if final is None and patience < STARTING:
+                    raise JobLost("its job on the host has ended meanwhile, and how is not known any more")
+                raise JobLost("its job on the host died before it ended (killed, or the host was rebooted)")
         time.sleep(0.1)
     raise ChannelLost("the controller went away")
 
@@ -149,6 +152,17 @@ def run(machine: Machine, where: str) -> None:
         leave({"error": MnemoError(f"{type(error).__name__}: {error}").to_json()})
     finally:
         ended.set()
+
+
+def linger(machine: Machine, where: str) -> None:
+    """Keep the last state for whoever comes back; when nobody does, nothing is left of the job."""
+    end = machine.monotonic() + LINGERING
+    while machine.stat(where) is not None:
+        if machine.monotonic() > end:
+            machine.remove(where)
+            lease.tidy(machine)
+            return
+        machine.sleep(0.5)
 
 
 def _renew(machine: Machine, ended: threading.Event) -> None:

@@ -250,7 +250,9 @@ def main(blob: bytes, digest: str) -> None:
 
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
-    job.run(_from_disk(), where)
+    machine = _from_disk()
+    job.run(machine, where)
+    job.linger(machine, where)
 
 
 def run_watchdog() -> None:

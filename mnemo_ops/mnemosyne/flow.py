@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import ChannelLost, Interrupted, MnemoError
+from mnemo_ops.errors import ChannelLost, Interrupted, JobLost, MnemoError
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
 from mnemo_ops.model import Host
@@ -62,7 +62,7 @@ class Flow:
             undone, told = self._take_back(host, id, lease, state)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(f"interrupted; {told}", hint="the same command begins anew") from None
-            if isinstance(error, MnemoError) and undone:  # else its job has undone it, and said so
+            if isinstance(error, JobLost) or (isinstance(error, MnemoError) and undone):  # else its job has said so
                 error.message += f"; {told}"
             raise
         self.forget(host, id)

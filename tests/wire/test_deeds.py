@@ -23,7 +23,7 @@ from mnemo_ops.agent import job
 from mnemo_ops.agent.actions.journal import RemoveFile
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import Broken, ChannelLost, Refused, VerificationFailed
+from mnemo_ops.errors import ChannelLost, JobLost, Refused, VerificationFailed
 from mnemo_ops.session import AgentSession, Lock
 
 Open = Callable[..., AgentSession]
@@ -174,10 +174,10 @@ def test_a_killed_job_is_an_error_for_who_follows_it_and_can_be_started_again(ma
     following = job.follow(machine, "j1", lambda: False)
     next(following)
     os.kill(int((tmp_path / "bin" / "mnemo-job-j1.pid").read_text()), signal.SIGKILL)
-    with pytest.raises(Broken, match="died before it ended"):
+    with pytest.raises(JobLost, match="died before it ended"):
         list(following)
     start(machine, tmp_path, attach=True, steps=1)
-    with pytest.raises(Broken, match="died before it ended"):
+    with pytest.raises(JobLost, match="died before it ended"):
         list(job.follow(machine, "j1", lambda: False, patience=0.0))
     start(machine, tmp_path, steps=1)
     assert end(machine)[1] == {"steps": 1}
@@ -268,3 +268,17 @@ def test_closing_does_not_reconnect_and_the_job_goes_on(
         session.act(Dawdle(str(tmp_path / "log"), steps=20, seconds=0.3), job="j1", watch=watch)
     assert not session.alive and job.is_alive(machine, "j1")  # it did not wait for its end
     assert end(machine)[1] == {"steps": 20}
+
+
+def test_a_job_whose_controller_never_comes_back_leaves_nothing(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last state, and the program it was started from, lay on the host for ever."""
+    start(machine, tmp_path, steps=1)
+    assert end(machine)[1] == {"steps": 1}
+    where = job.directory(machine, "j1")
+    assert machine.names(where) == ["state.json"]
+    monkeypatch.setattr(job, "LINGERING", 0.0)
+    job.linger(machine, where)
+    assert machine.names(machine.state_dir + "/jobs") == []
+    assert not [name for name in machine.names(machine.state_dir) if name.startswith("agent-")]
