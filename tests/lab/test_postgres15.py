@@ -82,7 +82,7 @@ def test_what_no_set_holds_is_named_before_anything_is_stopped(lab: Lab) -> None
     for sql in ("CREATE DATABASE second", "CREATE ROLE grafana_ro"):
         lab.old.rows(sql)
     before = [lab.old.digest(), lab.new.digest()]
-    for command in (["backup", "--limit", "old"], ["migrate", "--from", "old", "--to", "new"]):
+    for command in (["backup", "--limit", "old"], ["migrate", "--from", "old", "--to", "new", "--yes"]):
         refused = well(lab.run(*command, "--json"), 3).error
         assert [name for name in NAMES if name not in refused["message"]] == []
         assert "--accept-loss" in str(refused)
@@ -123,7 +123,7 @@ def test_migrate_with_a_policy_for_a_role(lab: Lab, shared: dict[str, Path]) -> 
         "DROP MATERIALIZED VIEW empty; DROP MATERIALIZED VIEW stale; DROP TABLE refs, odd; DROP SCHEMA app CASCADE"
     )
     lab.old.rows(f"{CONTENT} {POLICY}")
-    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--accept-loss", "--json")).document
+    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--accept-loss", "--yes", "--json")).document
     assert len(done["accepted_losses"]) == 1 and "app" in done["accepted_losses"][0], "the role, nothing else"
     assert lab.new.serves(), lab.new.containers()
     assert (found(lab.new, shared["early"]), found(lab.new, shared["late"])) == ((60, 0), (15, 0))
