@@ -66,7 +66,7 @@ class Migration:
         self.journal = Journal(flow.home, run_id)
         self.phases: list[dict[str, Any]] = []
         self.undo: list[tuple[str, Callable[[], Any]]] = []
-        self.settling = self.promoted = False
+        self.settling = self.promoted = self.prepared = self.restoring = False
         self.fenced_at = 0.0
         self.bytes_copied = 0
         self.bytes_in_outage = 0
@@ -255,6 +255,8 @@ class Migration:
     def provision_new(self) -> None:
         with self.phase("provision", f"provision {self.new.name}"):
             self.provision(self.new)
+            self.undo.append((f"stop the copy on {self.new.name}", self.stop_new))
+            self.prepared = True
             self.flow.act(self.new, MarkTarget(self.stack, self.id, "copying"))
             self.place(self.new)
             # what disks and file systems of others hold is seen once they are mounted: while old still serves
@@ -308,7 +310,7 @@ class Migration:
 
     def restore_on_new(self) -> None:
         with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
-            self.undo.append((f"stop the copy on {self.new.name}", self.stop_new))
+            self.restoring = True
             load = LoadSet(self.stack, self.id, fresh=True, run_id=self.id, identity=self.age["identity"])
             self.flow.act(self.new, load, job=f"{self.id}-restore")
 
@@ -379,7 +381,7 @@ class Migration:
         self.flow.act(self.old, Release(f"fence-{self.id}"))
 
     def stop_new(self) -> None:
-        self.flow.act(self.new, StopAll(self.stack))
+        self.flow.act(self.new, Release(f"target-{self.id}"))
 
     def note(self, phase: str, status: str) -> None:
         """One line in the journal of the controller and of both hosts."""
@@ -438,13 +440,15 @@ class Migration:
                 hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
             ) from error
         if isinstance(error, KeyboardInterrupt):
-            left = f"; {self.left()}" if self.fenced_at else ""
+            left = f"; {self.left()}" if self.prepared else ""
             raise Interrupted(f"interrupted; {self.old.name} serves, nothing was moved{left}", hint=again) from None
         assert isinstance(error, MnemoError)
         if failures:
             error.message += f"; left to the hosts' own leases: {'; '.join(failures)}"
         if self.fenced_at:
             error.message += f"; {self.old.name} serves again; {self.left()}"
+        elif self.prepared:
+            error.message += f"; {self.old.name} was not stopped; {self.left()}"
         error.hint = error.hint or again
         if self.fenced_at and isinstance(error, Refused):  # refused means that nothing was touched, and old was stopped
             raise StepFailed(error.message, where=error.where, hint=error.hint) from error
@@ -453,7 +457,8 @@ class Migration:
     def left(self) -> str:
         """What a run that failed after the stop leaves, and the commands for it."""
         abort = f"invoke migrate --abort --from {self.old.name} --to {self.new.name}"
-        left = f"{self.new.name} keeps a stopped copy for inspection ({abort} removes it)"
+        what = "a stopped copy, for inspection" if self.restoring else "what was prepared"
+        left = f"{self.new.name} keeps {what} ({abort} removes it)"
         if self.manifest:
             size = sum(int(part["bytes"]) for part in self.manifest["parts"])
             prune = f"invoke backup.prune --limit {self.old.name}"

@@ -125,7 +125,8 @@ class MakeSet(Action):
             machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
         except BaseException as problem:  # starts what was stopped, removes a set that did not become one
-            lease.undo_because(machine, self._lease, problem, lambda: "there is no set, and the stack is as it was")
+            now = "no set was made" if self.fenced else "no set was made, and the stack is as it was"
+            lease.undo_because(machine, self._lease, problem, lambda: now)
             raise
         try:
             lease.undo(machine, self._lease)
