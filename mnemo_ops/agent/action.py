@@ -67,6 +67,7 @@ KINDS: Dict[str, str] = {
     "revoke_key": "transfer",
     "save_images": "images",
     "set_files": "sets",
+    "set_restart": "services",
     "settle_fence": "services",
     "smoke": "smoke",
     "start_containers": "services",

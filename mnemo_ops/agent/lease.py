@@ -42,7 +42,22 @@ AccuracySec=1
 [Install]
 WantedBy=timers.target
 """
+DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken for done
 _STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_watchdog; run_watchdog()"
+
+
+def _until(machine: Machine) -> Dict[str, Any]:
+    """When a lease ends: by a clock that nobody sets and that stands still while the machine sleeps."""
+    boot = (machine.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+    return {"deadline": machine.now() + SECONDS, "until": machine.monotonic() + SECONDS, "boot": boot}
+
+
+def seconds_left(machine: Machine, lease: Mapping[str, Any]) -> float:
+    """Until a lease ends unless it is renewed; below zero when it has."""
+    if "boot" not in lease:  # of an earlier version
+        return float(lease["deadline"]) - machine.now()
+    here = (machine.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+    return float(lease["until"]) - machine.monotonic() if lease["boot"] == here else -1.0  # who held it is gone
 
 
 def _directory(machine: Machine) -> str:
@@ -75,7 +90,7 @@ def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]
     :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
     """
     with _exclusive(machine):
-        lease = {"run": run, "deadline": machine.now() + SECONDS, "undo": list(undo)}
+        lease = {"run": run, "undo": list(undo), **_until(machine)}
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
         _install(machine)
     machine.leases.add(name)
@@ -106,8 +121,17 @@ def _push(machine: Machine) -> None:
         if lease is None:
             machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
             continue
-        lease["deadline"] = machine.now() + SECONDS
+        lease.update(_until(machine))
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+
+
+@contextmanager
+def guarded(machine: Machine, name: str) -> Iterator[None]:
+    """What is done in it is not undone meanwhile. :raises Broken: the lease had expired (6)."""
+    with _exclusive(machine):
+        if _read(machine, name) is None:
+            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+        yield
 
 
 def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: None) -> None:
@@ -196,14 +220,22 @@ def forget(machine: Machine, name: str) -> List[str]:
         lease = _read(machine, name)
         if lease is None:
             return []
-        deeds = [actions.build(deed["kind"], deed["args"]) for deed in lease["undo"]]
-        left = [deed.leaves(machine) for deed in deeds]
-        for deed in (deed for deed in deeds if deed.last):
-            for _ in deed.run(machine):
-                pass
+        left = [_given_up(machine, deed) for deed in lease["undo"]]
         machine.remove(_path(machine, name))
     machine.leases.discard(name)
     return [sentence for sentence in left if sentence]
+
+
+def _given_up(machine: Machine, deed: Mapping[str, Any]) -> str:
+    try:
+        action = actions.build(deed["kind"], deed["args"])
+        said = action.leaves(machine)
+        if action.last:
+            for _ in action.run(machine):
+                pass
+    except Exception as error:  # of a newer version, or Docker does not answer: it is ended all the same
+        return f"whatever {deed.get('kind')} was to undo ({type(error).__name__}: {error})"
+    return said
 
 
 def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine: None) -> List[str]:
@@ -214,7 +246,7 @@ def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine
     undone: List[str] = []
     with _exclusive(machine):
         for name, lease in _all(machine).items():
-            if lease["deadline"] < machine.now():
+            if seconds_left(machine, lease) < 0:
                 try:
                     _undo(machine, name)
                     undone.append(name)
@@ -258,7 +290,19 @@ def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
 
 def _read(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
     text = machine.read_text(_path(machine, name))
-    return None if text is None else dict(json.loads(text))
+    if text is None:
+        return None
+    try:
+        found = dict(json.loads(text))
+        return {
+            **found,
+            "run": str(found["run"]),
+            "deadline": float(found.get("deadline", 0.0)),
+            "undo": list(found["undo"]),
+        }
+    except (ValueError, TypeError, KeyError):
+        why = "its file is damaged: what it was to undo is not known"
+        return {"run": "", "deadline": 0.0, "undo": [DAMAGED], "failing": {"since": 0.0, "why": why}}
 
 
 def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:

@@ -37,9 +37,17 @@ SELECT json_build_object(
  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate)
 ) FROM pg_database d WHERE d.datname = current_database();"""
 
+APART = "template1"  # from where databases are made, renamed and removed: the stack's own may be called postgres
+OURSELVES = "mnemo_ops"
+_LOCK = """DO $$ DECLARE name text; BEGIN
+ FOR name IN SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+ LOOP EXECUTE 'LOCK TABLE ' || name || ' IN SHARE ROW EXCLUSIVE MODE'; END LOOP; END $$;"""
+
 CLIENTS = """SELECT coalesce(json_agg(json_build_object('user', usename, 'application', application_name,
  'address', client_addr)), '[]') FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = current_database();"""
+WHERE backend_type = 'client backend' AND application_name <> 'mnemo_ops' AND pid <> pg_backend_pid()
+ AND datname = current_database();"""
 
 
 @dataclass(frozen=True)
@@ -112,12 +120,30 @@ class Postgres:
         """Those that are missing, without a login: policies and user mappings name them, and would not be restored."""
         for name in names:
             if not self.query(f"SELECT to_json(count(*)) FROM pg_roles WHERE rolname = {literal(name)};"):
-                self.sql(f"CREATE ROLE {identifier(name)} NOLOGIN;", "postgres")
+                self.sql(f"CREATE ROLE {identifier(name)} NOLOGIN;", APART)
 
     def exists(self, database: str) -> bool:
         return bool(
-            self.query(f"SELECT to_json(count(*)) FROM pg_database WHERE datname = {literal(database)};", "postgres")
+            self.query(f"SELECT to_json(count(*)) FROM pg_database WHERE datname = {literal(database)};", APART)
         )
+
+    def size(self, database: str) -> int:
+        """Bytes of a database on the disk; 0 when there is none of that name."""
+        named = f"FROM pg_database WHERE datname = {literal(database)}"
+        return int(self.query(f"SELECT coalesce((SELECT pg_database_size(oid) {named}), 0);", APART))
+
+    def shut(self) -> Conversation:
+        """While this lasts nobody writes a row: the tables are locked, reading and dumping them goes on.
+
+        :raises Broken: somebody holds a table for longer than ten seconds (6).
+        """
+        talk = self.machine.talk(self._psql(self.database))
+        try:
+            talk.ask(f"SET application_name = {literal(OURSELVES)}; BEGIN; SET LOCAL lock_timeout = '10s';{_LOCK}")
+        except BaseException:
+            talk.__exit__()
+            raise
+        return talk
 
     def wait(self, patience: float) -> None:
         """Until the final server (not the one of a first initialisation) answers over TCP. :raises Broken: (6)."""

@@ -10,6 +10,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, Refused
 
+WITHOUT = 20.0  # seconds others are waited for when what keeps their data does not start
 RELAUNCHES = 3  # times a container that does not stay up is started again
 ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is just ending cannot be updated
 
@@ -41,6 +42,7 @@ class Container:
     grace: int  # seconds between SIGTERM and SIGKILL that its owner gave it; 0 when none was said
     depends: Mapping[str, str]  # service -> the condition it waits for
     published: bool  # it takes connections from other machines
+    started: str  # when it was started last, in Docker's words
 
     @property
     def running(self) -> bool:
@@ -91,7 +93,10 @@ def refuse_stopped(found: Found, service: str) -> None:
         return
     stopped = " ".join(each.name for each in found if not each.running and not each.ended)
     if mine:
-        raise Refused(f"the stack is stopped on this host: {stopped} do not run", hint=f"docker start {stopped}")
+        raise Refused(
+            "the stack is stopped on this host; nothing was changed",
+            hint=f"docker start {stopped}, as root on the host",
+        )
     raise Refused(f"the service {service} has no container on this host", hint="invoke deploy makes it")
 
 
@@ -125,6 +130,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         grace=int(row["Config"].get("StopTimeout") or 0),
         depends=_depends(row["Config"]["Labels"].get(DEPENDS, "")),
         published=_published(row["HostConfig"].get("PortBindings") or {}),
+        started=str(row["State"].get("StartedAt", "")),
     )
 
 
@@ -236,6 +242,8 @@ def start(
         if number + 1 < len(ordered):
             awaited = [each.name for each in layer if guarded or each.service in stores]
             _wait(machine, [name for name in awaited if name in well and name not in wrong], well, end)
+            if any(each.service in stores and each.name in wrong for each in layer):
+                end = min(end, machine.monotonic() + WITHOUT)  # nobody gets well without what it needs
     started = [name for name in names if name not in wrong]
     return {**wrong, **_wait(machine, started, well, end)}
 

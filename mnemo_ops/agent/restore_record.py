@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional
 
 from mnemo_ops.agent import tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres, identifier, literal
+from mnemo_ops.agent.postgres import APART, Postgres, identifier, literal
 from mnemo_ops.errors import Broken, Refused
 
 BEFORE, AFTER = "before", "after"  # the sides: what was there, and what the restore brought
@@ -97,6 +97,13 @@ def drop_superseded(machine: Machine, server: Postgres, project: str) -> None:
     _write(machine, record_path(machine, project), {**found, "superseded": []})
 
 
+def give_up(machine: Machine, project: str) -> None:
+    """The last restore can no longer be undone: what it keeps is being removed."""
+    found = last(machine, project)
+    if found is not None:
+        _write(machine, record_path(machine, project), {**found, "dropping": True})
+
+
 def settled(machine: Machine, project: str, stamp: str) -> bool:
     found = last(machine, project)
     return found is not None and found["stamp"] == stamp
@@ -134,6 +141,13 @@ def place(machine: Machine, server: Postgres, made: Plan, side: str) -> List[str
     return [each for each in strays if each]
 
 
+def missing(machine: Machine, made: Plan) -> List[str]:
+    """Directories of the side that is not in place which are gone; while nothing is half done all must be there."""
+    side = BEFORE if made["live"] == AFTER else AFTER
+    places = [sibling(path, side, made["stamp"]) for path in made.get("paths", ())]
+    return [place for place in places if machine.stat(place) is None]
+
+
 def _exchange(machine: Machine, path: str, stamp: str, side: str, other: str) -> str:
     mine, theirs = sibling(path, side, stamp), sibling(path, other, stamp)
     stray = ""
@@ -160,7 +174,8 @@ def _exchange_database(server: Postgres, made: Plan, side: str, other: str) -> s
             raise Broken(f"the database {name} is gone, and so is {made[side]}", hint="nothing was removed: psql -l")
         return ""
     if server.exists(name):
-        stray = database("stray", made["stamp"]) if server.exists(made[other]) else ""
+        # two restores may find one, and so may one that is tried again
+        stray = f"mnemo_stray_{int(server.machine.now())}" if server.exists(made[other]) else ""
         rename(server, name, stray or made[other])
     rename(server, made[side], name)
     return stray
@@ -171,7 +186,7 @@ def rename(server: Postgres, old: str, new: str) -> None:
     server.sql(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(old)};"
         f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};",
-        "postgres",
+        APART,
     )
 
 
@@ -186,7 +201,7 @@ def drop_database(server: Postgres, name: str) -> None:
     """:raises Refused: it is not a name that a side has beside what is in place (3)."""
     if not (name.startswith(("mnemo_before_", "mnemo_after_")) or "_before_" in name):  # the last: of earlier versions
         raise Refused(f"{name} is no database that a restore left")
-    server.sql(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE);", "postgres")
+    server.sql(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE);", APART)
 
 
 def where(made: Plan, side: str) -> str:

@@ -33,6 +33,23 @@ def quiet(machine: Machine, stack: Stack, but: Collection[str]) -> Quieting:
     return {}
 
 
+def policies(found: Found) -> Dict[str, Any]:
+    """The deed that gives containers their restart policies again, which :func:`hold_down` takes away."""
+    return {"kind": "set_restart", "args": {"policies": {each.name: each.restart for each in found}}}
+
+
+def hold_down(machine: Machine, deed: Mapping[str, Any]) -> None:
+    """Nothing comes up by itself: Docker, started again, would run everything on data that are half in place."""
+    project.set_restart(machine, "no", list(deed["args"]["policies"]))
+
+
+def let_up(machine: Machine, policies: Mapping[str, str]) -> None:
+    """Restart policies as they are named; of those that somebody removed meanwhile none."""
+    names = project.remaining(machine, policies)
+    for policy in sorted({policies[name] for name in names}):
+        project.set_restart(machine, policy, [name for name in names if policies[name] == policy])
+
+
 def restart(stack: Stack, found: Found) -> Dict[str, Any]:
     """The deed that brings back what runs now, as well as it is now."""
     names, well = [each.name for each in found if each.running], project.healthy(found)

@@ -26,6 +26,8 @@ def status(run: Run) -> None:
             run.report.say(f"{host}: {name}: {_state(one)}")
         if not (owner or leases):
             run.report.say(f"{host}: free")
+        for moved in seen["moved"]:
+            run.report.say(f"{host}: its stack moved away by run {moved}, and is fenced here for good")
 
 
 def _state(one: dict[str, Any]) -> str:

@@ -133,7 +133,12 @@ class Run:
             return
         if not sys.stdin.isatty():
             raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
-        if input(f"This will {what}. Type yes: ").strip() != "yes":
+        try:
+            said = input(f"This will {what}. Type yes: ").strip()
+        except (KeyboardInterrupt, EOFError):
+            print(file=sys.stderr)
+            raise Interrupted("interrupted; nothing was changed") from None
+        if said != "yes":
             raise UsageError("not confirmed; nothing was changed")
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,13 @@ class Flow:
         return self.fleet.session(host).ready(action)
 
     @contextmanager
-    def forgetting(self, host: Host, id: str, lease: str, state: Callable[[], str]) -> Iterator[None]:
+    def forgetting(
+        self, host: Host, id: str, lease: str, state: Callable[[], str], hint: str = "the same command begins anew"
+    ) -> Iterator[None]:
         """Leave no traces of a run's jobs on a host, however it ends, and say what is true then.
 
         :param lease: what undoes the job's half of it. :param state: looks at the host once that is done.
+        :param hint: for who interrupted it.
         """
         try:
             yield
@@ -59,13 +62,16 @@ class Flow:
             error.message += f"; {host.name} finishes it by itself, or takes it back"
             raise
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self.report.step(f"interrupted: taking back on {host.name} what is half done, up to a minute")
             undone, told = self._take_back(host, id, lease, state)
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted(f"interrupted; {told}", hint="the same command begins anew") from None
+                raise Interrupted(f"interrupted; {told}", hint=hint) from None
             if isinstance(error, JobLost) or (isinstance(error, MnemoError) and undone):  # else its job has said so
                 error.message += f"; {told}"
             raise
-        self.forget(host, id)
+        with suppress(KeyboardInterrupt):  # it is done: whoever interrupts now hears that it is
+            self.forget(host, id)
 
     def _take_back(self, host: Host, id: str, lease: str, state: Callable[[], str]) -> tuple[bool, str]:
         """End a run's jobs, undo what they left; whether there was something, and what is true now."""
@@ -74,7 +80,10 @@ class Flow:
             undone = bool(self.act(host, Release(lease))["undone"])
             return undone, state()
         except (MnemoError, KeyboardInterrupt):
-            return True, f"{host.name} takes back by itself what is half done, within two minutes"
+            return True, (
+                f"{host.name} takes back by itself what is half done, within two minutes "
+                "(invoke lock.status says free when it has)"
+            )
 
     def forget(self, host: Host, id: str) -> None:
         """Remove the traces of a run's jobs from a host."""

@@ -120,6 +120,9 @@ class Migration:
             old, new = self.look()
         fence = old.survey["fence"]
         if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
+            mark = new.survey["target"]
+            if mark is not None and mark["state"] == "serving" and new.runs and not old.runs:
+                raise Refused(f"run {fence['run']} is complete: {self.new.name} serves; there is nothing to abort")
             raise Refused(
                 f"run {fence['run']} is past its point of no return: {self.old.name} is fenced for good, and clients "
                 f"may have written to {self.new.name}",
@@ -149,7 +152,8 @@ class Migration:
                     return self.resume_from(fence, old, new)
                 if act and self.clean_up(old, new):
                     old, new = self.look()
-                found = preflight.problems(old, new, self.settings, self.accept_loss) + self.misplaced(new)
+                found = preflight.problems(old, new, self.settings, self.accept_loss)
+                found += [] if new.holds and new.runs else self.misplaced(new)  # what serves is in nobody's way
             if found:
                 lines = "".join(f"\n  - {each}" for each in found)
                 raise Refused(
@@ -166,6 +170,10 @@ class Migration:
         """What speaks against new's disks and directories as places of its volumes."""
         if new.survey["troubles"]:
             return []
+        if not new.survey.get("tools", {}).get(
+            "docker", True
+        ):  # a bare host: it is looked again once it is provisioned
+            return self.misnamed()
         filled = [row["volume"] for row in self.stack["datasets"] if row["volume"]]
         look = LookAtVolumes(self.settings.project, self.rows, (), filled=filled)
         found = self.flow.ready(self.new, look)["findings"]
@@ -293,7 +301,7 @@ class Migration:
     def fence_old(self) -> None:
         with self.phase("quiesce", f"stop what writes on {self.old.name} and fence it"):
             self.fenced_at = time.monotonic()
-            self.undo.append((f"{self.old.name} serves again", self.unfence))
+            self.undo.append((f"start the stack on {self.old.name} again", self.unfence))
             fence = Fence(self.stack, self.id, self.sides[1].survey["machine_id"])
             self.flow.act(self.old, fence, job=f"{self.id}-fence")
             self.flow.act(self.old, AdoptLease(self.id))
@@ -462,7 +470,8 @@ class Migration:
         if self.manifest:
             size = sum(int(part["bytes"]) for part in self.manifest["parts"])
             prune = f"invoke backup.prune --limit {self.old.name}"
-            left += f"; the set {self.id} stays on {self.old.name} ({size / 1e6:.1f} MB; {prune} removes it)"
+            mb = f"{size / 1e6:.1f} MB"
+            left += f"; the set {self.id} stays on {self.old.name} ({mb}; {prune} removes it, from two minutes on)"
         return left
 
     def is_settled(self, error: BaseException, again: str) -> bool:

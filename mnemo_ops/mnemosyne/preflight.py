@@ -87,7 +87,9 @@ def skew_of(old: Side, new: Side) -> float:
 def _direction(old: Side, new: Side) -> list[str]:
     found = []
     if not old.runs:
-        found.append(f"{old.name} runs no stack")
+        stopped = " ".join(old.survey.get("container_names", []))
+        how = f": it is stopped; docker start {stopped}, as root there" if stopped else ""
+        found.append(f"{old.name} runs no stack{how}")
     fence = new.survey["fence"]
     back = fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]
     if back and new.holds:

@@ -21,7 +21,7 @@ def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> d
     """
     stack = flow.stack(host)
     id = choose(flow, host, wanted)
-    run = new_id()
+    run, undone = new_id(), f"invoke restore --undo --limit {host.name}"
     flow.report.step(f"check the set {id} on {host.name}")
     action = LoadSet(stack, id, fresh=False, run_id=run, accept_loss=accept_loss)
     previous = flow.ready(host, action)["previous"]
@@ -32,13 +32,16 @@ def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> d
 
     def state() -> str:
         last = flow.ready(host, action)["previous"]
-        return f"the set {id} is in place" if last and last["stamp"] == run else "the data are what they were"
+        if last and last["stamp"] == run:
+            return f"but the set {id} is in place, and {host.name} serves with it: there is nothing more to do"
+        return f"nothing was changed, and {host.name} serves as before"
 
-    with flow.forgetting(host, run, f"restore-{run}", state):
+    hint = f"where nothing was changed, the same command begins anew; to take it back: {undone}"
+    with flow.forgetting(host, run, f"restore-{run}", state, hint):
         result = flow.act(host, action, job=f"{run}-restore")
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
-    flow.report.say(f"  -> to take it back: invoke restore --undo --limit {host.name}")
+    flow.report.say(f"  -> to take it back: {undone}")
     accepted(flow, result["accepted_losses"])
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
@@ -50,7 +53,7 @@ def undo(flow: Flow, host: Host) -> dict[str, Any]:
     :raises Refused: there is nothing to undo (3).
     """
     run = new_id()
-    action = UndoRestore(flow.stack(host))
+    action = UndoRestore(flow.stack(host), run)
     plan = flow.ready(host, action)
     back = plan["live"] == "after"
     what = f"put back what the restore of {plan['id']} replaced" if back else f"take the undo of {plan['id']} back"
@@ -58,9 +61,12 @@ def undo(flow: Flow, host: Host) -> dict[str, Any]:
 
     def state() -> str:
         now = flow.ready(host, action)["live"]
-        return "it is done" if now != plan["live"] else "the data are what they were"
+        if now != plan["live"]:
+            return f"but it is done, and {host.name} serves: there is nothing more to do (again would change it back)"
+        return f"nothing was changed, and {host.name} serves as before"
 
-    with flow.forgetting(host, run, f"undo-{plan['stamp']}", state):
+    hint = "where nothing was changed, the same command begins anew"
+    with flow.forgetting(host, run, f"undo-{plan['stamp']}", state, hint):
         result = flow.act(host, action, job=f"{run}-undo")
     flow.report.host(host.name).add("changed")
     now = "what it had before the restore" if back else "what it had before the undo"

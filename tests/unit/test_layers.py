@@ -12,7 +12,7 @@ def container(service: str, *needs: str, published: bool = False, number: int = 
     depends = dict.fromkeys(needs, "service_started")
     return Container(
         id=f"{service}{number}", name=f"p-{service}-{number}", service=service, env={}, mounts=(), addresses=(),
-        exit_code=0, grace=0, depends=depends, published=published, **more,
+        exit_code=0, grace=0, depends=depends, published=published, started="", **more,
     )  # fmt: skip
 
 

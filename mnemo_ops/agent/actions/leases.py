@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar, Dict
 
 from mnemo_ops.agent import hold, job, lease
@@ -13,23 +14,28 @@ from mnemo_ops.errors import MnemoError
 
 @dataclass(frozen=True)
 class LookAtLocks(Action):
-    """``owner``: who works on the host now, if anybody; ``leases``: what is undone when nobody renews it."""
+    """``owner``: who works on the host now, if anybody; ``leases``: what is undone when nobody renews it.
+
+    ``moved``: runs that moved a stack away from here.
+    """
 
     kind: ClassVar[str] = "look_at_locks"
 
     def ready(self, machine: Machine) -> Report:
-        now = machine.now()
         leases: Dict[str, Any] = {
             name: {
                 "run": each["run"],
-                "seconds_left": round(each["deadline"] - now, 1),
+                "seconds_left": round(lease.seconds_left(machine, each), 1),
                 "undo": [deed["kind"] for deed in each["undo"]],
                 "failing": each.get("failing"),
                 "jobs": [unit for unit in _jobs(machine, each["run"]) if job.is_alive(machine, unit)],
             }
             for name, each in lease.names(machine).items()
         }
-        return {"owner": hold.owner(machine), "leases": leases}
+        fences = machine.names(machine.state_dir + "/fences")
+        texts = [machine.read_text(f"{machine.state_dir}/fences/{name}") for name in fences]
+        moved = [fence["run"] for fence in map(json.loads, filter(None, texts)) if fence["state"] == "final"]
+        return {"owner": hold.owner(machine), "leases": leases, "moved": moved}
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,12 @@ class EndLease(Action):
             yield Progress(note=f"ending the job {unit}")
             job.stop(machine, unit)
         yield Progress(note=f"undoing what {self.lease} covers")
+        machine.run(["systemctl", "stop", f"{lease.UNIT}.service"], check=False)  # its own try may take minutes
         try:
             lease.undo(machine, self.lease)
-        except MnemoError as error:
-            return {"undone": False, "why": str(error), "leaves": lease.forget(machine, self.lease)}
+        except Exception as error:  # whatever it is: the host is to be free
+            why = str(error) if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
+            return {"undone": False, "why": why, "leaves": lease.forget(machine, self.lease)}
         finally:
             lease.tidy(machine)
         return {"undone": True, "why": "", "leaves": []}

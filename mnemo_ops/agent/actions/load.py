@@ -14,7 +14,7 @@ from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_by
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import unpack
-from mnemo_ops.agent.postgres import Postgres, creation
+from mnemo_ops.agent.postgres import APART, Postgres, creation
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.serving import PATIENCE
@@ -125,21 +125,25 @@ class LoadSet(Action):
         self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
     ) -> Making:
         """Into the stack that is here; however it ends, the host undoes what is half done, and only that."""
-        restart = serving.restart(stack, project.containers(machine, stack.project))
+        found = project.containers(machine, stack.project)
+        restart, policies = serving.restart(stack, found), serving.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"]}
-        undo = [{"kind": "undo_swap", "args": about}, restart, {"kind": "drop_scratch", "args": about}]
+        undo = [{"kind": "undo_swap", "args": about}, policies, restart, {"kind": "drop_scratch", "args": about}]
         restore_record.begin(machine, plan)
         lease.hold(machine, self._lease, self.run_id, undo)
         try:
             yield from self._extract(machine, stack, directory, manifest, plan)
             server = database_of(machine, stack)
             yield from self._rows(server, directory, manifest, plan)
+            serving.hold_down(machine, policies)
             yield from serving.quiet(machine, stack, stack.keep)
             yield Progress(note="swapping")
-            restore_record.begin(machine, {**plan, "state": SWAPPING})
-            restore_record.place(machine, server, plan, AFTER)
-            restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
+            with lease.guarded(machine, self._lease):  # should it have expired, it is being undone
+                restore_record.begin(machine, {**plan, "state": SWAPPING})
+                restore_record.place(machine, server, plan, AFTER)
+                restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
             yield Progress(note="starting the stack")
+            serving.let_up(machine, policies["args"]["policies"])
             serving.start(machine, restart)
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
             lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
@@ -216,7 +220,7 @@ class LoadSet(Action):
         facts = manifest["datasets"][name]
         database = plan[AFTER]
         restore_record.drop_database(server, database)
-        server.sql(creation(database, facts), "postgres")
+        server.sql(creation(database, facts), APART)
         yield Progress(note="pg_restore")
         server.make_roles(facts.get("needed_roles", ()))
         with server.machine.open(f"{directory}/{name}.dump") as file:

@@ -6,12 +6,13 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
-from mnemo_ops.agent import job, lease, restore_record, target, tree
+from mnemo_ops.agent import alone, job, lease, project, restore_record, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.swap import database_of
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, BEFORE
 from mnemo_ops.agent.stack import Stack
@@ -39,12 +40,15 @@ class PruneSets(Action):
     def ready(self, machine: Machine) -> Report:
         """``remove`` and ``keep``: rows of ``name``, ``bytes`` and ``why``."""
         stack = Stack.from_json(self.stack)
+        if self.aside:
+            alone.refuse_leases(machine)  # an undo that is at work needs it
         plan = _plan(machine, stack.store, stack.project, self.keep_last)
         for each, side, what in _kept(machine, stack.project):
             kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
             why = what + ("" if self.aside else ": --aside removes it")
-            size = sum(tree.size(machine, path) for path in kept)
-            row = {"name": f"{ASIDE}{each['stamp']}", "bytes": size, "why": why}
+            size = sum(tree.size(machine, path) for path in kept if machine.stat(path) is not None)
+            size += _bytes(machine, stack, each[side])
+            row = {"name": f"{ASIDE}{each['stamp']}-{side}", "bytes": size, "why": why}
             plan["remove" if self.aside else "keep"].append(row)
         return plan
 
@@ -65,12 +69,18 @@ class PruneSets(Action):
 
     def _drop(self, machine: Machine, stamp: str) -> None:
         stack = Stack.from_json(self.stack)
+        server = database_of(machine, stack)
         for plan, side, _ in _kept(machine, stack.project):
-            if plan["stamp"] == stamp:
-                restore_record.drop(machine, database_of(machine, stack), plan, side)
-                restore_record.forget(machine, stamp)
-                if restore_record.settled(machine, stack.project, stamp):
-                    machine.remove(restore_record.record_path(machine, stack.project))
+            if f"{plan['stamp']}-{side}" != stamp:  # the other side may be in place by now
+                continue
+            last = restore_record.settled(machine, stack.project, plan["stamp"])
+            if last:  # first of all: nobody is promised an undo of what is half removed
+                restore_record.give_up(machine, stack.project)
+                restore_record.drop_superseded(machine, server, stack.project)
+            restore_record.drop(machine, server, plan, side)
+            restore_record.forget(machine, plan["stamp"])
+            if last:
+                machine.remove(restore_record.record_path(machine, stack.project))
 
     def _remove(self, machine: Machine, store: str, name: str) -> None:
         path = f"{store}/{name}"
@@ -79,6 +89,13 @@ class PruneSets(Action):
             machine.rename(path, f"{path}.partial")
             path += ".partial"
         machine.remove(path)
+
+
+def _bytes(machine: Machine, stack: Stack, database: str) -> int:
+    """Of a database; 0 while it cannot be asked."""
+    found = project.containers(machine, stack.project)
+    mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
+    return Postgres.of(machine, mine[0]).size(database) if mine else 0
 
 
 def _kept(machine: Machine, project: str) -> List[Tuple[restore_record.Plan, str, str]]:

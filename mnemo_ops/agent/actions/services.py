@@ -67,6 +67,26 @@ class StartContainers(Action):
 
 
 @dataclass(frozen=True)
+class SetRestart(Action):
+    """Restart policies as they were; of those that somebody removed meanwhile none.
+
+    :param policies: name of a container -> its policy.
+    """
+
+    policies: Mapping[str, str]
+    kind: ClassVar[str] = "set_restart"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        project.wait_for_docker(machine)
+        serving.let_up(machine, self.policies)
+        return {}
+
+    def leaves(self, machine: Machine) -> str:
+        return "restart policies are off: invoke deploy sets them again"
+
+
+@dataclass(frozen=True)
 class Fence(Action):
     """Stop everything that writes, and keep it stopped: restart policies off, remembered, covered by a lease.
 
@@ -88,7 +108,7 @@ class Fence(Action):
             raise Refused(f"{stack.project} is already fenced by run {fence['run']}")
         found = project.containers(machine, stack.project)
         if fence is None:
-            was = {each.name: {"restart": each.restart} for each in found}
+            was = {each.name: {"restart": each.restart, "started": each.started} for each in found}
             start = serving.restart(stack, found)
             fence = {"run": self.run_id, "state": "held", "target": self.target, "containers": was, "start": start}
         # lease first: what it undoes is of this run alone, and nothing while there is no fence of it
@@ -174,8 +194,9 @@ class SettleFence(Action):
 
     def _still_stopped(self, machine: Machine, stack: Stack, fence: Mapping[str, Any]) -> None:
         """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
-        running = [each.service for each in project.containers(machine, stack.project) if each.running]
-        writers = sorted(set(running) - set(stack.keep)) + list(alone.strangers(machine, stack))
+        was, found = fence["containers"], project.containers(machine, stack.project)
+        again = [each.name for each in found if each.running or each.started != was.get(each.name, {}).get("started")]
+        writers = [*again, *alone.strangers(machine, stack)]
         if writers or fence["state"] != "held":
             raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
 
@@ -238,9 +259,14 @@ class FinishDeploy(Action):
     run_id: str
     kind: ClassVar[str] = "finish_deploy"
 
+    def ready(self, machine: Machine) -> Report:
+        """:raises Refused: somebody else is at work with the stack (3)."""
+        alone.refuse_leases(machine, self.run_id)
+        return {}
+
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        alone.refuse_leases(machine, self.run_id)
+        self.ready(machine)
         up = {"kind": "compose_up", "args": {"stack": dict(self.stack)}}
         lease.hold(machine, f"deploy-{self.run_id}", self.run_id, [up])
         return {}

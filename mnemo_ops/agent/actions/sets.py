@@ -94,8 +94,7 @@ class MakeSet(Action):
             if not self.fenced:
                 yield from serving.quiet(machine, stack, stack.keep)
                 phases["stop"] = machine.monotonic() - began
-            datasets = yield from self._parts(machine, stack, found, workdir)
-            self._still_quiet(machine, stack)
+            datasets = yield from self._all(machine, stack, found, workdir)
             phases["dump and archive"] = machine.monotonic() - began - phases.get("stop", 0.0)
             ill: Dict[str, str] = {}
             if not self.fenced:
@@ -139,6 +138,18 @@ class MakeSet(Action):
             )
         seconds = {name: round(value, 3) for name, value in phases.items()}
         return {**manifest, "write_outage_seconds": round(outage, 3), "phases": seconds}
+
+    def _all(self, machine: Machine, stack: Stack, found: project.Found, workdir: str) -> Making:
+        """Every dataset. What is moving away takes no write from its dump on: it stops before anybody can."""
+        if not self.fenced:
+            datasets = yield from self._parts(machine, stack, found, workdir)
+            self._still_quiet(machine, stack)
+            return datasets
+        with Postgres.of(machine, project.one(found, stack.dataset("postgres").service)).shut():
+            datasets = yield from self._parts(machine, stack, found, workdir)
+            self._still_quiet(machine, stack)
+            yield from serving.quiet(machine, stack, ())
+        return datasets
 
     def _still_quiet(self, machine: Machine, stack: Stack) -> None:
         """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""

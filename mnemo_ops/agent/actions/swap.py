@@ -10,9 +10,9 @@ from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING
+from mnemo_ops.agent.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack import Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class UndoSwap(Action):
         if restore_record.settled(machine, stack.project, self.stamp):  # killed between the two writes of its end
             restore_record.forget(machine, self.stamp)
             return {}
+        found = project.containers(machine, stack.project)
+        if plan["state"] == SWAPPING and any(each.running and each.service not in stack.keep for each in found):
+            plan = {**plan, "state": STARTING}  # somebody started it, half in place as it was: it may have taken writes
+            restore_record.begin(machine, plan)  # known to the next try, too, which finds it stopped
         yield from _ready_to_place(machine, stack)
         yield Progress(note="putting back what was there before")
         restore_record.place(machine, database_of(machine, stack), plan, BEFORE)
@@ -102,6 +106,7 @@ class UndoRestore(Action):
     """Exchange what the last restore replaced and what it brought: nothing is lost, and again brings it back."""
 
     stack: Mapping[str, Any]
+    run_id: str = ""
     kind: ClassVar[str] = "undo_restore"
 
     def ready(self, machine: Machine) -> Report:
@@ -113,12 +118,18 @@ class UndoRestore(Action):
         fence = read_fence(machine, stack.project)
         if fence is not None:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
+        if plan.get("dropping"):
+            raise Refused(
+                f"what the restore of {plan['id']} keeps is being removed", hint="invoke backup.prune --aside ends that"
+            )
         alone.refuse_others(machine, stack)
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
         for path in plan.get("paths", ()):
             tree.refuse_fixed(machine, path)
+        if gone := restore_record.missing(machine, plan):
+            raise Refused(f"nothing can be put back: {', '.join(gone)} is gone", hint="invoke backup.list")
         return plan
 
     def run(self, machine: Machine) -> Deed:
@@ -126,14 +137,21 @@ class UndoRestore(Action):
         plan = self.ready(machine)
         project.refuse_stopped(project.containers(machine, stack.project), stack.dataset("postgres").service)
         side = BEFORE if plan["live"] == AFTER else AFTER
+        if not database_of(machine, stack).exists(plan[side]):
+            raise Refused(f"nothing can be put back: the database {plan[side]} is gone", hint="invoke backup.list")
         found = project.containers(machine, stack.project)
-        restart = serving.restart(stack, found)
+        restart, policies = serving.restart(stack, found), serving.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"], "side": side}
         # from here on it is finished by this process or, should that be killed, by the host
-        lease.hold(machine, f"undo-{plan['stamp']}", "", [{"kind": "place_restore", "args": about}, restart])
+        undo = [{"kind": "place_restore", "args": about}, policies, restart]
+        lease.hold(machine, f"undo-{plan['stamp']}", self.run_id, undo)
+        serving.hold_down(machine, policies)
         yield from serving.quiet(machine, stack, stack.keep)
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
+        now = restore_record.last(machine, stack.project)
+        if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
+            raise Broken("the undo was ended by somebody else", hint="invoke lock.status, then the same command again")
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"])}
 
 

@@ -42,6 +42,7 @@ class MarkTarget(Action):
                 names = ", ".join(each.name for each in found)
                 raise Refused(f"{name} already has containers on this host: {names}")
             machine.remove(fence_path(machine, name))
+            machine.remove(record_path(machine, name))  # what a restore kept here went with the data
             stop = {"kind": "stop_copy", "args": {"stack": dict(self.stack), "run_id": self.run_id}}
             lease.hold(machine, held, self.run_id, [stop])  # it does nothing without the mark of this run
             target.write(machine, name, mark)
