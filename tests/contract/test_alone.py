@@ -13,9 +13,10 @@ from example import engine, volume
 from world import World
 
 from mnemo_ops import errors
-from mnemo_ops.agent import alone, moving, project
+from mnemo_ops.agent import alone, moving, project, restore_record
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.move import _remove_containers
+from mnemo_ops.agent.actions.prune import PruneSets
 from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
@@ -298,3 +299,28 @@ def test_no_remedy_removes_what_is_not_ours() -> None:
                 if isinstance(text.value, str) and destroys.search(text.value):
                     found.append(f"{path}:{text.lineno}: {text.value}")
     assert found == []
+
+
+def test_what_an_undo_needs_is_not_pruned_while_one_is_at_work(tmp_path: Path) -> None:
+    """Killed between two renames, the undo found one side removed and the record gone."""
+    world = host(tmp_path, API)
+    world.write("var/lib/mnemo_ops/leases/undo-r0.json", json.dumps({"run": "r1", "undo": []}))
+    machine = world.machine()
+    with pytest.raises(Refused, match="about to be undone: undo-r0"):
+        PruneSets(wire(STACK), 1, True).ready(machine)
+    PruneSets(wire(STACK), 1).ready(machine)  # sets have nothing to do with it
+
+
+def test_an_undo_of_which_a_side_is_gone_is_refused(tmp_path: Path) -> None:
+    """It ended well, with the files of one side and the database of the other."""
+    world = host(tmp_path, API)
+    plan = {**restore_record.plan("r0", "s", "p", ["/data/graph"], 0.0), "database": "app", "live": "after"}
+    world.write("var/lib/mnemo_ops/restores/p.json", json.dumps(plan))
+    (tmp_path / "data/graph").mkdir(parents=True)
+    with pytest.raises(Refused, match=r"/data/\.mnemo-before-r0-graph is gone"):
+        UndoRestore(wire(STACK)).ready(world.machine())
+    (tmp_path / "data/.mnemo-before-r0-graph").mkdir()
+    assert UndoRestore(wire(STACK)).ready(world.machine())["live"] == "after"
+    world.write("var/lib/mnemo_ops/restores/p.json", json.dumps({**plan, "dropping": True}))
+    with pytest.raises(Refused, match="is being removed"):
+        UndoRestore(wire(STACK)).ready(world.machine())

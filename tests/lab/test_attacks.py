@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from attacks import FLOWS, Cell, Kept, Outcome, Table, commit, fault, unnamed
-from outcomes import Lab, eventually, read_back
+from outcomes import DIRECTORY, Lab, eventually, read_back
+
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -136,6 +138,26 @@ def k3(table: Table) -> None:
     table.must(*undo)
     assert read_back(table.here, acknowledged).whole
     assert table.here.serves() and table.here.leases() == []
+
+
+def test_docker_that_starts_again_in_mid_swap_starts_nothing_on_half_of_it(table: Table) -> None:
+    """Every container came up on a half-exchanged set of directories, and what clients wrote there was removed."""
+    acknowledged = restored_and_written(table)
+    writers = Load(f"https://{table.here.address}", table.lab.root / f"{table.runs}-mid", writers=2, pause=0.1).start()
+    try:
+        running = table.lab.start(*table.words("restore"))
+        half = f'grep -qs swapping /var/lib/mnemo_ops/restores/2*.json && compgen -G "{DIRECTORY}/.mnemo-before-*"'
+        kill = "systemctl kill -s KILL 'mnemo-job-*-restore.service'"
+        table.here.sh(f"timeout 90 bash -c 'until {half} >/dev/null; do sleep 0.002; done' && {kill}", timeout=100)
+        running.process.kill()
+        table.lab.ended(running)
+        table.here.sh("systemctl restart docker", timeout=200)
+        eventually("the stack serves", table.here.serves, 150)
+    finally:
+        writers.stop()
+    nothing_is_lost(table, acknowledged)
+    seen = read_back(table.here, table.lab.root / f"{table.runs}-mid" / ACKNOWLEDGED)
+    assert seen.whole, f"{len(seen.missing)} of {seen.acknowledged} are lost, {seen.wrong[:2]}"
 
 
 # -- the table -----------------------------------------------------------------------------------------------------

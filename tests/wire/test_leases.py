@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mnemo_ops.agent import action, lease
+from mnemo_ops.agent.actions.leases import EndLease
 from mnemo_ops.agent.actions.services import Fence, SettleFence, StartContainers, Unfence, read_fence, write_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Dataset, Stack
@@ -257,3 +259,37 @@ def test_a_lease_that_cannot_be_undone_is_ended_by_hand_and_says_what_it_leaves(
     machine.run(["docker", "stop", "api"])
     assert lease.forget(machine, "a") == ["not running: docker start api"]
     assert lease.names(machine) == {} and lease.forget(machine, "a") == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "r1", "undo": [{"kind": "of_a_newer_version", "args": {}}]}'])
+def test_a_lease_that_nobody_can_read_holds_up_no_other_and_is_ended_by_hand(machine: Machine, text: str) -> None:
+    """Every lease of the host stayed, every command ended as if by a bug."""
+    lease.hold(machine, "good", "r2", [])
+    machine.write(f"{machine.state_dir}/leases/bad.json", text.encode())
+    forsake_good = {**lease.names(machine)["good"], "until": 0.0}
+    machine.leases.clear()
+    machine.write(f"{machine.state_dir}/leases/good.json", json.dumps(forsake_good).encode())
+    assert lease.expire(machine) == ["good"]
+    assert set(lease.names(machine)) == {"bad"}
+    done = do(machine, EndLease("bad"))
+    assert not done["undone"] and done["leaves"]
+    assert lease.names(machine) == {}
+
+
+def test_a_clock_that_is_set_ends_no_lease_and_keeps_none(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease.hold(machine, "a", "r1", [])
+    machine.leases.clear()
+    monkeypatch.setattr(Machine, "now", lambda self: time.time() + 7200)
+    assert lease.expire(machine) == []
+    monkeypatch.setattr(Machine, "now", lambda self: time.time() - 7200)
+    later = time.monotonic() + lease.SECONDS + 1
+    monkeypatch.setattr(Machine, "monotonic", lambda self: later)
+    assert lease.expire(machine) == ["a"]
+
+
+def test_a_lease_of_before_a_reboot_has_ended(machine: Machine) -> None:
+    lease.hold(machine, "a", "r1", [])
+    machine.leases.clear()
+    other = {**lease.names(machine)["a"], "boot": "another boot"}
+    machine.write(f"{machine.state_dir}/leases/a.json", json.dumps(other).encode())
+    assert lease.expire(machine) == ["a"]
