@@ -194,7 +194,7 @@ class Host:
             # the agent of a run is python3 with stage one on its command line
             "pgrep -af 'mnemo_ops' | grep -v pgrep;"
             f"find {STORE} {STATE} /srv /var/lib/docker/volumes -maxdepth 3"
-            r" \( -name '*.partial' -o -name '*.raw' -o -name '.mnemo-*' \) 2>/dev/null;"
+            r" \( -name '*.partial' -o -name '*.raw' -o -name '.mnemo-*' ! -name .mnemo-x \) 2>/dev/null;"
             f"ls -d {STORE}/images-* 2>/dev/null; true"
         )
 
