@@ -127,12 +127,16 @@ class Run:
             raise UsageError(f"several hosts: {names}", hint="choose one with --limit")
         return found[0]
 
+    def can_ask(self, what: str) -> None:
+        """:raises UsageError: it will have to be confirmed, and nobody is there to ask (2)."""
+        if not self.yes and not sys.stdin.isatty():
+            raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
+
     def confirm(self, what: str) -> None:
-        """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask (2)."""
+        """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask, or says no (2)."""
+        self.can_ask(what)
         if self.yes:
             return
-        if not sys.stdin.isatty():
-            raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
         try:
             said = input(f"This will {what}. Type yes: ").strip()
         except (KeyboardInterrupt, EOFError):

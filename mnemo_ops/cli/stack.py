@@ -113,7 +113,7 @@ def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
         "undo": "take the last restore back",
         **ACCEPT_LOSS,
     },
-    only=FLOW,
+    only=(*FLOW, "check"),
 )
 def restore(run: Run, id: str = "", host: str = "", undo: bool = False, accept_loss: bool = False) -> None:
     """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
@@ -124,13 +124,14 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False, accept_l
     target = run.only_host()
     if undo == bool(id):
         raise UsageError("say which set: --id latest, --id PREFIX; or --undo", hint="invoke backup.list shows the sets")
-    undone = "what was there before, and keep what was written since aside"
-    run.confirm(f"replace the data of {target.name} with " + (f"the set {id}" if id else undone))
+    if not run.check:  # what it would do is said, and asked, once the host was looked at
+        run.can_ask(f"replace the data of {target.name} " + ("by undoing a restore" if undo else f"with the set {id}"))
+    sure = None if run.check else run.confirm
     with run.flow() as flow:
         if undo:
-            flows.undo(flow, target)
+            flows.undo(flow, target, sure)
         else:
-            flows.restore(flow, target, id, accept_loss)
+            flows.restore(flow, target, id, sure, accept_loss)
 
 
 @command(

@@ -129,7 +129,9 @@ def condition(row: dict[str, Any]) -> str:
         return f"{row['state'].upper()}: {row['why']}"
     if row["state"] == "incomplete":
         return "INCOMPLETE: never finished, no backup"
-    return "complete, checksums right" if row["checked"] == "checksums" else "complete, not verified"
+    if row["checked"] == "checksums":
+        return "complete, checksums right"
+    return "complete" if row.get("verified") else "complete, not verified"
 
 
 def shown(row: dict[str, Any]) -> str:

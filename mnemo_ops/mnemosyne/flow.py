@@ -19,6 +19,8 @@ from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
 from mnemo_ops.model import Host
 from mnemo_ops.report import Report
 
+TITLES = {"forget": "cleaning up", "release": "taking back", "write_journal": "noting it"}
+
 
 @dataclass
 class Flow:
@@ -33,7 +35,7 @@ class Flow:
 
     def act(self, host: Host, action: Action, job: str = "") -> Answer:
         """Do a deed on a host as root, its progress shown; with ``job`` it outlives the connection."""
-        title = action.kind.replace("_", " ")
+        title = TITLES.get(action.kind, action.kind.replace("_", " "))
 
         def watch(event: Event) -> None:
             self.report.progress(host.name, event, title)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Optional
 
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
@@ -11,11 +12,13 @@ from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.model import Host
 
+Sure = Callable[[str], None]  # asks whether that is meant; raises when it is not
 
-def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> dict[str, Any]:
+
+def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_loss: bool = False) -> dict[str, Any]:
     """Replace the stack's data with a set's.
 
-    :param wanted: ``latest``, a set's id or the beginning of one.
+    :param wanted: ``latest``, a set's id or the beginning of one. :param sure: ``None``: only whether it can be done.
     :param accept_loss: also where the database has what the set does not hold; the report names it.
     :raises Refused: preflight (3). :raises VerificationFailed: the set is damaged; nothing was changed (7).
     """
@@ -25,9 +28,16 @@ def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> d
     flow.report.step(f"check the set {id} on {host.name}")
     action = LoadSet(stack, id, fresh=False, run_id=run, accept_loss=accept_loss)
     previous = flow.ready(host, action)["previous"]
+    goes = ""
     if previous is not None:
         what = "what it replaced" if previous["live"] == "after" else "what was written after it"
-        flow.report.say(f"  once this one serves, the restore of {previous['id']} can no longer be undone: {what} goes")
+        goes = f"; the restore of {previous['id']} can then no longer be undone, and {what} is DELETED"
+    kept = f"What is there now is kept for --undo{goes}. Nobody is served meanwhile"
+    told = f"put the set {id} in place on {host.name}. {kept}"
+    if sure is None:
+        flow.report.step(f"nothing speaks against it; it would {told}")
+        return {}
+    sure(told)
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
 
     def state() -> str:
@@ -47,16 +57,23 @@ def restore(flow: Flow, host: Host, wanted: str, accept_loss: bool = False) -> d
     return result
 
 
-def undo(flow: Flow, host: Host) -> dict[str, Any]:
+def undo(flow: Flow, host: Host, sure: Optional[Sure]) -> dict[str, Any]:
     """Exchange what the last restore replaced and what is there now; again exchanges them back.
 
+    :param sure: ``None``: only whether it can be done.
     :raises Refused: there is nothing to undo (3).
     """
     run = new_id()
     action = UndoRestore(flow.stack(host), run)
     plan = flow.ready(host, action)
     back = plan["live"] == "after"
-    what = f"put back what the restore of {plan['id']} replaced" if back else f"take the undo of {plan['id']} back"
+    side = "the restore" if back else "the undo"
+    what = f"put back what {host.name} had before {side} of {plan['id']}"
+    told = f"{what}. What is there now is kept, and another --undo brings it back. Nobody is served meanwhile"
+    if sure is None:
+        flow.report.step(f"nothing speaks against it; it would {told}")
+        return {}
+    sure(told)
     flow.report.step(f"{what}; what was written since is kept aside")
 
     def state() -> str:

@@ -128,6 +128,9 @@ class UndoRestore(Action):
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
         for path in plan.get("paths", ()):
             tree.refuse_fixed(machine, path)
+        found = project.containers(machine, stack.project)
+        for service in {each.service for each in stack.datasets if found and each.kind == "postgres"}:
+            project.refuse_stopped(found, service)
         if gone := restore_record.missing(machine, plan):
             raise Refused(f"nothing can be put back: {', '.join(gone)} is gone", hint="invoke backup.list")
         return plan
@@ -135,7 +138,6 @@ class UndoRestore(Action):
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         plan = self.ready(machine)
-        project.refuse_stopped(project.containers(machine, stack.project), stack.dataset("postgres").service)
         side = BEFORE if plan["live"] == AFTER else AFTER
         if not database_of(machine, stack).exists(plan[side]):
             raise Refused(f"nothing can be put back: the database {plan[side]} is gone", hint="invoke backup.list")
