@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import importlib
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops import agent
 from mnemo_ops.agent import action as actions
-from mnemo_ops.agent import code, job, lease, resources
+from mnemo_ops.agent import code, lease, resources
 from mnemo_ops.agent import machine as machines
 from mnemo_ops.agent.channel import DEAF, Channel
 from mnemo_ops.agent.converge import Task, converge
@@ -184,6 +185,7 @@ class Agent:
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
+            job = _jobs()
             job.start(self._machine, name, work, attach=bool(request.get("attach")))
             patience = 0.0 if request.get("attach") else job.STARTING
             following = job.follow(self._machine, name, lambda: self._channel.gone, patience)
@@ -222,6 +224,11 @@ class Agent:
                     return
 
 
+def _jobs() -> Any:
+    """:mod:`mnemo_ops.agent.job`, which comes with the first deed: most agents are asked for none."""
+    return importlib.import_module("mnemo_ops.agent.job")
+
+
 def _machine(**options: Any) -> Machine:
     # sudo, systemd and sshd pass no such variable on: it is for whoever starts an agent by hand
     return Machine(state_dir=os.environ.get("MNEMO_STATE_DIR", ""), **options)
@@ -250,7 +257,7 @@ def main(blob: bytes, digest: str) -> None:
 
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
-    machine = _from_disk()
+    machine, job = _from_disk(), _jobs()
     job.run(machine, where)
     job.linger(machine, where)
 
@@ -258,7 +265,7 @@ def run_job(where: str) -> None:
 def run_watchdog() -> None:
     """Entry point of the lease timer's unit."""
     machine = _from_disk()
-    for name in lease.expire(machine, job.sweep):
+    for name in lease.expire(machine, _jobs().sweep):
         print(f"lease {name} expired: what it covered was undone")
 
 
