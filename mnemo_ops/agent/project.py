@@ -225,12 +225,14 @@ def start(
     stores: Collection[str],
     patience: float,
     guarded: bool = False,
+    hurry: bool = False,
 ) -> Dict[str, str]:
     """Start containers, what stores first, and wait for those that were well before.
 
     :param well: names of those that were healthy when they were stopped: only they are waited for.
     :param stores: services that keep data: others start once they are well. :param patience: seconds for all together.
     :param guarded: who depends on others starts once they are well, too: nobody is let in before.
+    :param hurry: nobody waits for another, once it was started: the database went on running.
     :returns: name -> what is wrong with it; empty when all run and are as well as they were.
     """
     end = machine.monotonic() + patience
@@ -239,7 +241,7 @@ def start(
     for number, layer in enumerate(ordered):
         machine.note = "starting " + ", ".join(each.name for each in layer)
         wrong.update(_launch(machine, [each.name for each in layer if each.state != "running"]))
-        if number + 1 < len(ordered):
+        if number + 1 < len(ordered) and not hurry:
             awaited = [each.name for each in layer if guarded or each.service in stores]
             _wait(machine, [name for name in awaited if name in well and name not in wrong], well, end)
             if any(each.service in stores and each.name in wrong for each in layer):

@@ -57,15 +57,15 @@ def restart(stack: Stack, found: Found) -> Dict[str, Any]:
     return {"kind": "start_containers", "args": args}
 
 
-def bring_back(machine: Machine, deed: Mapping[str, Any], guarded: bool = False) -> Dict[str, str]:
+def bring_back(machine: Machine, deed: Mapping[str, Any], guarded: bool = False, hurry: bool = False) -> Dict[str, str]:
     """Do what :func:`restart` says, without those that somebody removed meanwhile.
 
-    :param guarded: nobody is let in before what is behind is well.
+    :param guarded: nobody is let in before what is behind is well. :param hurry: nobody waits for another.
     :returns: name -> what is wrong with it; empty when all run and are as well as they were.
     """
     args = deed["args"]
     names = project.remaining(machine, args["names"])
-    return project.start(machine, names, args["healthy"], args["stores"], PATIENCE, guarded)
+    return project.start(machine, names, args["healthy"], args["stores"], PATIENCE, guarded, hurry)
 
 
 def start(machine: Machine, deed: Mapping[str, Any]) -> None:

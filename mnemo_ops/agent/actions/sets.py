@@ -100,7 +100,7 @@ class MakeSet(Action):
             if not self.fenced:
                 yield Progress(note="starting the stack")
                 started = machine.monotonic()
-                ill = serving.bring_back(machine, restart)
+                ill = serving.bring_back(machine, restart, hurry=True)
                 if set(ill) <= set(project.running(machine, list(ill))):  # what runs is not to be started again
                     lease.hold(machine, self._lease, self.id, [drop])
                 phases["start"] = machine.monotonic() - started
