@@ -127,7 +127,9 @@ def run(machine: Machine, where: str) -> None:
     request = json.loads(text)
 
     def leave(state: Mapping[str, Any]) -> None:
-        machine.write(where + "/state.json", json.dumps(state).encode(), 0o600)
+        # how far it is need not outlive a power cut, and the stack may be waiting for it
+        with machine.replacing(where + "/state.json", 0o600, durable="progress" not in state) as file:
+            file.write(json.dumps(state).encode())
 
     leave({"progress": {"done": 0, "total": 0, "note": "starting"}})
     ended = threading.Event()

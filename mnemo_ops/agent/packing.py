@@ -28,6 +28,8 @@ def pack(
 ) -> Deed:
     """Archive the entries that ``rows`` name through a program that takes ``-o``. :param total: bytes of their files.
 
+    It is on the disk once the caller has synced it: that can wait until the stack serves again.
+
     A list, not patterns: a name with a ``*`` is only a name, and what is made meanwhile is not part of it.
     """
     create = ["tar", "--create", "--directory", where, *KEEPING, "--sparse", "--format=posix", "--no-recursion"]
@@ -42,7 +44,6 @@ def pack(
         names.seek(0)
         argv = [*create, "--null", "--files-from=-", "--file=-"]
         yield from machine.joined(argv, [*through, "-o", to], note, source=names, done=written, total=total)
-    machine.sync(to)
     return {}
 
 

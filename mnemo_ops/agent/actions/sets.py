@@ -211,6 +211,7 @@ def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, List
     parts: List[Part] = []
     for name in machine.names(workdir):
         yield Progress(note=f"checksum of {name}")
+        machine.sync(f"{workdir}/{name}")
         found = machine.stat(f"{workdir}/{name}")
         size = found.size if found else 0
         parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
