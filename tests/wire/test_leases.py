@@ -13,7 +13,15 @@ import pytest
 
 from mnemo_ops.agent import action, lease
 from mnemo_ops.agent.actions.leases import EndLease
-from mnemo_ops.agent.actions.services import Fence, SettleFence, StartContainers, Unfence, read_fence, write_fence
+from mnemo_ops.agent.actions.services import (
+    Fence,
+    SetRestart,
+    SettleFence,
+    StartContainers,
+    Unfence,
+    read_fence,
+    write_fence,
+)
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Broken
@@ -293,3 +301,12 @@ def test_a_lease_of_before_a_reboot_has_ended(machine: Machine) -> None:
     other = {**lease.names(machine)["a"], "boot": "another boot"}
     machine.write(f"{machine.state_dir}/leases/a.json", json.dumps(other).encode())
     assert lease.expire(machine) == ["a"]
+
+
+def test_policies_that_stay_off_are_named_with_the_command_that_works(machine: Machine) -> None:
+    """A deploy sets none: compose does not see that a policy was changed."""
+    assert SetRestart({"api": "always", "job": "no", "postgres": "always"}).leaves(machine) == (
+        "restart policies are off: docker update --restart always api postgres"
+    )
+    do(machine, Fence(STACK, "r1", "target"))
+    assert "docker update --restart always api postgres" in lease.forget(machine, "fence-r1")[0]

@@ -16,7 +16,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import unpack
 from mnemo_ops.agent.postgres import APART, Postgres, creation
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER, STARTING, SWAPPING, sibling
+from mnemo_ops.agent.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.agent.volumes import refuse_filled
@@ -88,8 +88,8 @@ class LoadSet(Action):
         directory = f"{stack.store}/{self.id}"
         found = self.ready(machine)
         manifest = found["manifest"]
-        yield from prove_bytes(machine, directory, manifest)
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
+            yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
             _make_volumes(machine, stack, manifest)
             _refuse_mount_points(machine, stack)
@@ -132,6 +132,7 @@ class LoadSet(Action):
         restore_record.begin(machine, plan)
         lease.hold(machine, self._lease, self.run_id, undo)
         try:
+            yield from prove_bytes(machine, directory, manifest)
             yield from self._extract(machine, stack, directory, manifest, plan)
             server = database_of(machine, stack)
             yield from self._rows(server, directory, manifest, plan)
@@ -157,7 +158,7 @@ class LoadSet(Action):
     def _state(self, machine: Machine) -> str:
         """What is true after a restore was taken back."""
         kept = restore_record.pending(machine, self.run_id)
-        if kept is None:
+        if kept is None or kept["state"] != ASIDE:
             return "nothing was changed"
         return (
             "the data from before are in place again; what was written meanwhile is kept in "

@@ -31,6 +31,15 @@ def write_fence(machine: Machine, name: str, fence: Mapping[str, Any]) -> None:
     machine.write(fence_path(machine, name), json.dumps(fence).encode(), 0o600)
 
 
+def _policies_off(policies: Mapping[str, str]) -> str:
+    """Compose takes a container whose policy was changed for the one that it made: a deploy would not notice."""
+    each = {
+        policy: [name for name in policies if policies[name] == policy] for policy in set(policies.values()) - {"no"}
+    }
+    commands = [f"docker update --restart {policy} {' '.join(names)}" for policy, names in sorted(each.items())]
+    return f"restart policies are off: {'; '.join(commands)}" if commands else ""
+
+
 @dataclass(frozen=True)
 class StartContainers(Action):
     """Start containers, those that store first, and wait for the health they had; who was removed meanwhile is not.
@@ -83,7 +92,7 @@ class SetRestart(Action):
         return {}
 
     def leaves(self, machine: Machine) -> str:
-        return "restart policies are off: invoke deploy sets them again"
+        return _policies_off(self.policies)
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,11 @@ class Unfence(Action):
         return {"unfenced": True}
 
     def leaves(self, machine: Machine) -> str:
-        return "restart policies are off: invoke deploy sets them again"
+        fence = read_fence(machine, self.project)
+        held = fence is not None and fence["run"] == self.run_id and fence["state"] != "final"
+        return (
+            _policies_off({name: was["restart"] for name, was in fence["containers"].items()}) if held and fence else ""
+        )
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -
         done += int(part["bytes"])
     if wrong:
         raise VerificationFailed(
-            f"the set {manifest['id']} is damaged: {'; '.join(wrong)}; nothing was changed",
+            f"the set {manifest['id']} is damaged: {'; '.join(wrong)}",
             hint="choose another set: invoke backup.list",
         )
     return {"bytes": total}
