@@ -331,11 +331,10 @@ def fault(table: Table, name: str, lifted: ExitStack) -> bool:
         assert taken.stdout is not None
         return taken.stdout.readline().strip() == "taken"
     if name == "unhealthy":  # what the check of the worker looks for is not there
-        here.sh("docker exec -u 0 mnemosyne-celery-worker mv /usr/bin/grep /usr/bin/grep.away", check=False)
-        lifted.callback(
-            here.sh, "docker exec -u 0 mnemosyne-celery-worker mv /usr/bin/grep.away /usr/bin/grep", check=False
-        )
-        return True
+        inside = "docker exec -u 0 mnemosyne-celery-worker mv"
+        away = here.sh(f"{inside} /usr/bin/grep /usr/bin/grep.away && echo away", check=False)
+        lifted.callback(here.sh, f"{inside} /usr/bin/grep.away /usr/bin/grep", check=False)
+        return away.endswith("away")
     if name == "full":
         where = f"{STORE}/.fill"
         here.sh(

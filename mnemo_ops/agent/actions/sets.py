@@ -131,7 +131,9 @@ class MakeSet(Action):
             lease.undo(machine, self._lease)
         except NotStarted as error:
             lease.leave(machine, self._lease)
-            ill = {"": f"{error.message}; the host tries on for 15 minutes"}
+            raise StepFailed(
+                f"the set {self.id} is complete; but {error}; the host tries on for 15 minutes", hint=error.hint
+            ) from error
         if ill:
             raise StepFailed(
                 f"the set {self.id} is complete; but {project.described(ill)}", hint=serving.looking(list(ill))
