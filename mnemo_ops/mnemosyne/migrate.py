@@ -170,9 +170,8 @@ class Migration:
         """What speaks against new's disks and directories as places of its volumes."""
         if new.survey["troubles"]:
             return []
-        if not new.survey.get("tools", {}).get(
-            "docker", True
-        ):  # a bare host: it is looked again once it is provisioned
+        bare = not new.survey.get("tools", {}).get("docker", True)
+        if bare:  # it is looked at again once it is provisioned
             return self.misnamed()
         filled = [row["volume"] for row in self.stack["datasets"] if row["volume"]]
         look = LookAtVolumes(self.settings.project, self.rows, (), filled=filled)
