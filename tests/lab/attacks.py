@@ -124,12 +124,16 @@ class Table:
         if not self.here.lines(f"ls {STORE} 2>/dev/null | grep -v partial || true"):
             self.must("backup", "--limit", self.here.name)
         if cell.flow != "move":  # a restore that can be undone speaks against moving what it lies beside
-            self.must(*self.words("restore"))
+            if not self.undoable():
+                self.must(*self.words("restore"))
         else:
             self.must("backup.prune", "--aside", "--limit", self.here.name, "--yes")
         self.write("before", 20)
         if cell.flow == "migrate":
             self.empty(self.there)
+
+    def undoable(self) -> bool:
+        return self.here.sh(f"compgen -G '{DIRECTORY}/.mnemo-before-*' || true") != ""
 
     def must(self, *words: str) -> Said:
         said = self.lab.run(*words)
