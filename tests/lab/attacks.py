@@ -91,10 +91,10 @@ class Table:
         if flow == "migrate":
             return ("migrate", "--from", here, "--to", there, "--yes", "-v")
         if flow == "move":
-            stored = self.stored()
-            volumes = {} if stored == "bind" else {"lightrag_data": {"type": "bind", "path": "/data/graph"}}
+            kind = "local" if self.stored() == "bind" else "bind"
+            volumes = {"lightrag_data": {"type": "bind", "path": "/data/graph"}} if kind == "bind" else {}
             path = self.inventory("moved", volumes=volumes)
-            return ("volumes", "--volume", "lightrag_data", "--yes", "-i", str(path), *common)
+            return ("volumes", "--volume", "lightrag_data", "--to", kind, "--yes", "-i", str(path), *common)
         self.level = "DEBUG" if self.level == "INFO" else "INFO"
         env = self.lab.root / ".lab" / "secrets" / "attacked.env"
         text = (self.lab.root / ".lab" / "secrets" / "env.production").read_text()
