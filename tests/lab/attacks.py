@@ -229,7 +229,7 @@ class Table:
             if cell.fault == "interrupt":
                 running.process.send_signal(signal.SIGINT)
             if cell.fault in FAULTS:
-                return fault(self, cell.fault, lifted)
+                return fault(self, cell.fault, lifted, self.there if cell.flow == "migrate" else self.here)
         at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
         return at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
 
@@ -322,8 +322,8 @@ def shell(host: Host) -> Iterator[Callable[[str], str]]:
         yield type_in
 
 
-def fault(table: Table, name: str, lifted: ExitStack) -> bool:
-    """Let something be wrong until ``lifted`` closes; whether it is."""
+def fault(table: Table, name: str, lifted: ExitStack, starting: Host) -> bool:
+    """Let something be wrong until ``lifted`` closes; whether it is. ``starting``: where the stack is to start."""
     here, there = table.here, table.there
     if name == "port":
         listen = (
@@ -331,7 +331,7 @@ def fault(table: Table, name: str, lifted: ExitStack) -> bool:
             " try:\n  s.bind(('0.0.0.0',443));s.listen();break\n except OSError: time.sleep(.01)\n"
             "print('taken',flush=True);sys.stdin.read()"
         )
-        taken = lifted.enter_context(here.meanwhile(f"timeout 60 python3 -c {shlex.quote(listen)}"))
+        taken = lifted.enter_context(starting.meanwhile(f"timeout 60 python3 -c {shlex.quote(listen)}"))
         assert taken.stdout is not None
         return taken.stdout.readline().strip() == "taken"
     if name == "unhealthy":  # what the check of the worker looks for is not there

@@ -110,7 +110,7 @@ def k2(table: Table) -> None:
     running = table.lab.start(*table.words("restore"), "--json")
     assert eventually_said(table, "stopping nginx")
     with ExitStack() as lifted:
-        assert fault(table, "port", lifted)
+        assert fault(table, "port", lifted, table.here)
         said = table.lab.ended(running)
         assert said.code == 6, str(said)
         assert "data from before are in place again" in said.error["message"], said.error
