@@ -60,7 +60,8 @@ class Placing:
     def _write(self, machine: Machine, beside: str, path: str, old: Optional[FileStat], fill: Fill) -> None:
         current = old.mode if old else 0o666 & ~machine.umask
         mode, uid, gid = self.permission.resolved(machine, current, False)
-        with machine.replacing(beside, mode, uid, gid, fresh=current, like=path if old else "") as file:
+        like = path if old else ""
+        with machine.replacing(beside, mode, uid, gid, fresh=current, like=like, follow=False) as file:
             fill(file)
 
 

@@ -23,8 +23,12 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
-    def refused(*names: Any, **_: Any) -> None:
+    real = getattr(os, call)
+
+    def refused(*names: Any, **more: Any) -> Any:
         source, *target = names
+        if call == "open" and not (target and target[0] & os.O_CREAT):
+            return real(*names, **more)  # it may be read
         raise OSError(number, os.strerror(number), source, None, *[one for one in target if isinstance(one, str)])
 
     monkeypatch.setattr(os, call, refused)

@@ -11,6 +11,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, S
 
 from mnemo_ops.agent import digest
 from mnemo_ops.agent.machine.attributes import ACL, attributes_of, own_mode
+from mnemo_ops.agent.machine.door import Door
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
@@ -41,7 +42,7 @@ class FileStat:
     nlink: int
 
 
-class Reading:
+class Reading(Door):
     """What can be seen of a host below ``root``; what was read is remembered until the next write.
 
     :attr:`batch`: kind and arguments of the tasks done together, for whoever can look for all of them at once; empty
@@ -54,6 +55,7 @@ class Reading:
         self.read_only = read_only
         self.batch: Sequence[Tuple[str, Mapping[str, Any]]] = ()
         self._cache: Dict[str, Any] = {}
+        self.handles: List[str] = []
 
     def writing(self) -> None:
         """Called before every write: what was read before it may be stale."""
@@ -74,10 +76,6 @@ class Reading:
             value = self._cache[key] = read()
             return value
 
-    def path(self, path: str) -> str:
-        """Where ``path`` of the host lies for this process."""
-        return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
-
     def encoded(self, path: str) -> bytes:
         """A name as the file system has it."""
         return os.fsencode(path)
@@ -85,14 +83,20 @@ class Reading:
     def inode(self, path: str, follow: bool = False) -> Optional[os.stat_result]:
         """Everything stat(2) says; ``None`` when there is nothing; any other trouble is raised as in :meth:`stat`."""
         try:
-            return os.stat(self.path(path)) if follow else os.lstat(self.path(path))
+            if follow:  # whose link it is matters to whoever goes there, not to a look from afar
+                return os.stat(self.path(path))
+            real, _held = self.reach(path)
+            return os.lstat(real)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise self.about(path, error) from None
 
     def may(self, path: str) -> Dict[str, bool]:
         """Whether this user may read, write or execute ``path`` (access(2)): ``{"r": ..., "w": ..., "x": ...}``."""
         asked = {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}
-        return {letter: os.access(self.path(path), bits) for letter, bits in asked.items()}
+        with self.at(path, follow=True) as real:
+            return {letter: os.access(real, bits) for letter, bits in asked.items()}
 
     def stat(self, path: str, follow: bool = False) -> Optional[FileStat]:
         """``None`` when there is nothing; any other trouble (permission, I/O) is raised, never taken for absence."""
@@ -113,7 +117,7 @@ class Reading:
     def read(self, path: str, limit: int = 64 * CHUNK) -> Optional[bytes]:
         """The content, at most ``limit`` bytes; ``None`` when the file does not exist."""
         try:
-            with open(self.path(path), "rb") as file:
+            with self.open(path) as file:
                 # small reads: /proc answers ENOMEM to a large one
                 return b"".join(iter(lambda: file.read(min(65536, limit)), b""))[:limit]
         except (FileNotFoundError, NotADirectoryError):
@@ -137,7 +141,7 @@ class Reading:
     ) -> Optional[List[str]]:
         """Several digests of a file, which is read once."""
         try:
-            with open(self.path(path), "rb") as file:
+            with os.fdopen(self.opened(path, strict=False), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 found = [digest.new(algorithm, size) for algorithm in algorithms]
                 for chunk in iter(lambda: file.read(CHUNK), b""):
@@ -158,27 +162,32 @@ class Reading:
         return home + slash + rest
 
     def readlink(self, path: str) -> str:
-        return os.readlink(self.path(path))
+        with self.at(path) as real:
+            return os.readlink(real)
 
     def own_mode(self, path: str, stat: FileStat) -> int:
         """The mode for a copy of it: of one with an access list, whose group bits are the mask, the group's own."""
-        acl = b"" if stat.kind == "link" else attributes_of(self.path(path)).get(ACL, b"")
-        return own_mode(acl, stat.mode)
+        if stat.kind == "link":
+            return stat.mode
+        with self.at(path, follow=True) as real:
+            return own_mode(attributes_of(real).get(ACL, b""), stat.mode)
 
     def xattrs(self, path: str) -> Dict[str, str]:
         """Extended attributes (xattr(7)) in hex, access lists sorted; not those that only this host understands."""
-        try:
-            names = os.listxattr(self.path(path), follow_symlinks=False)
-        except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
-                return {}
-            raise
-        kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
-        return {name: _normal(name, os.getxattr(self.path(path), name, follow_symlinks=False)).hex() for name in kept}
+        with self.at(path) as real:
+            try:
+                names = os.listxattr(real, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
+                    return {}
+                raise
+            kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
+            return {name: _normal(name, os.getxattr(real, name, follow_symlinks=False)).hex() for name in kept}
 
     def special(self, path: str) -> str:
         """What a name stands for that is no file, directory, link or socket: ``fifo``, ``char 1:3``, ``block 8:0``."""
-        found = os.lstat(self.path(path))
+        with self.at(path) as real:
+            found = os.lstat(real)
         if statmod.S_ISFIFO(found.st_mode):
             return "fifo"
         kind = "char" if statmod.S_ISCHR(found.st_mode) else "block"
@@ -187,7 +196,8 @@ class Reading:
     def is_fixed(self, path: str) -> bool:
         """Whether a file or directory is immutable or takes nothing but appends (chattr(1)): nobody may rename it."""
         try:
-            handle = os.open(self.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            with self.at(path) as real:
+                handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN):
                 return False  # it changed since it was listed, so it is not; or somebody holds a lease on it, and may
@@ -202,18 +212,11 @@ class Reading:
             os.close(handle)
         return bool(flags & FIXED)
 
-    def realpath(self, path: str) -> str:
-        """``path`` with every link on the way followed, as the host names it."""
-        if self.root == "/":
-            return os.path.realpath(path)
-        real = os.path.relpath(os.path.realpath(self.path(path)), os.path.realpath(self.root))
-        return os.path.normpath("/" + real)
-
     def locked_by(self, path: str) -> Optional[int]:
         """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 when it cannot be seen; ``None``: free."""
         layout = "hhqqi4x"  # struct flock of 64-bit Linux
         try:
-            with open(self.path(path), "rb") as file:
+            with self.open(path) as file:
                 asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
                 kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, asked))
         except FileNotFoundError:
@@ -223,7 +226,7 @@ class Reading:
     def is_locked(self, path: str) -> bool:
         """Whether somebody holds ``flock`` on a file; false when it is not there."""
         try:
-            handle = os.open(self.path(path), os.O_RDONLY)
+            handle = self.opened(path)
         except FileNotFoundError:
             return False
         try:
@@ -237,7 +240,8 @@ class Reading:
     def names(self, path: str) -> List[str]:
         """Sorted names in a directory; empty when it does not exist."""
         try:
-            return sorted(os.listdir(self.path(path)))
+            with self.at(path + "/.") as real:
+                return sorted(os.listdir(real))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -263,8 +267,8 @@ class Reading:
             target.write(chunk)
 
     def open(self, path: str) -> IO[bytes]:
-        """An existing file for reading."""
-        return open(self.path(path), "rb")
+        """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6)."""
+        return os.fdopen(self.opened(path), "rb")
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""

@@ -9,6 +9,7 @@ import stat
 from typing import IO, Iterator, Optional, Tuple
 
 from mnemo_ops.agent.machine.attributes import CAPABILITY, attributes_of, give
+from mnemo_ops.agent.machine.door import is_handle
 from mnemo_ops.agent.machine.reading import Reading
 
 
@@ -26,6 +27,7 @@ class Writing(Reading):
         *,
         fresh: int = 0o600,
         like: str = "",
+        follow: bool = True,
     ) -> Iterator[IO[bytes]]:
         """A new file that takes the place of ``path`` when the block ends well: written beside it, fsync, rename.
 
@@ -34,32 +36,33 @@ class Writing(Reading):
 
         :param durable: no, where many files are written and :meth:`sync_all` follows.
         :param fresh: mode where there is no old file. :param like: the file to take after instead of the old one.
+        :param follow: the file a link at ``path`` stands for; else the link itself gives way.
         :raises StepFailed: an attribute of the old file cannot be kept; it stays as it was (6).
         """
         self.writing()
-        real = self.path(path)
-        if os.path.islink(real):
-            real = os.path.realpath(real)
-        temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
-        try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            error.filename = real  # nobody knows the other name
-            raise
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                _take_after(self.path(like) if like else real, file.fileno(), mode, uid, gid, fresh)
-                if durable:
-                    os.fsync(file.fileno())
-            os.rename(temporary, real)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        if durable:
-            self.sync_directory(os.path.dirname(path))
+        with self.at(path, follow) as real:
+            temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
+            try:
+                handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except OSError as error:
+                error.filename = real  # nobody knows the other name
+                raise
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    yield file
+                    file.flush()
+                    self._take_after(
+                        like or (self.realpath(path) if follow else path), file.fileno(), mode, uid, gid, fresh
+                    )
+                    if durable:
+                        os.fsync(file.fileno())
+                os.rename(temporary, real)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
+            if durable:
+                self._sync(os.path.dirname(real))
 
     def sync_all(self) -> None:
         """Make everything durable that was written so far (sync(2))."""
@@ -84,7 +87,8 @@ class Writing(Reading):
         self.writing()
         import tempfile  # slow to import, seldom needed
 
-        return tempfile.TemporaryFile(dir=self.path(directory))
+        with self.at(directory + "/.") as real:
+            return tempfile.TemporaryFile(dir=real)
 
     def spool(self) -> IO[bytes]:
         """A file without a name for what is only looked at: no write, it is gone with this process."""
@@ -97,32 +101,36 @@ class Writing(Reading):
         import tempfile  # slow to import, seldom needed
 
         self.writing()
-        if folder:
-            made = tempfile.mkdtemp(suffix, prefix, self.path(directory))
-        else:
-            handle, made = tempfile.mkstemp(suffix, prefix, self.path(directory))
-            os.close(handle)
+        with self.at(directory + "/.") as real:
+            if folder:
+                made = tempfile.mkdtemp(suffix, prefix, real)
+            else:
+                handle, made = tempfile.mkstemp(suffix, prefix, real)
+                os.close(handle)
         return os.path.join(directory, os.path.basename(made))
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file, durably."""
         self.writing()
-        with open(self.path(path), "ab") as file:
+        with self.at(path) as real:
+            handle = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(handle, "ab") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
 
     def sync(self, path: str) -> None:
         """Make a file's content durable, whoever wrote it."""
-        handle = os.open(self.path(path), os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with self.open(path) as file:
+            os.fsync(file.fileno())
 
     def sync_directory(self, path: str) -> None:
         """Make renames and creations in a directory durable."""
-        handle = os.open(self.path(path), os.O_RDONLY | os.O_DIRECTORY)
+        with self.at(path + "/.") as real:
+            self._sync(real)
+
+    def _sync(self, real: str) -> None:
+        handle = os.open(real, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
         except OSError as error:
@@ -134,7 +142,8 @@ class Writing(Reading):
     def open_lock(self, path: str) -> IO[bytes]:
         """A file for ``flock``; made (0600) when missing, never replaced: a new one would be a second lock."""
         self.writing()
-        return os.fdopen(os.open(self.path(path), os.O_RDONLY | os.O_CREAT, 0o600), "rb")
+        with self.at(path) as real:
+            return os.fdopen(os.open(real, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb")
 
     def mkdir(self, path: str, mode: Optional[int] = None, parents: bool = True) -> None:
         """Make a directory (and its parents) with this mode, or what the umask leaves; nothing when it exists."""
@@ -143,56 +152,70 @@ class Writing(Reading):
         if parents and os.path.dirname(path) not in ("", "/"):
             self.mkdir(os.path.dirname(path))
         self.writing()
-        os.mkdir(self.path(path), 0o777 if mode is None else mode)  # never open to more, not for an instant
+        with self.at(path) as real:
+            os.mkdir(real, 0o777 if mode is None else mode)  # never open to more, not for an instant
         if mode is not None:
-            os.chmod(self.path(path), mode)
+            self.chmod(path, mode)
 
     def chmod(self, path: str, mode: int) -> None:
+        """Change the mode; of what a link stands for, where nobody but root can have made it."""
         self.writing()
-        os.chmod(self.path(path), mode)
+        with self.itself(path) as real:
+            os.chmod(real, mode)
 
     def chown(self, path: str, uid: int = -1, gid: int = -1) -> None:
         """Change the owner; a link itself, not what it points to."""
         self.writing()
-        os.lchown(self.path(path), uid, gid)
+        with self.itself(path) as real:
+            os.chown(real, uid, gid, follow_symlinks=is_handle(real))
 
     def drop_access_lists(self, path: str) -> None:
         """Leave a directory nothing but its mode (acl(5))."""
         self.writing()
-        for name in ("system.posix_acl_default", "system.posix_acl_access"):
-            try:
-                os.removexattr(self.path(path), name)
-            except OSError as error:
-                if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
-                    raise
+        with self.itself(path) as real:
+            for name in ("system.posix_acl_default", "system.posix_acl_access"):
+                try:
+                    os.removexattr(real, name)
+                except OSError as error:
+                    if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                        raise
 
     def symlink(self, target: str, path: str) -> None:
         """Make ``path`` a link to ``target``, in one step when something is there."""
         self.writing()
-        temporary = self.path(path) + ".mnemo-link"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        os.symlink(target, temporary)
-        os.rename(temporary, self.path(path))
+        with self._put(path) as temporary:
+            os.symlink(target, temporary)
 
     def hardlink(self, target: str, path: str) -> None:
         """Make ``path`` another name of ``target``, in one step when something is there."""
         self.writing()
-        temporary = self.path(path) + ".mnemo-link"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        os.link(self.path(target), temporary)
-        os.rename(temporary, self.path(path))
+        with self.itself(target) as there, self._put(path) as temporary:
+            # linkat(2) follows what a handle stands for when asked to, link(2) nothing
+            os.link(there, temporary, src_dir_fd=-1 if is_handle(there) else None)
+
+    @contextlib.contextmanager
+    def _put(self, path: str) -> Iterator[str]:
+        """A name beside ``path``, which what is made there gets when the block ends well."""
+        with self.at(path) as real:
+            temporary = os.path.join(os.path.dirname(real), f".mnemo-{os.urandom(6).hex()}")
+            try:
+                yield temporary
+                os.rename(temporary, real)
+            finally:  # of two names of the same file rename(2) leaves both
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
 
     def utime(self, path: str, times: Optional[Tuple[float, float]] = None) -> None:
         """Set access and modification time (seconds since the epoch); now, when not given."""
         self.writing()
-        os.utime(self.path(path), times)
+        with self.itself(path) as real:
+            os.utime(real, times)
 
     def rename(self, source: str, target: str) -> None:
         """Move within one file system, durably."""
         self.writing()
-        os.rename(self.path(source), self.path(target))
+        with self.at(source) as old, self.at(target) as new:
+            os.rename(old, new)
         for directory in {os.path.dirname(source), os.path.dirname(target)}:
             self.sync_directory(directory)
 
@@ -202,33 +225,36 @@ class Writing(Reading):
         found = self.stat(path)
         if found is None:
             return
-        if found.kind == "directory":
-            import shutil  # slow to import, seldom needed
+        with self.at(path) as real:
+            if found.kind == "directory":
+                import shutil  # slow to import, seldom needed
 
-            shutil.rmtree(self.path(path))
-        else:
-            os.unlink(self.path(path))
+                shutil.rmtree(real)
+            else:
+                os.unlink(real)
 
     def rmdir(self, path: str) -> None:
         """Remove a directory that is empty; any other stays, with an error (rmdir(2))."""
         self.writing()
-        os.rmdir(self.path(path))
+        with self.at(path) as real:
+            os.rmdir(real)
 
-
-def _take_after(
-    real: str, handle: int, mode: Optional[int], uid: Optional[int], gid: Optional[int], fresh: int
-) -> None:
-    """Give an open file owner, attributes and mode of the one at ``real``, as that is now."""
-    try:
-        old = os.stat(real)
-    except (FileNotFoundError, NotADirectoryError):
-        os.fchown(handle, -1 if uid is None else uid, -1 if gid is None else gid)
-        os.fchmod(handle, fresh if mode is None else mode)  # with the access list its directory gives new files
-        return
-    uid, gid = old.st_uid if uid is None else uid, old.st_gid if gid is None else gid
-    kept, lasting = attributes_of(real), stat.S_IMODE(old.st_mode)
-    if (uid, gid) != (old.st_uid, old.st_gid):  # as chown(2): nobody else's power for a new owner
-        kept.pop(CAPABILITY, None)
-        lasting &= ~(stat.S_ISUID | stat.S_ISGID)
-    os.fchown(handle, uid, gid)
-    give(handle, kept, lasting if mode is None else mode, real)
+    def _take_after(
+        self, path: str, handle: int, mode: Optional[int], uid: Optional[int], gid: Optional[int], fresh: int
+    ) -> None:
+        """Give an open file owner, attributes and mode of the one at ``path``, as that is now."""
+        try:
+            with self.itself(path) as real:
+                old, kept = os.stat(real), attributes_of(real)
+                guarded = is_handle(real)
+        except (FileNotFoundError, NotADirectoryError):
+            os.fchown(handle, -1 if uid is None else uid, -1 if gid is None else gid)
+            os.fchmod(handle, fresh if mode is None else mode)  # with the access list its directory gives new files
+            return
+        uid, gid = old.st_uid if uid is None else uid, old.st_gid if gid is None else gid
+        lasting = stat.S_IMODE(old.st_mode)
+        if (uid, gid) != (old.st_uid, old.st_gid) or guarded:  # as chown(2): nobody else's power for a new owner
+            kept.pop(CAPABILITY, None)
+            lasting &= ~(stat.S_ISUID | stat.S_ISGID)
+        os.fchown(handle, uid, gid)
+        give(handle, kept, lasting if mode is None else mode, path)

@@ -215,7 +215,9 @@ class File(Resource):
                 machine.symlink(self.src, self.path)
             else:
                 machine.hardlink(posixpath.join(posixpath.dirname(self.path), self.src), self.path)
-        self._permission.apply(machine, self.path, self.follow)
+        # what the play names, not where the link leads by now
+        meant = posixpath.join(posixpath.dirname(self.path), self.src) if self.follow else self.path
+        self._permission.apply(machine, meant, self.follow)
 
     def _touch(self, machine: Machine) -> State:
         if machine.stat(self.path, follow=True) is None:

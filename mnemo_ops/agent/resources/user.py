@@ -200,7 +200,7 @@ class User(Resource):
         return {"ssh_key": machine.stat(path) is not None, "ssh_key_file": path, "ssh_public_key": public}
 
     def _make_key(self, machine: Machine) -> None:
-        """Under another name first: a key that is there is whole, and its user's."""
+        """The public half first: a key that is there is whole, and its user's."""
         found = self.observe(machine) or {}
         path, uid, gid = self._key_path(found["home"]), found["uid"], found["gid"]
         directory = posixpath.dirname(path)
@@ -209,17 +209,20 @@ class User(Resource):
             machine.mkdir(directory + ".mnemo-new", 0o700)
             machine.chown(directory + ".mnemo-new", uid, gid)
             machine.rename(directory + ".mnemo-new", directory)
-        new = path + ".mnemo-new"
-        for leftover in (new, new + ".pub"):
-            machine.remove(leftover)
         bits = [] if self.ssh_key_bits is None else ["-b", str(self.ssh_key_bits)]
         host = (machine.read_text("/proc/sys/kernel/hostname") or "").strip()
         comment = self.ssh_key_comment or f"ansible-generated on {host}"
         options = ["-q", "-t", self.ssh_key_type, *bits, "-C", comment, "-N", ""]
-        machine.run(["ssh-keygen", *options, "-f", machine.path(new)])
-        for suffix in (".pub", ""):
-            machine.chown(new + suffix, uid, gid)
-            machine.rename(new + suffix, path + suffix)
+        private = f"{machine.runtime_dir}/key-{self.name}"  # a program would follow what the user puts in its way
+        machine.remove(private)
+        machine.mkdir(private, 0o700)
+        try:
+            machine.run(["ssh-keygen", *options, "-f", machine.path(private) + "/key"])
+            public, key = (machine.read(f"{private}/key{suffix}") or b"" for suffix in (".pub", ""))
+        finally:
+            machine.remove(private)
+        machine.write(path + ".pub", public, 0o644, uid, gid)
+        machine.write(path, key, 0o600, uid, gid)
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
