@@ -132,6 +132,11 @@ def test_k3_again(table: Table, number: int) -> None:
 def k3(table: Table) -> None:
     acknowledged = restored_and_written(table, 40)
     undo = ("restore", "--undo", "--yes", "--limit", table.here.name)
+    before = table.here.digest()
+    for words in (undo[:-3], ("restore", "--id", table.base())):
+        shown = table.must(*words, "--check", "--limit", table.here.name)
+        assert "nothing was changed" in shown.out.lower() or "would" in shown.out, shown.out
+    assert table.here.digest() == before
     said = table.must(*undo)
     assert "kept aside" in said.out
     assert len(read_back(table.here, acknowledged).missing) == 40
