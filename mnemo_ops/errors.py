@@ -162,7 +162,8 @@ class Interrupted(MnemoError):
     exit_code = 130
 
 
-FINAL = (HostKeyUnknown, HostKeyChanged, AuthenticationFailed, SudoRefused)  # waiting does not mend these
+STRANGERS = (HostKeyUnknown, HostKeyChanged)  # who answers may be somebody else: nothing is told or tried again
+FINAL = (*STRANGERS, AuthenticationFailed, SudoRefused)  # waiting does not mend these
 
 
 def _classes(root: Type[MnemoError]) -> List[Type[MnemoError]]:

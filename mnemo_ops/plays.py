@@ -12,9 +12,8 @@ from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (
+    STRANGERS,
     ChannelLost,
-    HostKeyChanged,
-    HostKeyUnknown,
     MnemoError,
     PlaybookError,
     PythonMissing,
@@ -230,7 +229,7 @@ class HostReach:
             time.sleep(pause)
 
 
-_NOT_AGAIN = (HostKeyUnknown, HostKeyChanged, PythonMissing)  # waiting mends nothing of a host that was up before
+_NOT_AGAIN = (*STRANGERS, PythonMissing)  # waiting mends nothing of a host that was up before
 
 
 def _begins_raw(play: Play) -> bool:

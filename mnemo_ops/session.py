@@ -5,7 +5,6 @@ Everything a host is told goes through one channel: the agent's blob, then reque
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import socket
 import sys
@@ -23,7 +22,7 @@ from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import Blob, Channel, Pipe
 from mnemo_ops.elevation import as_root
-from mnemo_ops.errors import FINAL, ChannelLost, MnemoError, Unreachable, from_json
+from mnemo_ops.errors import FINAL, STRANGERS, ChannelLost, MnemoError, Unreachable, from_json
 from mnemo_ops.local import LocalPipe
 from mnemo_ops.model import Batch, Handlers, Host, Task
 
@@ -110,14 +109,21 @@ class AgentSession:
         self.pending_handlers = hello["pending_handlers"]
 
     def _reopen(self, pauses: Iterator[float], watch: Watch) -> None:
-        """A new channel to the same host, with backoff; the job there goes on meanwhile."""
+        """A new channel to the same host, with backoff; the job there goes on meanwhile.
+
+        :raises ChannelLost: there is none (4). :raises HostKeyChanged: somebody else may answer now (4).
+        """
         lost = self._channel.lost()
         for pause in pauses:
             watch(Event(self.host.name, "progress", after={"note": "the connection broke; reconnecting"}))
             if self._over.wait(pause):
                 break
-            with contextlib.suppress(Unreachable):
+            try:
                 return self._open(LONG_PATIENCE)
+            except STRANGERS:
+                raise
+            except Unreachable:  # a login that is refused, too: it may still be starting
+                pass
         raise lost
 
     @property

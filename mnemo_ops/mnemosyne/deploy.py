@@ -12,7 +12,7 @@ from mnemo_ops.agent.actions.images import ImageUser
 from mnemo_ops.agent.actions.services import ComposeUp, DropLease, FinishDeploy
 from mnemo_ops.agent.actions.smoke import Smoke
 from mnemo_ops.agent.actions.volumes import LookAtVolumes, refuse
-from mnemo_ops.errors import ChannelLost, Interrupted, InventoryError, MnemoError, UsageError
+from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, InventoryError, MnemoError, UsageError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne import env_file, layout
 from mnemo_ops.mnemosyne.flow import Flow
@@ -112,7 +112,7 @@ def _finished_by_the_host(flow: Flow, host: Host, check: bool) -> Iterator[None]
     flow.act(host, FinishDeploy(flow.stack(host), run))
     try:
         yield
-    except ChannelLost as error:
+    except (ChannelLost, *STRANGERS) as error:
         error.message += f"; {host.name} starts the stack by itself within two minutes"
         raise
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import ChannelLost, Interrupted, JobLost, MnemoError
+from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, JobLost, MnemoError
 from mnemo_ops.fleet import Fleet
 from mnemo_ops.mnemosyne.layout import Settings, settings, stack_of, wire
 from mnemo_ops.model import Host
@@ -60,7 +60,7 @@ class Flow:
         """
         try:
             yield
-        except ChannelLost as error:  # the job goes on without us; its lease cares for it
+        except (ChannelLost, *STRANGERS) as error:  # the job goes on without us; its lease cares for it
             error.message += f"; {host.name} finishes it by itself, or takes it back"
             raise
         except BaseException as error:

@@ -23,7 +23,15 @@ from mnemo_ops.agent import job
 from mnemo_ops.agent.actions.journal import RemoveFile
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import ChannelLost, JobLost, Refused, VerificationFailed
+from mnemo_ops.errors import (
+    ChannelLost,
+    HostKeyChanged,
+    HostKeyUnknown,
+    JobLost,
+    Refused,
+    Unreachable,
+    VerificationFailed,
+)
 from mnemo_ops.session import AgentSession, Lock
 
 Open = Callable[..., AgentSession]
@@ -237,6 +245,27 @@ def test_a_job_is_found_again_after_every_break(session: AgentSession, tmp_path:
     assert steps(tmp_path) == 8 and not breaks
     assert sum("reconnecting" in str(event.after) for event in seen) >= 3
     assert session.ready(Dawdle(str(tmp_path / "log"))) == {"steps": 3}
+
+
+@pytest.mark.parametrize("error", [HostKeyChanged, HostKeyUnknown])
+def test_a_host_that_comes_back_as_another_is_said_as_what_it_is(
+    session: AgentSession, tmp_path: Path, error: type[Unreachable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[bytes] = []
+
+    def reach(blob: bytes) -> Any:
+        tries.append(blob)
+        raise error("another key", hint="ssh-keygen -R here")
+
+    def watch(event: Event) -> None:
+        if session.alive and not tries:
+            monkeypatch.setattr(session, "_reach", reach)
+            os.kill(agent(session), signal.SIGKILL)
+
+    with pytest.raises(error) as caught:
+        session.act(Dawdle(str(tmp_path / "log"), steps=30, seconds=0.1), job="j1", watch=watch)
+    assert (caught.value.exit_code, caught.value.hint, len(tries)) == (4, "ssh-keygen -R here", 1)
+    assert not session.alive
 
 
 def test_without_a_job_a_break_is_the_end(session: AgentSession, tmp_path: Path) -> None:
