@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from mnemo_ops import telling
 from mnemo_ops.model import Host, Play
 from mnemo_ops.rendering import HostState
 from mnemo_ops.selection import Options
@@ -145,8 +146,7 @@ class HostVars(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Scope:
         self._meet(name)
         state = self._states[name]
-        facts = {f"ansible_{key.removeprefix('ansible_')}": value for key, value in state.facts.items()}
-        scope = Scope().plus(state.host.vars).plus({**facts, "ansible_facts": state.facts}, final=True)
+        scope = Scope().plus(state.host.vars).plus(telling.variables(state.facts), final=True)
         return scope.plus(state.included).plus(dict(state.results), final=True)
 
     def __iter__(self) -> Iterator[str]:

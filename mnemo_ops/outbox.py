@@ -17,6 +17,7 @@ from mnemo_ops.model import Batch, Entry, Handlers, Host, Task
 from mnemo_ops.rendering import HostState, Renderer, User
 from mnemo_ops.results import Pending, Step, Work, result
 from mnemo_ops.selection import Options
+from mnemo_ops.telling import told
 
 Outcome = tuple[Task, Event]
 Outcomes = Iterator[Outcome]
@@ -73,7 +74,7 @@ class Outbox:
     def meet(self, session: Channel) -> None:
         """The host was reached: what it said of itself."""
         self.session = session
-        self._state.facts.update(session.facts)
+        self._state.facts.update(told(session.facts))
         self._renderer.user = User(str(session.facts.get("user_id", "root")), session.login)
         self._renderer.changed()
 
@@ -124,9 +125,8 @@ class Outbox:
             self._state.doubtful |= {entry.register} if entry.register else {"ansible_facts", *_facts_of(found)}
         if entry.register:
             self._state.results[entry.register] = found
-        if isinstance(found, Mapping) and isinstance(found.get("ansible_facts"), Mapping):
-            facts = found["ansible_facts"].items()
-            self._state.facts.update({name.removeprefix("ansible_"): value for name, value in facts})
+        if _tells_facts(entry) and isinstance(found, Mapping) and isinstance(found.get("ansible_facts"), Mapping):
+            self._state.facts.update(told(found["ansible_facts"], entry.kind))
         self._renderer.changed()
 
     def doubt(self, names: Sequence[str], task: str) -> None:

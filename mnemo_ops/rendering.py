@@ -8,11 +8,10 @@ import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from mnemo_ops import schema
+from mnemo_ops import schema, telling
 from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resource import Resource, resource_class
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.ansible_words import BARE_FACTS
 from mnemo_ops.controller_files import Prepared, prepared
 from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.filters import flatten
@@ -103,14 +102,11 @@ class Renderer:
 
     def _scope(self, entry: Entry) -> Scope:
         play, state = self._play, self._state
-        facts = {f"ansible_{name.removeprefix('ansible_')}": value for name, value in state.facts.items()}
-        bare = (name for name in state.facts if name.startswith("getent_") or name in BARE_FACTS.values())
-        facts.update({name: state.facts[name] for name in bare})
         scope = Scope(entry.files, entry.templates).plus({"ansible_managed": "Ansible managed"})
         kind = "local" if state.host.local else "ssh"
         scope = scope.plus({"ansible_host": state.host.name, "ansible_connection": kind})  # of hosts that have none
         scope = scope.plus(play.role_defaults).plus(entry.defaults).plus(state.host.vars)
-        known = {**facts, "ansible_facts": state.facts, "ansible_check_mode": self._options.check}
+        known = {**telling.variables(state.facts), "ansible_check_mode": self._options.check}
         scope = scope.plus({**known, **self._magic}, final=True)
         scope = scope.plus(play.vars).plus(self._late_vars).plus(play.role_vars).plus(entry.role_vars).plus(entry.vars)
         scope = scope.plus(state.included).plus({**state.results, **self.waiting}, final=True).plus(entry.params)

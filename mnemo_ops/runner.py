@@ -340,7 +340,7 @@ class PlayRun:
             except MnemoError as problem:
                 step.event = Event.failure(step.task.id, problem)
             step.event = self._judge.verdict(step, work)
-            if any(re.search(rf"\b{name}\b", f"{entry.args} {entry.when}") for name in self._state.doubtful):
+            if any(re.search(rf"\b{re.escape(name)}\b", f"{entry.args} {entry.when}") for name in self._state.doubtful):
                 self._unsure([step])
             if step.event.status == "failed" and not step.task.ignore_errors:
                 failed = failed or step

@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "template",
         "template_engine",
         "template_values",
+        "telling",
         "template_uses",
         "undefined",
         "vault",
