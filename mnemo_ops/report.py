@@ -19,6 +19,7 @@ from mnemo_ops.bars import Bars, Row, plain
 from mnemo_ops.errors import DriftFound, MnemoError
 from mnemo_ops.model import Task
 from mnemo_ops.secret import Mask
+from mnemo_ops.visible import in_a_line, indented, visible
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
 AGAIN = 60.0  # seconds after which it may say so again while nothing else happens
@@ -61,6 +62,7 @@ class Style:
 
 
 def _put(stream: TextIO, text: str) -> None:
+    """The one place that prints."""
     try:
         print(text, file=stream, flush=True)
     except BrokenPipeError:  # `| head`: what is at work on a host goes on
@@ -98,19 +100,26 @@ class Report:
 
     def say(self, text: str) -> None:
         """One line of ours."""
-        self.show(self.advice.spoken(text))
+        self.show(indented(self.advice.spoken(text)))
 
-    def show(self, text: str) -> None:
-        """What is somebody else's: the content of a file, what differs in it."""
+    def show(self, text: str, exact: bool = False) -> None:
+        """What is somebody else's: what differs in a file, a page. :param exact: where no terminal shows it."""
         with self._lock:
-            stream = self._err if self.style.json else self._out
-            if not self._bars.printed(self.mask.hide(text), stream):
-                self._print(stream, text)
+            self._print(self._err if self.style.json else self._out, text, exact)
 
-    def _print(self, stream: TextIO, text: str) -> None:
+    def trace(self, text: str) -> None:
+        """A traceback, for who reports a bug."""
+        self._print(self._err, text.rstrip())
+
+    def _print(self, stream: TextIO, text: str, exact: bool = False) -> None:
+        """Nothing secret, and nothing that does something to the terminal, whoever said it."""
         shown = self.mask.hide(text)
+        if stream.isatty() or not exact:
+            shown = visible(shown)
         encoding = stream.encoding or "utf-8"  # a file name may hold bytes no encoding knows
-        _put(stream, shown.encode(encoding, "backslashreplace").decode(encoding))
+        shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+        if not self._bars.printed(shown, stream):
+            _put(stream, shown)
 
     def step(self, text: str) -> None:
         """The next sentence of a flow's runbook."""
@@ -143,9 +152,9 @@ class Report:
 
     def _print_task(self, host: str, task: Task, event: Event) -> None:
         took = f"  {event.seconds:.1f} s" if event.seconds >= 1 else ""
-        why = f": {_indented(event.why)}" if event.why and not task.no_log else ""
+        why = f": {event.why.rstrip()}" if event.why and not task.no_log else ""
         status = "ignored" if event.status == "failed" and task.ignore_errors else event.status
-        self.say(f"  {status:8} {host:12} {task.name}{why}  ({task.where}){took}")
+        self.say(f"  {status:8} {host:12} {in_a_line(task.name)}{why}  ({task.where}){took}")
         if self.style.diff and not task.no_log and event.status == "changed":
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.show("      " + line)
@@ -200,7 +209,8 @@ class Report:
             error = DriftFound("the hosts differ from what is declared", hint="run it without --check")
         self.error = error
         if self.style.json:
-            _put(self._out, json.dumps(self.mask.hide_all(self.document()), indent=2))
+            text = json.dumps(self.mask.hide_all(self.document()), indent=2)
+            _put(self._out, text.replace("\x7f", "\\u007f"))  # the one control character json leaves as it is
         else:
             self._recap()
         if error is not None:
@@ -214,9 +224,8 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        self._print(self._err, self.advice.spoken(f"ERROR {error}"))
-        if error.hint:
-            self._print(self._err, self.advice.spoken(f"  -> {error.hint}"))
+        for line in (f"ERROR {error}", *([f"  -> {error.hint}"] if error.hint else [])):
+            self._print(self._err, indented(self.advice.spoken(line)))
 
     def document(self) -> dict[str, Any]:
         """The ``--json`` document of cli.md."""
@@ -258,10 +267,6 @@ def _diff(before: Any, after: Any) -> list[str]:
         elif old != new:
             lines.append(f"{key}: {_short(old)} -> {_short(new)}")
     return lines
-
-
-def _indented(text: str) -> str:
-    return text.rstrip().replace("\n", "\n      ")
 
 
 def _short(value: Any) -> str:

@@ -20,6 +20,7 @@ from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
 from mnemo_ops.report import Report, Style
 from mnemo_ops.secret import Secret
+from mnemo_ops.visible import in_a_line
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
     from mnemo_ops.fleet import Fleet
@@ -138,7 +139,7 @@ class Run:
         if self.yes:
             return
         try:
-            said = input(f"This will {what}. Type yes: ").strip()
+            said = input(in_a_line(f"This will {what}. Type yes: ")).strip()
         except (KeyboardInterrupt, EOFError):
             print(file=sys.stderr)
             raise Interrupted("interrupted; nothing was changed") from None
@@ -267,7 +268,7 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
         return report.finish(Interrupted("interrupted", hint="run the same command again: what is done is recognised"))
     except Exception as error:
         if flags["verbose"]:
-            traceback.print_exc()
+            report.trace(traceback.format_exc())
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         bug = MnemoError(f"a bug: {type(error).__name__}: {error}", where=where, hint="--verbose shows the traceback")

@@ -70,7 +70,7 @@ def docs(run: Run, kind: str) -> None:
     """Fields, defaults and an example of a kind: `invoke docs copy`; `docs all`: every kind in one line."""
     from mnemo_ops.word_lists import page
 
-    run.report.say(page(kind).rstrip("\n"))
+    run.report.show(run.report.advice.spoken(page(kind).rstrip("\n")))
 
 
 @command(

@@ -61,7 +61,7 @@ def view(run: Run, path: str) -> None:
 
     text = vault_files.view(_path(path), vault.keyring())
     run.report.extra["content"] = text
-    run.report.show(text.removesuffix("\n"))
+    run.report.show(text.removesuffix("\n"), exact=True)
 
 
 @command("secrets.edit", help={"path": "an encrypted file; made when there is none"}, only=ONLY)

@@ -16,7 +16,7 @@ ROOT = Path(mnemo_ops.__file__).parent
 # The floors of the house, lowest first; a name stands for a module or for a package with everything in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "agent"),
-    ("kinds", "model", "secret"),
+    ("kinds", "model", "secret", "visible"),
     (
         "advice",
         "ansible_words",
