@@ -18,7 +18,7 @@ from mnemo_ops.agent.wire import Event
 from mnemo_ops.bars import Bars, Row, plain
 from mnemo_ops.errors import DriftFound, MnemoError
 from mnemo_ops.model import Task
-from mnemo_ops.secret import Mask
+from mnemo_ops.secret import Mask, of_result
 from mnemo_ops.visible import in_a_line, indented, visible
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
@@ -135,6 +135,8 @@ class Report:
 
     def task(self, host: str, task: Task, event: Event) -> None:
         """A task came to its end on a host."""
+        if task.no_log:  # what it registered may be shown by another
+            self.mask.learn(of_result([event.before, event.after]))
         with self._lock:
             self.idle(host)
             self._spoke[host] = time.monotonic()

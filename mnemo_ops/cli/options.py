@@ -16,6 +16,7 @@ from invoke.tasks import Task
 
 from mnemo_ops.advice import Advice
 from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.agent.secrecy import can_hide, ordinary
 from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
 from mnemo_ops.report import Report, Style
@@ -75,6 +76,10 @@ class Run:
         found = load(self.path(), playbook_dir, self.vars)
         found.become_password = self.become_password
         self.report.mask.spare(found.hosts)
+        hosts = found.hosts.values()
+        words = ordinary([*found.hosts, *(host.user or "" for host in hosts)])
+        given = [one for host in hosts for one in (host.password, host.become_password, host.passphrase) if one]
+        self.report.mask.learn(one.reveal() for one in given if can_hide(one.reveal(), words))
         return found
 
     def path(self) -> Path:

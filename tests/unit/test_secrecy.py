@@ -167,6 +167,19 @@ def test_a_command_says_once_what_it_cannot_hide(tmp_path: Path) -> None:
     assert len(run.report.extra["warnings"]) == 2
 
 
+def test_the_passwords_of_the_inventory_are_hidden(tmp_path: Path) -> None:
+    """In clear: of a vault they are learnt where it is opened. Those that are a host's own name are not."""
+    (tmp_path / "inventory.yml").write_text(
+        "all: {hosts: {web1: {ansible_password: log-in-9, ansible_become_password: sudo+2/9}, app-server: {"
+        "ansible_sudo_pass: app-server, ansible_private_key_passphrase: 'open-7 me'}}}"
+    )
+    out = io.StringIO()
+    run = Run(Report("play", Style(), out, out), str(tmp_path / "inventory.yml"))
+    run.inventory()
+    run.report.say("log-in-9 sudo+2/9 sudo%2B2%2F9 c3VkbysyLzk= open-7 me app-server")
+    assert out.getvalue() == " ".join([MASK] * 3 + [f"{MASK}=", MASK, "app-server"]) + "\n"
+
+
 def test_names_are_spared_whoever_taught_them() -> None:
     mask = Mask()
     mask.learn(["mnemosyne", "a-secret-9"])  # a vault file is learned value by value

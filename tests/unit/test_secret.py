@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
+import threading
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnemo_ops.secret import MASK, SHORTEST, Mask, Secret
+from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.wire import Event
+from mnemo_ops.model import Task
+from mnemo_ops.report import Report, Style
+from mnemo_ops.secret import MASK, MOST, SHORTEST, Mask, Secret, of_result
 
 ODD = 'pa"ss\\word\n\tgrüße'
 
@@ -74,3 +82,89 @@ def test_data_stays_what_it_is() -> None:
 def test_no_value_survives(secret: str, before: str, after: str) -> None:
     shown = mask(secret).hide(before + secret + after)
     assert secret not in shown.replace(MASK, "\0") or secret in MASK
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "admin:"])
+@pytest.mark.parametrize("after", ["", "\n", "x", "\n\n"])
+@pytest.mark.parametrize("value", ["hunter-22", "s3cr?t~>", "grüße!!", "a long one " * 20])
+def test_a_secret_shows_neither_in_base64_nor_in_a_url(value: str, before: str, after: str) -> None:
+    hide = mask(value).hide
+    data = f"{before}{value}{after}".encode()
+    for text in (base64.b64encode(data), base64.urlsafe_b64encode(data), base64.encodebytes(data)):
+        if before and b"\n" in text.strip():
+            continue  # in lines, and who knows where they end
+        left = hide(f"Basic {text.decode()}").replace(MASK, "").split()
+        assert len("".join(left[1:]).strip("=")) <= 2 + 4 * (len(before + after) + 2) // 3
+    assert hide(f"?p={quote(value, safe='')}&x") == f"?p={MASK}&x"
+    assert hide(value.encode().hex()) == MASK
+
+
+TOKEN = "tok_5f2c9a1b7e3d4f6a8b0c"
+
+
+def shown(data: dict[str, object], later: str, **options: bool) -> str:
+    """What is printed of a text after a task that shows nothing registered this."""
+    out = io.StringIO()
+    report = Report("play", Style(verbose=True, diff=True, **options), out, out)
+    report.task("web1", Task("1", "hidden", Resource(), "x:1", no_log=True), Event("1", "changed", None, data))
+    report.task("web2", Task("2", "shown", Resource(), "x:2"), Event("2", "ok", after={"msg": later}, why=later))
+    report.finish()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "later"),
+    [
+        ({"stdout": TOKEN}, TOKEN),
+        ({"stdout": f"one\n{TOKEN}\ntwo"}, f"is {TOKEN}"),
+        ({"stdout": f'{{"token": "{TOKEN}"}}'}, TOKEN),
+        ({"ansible_facts": {"made": TOKEN}}, f"made: {TOKEN}"),
+        ({"results": [{"item": {"deep": [TOKEN]}}]}, TOKEN),
+        ({"json": {"url": f"postgres://app:{TOKEN[:9]}-x@db/x"}}, f"{TOKEN[:9]}-x"),
+        ({"stdout": TOKEN}, base64.b64encode(f"user:{TOKEN}".encode()).decode()),
+    ],
+)
+@pytest.mark.parametrize("json_", [False, True])
+def test_the_result_of_a_task_that_shows_nothing_is_shown_by_no_other(
+    data: dict[str, object], later: str, json_: bool
+) -> None:
+    text = shown(data, later, json=json_)
+    assert MASK in text and later not in text and TOKEN not in text
+
+
+def test_ordinary_words_of_such_a_result_stay_readable() -> None:
+    words = "changed nginx root /etc/nginx/conf.d/site.conf 0644 2026-11-29 22:10:18.123 1234567890 web-server debian12"
+    data: dict[str, object] = {
+        "a": words.split(),
+        "path": "/srv/Xk29/cQz",
+        "stdout": "nginx",
+        "rc": 0,
+        "start": "2026-11-29T1x",
+    }
+    assert f"msg {words} /srv/Xk29/cQz 2026-11-29T1x" in shown(data, f"msg {words} /srv/Xk29/cQz 2026-11-29T1x")
+
+
+def test_a_result_may_be_deep() -> None:
+    assert list(of_result({"stdout": "[" * 900 + f'"{TOKEN}"' + "]" * 900})) != []
+
+
+def test_a_result_of_a_million_words_is_not_all_remembered() -> None:
+    assert len(list(of_result({"stdout": "\n".join(f"tok-{number}-{number}x" for number in range(10**5))}))) == MOST
+
+
+def test_what_one_host_teaches_hides_what_others_say_meanwhile() -> None:
+    known, wrong = Mask(), list[str]()
+
+    def work(name: int) -> None:
+        for number in range(200):
+            secret = f"s3cret-{name}-{number}"
+            known.learn([secret])
+            if secret in known.hide(f"x {secret}"):
+                wrong.append(secret)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -277,3 +277,22 @@ def test_who_does_a_task_may_be_a_variable(play: Run, tmp_path: Path, told: str)
 def test_variables_that_come_too_late_to_reach_a_host_are_refused(play: Run) -> None:
     seen = play("- {hosts: a, vars: {ansible_user: x}, tasks: [{command: id}]}")
     assert seen.error is not None and seen.error.where == "site.yml:1" and "remote_user" in seen.error.hint
+
+
+def test_what_a_hidden_task_registered_or_set_no_other_shows(play: Run) -> None:
+    seen = play("""
+- hosts: a
+  tasks:
+    - shell: "echo tok_$(printf 5f2c9a1b7e3d)"
+      register: made
+      no_log: true
+    - set_fact: {both: "x-{{ made.stdout }}-{{ 'QX7' ~ 'kz9-4' }}"}
+      no_log: true
+    - debug: {var: made}
+    - debug: {msg: "it is {{ both }}, {{ made.stdout | b64encode }}, {{ made.stdout | urlencode }}"}
+    - fail: {msg: "with {{ made.stdout_lines }}"}
+""")
+    assert seen.error is not None and seen.error.exit_code == 6
+    said = seen.out.getvalue()
+    assert "5f2c9a1b7e3d" not in said and "QX7kz9" not in said and said.count("[secret]") >= 5
+    assert "NWYyYzlhMWI3ZTNk" not in said and "it is [secret], " in said
