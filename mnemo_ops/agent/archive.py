@@ -1,19 +1,29 @@
-"""Archives: what is in them as rows, which of it is asked for, and how it comes out. tar (gz, bz2, xz) and zip."""
+"""Archives: what is in them, as rows, and the content of their files. tar (gz, bz2, xz) and zip.
+
+Whoever made one may be hostile, so nothing of it is believed: what its readers stumble over is damage, a link is only a
+name, and an archive that unpacks to far more than it is read from is a bomb.
+"""
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
 import hashlib
+import io
 import posixpath
-import re
 import stat as bits
 import time
 from functools import partial
-from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from mnemo_ops.agent.machine import CHUNK
 from mnemo_ops.agent.record import asdict, dataclass, replace
-from mnemo_ops.errors import Refused, StepFailed
+from mnemo_ops.errors import MnemoError, Refused, StepFailed
+
+LONGEST = 4096  # bytes of a name or of a link's target (PATH_MAX)
+HARMLESS = 1 << 30  # bytes that any archive may unpack to,
+EXPANDS = 2000  # and how many times its own size a larger one may: gzip itself reaches half of that
+GULP = 16 * CHUNK  # bytes that a header of a tar may have
+LAST_DATE = 1 << 40  # seconds since the epoch; file systems end long before
 
 
 @dataclass(frozen=True)
@@ -33,62 +43,23 @@ class Member:
     group: str = ""
 
 
-Content = Callable[[], IO[bytes]]
+Content = Callable[[], ContextManager[Any]]  # something to ``read`` from
 
 
 def opened(file: IO[bytes], said: str) -> Iterator[Tuple[Member, Content]]:
     """Every entry with a function that opens its content, in the archive's order.
 
     :param said: what to call it in messages. :raises StepFailed: it is not an archive, or a damaged one (6).
+    :raises Refused: it holds a device, a hard link to what is not in it, or unpacks to far more than it may (3).
     """
-    import lzma
-    import tarfile
-    import zipfile
-    import zlib
-
-    try:
-        if zipfile.is_zipfile(file):
-            yield from _zip(zipfile.ZipFile(file))
-            return
-        file.seek(0)
-        with tarfile.open(fileobj=file, mode="r:*") as archive:
-            yield from _tar(archive)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as problem:
-        hint = "tar, tar.gz, tar.bz2, tar.xz and zip can be unpacked"
-        raise StepFailed(f"{said} is not an archive, or it is damaged: {problem}", hint=hint) from None
-
-
-def handler(file: IO[bytes]) -> str:
-    """Ansible's word for the kind of archive."""
-    file.seek(0)
-    start = file.read(6)
-    file.seek(0)
-    words = {b"\x1f\x8b": "TgzArchive", b"BZ": "TarBzipArchive", b"\xfd7": "TarXzArchive", b"PK": "ZipArchive"}
-    return words.get(start[:2], "TarArchive")
-
-
-def _tar(archive: Any) -> Iterator[Tuple[Member, Content]]:
-    sizes: Dict[str, int] = {}
-    for info in archive:
-        kind = "directory" if info.isdir() else "link" if info.issym() else "file"
-        if not (info.isdir() or info.issym() or info.isreg() or info.islnk()):
-            raise Refused(f"the archive holds the device or pipe {info.name}", hint="leave it out with exclude")
-        who = {"uid": info.uid, "gid": info.gid, "user": info.uname, "group": info.gname}
-        target = info.linkname if info.issym() else ""
-        sizes[info.name] = info.size if info.isreg() else sizes.get(info.linkname, 0)  # a hard link is one more copy
-        row = Member(info.name, kind, info.mode & 0o7777, float(info.mtime), sizes[info.name], "", target, **who)
-        yield row, partial(archive.extractfile, info)
-
-
-def _zip(archive: Any) -> Iterator[Tuple[Member, Content]]:
-    for info in archive.infolist():
-        mode = info.external_attr >> 16
-        kind = "directory" if info.is_dir() else "link" if bits.S_ISLNK(mode) else "file"
-        usual = 0o755 if kind == "directory" else 0o644
-        mtime = time.mktime((*info.date_time, 0, 0, -1))
-        target = archive.read(info).decode() if kind == "link" else ""
-        row = Member(info.filename, kind, bits.S_IMODE(mode) or usual, mtime, info.file_size, "", target, -1, -1)
-        yield row, partial(archive.open, info)
+    most = max(HARMLESS, EXPANDS * file.seek(0, io.SEEK_END))
+    with _readable(said):
+        for member, content in _entries(file, most, said):
+            _believable(member)
+            most -= member.size
+            if most < 0:
+                raise _bomb(said)
+            yield member, partial(_content, content, said)
 
 
 def listed(file: IO[bytes], said: str) -> List[Dict[str, Any]]:
@@ -96,11 +67,12 @@ def listed(file: IO[bytes], said: str) -> List[Dict[str, Any]]:
     rows = []
     for member, content in opened(file, said):
         if member.kind == "file":
-            digest = hashlib.sha256()
+            digest, size = hashlib.sha256(), 0
             with content() as source:
                 for chunk in iter(lambda: source.read(CHUNK), b""):
                     digest.update(chunk)
-            member = replace(member, sha256=digest.hexdigest())
+                    size += len(chunk)
+            member = replace(member, size=size, sha256=digest.hexdigest())
         rows.append({key: value for key, value in asdict(member).items() if value not in ("", 0)})
     return rows
 
@@ -110,80 +82,163 @@ def members(rows: Iterable[Mapping[str, Any]]) -> List[Member]:
     return [Member(**{"mode": 0, "mtime": 0.0, **row}) for row in rows]
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which entries are asked for, and under which names.
-
-    :param strip: leading parts of names to drop. :param include: names, with all below them; none: all.
-    :param exclude: patterns of names, or of parts of them. :param transform: pattern and replacement for names.
-    """
-
-    strip: int = 0
-    include: Tuple[str, ...] = ()
-    exclude: Tuple[str, ...] = ()
-    transform: Tuple[Tuple[str, str, bool], ...] = ()
-    same_owner: bool = True
-    numeric_owner: bool = False
-
-    def name(self, member: Member) -> Optional[str]:
-        """Path below the destination (``.`` is itself); ``None``: not asked for. :raises Refused: it leads out."""
-        clean = posixpath.normpath(member.name.lstrip("/"))
-        if self.include and not any(_below(clean, one) for one in self.include):
-            return None
-        if any(_excludes(pattern, clean) for pattern in self.exclude):
-            return None
-        for pattern, replacement, everywhere in self.transform:
-            clean = posixpath.normpath(re.sub(pattern, replacement, clean, count=0 if everywhere else 1) or ".")
-        parts = clean.split("/")
-        if ".." in parts:
-            raise Refused(f"the archive's entry {member.name} leads out of its directory", hint="do not unpack it")
-        if self.strip >= len(parts):
-            return None
-        return "/".join(parts[self.strip :]) if not (self.strip and clean == ".") else None
+# -- what is not believed ------------------------------------------------------------------------------------------
 
 
-def _below(name: str, wanted: str) -> bool:
-    wanted = posixpath.normpath(wanted)
-    return name == wanted or name.startswith(wanted + "/") or fnmatch.fnmatchcase(name, wanted)
+@contextlib.contextmanager
+def _readable(said: str) -> Iterator[None]:
+    """Whatever Python's readers of archives stumble over in one is damage; the list of that has no end."""
+    try:
+        yield
+    except MnemoError:
+        raise
+    except Exception as problem:
+        hint = "tar, tar.gz, tar.bz2, tar.xz and zip can be unpacked"
+        why = str(problem) or type(problem).__name__
+        raise StepFailed(f"{said} is not an archive, or it is damaged: {why}", hint=hint) from None
 
 
-def _excludes(pattern: str, name: str) -> bool:
-    """As tar's ``--exclude``: a pattern for a name, or for any of its parts."""
-    pattern = pattern.rstrip("/").lstrip("./") or pattern
-    parts = name.split("/")
-    ends = ("/".join(parts[first:last]) for first in range(len(parts)) for last in range(first + 1, len(parts) + 1))
-    return any(fnmatch.fnmatchcase(end, pattern) for end in ends)
+def _believable(member: Member) -> None:
+    """:raises ValueError: no system knows such an entry."""
+    for text in (member.name, member.target):
+        if "\0" in text or len(text) > LONGEST:
+            raise ValueError(f"no file can have the name or target {text[:40]!r}...")
+    for number, least, end in (
+        (member.size, 0, 1 << 63),
+        (member.uid, -1, (1 << 32) - 1),
+        (member.gid, -1, (1 << 32) - 1),
+        (member.mtime, -LAST_DATE, LAST_DATE),
+    ):
+        if not least <= number < end:  # so is not-a-number
+            raise ValueError(f"the size, owner or date {number} of {member.name[:255]}")
 
 
-_SED = re.compile(r"s(?P<sep>[^\w\s\\])(?P<old>.*?)(?P=sep)(?P<new>.*?)(?P=sep)(?P<flags>[gx]*)")
+def _bomb(said: str) -> Refused:
+    return Refused(
+        f"{said} unpacks to more than {HARMLESS >> 30} GiB and {EXPANDS} times its own size",
+        hint="do not unpack it; where it is meant to, a task of kind command with tar can",
+    )
 
 
-def selection(options: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> Selection:
-    """What options of tar mean. :raises ValueError: one that has no meaning here."""
-    found = Selection(include=tuple(include), exclude=tuple(exclude))
-    words = iter(options)
-    for word in words:
-        name, sign, value = word.partition("=")
-        if name in ("--strip-components", "--strip", "--exclude", "--transform", "--xform") and not sign:
-            value = next(words, "")
-        if name in ("--strip-components", "--strip") and value.isdigit():
-            found = replace(found, strip=int(value))
-        elif name == "--exclude" and value:
-            found = replace(found, exclude=(*found.exclude, value))
-        elif name in ("--transform", "--xform") and (match := _SED.fullmatch(value)):
-            old = match["old"] if "x" in match["flags"] else _basic(match["old"])
-            re.compile(old)
-            found = replace(found, transform=(*found.transform, (old, match["new"], "g" in match["flags"])))
-        elif name in ("--no-same-owner", "--same-owner"):
-            found = replace(found, same_owner=name == "--same-owner")
-        elif name == "--numeric-owner":
-            found = replace(found, numeric_owner=True)
-        elif name not in ("-p", "--preserve-permissions", "--same-permissions", "--wildcards", "--overwrite"):
-            known = "--strip-components, --exclude, --transform, --no-same-owner, --numeric-owner"
-            raise ValueError(f"extra_opts: {word!r} cannot be honoured here; known are {known}")
-    return found
+@contextlib.contextmanager
+def _content(opening: Callable[[], IO[bytes]], said: str) -> Iterator[Any]:
+    with _readable(said):
+        file = opening()
+    with file:
+        yield _Guarded(file, said)
 
 
-def _basic(pattern: str) -> str:
-    r"""sed's basic expression as Python's: ``\(`` groups, ``(`` is itself."""
-    return re.sub(r"\\?[(){}+?|]", lambda at: at[0][1:] if at[0][0] == "\\" else "\\" + at[0], pattern)
+class _Guarded:
+    """The content of an entry, which may turn out to be damaged anywhere; errors of who writes it are not its own."""
+
+    def __init__(self, file: IO[bytes], said: str) -> None:
+        self._file, self._said = file, said
+
+    def read(self, size: int) -> bytes:
+        with _readable(self._said):
+            return self._file.read(size)
+
+
+class _Stream:
+    """A tar's bytes, expanded, for tarfile: which believes a header that says how much of them to hold in memory."""
+
+    def __init__(self, file: IO[bytes], most: int, said: str) -> None:
+        self._file, self._most, self._said = file, most, said
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= GULP:
+            raise ValueError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, position: int) -> int:
+        if position < 0:
+            raise ValueError("an entry that begins before the archive")
+        if position > self._most:
+            raise _bomb(self._said)
+        return self._file.seek(position)
+
+
+# -- tar and zip ---------------------------------------------------------------------------------------------------
+
+
+def _entries(file: IO[bytes], most: int, said: str) -> Iterator[Tuple[Member, Callable[[], IO[bytes]]]]:
+    import tarfile
+    import zipfile
+
+    try:
+        file.seek(0)
+        stream: Any = _Stream(_expanded(file), most, said)
+        archive = tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+    except tarfile.ReadError:
+        if not zipfile.is_zipfile(file):  # asked last: it is also true of a tar that ends with a zip
+            raise
+        yield from _zip(zipfile.ZipFile(file))
+    else:
+        yield from _tar(archive)
+
+
+def _expanded(file: IO[bytes]) -> IO[bytes]:
+    start = file.read(3)
+    file.seek(0)
+    if start[:2] == b"\x1f\x8b":
+        import gzip
+
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    if start == b"BZh":
+        import bz2
+
+        return bz2.BZ2File(file)  # type: ignore[return-value]
+    if start == b"\xfd7z":
+        import lzma
+
+        return lzma.LZMAFile(file)  # type: ignore[return-value]
+    return file
+
+
+def _tar(archive: Any) -> Iterator[Tuple[Member, Callable[[], IO[bytes]]]]:
+    earlier: Dict[str, Any] = {}  # what a hard link may be one more name of
+    at = -1
+    for info in archive:
+        if archive.offset <= at:  # older readers go round in circles
+            raise ValueError(f"the entry after {info.name} is one before it")
+        at = archive.offset
+        if info.islnk():
+            known = earlier.get(_plain(info.linkname))
+            if known is None:
+                raise Refused(
+                    f"the archive's hard link {info.name} is to {info.linkname}, which is no file it holds before that",
+                    hint="leave it out with exclude",
+                )
+        elif info.isdir() or info.issym() or info.isreg():
+            known = info
+        else:
+            raise Refused(f"the archive holds the device or pipe {info.name}", hint="leave it out with exclude")
+        if not info.isdir():
+            earlier[_plain(info.name)] = known
+        kind = "directory" if info.isdir() else "link" if known.issym() else "file"
+        size, target = (known.size, "") if kind == "file" else (0, known.linkname if kind == "link" else "")
+        who = {"uid": info.uid, "gid": info.gid, "user": info.uname, "group": info.gname}
+        row = Member(info.name, kind, info.mode & 0o7777, float(info.mtime), size, "", target, **who)
+        yield row, partial(archive.extractfile, known)
+
+
+def _plain(name: str) -> str:
+    return posixpath.normpath(name.lstrip("/"))
+
+
+def _zip(archive: Any) -> Iterator[Tuple[Member, Callable[[], IO[bytes]]]]:
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        if bits.S_IFMT(mode) in (bits.S_IFBLK, bits.S_IFCHR, bits.S_IFIFO, bits.S_IFSOCK):
+            raise Refused(f"the archive holds the device or pipe {info.filename}", hint="leave it out with exclude")
+        kind = "directory" if info.is_dir() else "link" if bits.S_ISLNK(mode) else "file"
+        usual = 0o755 if kind == "directory" else 0o644
+        mtime = time.mktime((*info.date_time, 0, 0, -1))
+        target = ""
+        if kind == "link":
+            with archive.open(info) as file:
+                target = file.read(LONGEST + 1).decode("utf-8", "surrogateescape")
+        size = info.file_size if kind == "file" else 0
+        row = Member(info.filename, kind, bits.S_IMODE(mode) or usual, mtime, size, "", target, -1, -1)
+        yield row, partial(archive.open, info)

@@ -15,7 +15,7 @@ from running import run, run_all, task
 from world import World
 
 from mnemo_ops import schema
-from mnemo_ops.agent.archive import selection
+from mnemo_ops.agent.archive_names import selection
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.controller_files import prepared
 from mnemo_ops.template import Scope

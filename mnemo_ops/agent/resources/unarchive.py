@@ -6,7 +6,8 @@ import posixpath
 from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent import archive
-from mnemo_ops.agent.archive import Content, Member, Selection
+from mnemo_ops.agent.archive import Content, Member
+from mnemo_ops.agent.archive_names import Selection, selection
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
@@ -71,7 +72,7 @@ class Unarchive(Resource):
         self._permission.desired()
         if self.include and self.exclude:
             raise ValueError("give either include or exclude")
-        archive.selection(self.extra_opts, self.include, self.exclude)
+        selection(self.extra_opts, self.include, self.exclude)
 
     @property
     def _permission(self) -> Permission:
@@ -79,7 +80,7 @@ class Unarchive(Resource):
 
     @property
     def _selection(self) -> Selection:
-        return archive.selection(self.extra_opts, self.include, self.exclude)
+        return selection(self.extra_opts, self.include, self.exclude)
 
     def desired(self) -> State:
         return {"differing": []}
