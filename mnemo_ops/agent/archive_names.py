@@ -1,13 +1,14 @@
-"""Which entries of an archive are asked for, and under which names."""
+"""Which entries of an archive are asked for, where each goes below the destination, and what must not be there."""
 
 from __future__ import annotations
 
 import fnmatch
 import posixpath
 import re
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Set, Tuple
 
 from mnemo_ops.agent.archive import Member
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, replace
 from mnemo_ops.errors import Refused
 
@@ -42,6 +43,65 @@ class Selection:
         if self.strip >= len(parts):
             return None
         return "/".join(parts[self.strip :]) if not (self.strip and clean == ".") else None
+
+
+def placed(rows: Sequence[Member], chosen: Selection) -> Dict[str, int]:
+    """Path below the destination -> the row that is to be there: of several with one name the last.
+
+    :raises Refused: it leads out, or an entry lies below one that is no directory: it would pass a link (3).
+    """
+    found: Dict[str, int] = {}
+    for number, member in enumerate(rows):
+        name = chosen.name(member)
+        if name is not None:
+            found[name] = number
+    others = {name for name, number in found.items() if rows[number].kind != "directory"}
+    for name, number in found.items():
+        above = _first_above(name, others)
+        if above is not None:
+            raise Refused(
+                f"the archive's entry {rows[number].name} would be written through its {rows[found[above]].kind} "
+                f"{rows[found[above]].name}",
+                hint="do not unpack it",
+            )
+    return found
+
+
+def _first_above(name: str, others: Set[str]) -> Optional[str]:
+    """Of ``others`` the one that ``name`` lies below; ``.`` is above all, and may be nothing but a directory."""
+    if "." in others:
+        return "."
+    end = name.find("/")
+    while end >= 0:
+        if name[:end] in others:
+            return name[:end]
+        end = name.find("/", end + 1)
+    return None
+
+
+def refuse_outside(machine: Machine, dest: str, path: str) -> None:
+    """:raises Refused: a link of the host's leads out of ``dest`` on the way to ``path`` or at its end (3)."""
+    inside, real = machine.realpath(dest), machine.realpath(path)
+    if real != inside and not real.startswith(inside.rstrip("/") + "/"):
+        raise Refused(
+            f"{path} leads to {real}, out of the directory to unpack into",
+            hint="remove the link, or leave out with exclude what lies below it",
+        )
+
+
+def refuse_full(machine: Machine, dest: str, said: str, left: Mapping[str, Member]) -> None:
+    """:raises Refused: what is left to unpack of the archive ``said`` does not fit; nothing was written (3)."""
+    need = new = 0
+    for path, member in left.items():
+        old = machine.stat(path)
+        new += old is None
+        need += max(0, member.size - (old.size if old is not None else 0))
+    free, inodes = machine.free_bytes(dest), machine.free_inodes(dest)
+    if need > free or (inodes is not None and new > inodes):
+        raise Refused(
+            f"{said} would add {new} names and {need} bytes to {dest}, where {free} bytes are free",
+            hint="free some space first",
+        )
 
 
 def _below(name: str, wanted: str) -> bool:

@@ -44,11 +44,13 @@ def around(world: World) -> dict[str, object]:
     return {str(path): _print(path)[:3] + _print(path)[5:] for path in paths if path.name not in ("x", "srv")}
 
 
-def unpacked(world: World, data: bytes, machine: type[Machine] = Machine, **more: object) -> Event:
-    """The archive as one of the host's own."""
+def unpacked(world: World, data: bytes, machine: type[Machine] = Machine, bare: bool = False, **more: object) -> Event:
+    """The archive as one of the host's own. :param bare: with no temporary root, so that links lead where they say."""
+    root = str(world.root) if bare else ""
     (world.root / "srv/x").write_bytes(data)
     (world.root / "srv/here").mkdir(exist_ok=True)
-    return run(task("unarchive", src="/srv/x", dest="/srv/here", remote_src=True, **more), world.machine(machine))
+    unarchive = task("unarchive", src=root + "/srv/x", dest=root + "/srv/here", remote_src=True, **more)
+    return run(unarchive, machine("/") if bare else world.machine(machine))
 
 
 def tar_of(rows: Sequence[Row], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -78,6 +80,36 @@ def zip_of(rows: Sequence[Row]) -> bytes:
                 info.create_system, info.external_attr = 3, bits[kind] << 16
                 archive.writestr(info, what, zipfile.ZIP_DEFLATED)
     return out.getvalue()
+
+
+def breaking_out(out: str) -> dict[str, list[Row]]:
+    """What is to reach ``out``, a directory beside the one that is unpacked into. A later line may be what strikes."""
+    x = entry("x", LINK, out)
+    return {
+        "directory on a link": [x, entry("x", FOLDER)],
+        "directory with a slash": [x, entry("x/.", FOLDER), entry("x//", FOLDER)],
+        "file below a link": [x, entry("x/y", FILE, "new")],
+        "file in a directory below a link": [x, entry("x/deep/y", FILE, "new")],
+        "link below a link": [x, entry("x/y", LINK, "/etc")],
+        "hard link below a link": [entry("a", FILE, "new"), x, entry("x/y", HARD, "a")],
+        "hard link through a link": [x, entry("y", HARD, "x/precious")],
+        "hard link to a link": [entry("x", LINK, out + "/precious"), entry("y", HARD, "x"), entry("y", FILE, "new")],
+        "directory, then a link": [entry("x", FOLDER), entry("x", LINK, out), entry("x/y", FILE, "new")],
+        "two links": [entry("a", FOLDER), entry("x", LINK, "a"), entry("x/b", LINK, out), entry("a/b/y", FILE, "new")],
+        "link inside": [entry("a", FOLDER), entry("l", LINK, "a"), entry("a", LINK, out), entry("l/y", FILE, "new")],
+        "climbing link": [entry("x", LINK, "../" * 30 + out.lstrip("/")), entry("x", FOLDER)],
+        "link last": [entry("x", FOLDER), entry("x/y", FILE, "new"), entry("x", LINK, out)],
+        "the directory itself": [entry(".", LINK, out), entry("y", FILE, "new")],
+        "the directory itself, otherwise": [entry("a/..", LINK, out), entry("./", FOLDER)],
+        "up": [entry("../outside/precious", FILE, "new")],
+        "up, in the middle": [entry("a/../../outside", FOLDER)],
+        "absolute": [entry(out + "/y", FILE, "new")],
+        "hard link outside": [entry("y", HARD, out + "/precious")],
+        "hard link up": [entry("y", HARD, "../outside/precious"), entry("y", FILE, "new")],
+        "file on a link": [entry("x", LINK, out + "/precious"), entry("x", FILE, "new")],
+        "pipe": [entry("x", tarfile.FIFOTYPE), entry("x", FOLDER)],
+        "disk": [entry("x", tarfile.BLKTYPE, devmajor=8, devminor=0)],
+    }
 
 
 def damaged() -> dict[str, Callable[[], bytes]]:

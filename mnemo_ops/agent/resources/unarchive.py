@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
-from mnemo_ops.agent import archive
+from mnemo_ops.agent import archive, archive_names
 from mnemo_ops.agent.archive import Content, Member
-from mnemo_ops.agent.archive_names import Selection, selection
+from mnemo_ops.agent.archive_names import Selection
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.mode import Mode
 from mnemo_ops.agent.permission import Owner, Permission, described
@@ -16,6 +16,8 @@ from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import NotYet, Refused, StepFailed
+
+Wanted = Dict[str, Tuple[int, Member]]  # where an entry goes -> its row's number, and the row
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Unarchive(Resource):
         self._permission.desired()
         if self.include and self.exclude:
             raise ValueError("give either include or exclude")
-        selection(self.extra_opts, self.include, self.exclude)
+        archive_names.selection(self.extra_opts, self.include, self.exclude)
 
     @property
     def _permission(self) -> Permission:
@@ -80,7 +82,7 @@ class Unarchive(Resource):
 
     @property
     def _selection(self) -> Selection:
-        return selection(self.extra_opts, self.include, self.exclude)
+        return archive_names.selection(self.extra_opts, self.include, self.exclude)
 
     def desired(self) -> State:
         return {"differing": []}
@@ -97,25 +99,34 @@ class Unarchive(Resource):
             raise NotYet(f"the directory {self.dest} does not exist", hint="make it first: file, state: directory")
         if stat.kind != "directory":
             raise Refused(f"{self.dest} is not a directory", hint="name the directory to unpack into")
-        rows = self._members(machine)
-        differing = [path for path, member in self._wanted(rows) if self._differs(machine, path, member)]
-        differing += [path for path in self._implied(rows) if self._strange(machine, path)]
-        files = {"files": [member.name for _, member in self._wanted(rows)]} if self.list_files else {}
+        wanted = self._wanted(self._members(machine))
+        for directory in {posixpath.dirname(path) for path in wanted if path != self._dest}:
+            archive_names.refuse_outside(machine, self.dest, directory)
+        differing = [path for path, (_, member) in wanted.items() if self._differs(machine, path, member)]
+        differing += [path for path in self._implied(wanted) if self._strange(machine, path)]
+        files = {"files": [member.name for _, member in wanted.values()]} if self.list_files else {}
         seen = {"differing": differing[:50], "dest": self.dest, "src": self.src, **files}
         return {**seen, **described(machine, stat), "state": "directory"}
 
     def apply(self, machine: Machine, change: Change) -> State:
         here = at_home(self, machine, "dest", "src")
-        rows = here._members(machine)
-        left = {member.name for path, member in here._wanted(rows) if here._differs(machine, path, member)}
+        wanted = here._wanted(here._members(machine))
+        left = {path: row for path, row in wanted.items() if here._differs(machine, path, row[1])}
+        archive_names.refuse_full(machine, here.dest, here.src, {path: row for path, (_, row) in left.items()})
+        places = {number: (path, member) for path, (number, member) in left.items()}
         with here._open(machine) as file:
-            for member, content in archive.opened(file, self.src):
-                if member.name in left:
-                    here._unpack(machine, member, content)
-        for path, member in reversed(list(here._wanted(rows))):  # directories last: theirs may be a mode without w
-            if member.kind == "directory" and member.name in left:
-                here._permit(machine, path, member)
-        for path in here._implied(rows):
+            for number, (found, content) in enumerate(archive.opened(file, self.src)):
+                path, member = places.get(number, ("", found))
+                if (found.name, found.kind) != (member.name, member.kind):
+                    raise StepFailed(f"{self.src} changed while it was read", hint="run it again")
+                if path:
+                    here._unpack(machine, path, member, content)
+        for path, (_, member) in reversed(list(left.items())):  # directories last: theirs may be a mode without w
+            if member.kind == "directory":
+                archive_names.refuse_outside(machine, here.dest, path)
+                here._permissions(machine, member).apply(machine, path)
+        for path in here._implied(wanted):
+            archive_names.refuse_outside(machine, here.dest, path)
             here._permission.apply(machine, path)
         machine.sync_all()
         return here._look(machine)
@@ -154,21 +165,22 @@ class Unarchive(Resource):
         if answer.status >= 300:
             raise StepFailed(f"{shown(self.src)} answered {answer.status} {answer.reason}")
 
-    def _wanted(self, rows: List[Member]) -> Iterator[Tuple[str, Member]]:
-        """Where each entry that is asked for goes; of two with one name the later one counts."""
-        found: Dict[str, Member] = {}
-        for member in rows:
-            name = self._selection.name(member)
-            if name is not None:
-                found[posixpath.normpath(posixpath.join(self.dest, name))] = member
-        yield from found.items()
+    @property
+    def _dest(self) -> str:
+        return posixpath.normpath(self.dest)
 
-    def _implied(self, rows: List[Member]) -> List[str]:
+    def _wanted(self, rows: List[Member]) -> Wanted:
+        found = archive_names.placed(rows, self._selection)
+        return {
+            posixpath.normpath(posixpath.join(self._dest, name)): (number, rows[number])
+            for name, number in found.items()
+        }
+
+    def _implied(self, wanted: Wanted) -> List[str]:
         """Directories right below ``dest`` that entries lie in and no entry names: theirs is what is declared."""
-        named = {path for path, _ in self._wanted(rows)}
-        dest = posixpath.normpath(self.dest).rstrip("/")
-        tops = {f"{dest}/{path[len(dest) + 1 :].split('/')[0]}" for path in named if path.startswith(dest + "/")}
-        return sorted(tops - named)
+        dest = self._dest.rstrip("/")
+        tops = {f"{dest}/{path[len(dest) + 1 :].split('/')[0]}" for path in wanted if path.startswith(dest + "/")}
+        return sorted(tops.difference(wanted))
 
     def _strange(self, machine: Machine, path: str) -> bool:
         stat = machine.stat(path, follow=True)
@@ -192,7 +204,8 @@ class Unarchive(Resource):
     def _differs(self, machine: Machine, path: str, member: Member) -> bool:
         stat = machine.stat(path)
         if stat is not None and stat.kind == "link" and member.kind == "directory":
-            stat = machine.stat(path, follow=True)  # a link to a directory will do, as with tar
+            archive_names.refuse_outside(machine, self.dest, path)
+            stat = machine.stat(path, follow=True)  # a link to a directory inside will do
         if stat is None or stat.kind != member.kind:
             return True
         if member.kind == "link":
@@ -203,26 +216,20 @@ class Unarchive(Resource):
             return True
         return member.kind == "file" and (stat.size != member.size or machine.sha256(path) != member.sha256)
 
-    def _unpack(self, machine: Machine, member: Member, content: Content) -> None:
-        name = self._selection.name(member)
-        if name is None:
-            return
-        path = posixpath.normpath(posixpath.join(self.dest, name))
-        inside, parent = machine.realpath(self.dest), machine.realpath(posixpath.dirname(path))
-        if (
-            path != posixpath.normpath(self.dest)
-            and parent != inside
-            and not parent.startswith(inside.rstrip("/") + "/")
-        ):
-            raise Refused(f"the archive's entry {member.name} would be written to {parent}", hint="do not unpack it")
-        machine.mkdir(posixpath.dirname(path))
-        found = machine.stat(path, follow=member.kind == "directory")
-        if found is not None and found.kind == "directory" and member.kind != "directory":
-            raise Refused(f"{path} is a directory, and a {member.kind} in the archive", hint="move it away first")
+    def _unpack(self, machine: Machine, path: str, member: Member, content: Content) -> None:
+        if path != self._dest:
+            archive_names.refuse_outside(machine, self.dest, posixpath.dirname(path))
+            machine.mkdir(posixpath.dirname(path))
+        found = machine.stat(path)
         if member.kind == "directory":
+            if found is not None and found.kind == "link":
+                archive_names.refuse_outside(machine, self.dest, path)  # a link to a directory inside will do
+                found = machine.stat(path, follow=True)
             if found is not None and found.kind != "directory":
                 machine.remove(path)
             machine.mkdir(path)
+        elif found is not None and found.kind == "directory":
+            raise Refused(f"{path} is a directory, and a {member.kind} in the archive", hint="move it away first")
         elif member.kind == "link":
             machine.symlink(member.target, path)
         else:
@@ -232,6 +239,3 @@ class Unarchive(Resource):
             with content() as source, machine.replacing(path, mode, uid, gid, durable=False) as target:
                 machine.pour(source, target)
             machine.utime(path, (member.mtime, member.mtime))
-
-    def _permit(self, machine: Machine, path: str, member: Member) -> None:
-        self._permissions(machine, member).apply(machine, path)
