@@ -79,7 +79,7 @@ def listed(file: IO[bytes], said: str) -> List[Dict[str, Any]]:
 
 def members(rows: Iterable[Mapping[str, Any]]) -> List[Member]:
     """The entries :func:`listed` wrote down."""
-    return [Member(**{"mode": 0, "mtime": 0.0, **row}) for row in rows]
+    return [Member(**{"name": "", "mode": 0, "mtime": 0.0, **row}) for row in rows]
 
 
 # -- what is not believed ------------------------------------------------------------------------------------------
@@ -184,15 +184,15 @@ def _expanded(file: IO[bytes]) -> IO[bytes]:
     if start[:2] == b"\x1f\x8b":
         import gzip
 
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file)
     if start == b"BZh":
         import bz2
 
-        return bz2.BZ2File(file)  # type: ignore[return-value]
+        return bz2.BZ2File(file)
     if start == b"\xfd7z":
         import lzma
 
-        return lzma.LZMAFile(file)  # type: ignore[return-value]
+        return lzma.LZMAFile(file)
     return file
 
 
