@@ -91,13 +91,14 @@ def ask(argv: Sequence[str], data: bytes = b"", timeout: float = 30.0) -> tuple[
     return done.returncode, done.stdout, done.stderr
 
 
+def small(argv: Sequence[str], data: bytes) -> tuple[int, str]:
+    """:data:`~mnemo_ops.elevation.Ask` here."""
+    code, _, err = ask(argv, data)
+    return code, err.decode("utf-8", "replace")
+
+
 def may_become_root(host: Host) -> None:
     """:raises SudoRefused: with the reason (4)."""
-
-    def small(argv: Sequence[str], data: bytes) -> tuple[int, str]:
-        code, _, err = ask(argv, data)
-        return code, err.decode("utf-8", "replace")
-
     refused = refusal(host, user(), small)
     if refused is not None:
         raise refused

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mnemo_ops import local
 from mnemo_ops.agent.record import dataclass, replace
-from mnemo_ops.elevation import as_root, refusal
+from mnemo_ops.elevation import as_root_unheard
 from mnemo_ops.errors import FINAL, Unreachable
 from mnemo_ops.model import Host
 
@@ -33,17 +33,14 @@ def raw(host: Host, become: bool, line: str, timeout: float = 1800.0) -> Said:
     argv, first = ["sh", "-c", line], b""
     if host.local:
         if become:
-            local.may_become_root(host)
-            argv, first = as_root(argv, host, local.user())
+            argv, first = as_root_unheard(argv, host, local.user(), local.small)
         code, out, err = local.ask(argv, first, timeout)
     else:
         from mnemo_ops import ssh  # paramiko is slow to import
 
         with ssh.connected(host) as connection:
             if become:
-                if refused := refusal(host, connection.user, ssh.small(connection)):
-                    raise refused
-                argv, first = as_root(argv, host, connection.user)
+                argv, first = as_root_unheard(argv, host, connection.user, ssh.small(connection))
             code, out, err = ssh.ask(connection, shlex.join(argv), first, timeout)
     return Said(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 

@@ -20,6 +20,7 @@ from mnemo_ops.session import connect
 USERS = """
 for user in ann bob; do useradd -m -s /bin/bash $user; echo $user:$user-secret | chpasswd; done
 echo 'ann ALL=(ALL) ALL' > /etc/sudoers.d/ann
+useradd -m -s /bin/bash eve; echo eve:eve-secret | chpasswd; echo 'eve ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/eve
 """
 
 
@@ -51,6 +52,13 @@ def test_sudo_by_password(ann: Host) -> None:
     assert who(replace(ann, become_password=Secret("ann-secret")), True) == "root"
     said = raw(replace(ann, become_password=Secret("ann-secret")), True, "id -un; cat /proc/*/cmdline | tr '\\0' ' '")
     assert said.out.startswith("root\n") and "ann-secret" not in said.out
+
+
+def test_a_command_finds_no_password_on_its_stdin(ann: Host) -> None:
+    eve = replace(ann, user="eve", password=Secret("eve-secret"), become_password=Secret("eve-secret"))
+    for host in (replace(ann, become_password=Secret("ann-secret")), eve):
+        assert raw(host, True, "cat > /tmp/found; id -un").out == "root\n"
+        assert raw(host, True, "wc -c < /tmp/found; rm /tmp/found").out == "0\n"
 
 
 def test_refusals_of_sudo_are_told_apart(ann: Host) -> None:
