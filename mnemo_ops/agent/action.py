@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Generator, Mapping, Type
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Generator, Mapping, Type
 
-from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.record import dataclass, fields
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine
@@ -19,6 +19,8 @@ class Progress:
     total: int = 0
     note: str = ""
 
+
+RUN_ID = r"\d{8}T\d{6}Z-[0-9a-f]{4}"  # of a run, and of the set that it made
 
 Report = Dict[str, Any]
 Deed = Generator[Progress, None, Report]
@@ -89,7 +91,21 @@ class Action:
     """
 
     kind: ClassVar[str]
+    answer: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}  # of what ``run`` reports: what goes on to another host
     last: ClassVar[bool] = False  # of what undoes something: it is done also when what comes before it cannot be
+
+    def __post_init__(self) -> None:
+        """:raises Refused: a field is not of the form that its type names (3)."""
+        said = _said()
+        for one in fields(type(self)):
+            if one.type in said.FORMS:
+                with said.by(f"{self.kind}.{one.name}"):
+                    self.__dict__[one.name] = said.FORMS[one.type](self.__dict__[one.name])
+
+    def heard(self, report: Report, who: str) -> Report:
+        """What a host reports of it. :raises Refused: something is not of the form of :attr:`answer` (3)."""
+        with _said().by(who):
+            return {**report, **{name: parse(report.get(name)) for name, parse in self.answer.items()}}
 
     def ready(self, machine: Machine) -> Report:
         """Facts the deed depends on. :raises Refused: it cannot succeed; says why and what to do (3)."""
@@ -101,6 +117,11 @@ class Action:
     def leaves(self, machine: Machine) -> str:
         """Of what undoes something: what stays when it is never done, and the command for it; empty for nothing."""
         return ""
+
+
+def _said() -> Any:
+    """:mod:`mnemo_ops.agent.said`, which travels with the deeds: most agents are asked for none."""
+    return importlib.import_module("mnemo_ops.agent.said")
 
 
 def action_class(kind: str) -> Type[Action]:

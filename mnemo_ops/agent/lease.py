@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -43,6 +44,7 @@ AccuracySec=1
 WantedBy=timers.target
 """
 DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken for done
+_is_run = re.compile(rf"{actions.RUN_ID}(-\d+)?", re.ASCII).fullmatch
 _STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_watchdog; run_watchdog()"
 
 
@@ -296,7 +298,7 @@ def _read(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
         found = dict(json.loads(text))
         return {
             **found,
-            "run": str(found["run"]),
+            "run": found["run"] if _is_run(str(found["run"])) else "",  # "2" would stand for every job
             "deadline": float(found.get("deadline", 0.0)),
             "undo": list(found["undo"]),
         }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import List, Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
+from mnemo_ops.agent import said
 from mnemo_ops.errors import Refused
 
 _LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"  # bech32 (BIP 173)
@@ -53,7 +52,7 @@ def _is_key(text: str) -> bool:
 
 
 def _of_ssh(kind: str, key: str) -> str:
-    fields = _fields(key)
+    fields = said.fields(key)
     if fields is None or fields[:1] != [kind.encode()]:
         return "is mistyped: it does not hold a key"
     if kind == "ssh-ed25519":
@@ -61,19 +60,3 @@ def _of_ssh(kind: str, key: str) -> str:
     if len(fields) != 3:
         return "is mistyped: it does not hold a key"
     return "" if int.from_bytes(fields[2], "big").bit_length() >= 2048 else "has fewer than 2048 bits"
-
-
-def _fields(key: str) -> Optional[List[bytes]]:
-    """The parts of a public key of SSH (RFC 4253, 6.6), each after its length."""
-    try:
-        data = base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    found = []
-    while data:
-        end = 4 + int.from_bytes(data[:4], "big")
-        if end > len(data):
-            return None
-        found.append(data[4:end])
-        data = data[end:]
-    return found

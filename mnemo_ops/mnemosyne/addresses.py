@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from mnemo_ops.agent import said
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.model import Host
 
@@ -16,7 +17,7 @@ def addresses(name: str) -> set[str]:
     except ValueError:
         pass
     try:
-        return {str(row[4][0]) for row in socket.getaddrinfo(name, None)}
+        return {said.address(row[4][0]) for row in socket.getaddrinfo(name, None)}
     except OSError as error:
         raise InventoryError(
             f"'{name}' does not resolve: {error.strerror or error}",

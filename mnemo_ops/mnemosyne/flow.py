@@ -41,7 +41,7 @@ class Flow:
             self.report.progress(host.name, event, title)
 
         try:
-            return self.fleet.session(host).act(action, job=job, watch=watch)
+            return action.heard(self.fleet.session(host).act(action, job=job, watch=watch), host.name)
         finally:
             self.report.idle(host.name)
 

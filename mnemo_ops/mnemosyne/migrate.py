@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Optional
 
 from mnemo_ops import __version__
+from mnemo_ops.agent import said
 from mnemo_ops.agent.actions.images import LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, Forget, MakeIdentity, RemoveFile, WriteJournal
 from mnemo_ops.agent.actions.load import LoadSet
@@ -200,7 +201,7 @@ class Migration:
         def one(host: Host) -> Side:
             session = self.flow.fleet.session(host)
             asked = time.time()
-            return Side(host.name, session.facts, session.ready(survey), asked)
+            return Side(host.name, session.facts, understood(host.name, session.ready(survey)), asked)
 
         try:
             sides = self.flow.fleet.each([self.old, self.new], one)
@@ -227,7 +228,7 @@ class Migration:
 
         What others hold, who may be at work without their controller, is not touched: it speaks against beginning.
         """
-        left = {_run(name) for side in (old, new) for name in side.survey["leases"] if name.startswith(LEASES)}
+        left = {run for side in (old, new) for run in runs_of(side)}
         target = new.survey["target"]
         unfinished = target is not None and target["state"] == "copying"
         runs = {*left, target["run"]} if unfinished else left
@@ -375,11 +376,14 @@ class Migration:
         return Fetch(self.id, self.login(self.old), address, port, host_keys, source, target, files)
 
     def login(self, host: Host) -> str:
-        return host.user or str(self.flow.fleet.session(host, become=False).facts["user_id"])
+        facts = self.flow.fleet.session(host, become=False).facts
+        with said.by(host.name):
+            return host.user or str(said.user_name(facts.get("user_id")))
 
     def fact_addresses(self, host: Host) -> set[str]:
         found = self.flow.fleet.session(host).facts["default_ipv4"].get("address")
-        return {str(found)} if found else set()
+        with said.by(host.name):
+            return {said.address(found)} if found else set()
 
     def drop_images(self) -> None:
         self.flow.act(self.old, Release(f"images-{self.id}"))
@@ -516,3 +520,20 @@ class Migration:
 def _run(lease: str) -> str:
     """The run a lease is of."""
     return lease.partition("-")[2]
+
+
+def runs_of(side: Side) -> set[str]:
+    """Migrations that left a lease on a host. :raises Refused: one is named as no run names it (3)."""
+    names = [name for name in side.survey["leases"] if name.startswith(LEASES)]
+    with said.by(f"a lease on {side.name}", f"invoke lock.release --limit {side.name} ends it"):
+        return {_run(said.lease_name(name)) for name in names}
+
+
+def understood(name: str, survey: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a host says of itself, as far as the other is told of it. :raises Refused: it is not of its form (3)."""
+    with said.by(name):
+        said.machine_id(survey.get("machine_id"))
+        for mark in (survey.get("fence"), survey.get("target")):
+            if mark is not None:
+                said.row(run=said.run_id)(mark)
+    return survey

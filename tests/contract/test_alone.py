@@ -163,7 +163,7 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "copying"})
     moving.write(machine, {"id": "0", "project": "p2", "key": "x", "state": "copying"})
     looks: list[Any] = [
-        lambda: MakeSet(wire(STACK), "s", ()).ready(machine),
+        lambda: MakeSet(wire(STACK), "20261129T220719Z-0001", ()).ready(machine),
         lambda: UndoRestore(wire(STACK)).ready(machine),
         lambda: made(machine, STACK, ASKED),
     ]
@@ -187,8 +187,8 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
     world.write("var/backups/p/s/manifest.json", '{"format": 1, "project": "p"}')
     tools(tmp_path)
     looks: list[Any] = [
-        lambda: MakeSet(wire(STACK), "s", ()).ready(machine),
-        lambda: LoadSet(wire(STACK), "s", fresh=False, run_id="r").ready(machine),
+        lambda: MakeSet(wire(STACK), "20261129T220719Z-0001", ()).ready(machine),
+        lambda: LoadSet(wire(STACK), "s", fresh=False, run_id="20261129T220719Z-0001").ready(machine),
         lambda: UndoRestore(wire(STACK)).ready(machine),
         lambda: alone.refuse_others(machine, STACK),
         lambda: made(machine, STACK, ASKED),
@@ -197,8 +197,8 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
         with pytest.raises(Refused, match="about to be undone: set-1"):
             look()
     (tmp_path / "var/lib/mnemo_ops/leases/set-1.json").unlink()
-    world.write("var/lib/mnemo_ops/leases/fence-s.json", json.dumps({"run": "s", "undo": []}))
-    alone.refuse_others(machine, STACK, "s")  # a migration's own set
+    world.write("var/lib/mnemo_ops/leases/fence-s.json", json.dumps({"run": "20261129T220719Z-0005", "undo": []}))
+    alone.refuse_others(machine, STACK, "20261129T220719Z-0005")  # a migration's own set
 
 
 def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest))
     before = world.tree()
     with pytest.raises(Refused, match="/mnt/disk is itself a mount point: a restore cannot rename it") as caught:
-        LoadSet(layout.wire(stack), "1", fresh=False, run_id="r").ready(world.machine(read_only=True))
+        LoadSet(layout.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001").ready(
+            world.machine(read_only=True)
+        )
     assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
     assert world.tree() == before
 
@@ -88,7 +90,7 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
 @pytest.mark.parametrize("attributes", [True, False], ids=["compared", "an older set"])
 def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: bool) -> None:
     """After a power cut the data that were renamed into place would be empty files, of a set that was proven equal."""
-    unpacked, synced = world.root / "srv/p/.mnemo-after-r-uploads/file", list[bool]()
+    unpacked, synced = world.root / "srv/p/.mnemo-after-20261129T220719Z-0001-uploads/file", list[bool]()
 
     class Watched(Machine):
         def sync_all(self) -> None:
@@ -106,7 +108,7 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
     facts = tree.summary(list(tree.entries(machine, "/srv/same", attributes=attributes)))
     facts.update({"attributes": True} if attributes else {})
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
-    load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="r")
+    load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
     list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))
     assert synced == [True]
 

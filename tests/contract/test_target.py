@@ -77,9 +77,9 @@ def test_a_file_system_of_another_host_is_looked_into_once_its_volume_is_made(tm
 
 # what a run that is killed while it unpacks, between the two renames, or after them leaves in /data
 LEFT = {
-    "unpacked": ["graph", ".mnemo-after-r1-graph/file"],
-    "aside": [".mnemo-before-r1-graph", ".mnemo-after-r1-graph/file"],
-    "swapped": [".mnemo-before-r1-graph", "graph/file"],
+    "unpacked": ["graph", ".mnemo-after-20261129T220719Z-0001-graph/file"],
+    "aside": [".mnemo-before-20261129T220719Z-0001-graph", ".mnemo-after-20261129T220719Z-0001-graph/file"],
+    "swapped": [".mnemo-before-20261129T220719Z-0001-graph", "graph/file"],
     "forgotten": ["graph/file", "graph/below/.mnemo-x"],
 }
 
@@ -88,16 +88,16 @@ LEFT = {
 def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, left: list[str]) -> None:
     world = host(tmp_path)
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     world.write("data/graph2/file", "of somebody")
-    target.fills(machine, STACK, "r1")
+    target.fills(machine, STACK, "20261129T220719Z-0001")
     (tmp_path / "data/graph").rmdir()
     for path in left:
         if path.count("/"):
             world.write(f"data/{path}", "copied")
         else:
             (tmp_path / "data" / path).mkdir()
-    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert sorted(str(each.relative_to(tmp_path / "data")) for each in (tmp_path / "data").rglob("*")) == [
         "graph",
         "graph2",
@@ -114,12 +114,12 @@ def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: P
     rows = tuple(Dataset(name, "files", volume=name) for name in two)
     stack = Stack("p", "/srv/p", (), ".env", "/sets", rows, (), {})
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
-    target.fills(machine, stack, "r1")
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
+    target.fills(machine, stack, "20261129T220719Z-0001")
     for name, mode in (("graph", 0o711), ("my-graph", 0o722)):  # killed while it renames
-        (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-r1-{name}")
-        (tmp_path / f"data/.mnemo-before-r1-{name}").chmod(mode)
-    ran(CleanTarget(wire(stack), "r1").run(machine))
+        (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-20261129T220719Z-0001-{name}")
+        (tmp_path / f"data/.mnemo-before-20261129T220719Z-0001-{name}").chmod(mode)
+    ran(CleanTarget(wire(stack), "20261129T220719Z-0001").run(machine))
     left = {each.name: oct(each.stat().st_mode)[-3:] for each in (tmp_path / "data").iterdir()}
     assert left == {"graph": "711", "my-graph": "722"}
 
@@ -131,9 +131,9 @@ def test_volumes_of_a_project_whose_name_begins_as_ours_stay(tmp_path: Path) -> 
     }
     world = host(tmp_path, {**GRAPH, **volume("p_redis"), **others})
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     assert sorted(volumes(machine, "p")) == ["p_graph", "p_redis"]
-    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert sorted(world.state("docker")["volumes"]) == ["p_demo_data", "p_test_graph"]
 
 
@@ -142,19 +142,19 @@ def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
     world = host(tmp_path)
     machine = marked(world)
     world.write("data/graph/file", "of somebody")
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     target.fills(machine, STACK, "another")
-    ran(CleanTarget(wire(STACK), "r1").run(machine))
+    ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert (tmp_path / "data/graph/file").read_text() == "of somebody"
 
 
 def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
     machine = marked(host(tmp_path))
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
-    target.fills(machine, STACK, "r1")
-    ran(MarkTarget(wire(STACK), "r1", "serving").run(machine))
-    with pytest.raises(Refused, match="not the unfinished copy of run r1"):
-        ran(CleanTarget(wire(STACK), "r1").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
+    target.fills(machine, STACK, "20261129T220719Z-0001")
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "serving").run(machine))
+    with pytest.raises(Refused, match="not the unfinished copy of run 20261129T220719Z-0001"):
+        ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
 
 
 def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:
@@ -162,13 +162,13 @@ def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:
     world = host(tmp_path)
     machine = marked(world)
     world.write("sets/s/manifest.json", '{"format": 1, "project": "p"}')
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     ComposeUp(wire(STACK), ("postgres",)).ready(machine)
-    for look in (ComposeUp(wire(STACK)), LoadSet(wire(STACK), "s", fresh=False, run_id="r")):
-        with pytest.raises(Refused, match="the unfinished copy of run r1") as caught:
+    for look in (ComposeUp(wire(STACK)), LoadSet(wire(STACK), "s", fresh=False, run_id="20261129T220719Z-0001")):
+        with pytest.raises(Refused, match="the unfinished copy of run 20261129T220719Z-0001") as caught:
             look.ready(machine)
         assert "invoke migrate --abort" in caught.value.hint
-    ran(MarkTarget(wire(STACK), "r1", "serving").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "serving").run(machine))
     ComposeUp(wire(STACK)).ready(machine)
 
 
@@ -176,12 +176,12 @@ def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
     """Only what a migration starts itself may run: it was killed while it proved the copy."""
     world = host(tmp_path)
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     state = world.state("docker")
     state["containers"] = {name: container(f"p-{name}", "p_graph", name) for name in ("api", "nginx")}
     world.model("docker", state)
     with pytest.raises(Refused, match="somebody uses its copy since: p-nginx run") as caught:
-        ran(CleanTarget(wire(STACK), "r1", ("api",)).run(machine))
+        ran(CleanTarget(wire(STACK), "20261129T220719Z-0001", ("api",)).run(machine))
     assert "docker stop p-nginx" in caught.value.hint
     assert len(world.state("docker")["containers"]) == 2 and world.state("docker")["volumes"]
 
@@ -190,11 +190,11 @@ def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:
 def test_a_disk_that_was_mounted_since_is_not_emptied(tmp_path: Path, point: str) -> None:
     world = host(tmp_path)
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     world.write(f"{point[1:]}/file", "of somebody")
     world.write("proc/self/mountinfo", f"{ROOT}30 22 8:16 / {point} rw - ext4 /dev/sdb rw\n")
     with pytest.raises(Refused, match=f"{point}: something is mounted there") as caught:
-        ran(CleanTarget(wire(STACK), "r1").run(machine))
+        ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert caught.value.hint == f"umount {point}, then run this again"
     assert (tmp_path / point[1:] / "file").exists() and world.state("docker")["volumes"]
 
@@ -203,11 +203,11 @@ def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:
     """On the bare mount point nothing of the copy is to be found."""
     world = host(tmp_path)
     machine = marked(world)
-    ran(MarkTarget(wire(STACK), "r1", "copying").run(machine))
-    target.fills(machine, STACK, "r1")
+    ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
+    target.fills(machine, STACK, "20261129T220719Z-0001")
     state = world.state("docker")
     state["volumes"]["p_graph"]["Labels"] = {"mnemo.mount": "/data"}
     world.model("docker", state)
     with pytest.raises(Refused, match="nothing is mounted on /data"):
-        ran(CleanTarget(wire(STACK), "r1").run(machine))
+        ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert target.read(machine, "p") is not None

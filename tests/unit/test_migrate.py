@@ -41,7 +41,7 @@ class Fleet:
 
 def migration(tmp_path: Path, fleet: Any, place: Callable[[Host], None] = lambda host: None) -> Migration:
     flow = Flow(fleet, Report("migrate", Style()), tmp_path)
-    return Migration(flow, OLD, NEW, lambda host: None, place, (), "r2")
+    return Migration(flow, OLD, NEW, lambda host: None, place, (), "20261129T220719Z-0002")
 
 
 def side(name: str, **survey: Any) -> Side:
@@ -83,7 +83,7 @@ def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
     old, new = declared(OLD, here), declared(NEW, there)
     flow = Flow(Fleet(look_at_volumes=lambda: {"findings": []}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
     rows = layout.volumes(layout.settings(new))
-    run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "r2")
+    run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "20261129T220719Z-0002")
     found = run.misplaced(side("new"))
     assert (said in found[0]) if said else not found
 
@@ -92,13 +92,29 @@ def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: 
     """A backup or a move whose controller is gone is at work still."""
     fleet = Fleet()
     run = migration(tmp_path, fleet)
-    held = {"set-r1": "", "fence-r1": "r1", "key-r1": "r1", "set-b1": "", "restore-b2": "", "move-m1": "m1"}
-    assert run.clean_up(side("old", leases=held), side("new", leases={"key-r1": "r1"}))
+    held = {
+        "set-20261129T220719Z-0001": "",
+        "fence-20261129T220719Z-0001": "20261129T220719Z-0001",
+        "key-20261129T220719Z-0001": "20261129T220719Z-0001",
+        "set-20261129T220719Z-0b01": "",
+        "restore-20261129T220719Z-0b02": "",
+        "move-20261129T220719Z-0a01": "20261129T220719Z-0a01",
+    }
+    assert run.clean_up(
+        side("old", leases=held), side("new", leases={"key-20261129T220719Z-0001": "20261129T220719Z-0001"})
+    )
     assert fleet.asked == [
-        "old: forget r1",
-        *("old: release set-r1", "old: release fence-r1", "old: release key-r1"),
-        *("new: forget r1", "new: release key-r1"),
+        "old: forget 20261129T220719Z-0001",
+        *(
+            "old: release set-20261129T220719Z-0001",
+            "old: release fence-20261129T220719Z-0001",
+            "old: release key-20261129T220719Z-0001",
+        ),
+        *("new: forget 20261129T220719Z-0001", "new: release key-20261129T220719Z-0001"),
     ]
     fleet.asked.clear()
-    assert not run.clean_up(side("old", leases={"set-b1": "", "move-m1": "m1"}), side("new"))
+    assert not run.clean_up(
+        side("old", leases={"set-20261129T220719Z-0b01": "", "move-20261129T220719Z-0a01": "20261129T220719Z-0a01"}),
+        side("new"),
+    )
     assert not fleet.asked

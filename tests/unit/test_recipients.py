@@ -67,7 +67,7 @@ def test_what_is_none_is_refused_on_both_ends(text: str, tmp_path: Path) -> None
         (tmp_path / "usr/bin").mkdir(parents=True, exist_ok=True)
         (tmp_path / "usr/bin" / name).symlink_to("/bin/true")
     machine = Machine(str(tmp_path), search_path=str(tmp_path / "usr/bin"), read_only=True)
-    action = MakeSet(layout.wire(layout.stack_of(layout.Settings())), "1", (AGE, text))
+    action = MakeSet(layout.wire(layout.stack_of(layout.Settings())), "20261129T220719Z-0001", (AGE, text))
     with pytest.raises(Refused, match="the recipient"):
         action.ready(machine)
 

@@ -199,13 +199,15 @@ def test_a_move_to_another_place_is_not_followed_as_if_it_were_this_one(tmp_path
     """Its end would be told as the end of this: the volume lies where it does not."""
     host = Host("old", "192.0.2.1", vars={"stack": {"volumes": {"lightrag_data": BIND}}})
     there = {"name": "mnemosyne_lightrag_data", "driver": "local", "options": MADE, "external": False}
-    answer = {"alive": True, "plan": None, "last": {"id": "1", "state": "copying", "target": there}}
+    answer = {"alive": True, "plan": None, "last": {"id": "20261129T220719Z-0001", "state": "copying", "target": there}}
     session = SimpleNamespace(ready=lambda action: answer)
     flow: Any = Flow(SimpleNamespace(session=lambda host: session), Report("volumes", Style()), tmp_path)  # type: ignore[arg-type]
     plays: Any = SimpleNamespace(inventory=SimpleNamespace(hosts={}), options=SimpleNamespace(check=False))
     assert Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     answer["last"] = {**answer["last"], "target": {**there, "options": {**MADE, "device": "/data/other"}}}  # type: ignore[dict-item]
-    with pytest.raises(Refused, match="run 1 is moving lightrag_data to bind /data/other on old") as caught:
+    with pytest.raises(
+        Refused, match="run 20261129T220719Z-0001 is moving lightrag_data to bind /data/other on old"
+    ) as caught:
         Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     assert "wait for it" in caught.value.hint
 

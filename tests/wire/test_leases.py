@@ -109,12 +109,12 @@ FENCED = {"api": ("exited", "no"), "postgres": ("running", "no")}
 
 
 def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machine: Machine) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     assert containers(machine) == FENCED
     assert machine.names("/etc/systemd/system") == ["mnemo-lease.service", "mnemo-lease.timer"]
     assert lease.expire(machine) == []  # it is held
     forsake(machine)
-    assert lease.expire(machine) == ["fence-r1"]
+    assert lease.expire(machine) == ["fence-20261129T220719Z-0001"]
     assert containers(machine) == SERVING
     assert read_fence(machine, "app") is None
     assert machine.names("/etc/systemd/system") == []
@@ -122,23 +122,23 @@ def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machi
 
 
 def test_a_container_that_is_just_ending_does_not_stop_the_fence_from_being_undone(machine: Machine) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     file = Path(machine.search_path.split(":")[0]) / "containers.json"
     rows = json.loads(file.read_text())
     rows["api"]["ending"] = True
     file.write_text(json.dumps(rows))
-    assert lease.undo(machine, "fence-r1")
+    assert lease.undo(machine, "fence-20261129T220719Z-0001")
     assert containers(machine) == SERVING
 
 
 def test_a_container_that_somebody_removed_does_not_hold_up_the_others(machine: Machine) -> None:
     """Neither what is left of a fence nor what a backup stopped would ever be started, and nothing else could begin."""
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     file = Path(machine.search_path.split(":")[0]) / "containers.json"
     rows = json.loads(file.read_text())
     del rows["postgres"]
     file.write_text(json.dumps(rows))
-    assert lease.undo(machine, "fence-r1")
+    assert lease.undo(machine, "fence-20261129T220719Z-0001")
     assert read_fence(machine, "app") is None
     machine.run(["docker", "stop", "api"])
     assert do(machine, StartContainers(["postgres", "api"])) == {"started": ["api"], "ill": {}}
@@ -146,48 +146,50 @@ def test_a_container_that_somebody_removed_does_not_hold_up_the_others(machine: 
 
 
 def test_a_final_fence_outlives_everything(machine: Machine) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     machine.run(["docker", "stop", "postgres"])  # as the final set leaves it
-    do(machine, SettleFence(STACK, "r1"))
-    assert do(machine, SettleFence(STACK, "r1")) == {"state": "final"}  # an answer that got lost is asked for again
+    do(machine, SettleFence(STACK, "20261129T220719Z-0001"))
+    assert do(machine, SettleFence(STACK, "20261129T220719Z-0001")) == {
+        "state": "final"
+    }  # an answer that got lost is asked for again
     assert lease.names(machine) == {}
-    assert do(machine, Unfence("app", "r1")) == {"unfenced": False}
+    assert do(machine, Unfence("app", "20261129T220719Z-0001")) == {"unfenced": False}
     assert containers(machine) == {**FENCED, "postgres": ("exited", "no")}
 
 
 def test_a_kill_between_the_final_fence_and_the_end_of_its_lease_does_not_unfence(machine: Machine) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     write_fence(machine, "app", {**(read_fence(machine, "app") or {}), "state": "final"})
     forsake(machine)
-    assert lease.expire(machine) == ["fence-r1"]
+    assert lease.expire(machine) == ["fence-20261129T220719Z-0001"]
     assert containers(machine) == FENCED
     fence = read_fence(machine, "app")
     assert fence is not None and fence["state"] == "final"
 
 
 def test_a_fence_that_expired_cannot_become_final(machine: Machine) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     forsake(machine)
     lease.expire(machine)
     with pytest.raises(Broken, match="no longer fenced"):
-        do(machine, SettleFence(STACK, "r1"))
+        do(machine, SettleFence(STACK, "20261129T220719Z-0001"))
     assert containers(machine) == SERVING
 
 
 @pytest.mark.parametrize("state", ["held", "undoing"])
 def test_a_fence_under_which_something_was_started_cannot_become_final(machine: Machine, state: str) -> None:
-    do(machine, Fence(STACK, "r1", "target"))
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     machine.run(["docker", "start", "api"])
     write_fence(machine, "app", {**(read_fence(machine, "app") or {}), "state": state})
     with pytest.raises(Broken, match="started again"):
-        do(machine, SettleFence(STACK, "r1"))
-    assert "fence-r1" in lease.names(machine)  # what is held is still undone
+        do(machine, SettleFence(STACK, "20261129T220719Z-0001"))
+    assert "fence-20261129T220719Z-0001" in lease.names(machine)  # what is held is still undone
 
 
 def test_one_undo_that_fails_does_not_hold_up_the_others_and_is_tried_again(machine: Machine) -> None:
     machine.mkdir("/srv/stubborn")
     for name, path in (("a", "/srv/stubborn"), ("b", "/srv/easy")):
-        lease.hold(machine, name, "r1", [{"kind": "remove_file", "args": {"path": path}}])
+        lease.hold(machine, name, "20261129T220719Z-0001", [{"kind": "remove_file", "args": {"path": path}}])
     machine.write("/srv/easy", b"")
     forsake(machine)
     assert lease.expire(machine) == ["b"]
@@ -198,7 +200,7 @@ def test_one_undo_that_fails_does_not_hold_up_the_others_and_is_tried_again(mach
 
 
 def test_a_renewal_never_waits_for_an_undo_that_takes_long(machine: Machine) -> None:
-    lease.hold(machine, "a", "r1", [])
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
     before = lease.names(machine)["a"]["until"]
     with machine.open_lock(machine.state_dir + "/leases.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -209,8 +211,8 @@ def test_a_renewal_never_waits_for_an_undo_that_takes_long(machine: Machine) -> 
 
 
 def test_an_undo_leaves_the_other_leases_of_its_process_renewed(machine: Machine) -> None:
-    lease.hold(machine, "short", "r1", [])
-    lease.hold(machine, "other", "r1", [])
+    lease.hold(machine, "short", "20261129T220719Z-0001", [])
+    lease.hold(machine, "other", "20261129T220719Z-0001", [])
     before = lease.names(machine)["other"]["until"]
     assert lease.undo(machine, "short")
     assert lease.names(machine)["other"]["until"] > before
@@ -229,7 +231,7 @@ def test_what_is_undone_is_not_undone_again_by_the_next_try(machine: Machine) ->
     machine.mkdir("/srv")
     machine.write("/srv/once", b"")
     first = {"kind": "remove_file", "args": {"path": "/srv/once"}}
-    lease.hold(machine, "a", "r1", [first, {"kind": "start_containers", "args": {"names": ["api"]}}])
+    lease.hold(machine, "a", "20261129T220719Z-0001", [first, {"kind": "start_containers", "args": {"names": ["api"]}}])
     machine.run(["docker", "stop", "api"])
     stubborn(machine, "api")
     forsake(machine)
@@ -243,7 +245,9 @@ def test_what_is_undone_is_not_undone_again_by_the_next_try(machine: Machine) ->
 
 
 def test_what_never_starts_does_not_keep_the_host_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease.hold(machine, "a", "r1", [{"kind": "start_containers", "args": {"names": ["api", "postgres"]}}])
+    lease.hold(
+        machine, "a", "20261129T220719Z-0001", [{"kind": "start_containers", "args": {"names": ["api", "postgres"]}}]
+    )
     for name in NAMES:
         machine.run(["docker", "stop", name])
     stubborn(machine, "api")
@@ -263,13 +267,15 @@ def test_a_container_that_is_ill_is_started_and_no_failure(machine: Machine) -> 
 
 
 def test_a_lease_that_cannot_be_undone_is_ended_by_hand_and_says_what_it_leaves(machine: Machine) -> None:
-    lease.hold(machine, "a", "r1", [{"kind": "start_containers", "args": {"names": ["api"]}}])
+    lease.hold(machine, "a", "20261129T220719Z-0001", [{"kind": "start_containers", "args": {"names": ["api"]}}])
     machine.run(["docker", "stop", "api"])
     assert lease.forget(machine, "a") == ["not running: docker start api"]
     assert lease.names(machine) == {} and lease.forget(machine, "a") == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "r1", "undo": [{"kind": "of_a_newer_version", "args": {}}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"run": "20261129T220719Z-0001", "undo": [{"kind": "of_a_newer_version", "args": {}}]}']
+)
 def test_a_lease_that_nobody_can_read_holds_up_no_other_and_is_ended_by_hand(machine: Machine, text: str) -> None:
     """Every lease of the host stayed, every command ended as if by a bug."""
     lease.hold(machine, "good", "r2", [])
@@ -285,7 +291,7 @@ def test_a_lease_that_nobody_can_read_holds_up_no_other_and_is_ended_by_hand(mac
 
 
 def test_a_clock_that_is_set_ends_no_lease_and_keeps_none(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease.hold(machine, "a", "r1", [])
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
     machine.leases.clear()
     monkeypatch.setattr(Machine, "now", lambda self: time.time() + 7200)
     assert lease.expire(machine) == []
@@ -296,7 +302,7 @@ def test_a_clock_that_is_set_ends_no_lease_and_keeps_none(machine: Machine, monk
 
 
 def test_a_lease_of_before_a_reboot_has_ended(machine: Machine) -> None:
-    lease.hold(machine, "a", "r1", [])
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
     machine.leases.clear()
     other = {**lease.names(machine)["a"], "boot": "another boot"}
     machine.write(f"{machine.state_dir}/leases/a.json", json.dumps(other).encode())
@@ -308,5 +314,5 @@ def test_policies_that_stay_off_are_named_with_the_command_that_works(machine: M
     assert SetRestart({"api": "always", "job": "no", "postgres": "always"}).leaves(machine) == (
         "restart policies are off: docker update --restart always api postgres"
     )
-    do(machine, Fence(STACK, "r1", "target"))
-    assert "docker update --restart always api postgres" in lease.forget(machine, "fence-r1")[0]
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
+    assert "docker update --restart always api postgres" in lease.forget(machine, "fence-20261129T220719Z-0001")[0]

@@ -10,7 +10,7 @@ import time
 from typing import Any, ClassVar, Dict, Generator, List
 
 from mnemo_ops.agent import tree
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import RUN_ID, Action, Deed, Progress
 from mnemo_ops.agent.actions.sets import FORMAT, read_manifest
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
@@ -18,7 +18,7 @@ from mnemo_ops.errors import MnemoError
 
 CHUNK = 1 << 20
 SHOWN = 16  # chunks between two signs of life
-ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # of a set, and of the run that made it
+ID = re.compile(RUN_ID, re.ASCII)
 
 Row = Dict[str, Any]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Sequence
+from typing import ClassVar, Mapping, Sequence
 
-from mnemo_ops.agent import lease
+from mnemo_ops.agent import lease, said
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.said import RunId
 from mnemo_ops.errors import VerificationFailed
 
 
@@ -17,8 +18,9 @@ class SaveImages(Action):
 
     images: Sequence[str]
     path: str
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "save_images"
+    answer: ClassVar[Mapping[str, said.Parse]] = {"bytes": said.size, "sha256": said.sha256}
 
     def run(self, machine: Machine) -> Deed:
         undo = [{"kind": "remove_file", "args": {"path": self.path + end}} for end in ("", ".raw", ".partial")]

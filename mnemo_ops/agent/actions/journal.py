@@ -9,6 +9,7 @@ from mnemo_ops.agent import job, lease
 from mnemo_ops.agent.action import Action, Deed, Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.said import RunId
 from mnemo_ops.errors import Broken
 
 
@@ -16,7 +17,7 @@ from mnemo_ops.errors import Broken
 class WriteJournal(Action):
     """Add a line to the run's journal: durable when this returns."""
 
-    run_id: str
+    run_id: RunId
     entry: Mapping[str, Any]
     kind: ClassVar[str] = "write_journal"
 
@@ -49,7 +50,7 @@ class MakeIdentity(Action):
 class Forget(Action):
     """Remove a run's jobs and, when nothing else needs them, the timer and the agent's copy on disk."""
 
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "forget"
 
     def run(self, machine: Machine) -> Deed:
@@ -65,7 +66,7 @@ class Forget(Action):
 class AdoptLease(Action):
     """Renew a run's leases from this connection on: a job took them and has ended."""
 
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "adopt_lease"
 
     def run(self, machine: Machine) -> Deed:

@@ -17,6 +17,7 @@ from mnemo_ops.agent.packing import unpack
 from mnemo_ops.agent.postgres import APART, Postgres, creation
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
+from mnemo_ops.agent.said import PartName, RunId
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.agent.volumes import refuse_filled
@@ -41,9 +42,9 @@ class LoadSet(Action):
     """
 
     stack: Mapping[str, Any]
-    id: str
+    id: PartName
     fresh: bool
-    run_id: str
+    run_id: RunId
     identity: str = ""
     accept_loss: bool = False
     kind: ClassVar[str] = "load_set"
@@ -53,8 +54,10 @@ class LoadSet(Action):
         lost: List[str] = []
         directory = f"{stack.store}/{self.id}"
         manifest = read_manifest(machine, directory)
-        if manifest["project"] != stack.project:
-            raise Refused(f"the set {self.id} is of the stack {manifest['project']}, not {stack.project}")
+        other = "choose another set: invoke backup.list"
+        if manifest.get("project") != stack.project:
+            name = manifest.get("project")
+            raise Refused(f"the set {self.id} is of the stack {name!r:.60}, not {stack.project}", hint=other)
         fence = read_fence(machine, stack.project)
         if fence is not None and not self.fresh:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
@@ -62,6 +65,9 @@ class LoadSet(Action):
             target.refuse_unfinished(machine, stack.project)
             alone.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
+        absent = [name for name in ("datasets", "parts", "volumes") if name not in manifest]
+        if absent:
+            raise Refused(f"the set {self.id} does not say its {absent[0]}", hint=other)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
             free = machine.free_bytes(where)

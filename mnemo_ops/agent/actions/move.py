@@ -13,6 +13,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners, refuse_used
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.said import RunId
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.twin import UNREADY, VANISHED, Twin, copy, squashed, unequal
@@ -35,7 +36,7 @@ class MoveVolume(Action):
 
     stack: Mapping[str, Any]
     key: str
-    run_id: str
+    run_id: RunId
     target: Mapping[str, Any]
     staged: str
     seeded: bool = False

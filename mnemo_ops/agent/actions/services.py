@@ -10,6 +10,7 @@ from mnemo_ops.agent import alone, lease, project, serving, target
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass, field
+from mnemo_ops.agent.said import LeaseName, MachineId, RunId
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Broken, CommandFailed, NotStarted, Refused
@@ -106,8 +107,8 @@ class Fence(Action):
     """
 
     stack: Mapping[str, Any]
-    run_id: str
-    target: str = ""
+    run_id: RunId
+    target: MachineId = ""
     kind: ClassVar[str] = "fence"
 
     def run(self, machine: Machine) -> Deed:
@@ -139,7 +140,7 @@ class Unfence(Action):
     """
 
     project: str
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "unfence"
 
     def run(self, machine: Machine) -> Deed:
@@ -168,7 +169,7 @@ class DropFence(Action):
     """The second half: once what ran runs again there is no fence. A final one stays."""
 
     project: str
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "drop_fence"
     last: ClassVar[bool] = True
 
@@ -188,7 +189,7 @@ class SettleFence(Action):
     """
 
     stack: Mapping[str, Any]
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "settle_fence"
 
     def run(self, machine: Machine) -> Deed:
@@ -269,7 +270,7 @@ class FinishDeploy(Action):
     """From here on the host itself starts everything, should the deploy be killed: half of it is of no use."""
 
     stack: Mapping[str, Any]
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "finish_deploy"
 
     def ready(self, machine: Machine) -> Report:
@@ -289,7 +290,7 @@ class FinishDeploy(Action):
 class DropLease(Action):
     """End a lease without undoing anything: what it covers has come to its end; nothing when there is none."""
 
-    lease: str
+    lease: LeaseName
     kind: ClassVar[str] = "drop_lease"
 
     def run(self, machine: Machine) -> Deed:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, losses, postgres_digest, project, recipients, serving, target, tree
+from mnemo_ops.agent import alone, lease, losses, postgres_digest, project, recipients, said, serving, target, tree
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import pack
 from mnemo_ops.agent.postgres import Postgres
 from mnemo_ops.agent.record import asdict, dataclass, field
+from mnemo_ops.agent.said import RunId
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
 
@@ -37,7 +38,7 @@ class MakeSet(Action):
     """
 
     stack: Mapping[str, Any]
-    id: str
+    id: RunId
     recipients: Sequence[str]
     fenced: bool = False
     accept_loss: bool = False
@@ -200,7 +201,7 @@ class DropPartial(Action):
     """Remove a set that was never finished; a finished one is not touched."""
 
     store: str
-    id: str
+    id: RunId
     kind: ClassVar[str] = "drop_partial"
 
     def run(self, machine: Machine) -> Deed:
@@ -257,6 +258,19 @@ def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
     }
 
 
+# of what a set's manifest says, as far as paths and commands are made of it; what it does not say is missed later
+_FORMS: Mapping[str, said.Parse] = {
+    "id": said.run_id,
+    "parts": said.each(said.row(name=said.part_name, bytes=said.size, sha256=said.sha256)),
+    "datasets": said.table(said.part_name, said.facts),
+    "volumes": said.table(
+        said.text,
+        said.row(driver=said.text, options=said.table(said.text, said.text), labels=said.table(said.text, said.text)),
+    ),
+    "accepted_losses": said.each(said.text),
+}
+
+
 def read_manifest(machine: Machine, directory: str) -> Dict[str, Any]:
     """:raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3)."""
     text = machine.read_text(f"{directory}/manifest.json")
@@ -268,13 +282,14 @@ def read_manifest(machine: Machine, directory: str) -> Dict[str, Any]:
     try:
         manifest = dict(json.loads(text))
         number = int(manifest["format"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Refused(
             f"{directory}/manifest.json cannot be read", hint="choose another set: invoke backup.list"
         ) from None
     if number > FORMAT:
         raise Refused(f"{directory} was written by a newer mnemo_ops (format {number})", hint="update mnemo_ops")
-    return manifest
+    with said.by(f"{directory}/manifest.json", "choose another set: invoke backup.list"):
+        return {**manifest, **{name: form(manifest[name]) for name, form in _FORMS.items() if name in manifest}}
 
 
 def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -> Making:
@@ -311,6 +326,7 @@ class SetFiles(Action):
 
     directory: str
     kind: ClassVar[str] = "set_files"
+    answer: ClassVar[Mapping[str, said.Parse]] = {"files": said.files}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()

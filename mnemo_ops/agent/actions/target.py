@@ -12,6 +12,7 @@ from mnemo_ops.agent.actions.services import fence_path
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, BEFORE, record_path, sibling
+from mnemo_ops.agent.said import RunId
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused
 
@@ -28,7 +29,7 @@ class MarkTarget(Action):
     """
 
     stack: Mapping[str, Any]
-    run_id: str
+    run_id: RunId
     state: str
     kind: ClassVar[str] = "mark_target"
 
@@ -65,7 +66,7 @@ class StopCopy(Action):
     """
 
     stack: Mapping[str, Any]
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "stop_copy"
 
     def run(self, machine: Machine) -> Deed:
@@ -90,7 +91,7 @@ class CleanTarget(Action):
     """
 
     stack: Mapping[str, Any]
-    run_id: str
+    run_id: RunId
     proven: Sequence[str] = ()
     kind: ClassVar[str] = "clean_target"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import time
-from typing import Any, ClassVar, List, Mapping, Sequence
+from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent import lease
+from mnemo_ops.agent import lease, said
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.said import Addresses, Files, HostName, LeaseName, Port, PublicKey, PublicKeys, RunId, UserName
 from mnemo_ops.errors import Refused, VerificationFailed
 
 HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened
@@ -25,6 +26,7 @@ class HostKeys(Action):
     """Public host keys of this server's sshd, for the other host's known_hosts: learned through a trusted channel."""
 
     kind: ClassVar[str] = "host_keys"
+    answer: ClassVar[Mapping[str, said.Parse]] = {"keys": said.each(said.public_key, 1)}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
@@ -37,8 +39,9 @@ class HostKeys(Action):
 class MakeKey(Action):
     """A key pair on the fetching host; the private half never leaves it and is removed with the run's lease."""
 
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "make_key"
+    answer: ClassVar[Mapping[str, said.Parse]] = {"public_key": said.public_key}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="making an ephemeral key")
@@ -55,7 +58,7 @@ class MakeKey(Action):
 class DropKey(Action):
     """Remove the key pair and its lease."""
 
-    run_id: str
+    run_id: RunId
     kind: ClassVar[str] = "drop_key"
 
     def run(self, machine: Machine) -> Deed:
@@ -73,10 +76,10 @@ class GrantKey(Action):
     :param user: the login user of the inventory. :param addresses: the only ones it may come from.
     """
 
-    run_id: str
-    user: str
-    public_key: str
-    addresses: Sequence[str]
+    run_id: RunId
+    user: UserName
+    public_key: PublicKey
+    addresses: Addresses
     kind: ClassVar[str] = "grant_key"
 
     def run(self, machine: Machine) -> Deed:
@@ -94,8 +97,8 @@ class GrantKey(Action):
         sudo = "" if uid == 0 else "sudo -n "
         until = time.strftime("%Y%m%d%H%MZ", time.gmtime(machine.now() + HOURS * 3600))
         options = f'restrict,from="{",".join(self.addresses)}",expiry-time="{until}",command="{sudo}{SFTP_SERVER} -R"'
-        key = " ".join(self.public_key.split()[:2])
-        text = _without(machine.read_text(path) or "", self.run_id) + f"{options} {key} mnemo-{self.run_id}\n"
+        line = f"{options} {self.public_key} mnemo-{self.run_id}\n"
+        text = _without(machine.read_text(path) or "", self.run_id) + line
         machine.write(path, text.encode(), 0o600, uid, gid)
         return {"path": path}
 
@@ -104,8 +107,8 @@ class GrantKey(Action):
 class RevokeKey(Action):
     """Take the key's line away again."""
 
-    run_id: str
-    user: str
+    run_id: RunId
+    user: UserName
     kind: ClassVar[str] = "revoke_key"
 
     def run(self, machine: Machine) -> Deed:
@@ -134,7 +137,7 @@ def _without(text: str, run_id: str) -> str:
 class Release(Action):
     """Run a lease's undo list now."""
 
-    lease: str
+    lease: LeaseName
     kind: ClassVar[str] = "release"
 
     def run(self, machine: Machine) -> Deed:
@@ -150,14 +153,14 @@ class Fetch(Action):
     :raises VerificationFailed: what arrived has another checksum (7).
     """
 
-    run_id: str
-    user: str
-    address: str
-    port: int
-    host_keys: Sequence[str]
+    run_id: RunId
+    user: UserName
+    address: HostName
+    port: Port
+    host_keys: PublicKeys
     source: str
     target: str
-    files: Sequence[Mapping[str, Any]]
+    files: Files
     kind: ClassVar[str] = "fetch"
 
     def ready(self, machine: Machine) -> Report:
