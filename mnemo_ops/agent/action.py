@@ -53,7 +53,6 @@ KINDS: Dict[str, str] = {
     "load_set": "load",
     "look_at_locks": "leases",
     "look_at_volumes": "volumes",
-    "make_identity": "journal",
     "make_key": "transfer",
     "make_set": "sets",
     "mark_target": "target",

@@ -7,7 +7,7 @@ from typing import Sequence, Tuple
 from mnemo_ops.agent import said
 from mnemo_ops.errors import Refused
 
-_LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"  # bech32 (BIP 173)
+LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"  # bech32 (BIP 173)
 _STEPS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 REMEDY = "age-keygen prints one (age1...); the line of an ssh-ed25519 or ssh-rsa public key will do, too"
 
@@ -39,16 +39,19 @@ def problem(text: str) -> str:
 
 
 def _is_key(text: str) -> bool:
-    numbers = [_LETTERS.find(letter) for letter in text[4:]]
-    if len(numbers) != 58 or -1 in numbers:
-        return False
+    numbers = [LETTERS.find(letter) for letter in text[4:]]
+    return len(numbers) == 58 and -1 not in numbers and checksum("age", numbers) == 1
+
+
+def checksum(name: str, numbers: Sequence[int]) -> int:
+    """Of a text of bech32 with this name before its ``1``: 1 where the last six numbers fit the others."""
     check = 1
-    for value in [*(ord(letter) >> 5 for letter in "age"), 0, *(ord(letter) & 31 for letter in "age"), *numbers]:
+    for value in [*(ord(letter) >> 5 for letter in name), 0, *(ord(letter) & 31 for letter in name), *numbers]:
         top = check >> 25
         check = (check & 0x1FFFFFF) << 5 ^ value
         for bit, step in enumerate(_STEPS):
             check ^= step if top >> bit & 1 else 0
-    return check == 1
+    return check
 
 
 def _of_ssh(kind: str, key: str) -> str:

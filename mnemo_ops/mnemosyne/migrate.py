@@ -15,7 +15,7 @@ from typing import Any, Optional
 from mnemo_ops import __version__
 from mnemo_ops.agent import said
 from mnemo_ops.agent.actions.images import LoadImages, SaveImages
-from mnemo_ops.agent.actions.journal import AdoptLease, Forget, MakeIdentity, RemoveFile, WriteJournal
+from mnemo_ops.agent.actions.journal import AdoptLease, Forget, RemoveFile, WriteJournal
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.prove import ProveStack
 from mnemo_ops.agent.actions.services import ComposeUp, Fence, SettleFence, StopAll
@@ -292,11 +292,11 @@ class Migration:
             self.drop_images()
 
     def open_the_way(self) -> None:
-        """A fresh age key for this run: its secret half stays in memory here and with new."""
+        """A fresh age key for this run, made here: its secret half stays in memory, here and with new."""
         with self.phase("keys", "make this run's encryption key"):
-            self.age = self.flow.act(self.new, MakeIdentity())
+            self.age = keys.Identity.new()
             # and the operator's own key, so that the set stays a usable backup
-            self.recipients = (self.age["recipient"], *keys.recipients(self.flow, self.old))
+            self.recipients = (self.age.recipient, *keys.recipients(self.flow, self.old))
 
     def fence_old(self) -> None:
         with self.phase("quiesce", f"stop what writes on {self.old.name} and fence it"):
@@ -319,7 +319,7 @@ class Migration:
     def restore_on_new(self) -> None:
         with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
             self.restoring = True
-            load = LoadSet(self.stack, self.id, fresh=True, run_id=self.id, identity=self.age["identity"])
+            load = LoadSet(self.stack, self.id, fresh=True, run_id=self.id, identity=self.age.secret)
             self.flow.act(self.new, load, job=f"{self.id}-restore")
 
     def prove(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from outcomes import DIRECTORY, STORE, Host, Lab, Said
+from outcomes import DIRECTORY, STATE, STORE, Host, Lab, Said
 
 pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(500)]
 
@@ -147,6 +147,17 @@ def test_the_key_of_ssh_opens_the_secrets_of_a_set(lab: Lab, adorned: dict[str, 
     for wrong in ("age1$(id>/root/PWNED)", "-i/root/opener"):
         refused = lab.run("backup", "--limit", "old", "--json", "-i", saying(lab, "wrong", recipients=[wrong]))
         assert "stack.recipients" in well(refused, 2).error["message"]
+
+
+def test_the_key_made_here_opens_the_secrets_of_a_set_and_no_host_has_it(lab: Lab, adorned: dict[str, str]) -> None:
+    made = well(lab.run("backup", "--limit", "old", "--json")).document
+    identity = (lab.inventory.parent / ".mnemo/keys/mnemosyne.age").read_text()
+    secret = identity.splitlines()[-1]
+    assert secret.startswith("AGE-SECRET-KEY-1")
+    assert lab.old.sh(f"grep -rlsF {secret} /root /run/mnemo_ops /srv /tmp {STATE} {STORE} || true") == ""
+    lab.old.sh(f"echo {secret} >/root/made-here")
+    names = lab.old.sh(f"age -d -i /root/made-here {STORE}/{made['id']}/config.tar.age | tar -t; rm /root/made-here")
+    assert "./.env.production" in names.splitlines()
 
 
 def test_a_migration_takes_all_of_a_file_along(lab: Lab, adorned: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The run's journal on a host, the age key of a run, and cleaning up after a run."""
+"""The run's journal on a host, and cleaning up after a run."""
 
 from __future__ import annotations
 
@@ -28,22 +28,6 @@ class WriteJournal(Action):
         path = f"{machine.state_dir}/runs/{self.run_id}.jsonl"
         machine.append(path, json.dumps(dict(self.entry)).encode() + b"\n")
         return {}
-
-
-@dataclass(frozen=True)
-class MakeIdentity(Action):
-    """A new age key pair; the secret half travels only inside the channel."""
-
-    kind: ClassVar[str] = "make_identity"
-
-    def run(self, machine: Machine) -> Deed:
-        yield Progress()
-        said = machine.ask(["age-keygen"])
-        secret = [line for line in said.out.splitlines() if line.startswith("AGE-SECRET-KEY-")]
-        public = [line.split()[-1] for line in said.out.splitlines() if line.startswith("# public key:")]
-        if not secret or not public:
-            raise Broken("age-keygen printed no key")
-        return {"identity": secret[0] + "\n", "recipient": public[0]}
 
 
 @dataclass(frozen=True)

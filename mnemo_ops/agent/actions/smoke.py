@@ -13,6 +13,8 @@ from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import StepFailed
 
+WRITE = 'echo probe > "$1" && cat "$1" && rm "$1"'
+
 
 @dataclass(frozen=True)
 class Smoke(Action):
@@ -38,8 +40,7 @@ class Smoke(Action):
             for directory in directories:
                 yield Progress(note=f"{service} writes {directory}")
                 probe = f"{directory}/.mnemo-probe"
-                script = f"echo probe > {probe} && cat {probe} && rm {probe}"
-                argv = ["docker", "exec", project.one(found, service).name, "sh", "-c", script]
+                argv = ["docker", "exec", project.one(found, service).name, "sh", "-c", WRITE, "sh", probe]
                 if machine.run(argv, check=False).rc != 0:
                     wrong.append(f"{service} may not write {directory}")
         for service, where in self.health.items():
