@@ -47,14 +47,10 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool 
     machine.remove(where)
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(where, 0o700)
-    program = machine.keep_program()
     machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
     # the argument vector names files only: `ps` and the unit's journal show no value
-    argv = [machine.python, "-I", "-c", _STAGE, program, where]
+    argv = machine.starting("run_job", where)
     machine.run(["systemd-run", "--quiet", "--collect", "--unit", unit(name), "--service-type", "exec", "--", *argv])
-
-
-_STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_job; run_job(sys.argv[2])"
 
 
 def follow(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shlex
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -29,7 +30,7 @@ After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart={python} -c "{stage}" {program}
+ExecStart={command}
 """
 TIMER = """[Unit]
 Description=mnemo_ops: look for leases that nobody renewed
@@ -45,7 +46,6 @@ WantedBy=timers.target
 """
 DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken for done
 _is_run = re.compile(rf"{actions.RUN_ID}(-\d+)?", re.ASCII).fullmatch
-_STAGE = "import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import run_watchdog; run_watchdog()"
 
 
 def _until(machine: Machine) -> Dict[str, Any]:
@@ -315,8 +315,7 @@ def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
 
 
 def _install(machine: Machine) -> None:
-    program = machine.keep_program()
-    service = SERVICE.format(python=machine.python, stage=_STAGE, program=program).encode()
+    service = SERVICE.format(command=shlex.join(machine.starting("run_watchdog"))).encode()
     changed = machine.read(f"{UNITS}/{UNIT}.service") != service
     if changed:
         machine.write(f"{UNITS}/{UNIT}.service", service, 0o644)

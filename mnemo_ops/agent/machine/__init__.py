@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import time
-from typing import IO, Callable, Dict, Set
+from typing import IO, Callable, Dict, List, Set
 
 from mnemo_ops.agent.machine.identity import Identity
 from mnemo_ops.agent.machine.network import Address, Network
@@ -128,6 +128,13 @@ class Machine(Programs, Network, Identity):
             self.mkdir(self.state_dir, 0o700)
             self.write(path, data, 0o600)
         return path
+
+    def starting(self, entry: str, *words: str) -> List[str]:
+        """The argument vector of a function of :mod:`mnemo_ops.agent.main` in the kept program, isolated: nothing of
+        where it is started, of the environment or of site-packages is imported."""
+        stage = f"import sys; sys.path.insert(0, sys.argv[1]); from mnemo_ops.agent.main import {entry} as run"
+        program = self.keep_program()
+        return [self.python, "-IS", "-X", "utf8", "-c", f"{stage}; run(*sys.argv[2:])", program, *words]
 
     def loaded(self, url: str) -> bytes:
         """The content behind a URL, once per batch: for small things, like keys. Errors as :meth:`download`."""
