@@ -187,7 +187,8 @@ class Host:
     def leftovers(self) -> list[str]:
         """Traces of a run that has ended: none of them may stay."""
         return self.lines(
-            f"ls -d {STATE}/leases/* {STATE}/jobs/* {STATE}/keys/* {STATE}/agent-*.zip /run/mnemo_ops/* 2>/dev/null;"
+            f"ls -d {STATE}/leases/* {STATE}/jobs/* {STATE}/keys/* {STATE}/handouts/* {STATE}/agent-*.zip 2>/dev/null;"
+            "ls -d /run/mnemo_ops/* 2>/dev/null;"
             "ls -d /etc/systemd/system/mnemo-* 2>/dev/null;"
             "systemctl list-units --all --plain --no-legend 'mnemo-*';"
             "grep -l mnemo-2 /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null;"

@@ -185,7 +185,7 @@ class Agent:
         if request.get("job"):
             name = str(request["job"])
             work = {"kind": request["kind"], "args": request["args"]}
-            job = _jobs()
+            job = _deed("job")
             job.start(self._machine, name, work, attach=bool(request.get("attach")))
             patience = 0.0 if request.get("attach") else job.STARTING
             following = job.follow(self._machine, name, lambda: self._channel.gone, patience)
@@ -224,9 +224,9 @@ class Agent:
                     return
 
 
-def _jobs() -> Any:
-    """:mod:`mnemo_ops.agent.job`, which comes with the first deed: most agents are asked for none."""
-    return importlib.import_module("mnemo_ops.agent.job")
+def _deed(name: str) -> Any:
+    """A module of :mod:`mnemo_ops.agent` that comes with the first deed: most agents are asked for none."""
+    return importlib.import_module("mnemo_ops.agent." + name)
 
 
 def _machine(**options: Any) -> Machine:
@@ -257,7 +257,7 @@ def main(blob: bytes, digest: str) -> None:
 
 def run_job(where: str) -> None:
     """Entry point of a job's unit."""
-    machine, job = _from_disk(), _jobs()
+    machine, job = _from_disk(), _deed("job")
     job.run(machine, where)
     job.linger(machine, where)
 
@@ -265,8 +265,13 @@ def run_job(where: str) -> None:
 def run_watchdog() -> None:
     """Entry point of the lease timer's unit."""
     machine = _from_disk()
-    for name in lease.expire(machine, _jobs().sweep):
+    for name in lease.expire(machine, _deed("job").sweep):
         print(f"lease {name} expired: what it covered was undone")
+
+
+def run_handout(run: str) -> None:
+    """Entry point of the forced command of a migration's key."""
+    _deed("handout").main(_from_disk(), run)
 
 
 def _from_disk() -> Machine:

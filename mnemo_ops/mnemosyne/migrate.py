@@ -286,7 +286,7 @@ class Migration:
             saved = self.flow.act(self.old, save, job=f"{self.id}-save-images")
             self.flow.act(self.old, AdoptLease(self.id))
             file = {"name": path.rpartition("/")[2], "size": saved["bytes"], "sha256": saved["sha256"]}
-            self.pull("fetch-images", self.settings.store, self.settings.store, [file])
+            self.pull("fetch-images", self.settings.store, [file])
             self.flow.act(self.new, LoadImages(path, sorted(wanted)), job=f"{self.id}-load-images")
             self.flow.act(self.new, RemoveFile(path))
             self.drop_images()
@@ -311,10 +311,10 @@ class Migration:
             about = {"host": self.old.name, "tool": __version__, "migration": self.id}
             make = MakeSet(self.stack, self.id, self.recipients, True, self.accept_loss, about)
             self.manifest = self.flow.act(self.old, make, job=f"{self.id}-set")
-        with self.phase("copy", f"scp the set from {self.old.name} to {self.new.name}"):
+        with self.phase("copy", f"copy the set from {self.old.name} to {self.new.name}"):
             directory = f"{self.settings.store}/{self.id}"
-            listings = self.flow.act(self.old, SetFiles(directory))["files"]
-            self.bytes_in_outage = self.pull("fetch-set", directory, directory, listings)
+            listings = self.flow.act(self.old, SetFiles(directory, self.id))["files"]
+            self.bytes_in_outage = self.pull("fetch-set", directory, listings)
 
     def restore_on_new(self) -> None:
         with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
@@ -352,7 +352,7 @@ class Migration:
     # -- the pieces ----------------------------------------------------------------------------------------------
 
     def key(self) -> None:
-        """An ephemeral key: new may read old's sftp, from its own addresses only, until the run ends."""
+        """An ephemeral key: new may fetch this run's files from old, from its own addresses only, until it ends."""
         self.undo.append(("remove the ephemeral key", self.drop_keys))
         made = self.flow.act(self.new, MakeKey(self.id))
         known = sorted({*addresses(self.new.address), *self.fact_addresses(self.new)})
@@ -363,17 +363,17 @@ class Migration:
         for host in (self.old, self.new):
             self.flow.act(host, Release(f"key-{self.id}"))
 
-    def pull(self, step: str, source: str, target: str, files: list[dict[str, Any]]) -> int:
-        """scp files from old to new; bytes."""
-        fetch = self.fetch(files, self.host_keys, source, target)
+    def pull(self, step: str, target: str, files: list[dict[str, Any]]) -> int:
+        """Files that old hands out to new; bytes."""
+        fetch = self.fetch(files, self.host_keys, target)
         report = self.flow.act(self.new, fetch, job=f"{self.id}-{step}")
         self.bytes_copied += int(report["bytes"])
         return int(report["bytes"])
 
-    def fetch(self, files: Any, host_keys: Any, source: str, target: str = "") -> Fetch:
+    def fetch(self, files: Any, host_keys: Any, target: str) -> Fetch:
         address = peer_name(self.old)
         port = int(self.old.vars.get("mnemo_peer_port") or self.old.port or 22)
-        return Fetch(self.id, self.login(self.old), address, port, host_keys, source, target, files)
+        return Fetch(self.id, self.login(self.old), address, port, host_keys, target, files)
 
     def login(self, host: Host) -> str:
         facts = self.flow.fleet.session(host, become=False).facts

@@ -249,7 +249,9 @@ def test_no_secret_shows_anywhere(lab: Lab, migration: tuple[Said, set[str], Loa
     kept = [file for file in (lab.inventory.parent / ".mnemo").rglob("*") if file.is_file()]
     assert kept and not [file for file in kept if shown(file.name, file.read_text())], "journals and keys here"
     lines = migration[1]
-    assert any("pg_dump" in line for line in lines) and any("scp" in line for line in lines), "the sample saw the run"
+    assert any("pg_dump" in line for line in lines) and any(" -T -a -x " in line for line in lines), (
+        "the sample saw the run"
+    )
     assert not [line for line in lines if shown("ps", line)], "command lines"
     values = "\n".join(planted)
     for host in (lab.old, lab.new):

@@ -263,7 +263,7 @@ def test_what_somebody_writes_to_olds_database_after_the_final_set_is_refused_no
     """The last: the stack moves. A cron job of old's wrote on, was acknowledged, and nothing of it was on new."""
     plain.rows("CREATE TABLE cron_notes (n int)")
     running = lab.start(*MIGRATE)
-    eventually("the final set is made", lambda: "scp the set" in running.printed(), 200, 0.05)
+    eventually("the final set is made", lambda: "copy the set" in running.printed(), 200, 0.05)
     insert = 'psql -qAtU mnemosyne -d mnemosyne -c "INSERT INTO cron_notes VALUES (1)"'
     insert = f"timeout 5 docker exec mnemosyne-postgres {insert} && echo acknowledged"
     loop = f"for n in $(seq 40); do {insert}; sleep 0.5; done"

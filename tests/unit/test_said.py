@@ -123,7 +123,7 @@ def os_uid() -> int:
 GRANT = {"run_id": RUN, "user": "ann", "public_key": ED25519, "addresses": ["192.0.2.2"]}
 FETCH = {
     **{"run_id": RUN, "user": "ann", "address": "old", "port": 22, "host_keys": [ED25519]},
-    **{"source": "/sets", "target": "/sets", "files": [{"name": "a", "size": 1, "sha256": SUM}]},
+    **{"target": "/sets", "files": [{"name": "a", "size": 1, "sha256": SUM}]},
 }
 
 
@@ -229,7 +229,7 @@ def test_a_manifest_that_lies_is_no_set(lie: dict[str, Any], tmp_path: Path) -> 
         (MakeKey(RUN), {}),
         (HostKeys(), {"keys": [f"@cert-authority * {ED25519}"]}),
         (HostKeys(), {"keys": []}),
-        (SetFiles("/sets/1"), {"files": [{"name": "/etc/cron.d/x", "size": 1, "sha256": SUM}]}),
+        (SetFiles("/sets/1", RUN), {"files": [{"name": "/etc/cron.d/x", "size": 1, "sha256": SUM}]}),
         (SaveImages((), "/sets/i", RUN), {"bytes": "1", "sha256": SUM}),
     ],
 )

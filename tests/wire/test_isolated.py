@@ -14,7 +14,7 @@ from test_deeds import SYSTEMCTL, SYSTEMD_RUN
 
 import mnemo_ops
 from mnemo_ops import bundle
-from mnemo_ops.agent import code, job, lease
+from mnemo_ops.agent import code, handout, job, lease
 from mnemo_ops.agent.machine import Machine
 
 ROOT = Path(mnemo_ops.__file__).parent
@@ -44,6 +44,8 @@ def vectors(machine: Machine, root: Path) -> dict[str, list[str]]:
     return {
         "a lease's unit": shlex.split(line.partition("=")[2]),
         "a job": started.split(),
+        "a forced command": shlex.split(handout.command(machine, RUN, root=True)),
+        "a forced command with sudo": shlex.split(handout.command(machine, RUN, root=False))[2:],
         "an agent": bundle.command(bundle.bundle(), sys.executable),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Mapping, Sequence
 
-from mnemo_ops.agent import lease, said
+from mnemo_ops.agent import handout, lease, said
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
@@ -14,7 +14,8 @@ from mnemo_ops.errors import VerificationFailed
 
 @dataclass(frozen=True)
 class SaveImages(Action):
-    """``docker save`` of several images into one compressed file, which a lease removes when the run does not."""
+    """``docker save`` of several images into one compressed file, for the run's key; a lease removes it when the run
+    does not."""
 
     images: Sequence[str]
     path: str
@@ -37,6 +38,8 @@ class SaveImages(Action):
                 machine.remove(raw)
                 machine.remove(self.path + ".partial")
         found = machine.stat(self.path)
+        directory, _, name = self.path.rpartition("/")
+        handout.allow(machine, self.run_id, directory, [name])
         yield Progress(note="checksum of the images")
         return {"bytes": found.size if found else 0, "sha256": machine.sha256(self.path)}
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import alone, lease, losses, postgres_digest, project, recipients, said, serving, target, tree
+from mnemo_ops.agent import (
+    alone,
+    handout,
+    lease,
+    losses,
+    postgres_digest,
+    project,
+    recipients,
+    said,
+    serving,
+    target,
+    tree,
+)
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.machine import Machine
@@ -322,9 +334,13 @@ def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Ma
 
 @dataclass(frozen=True)
 class SetFiles(Action):
-    """Every file of a complete set with size and sha256, the manifest last: what a copy fetches, in that order."""
+    """Every file of a complete set with size and sha256, the manifest last: what a copy fetches, in that order.
+
+    The run's key may fetch these from now on.
+    """
 
     directory: str
+    run_id: RunId
     kind: ClassVar[str] = "set_files"
     answer: ClassVar[Mapping[str, said.Parse]] = {"files": said.files}
 
@@ -335,4 +351,5 @@ class SetFiles(Action):
         path = f"{self.directory}/manifest.json"
         found = machine.stat(path)
         last = {"name": "manifest.json", "size": found.size if found else 0, "sha256": machine.sha256(path)}
+        handout.allow(machine, self.run_id, self.directory, [row["name"] for row in (*files, last)])
         return {"files": [*files, last]}

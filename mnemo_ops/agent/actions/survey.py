@@ -33,7 +33,7 @@ class Survey(Action):
         report: Dict[str, Any] = {
             "machine_id": (machine.read_text("/etc/machine-id") or "").strip(),
             "clock": machine.now(),
-            "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", "scp", *TOOLS)},
+            "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", *TOOLS)},
             "directory": machine.names(stack.directory),
             "absent": [name for name in (*stack.files, stack.env_file) if not _there(machine, stack, name)],
             "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),

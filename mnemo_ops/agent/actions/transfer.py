@@ -1,20 +1,20 @@
-"""Host to host: an ephemeral key that may read one directory, from one address, for a while; then scp."""
+"""Host to host: an ephemeral key that may fetch the files of its run, from one address, for a while; then ssh."""
 
 from __future__ import annotations
 
 import posixpath
 import time
+from contextlib import closing
 from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent import lease, said
+from mnemo_ops.agent import handout, lease, said
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.machine import Machine, plain
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.said import Addresses, Files, HostName, LeaseName, Port, PublicKey, PublicKeys, RunId, UserName
 from mnemo_ops.errors import Refused, VerificationFailed
 
 HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened
-SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 def _key_path(machine: Machine, run_id: str) -> str:
@@ -71,7 +71,7 @@ class DropKey(Action):
 
 @dataclass(frozen=True)
 class GrantKey(Action):
-    """Let a key read through sftp, and nothing else, in the login user's authorized_keys (sshd(8)).
+    """Let a key fetch what :mod:`~mnemo_ops.agent.handout` lists, and nothing else, as the login user (sshd(8)).
 
     :param user: the login user of the inventory. :param addresses: the only ones it may come from.
     """
@@ -84,8 +84,6 @@ class GrantKey(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="granting the key")
-        if machine.stat(SFTP_SERVER) is None:
-            raise Refused(f"{SFTP_SERVER} is missing", hint="apt-get install openssh-sftp-server")
         undo = [{"kind": "revoke_key", "args": {"run_id": self.run_id, "user": self.user}}]
         lease.hold(machine, f"key-{self.run_id}", self.run_id, undo)
         path = authorized_keys(machine, self.user)
@@ -94,9 +92,9 @@ class GrantKey(Action):
         if machine.stat(posixpath.dirname(path)) is None:
             machine.mkdir(posixpath.dirname(path), 0o700)
             machine.chown(posixpath.dirname(path), uid, gid)
-        sudo = "" if uid == 0 else "sudo -n "
+        command = handout.command(machine, self.run_id, uid == 0)
         until = time.strftime("%Y%m%d%H%MZ", time.gmtime(machine.now() + HOURS * 3600))
-        options = f'restrict,from="{",".join(self.addresses)}",expiry-time="{until}",command="{sudo}{SFTP_SERVER} -R"'
+        options = f'restrict,from="{",".join(self.addresses)}",expiry-time="{until}",command="{command}"'
         line = f"{options} {self.public_key} mnemo-{self.run_id}\n"
         text = _without(machine.read_text(path) or "", self.run_id) + line
         machine.write(path, text.encode(), 0o600, uid, gid)
@@ -105,7 +103,7 @@ class GrantKey(Action):
 
 @dataclass(frozen=True)
 class RevokeKey(Action):
-    """Take the key's line away again."""
+    """Take the key's line away again, and the list of what it may fetch."""
 
     run_id: RunId
     user: UserName
@@ -117,6 +115,7 @@ class RevokeKey(Action):
         text = machine.read_text(path)
         if text is not None and f"mnemo-{self.run_id}" in text:
             machine.write(path, _without(text, self.run_id).encode())
+        handout.forget(machine, self.run_id)
         return {}
 
 
@@ -147,7 +146,7 @@ class Release(Action):
 
 @dataclass(frozen=True)
 class Fetch(Action):
-    """scp files from another host into a directory; a file that is already there with its checksum is not sent again.
+    """Files of another host's handout into a directory; one that is already there with its checksum is not sent again.
 
     :param files: name, size (bytes) and sha256 of each. :param host_keys: of the other host, as ``ssh_host_*_key.pub``.
     :raises VerificationFailed: what arrived has another checksum (7).
@@ -158,7 +157,6 @@ class Fetch(Action):
     address: HostName
     port: Port
     host_keys: PublicKeys
-    source: str
     target: str
     files: Files
     kind: ClassVar[str] = "fetch"
@@ -189,16 +187,19 @@ class Fetch(Action):
 
     def _one(self, machine: Machine, key: str, row: Mapping[str, Any], done: int, total: int) -> Deed:
         path = f"{self.target}/{row['name']}"
-        argv = ["scp", "-q", "-B", "-s", "-P", str(self.port), "-i", key, *_options(key)]
-        remote = f"{self.user}@{_bracketed(self.address)}:{self.source}/{row['name']}"
+        argv = ["ssh", "-q", "-T", "-a", "-x", "-p", str(self.port), "-l", self.user, "-i", key, *_options(key)]
         partial = path + ".partial"
-        try:
-            yield from machine.moving([*argv, remote, partial], partial, done, total, str(row["name"]))
+        with plain.made(machine, partial) as sink, machine.spool() as asked:
+            asked.write(machine.encoded(row["name"]) + b"\n")
+            asked.seek(0)
+            argv += [self.address]
+            with closing(machine.moving(argv, partial, done, total, row["name"], source=asked, sink=sink)) as coming:
+                for step in coming:
+                    yield step
+                    if step.done - done > row["size"]:  # it would fill the disk
+                        raise VerificationFailed(f"{row['name']} is longer than the {row['size']} bytes it has")
             if machine.sha256(partial) != row["sha256"]:
                 raise VerificationFailed(f"{row['name']} arrived with another checksum than the manifest says")
-        except BaseException:
-            machine.remove(partial)  # scp does not continue a file, and a full disk wants its space back
-            raise
         machine.rename(partial, path)
         return {}
 
@@ -215,7 +216,3 @@ def _options(key: str) -> List[str]:
         "ConnectTimeout": "15",
     }
     return [part for name, value in chosen.items() for part in ("-o", f"{name}={value}")]
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

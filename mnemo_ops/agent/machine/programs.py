@@ -192,14 +192,26 @@ class Programs(Writing):
                 running.close()
                 raise
 
-    def moving(self, argv: Sequence[str], path: str, done: int, total: int, note: str) -> Deed:
+    def moving(
+        self,
+        argv: Sequence[str],
+        path: str,
+        done: int,
+        total: int,
+        note: str,
+        *,
+        source: Optional[IO[bytes]] = None,
+        sink: Optional[IO[bytes]] = None,
+    ) -> Deed:
         """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`."""
 
         def written() -> int:
             found = self.stat(path)
             return done + (found.size if found else 0)
 
-        return self.watched(argv, written, total, note)
+        for _ in self._moving(argv, source, sink, None):
+            yield Progress(written(), total, note)
+        return {}
 
     def watched(
         self, argv: Sequence[str], done: Callable[[], int], total: int, note: str, fine: Sequence[int] = (0,)
