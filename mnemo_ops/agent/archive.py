@@ -178,7 +178,8 @@ def _entries(file: IO[bytes], most: int, said: str) -> Iterator[Tuple[Member, Ca
         yield from _tar(archive)
 
 
-def _expanded(file: IO[bytes]) -> IO[bytes]:
+def _expanded(file: IO[bytes]) -> Any:
+    """The file, decompressed while it is read."""
     start = file.read(3)
     file.seek(0)
     if start[:2] == b"\x1f\x8b":
