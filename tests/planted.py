@@ -18,6 +18,8 @@ SECRET = "root:$6$planted-secret:19000:0:99999:7:::\n"
 UID = 1234
 CONFIG = "app/config"  # where most of the modules write, below the home
 
+PROGRAMS = ("git", "mount")  # kinds whose work a program does: looked after beforehand, not while it runs
+
 Plant = Callable[[Path, Path, str], None]
 
 
@@ -63,6 +65,8 @@ CASES = (
          ".ssh/known_hosts", ""),
     Case("user-key", "user", {"name": "bob", "uid": UID, "generate_ssh_key": True, "ssh_key_type": "ed25519"},
          ".ssh/id_ed25519", tries=5),
+    Case("mount", "mount", {"path": "{}/app/config", "src": "none", "fstype": "tmpfs", "state": "mounted"}, tries=5),
+    Case("git", "git", {"repo": "/nowhere", "dest": "{}/app/config"}, tries=5),
     Case("slurp", "slurp", {"src": "{}/app/config"}),
     Case("stat", "stat", {"path": "{}/app/config", "follow": True}),
     Case("find", "find", {"paths": "{}/app", "get_checksum": True, "follow": True}),

@@ -10,7 +10,7 @@ import planted
 import pytest
 import yaml
 from outcomes import Host, Lab
-from planted import CASES, SHAPES, UID, Case
+from planted import CASES, PROGRAMS, SHAPES, UID, Case
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 ROOT = "/srv/planted"
@@ -104,7 +104,7 @@ def test_what_a_user_exchanges_during_the_play_leads_nowhere(lab: Lab, host: Hos
     before = host.sh(DIGEST)
     source = Path(planted.__file__).read_text() + SWAP
     host.sh(f"cat > /root/swap.py <<'END-OF-FILE'\n{source}\nEND-OF-FILE")
-    for case in TABLE:
+    for case in (case for case in TABLE if case.kind not in PROGRAMS):
         with host.meanwhile(f"python3 /root/swap.py {case.name}") as swapper:
             assert swapper.stdout is not None and swapper.stdout.readline().strip() == "at it"
             said = play(lab, "exchanged", [{**task(case, "exchanged"), "loop": list(range(100))}])

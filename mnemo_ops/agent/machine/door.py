@@ -165,6 +165,13 @@ class Door:
             return posixpath.join(self.realpath(parent), posixpath.basename(path.rstrip("/")))
         return posixpath.normpath(_below(directory.name, name)) if directory else self._real_path(path)
 
+    def for_program(self, path: str) -> str:
+        """The path as an argument for a program, which follows what it finds: without the links that are there now.
+
+        What somebody puts in its way while it runs is not in our hand. :raises StepFailed: as :meth:`at` (6).
+        """
+        return self.path(self.realpath(path)) if self.root == "/" else self.path(path)
+
     def _real_path(self, path: str) -> str:
         if self.root == "/":
             return os.path.realpath(path)

@@ -88,7 +88,7 @@ class DockerLogin(Resource):
 
     def apply(self, machine: Machine, change: Change) -> State:
         directory = posixpath.dirname(machine.expanded(self.config_path))
-        base = ["docker", "--config", machine.path(directory)]
+        base = ["docker", "--config", machine.for_program(directory)]
         server = [] if self._key == HUB else [self._key]
         if change.deletes:
             machine.run([*base, "logout", *server])

@@ -162,11 +162,11 @@ class Git(Resource):
         return [name for name in machine.names(self.dest) if name != ".mnemo-clone"]
 
     def _ask(self, machine: Machine, *words: str, check: bool = True) -> str:
-        argv = [self.executable, "--no-optional-locks", "-C", machine.path(self.dest), *words]
+        argv = [self.executable, "--no-optional-locks", "-C", machine.for_program(self.dest), *words]
         return machine.ask(argv, check=check, env=self._environment(), timeout=PATIENCE).out.strip()
 
     def _run(self, machine: Machine, *words: str) -> None:
-        machine.run([self.executable, "-C", machine.path(self.dest), *words], env=self._environment())
+        machine.run([self.executable, "-C", machine.for_program(self.dest), *words], env=self._environment())
 
     def _environment(self) -> Dict[str, str]:
         words = ["ssh", "-o", "BatchMode=yes"]
@@ -225,7 +225,9 @@ class Git(Resource):
             options += ["--depth", str(self.depth)]
         if self.reference:
             options += ["--reference", self.reference]
-        machine.run([self.executable, "clone", *options, self._url, machine.path(beside)], env=self._environment())
+        machine.run(
+            [self.executable, "clone", *options, self._url, machine.for_program(beside)], env=self._environment()
+        )
         if self.bare:
             machine.rename(beside, self.dest)
             return

@@ -192,9 +192,10 @@ class Mount(Resource):
 
     def _set_guard(self, machine: Machine, flag: str) -> None:
         if self.guard:
-            machine.run(["chattr", flag, machine.path(self._path)])
+            machine.run(["chattr", flag, machine.for_program(self._path)])
 
     def _mount(self, machine: Machine, before: Optional[bytes]) -> None:
+        machine.realpath(self._path)  # mount(8) would follow any link; this refuses a planted one
         machine.mkdir(self._path)
         self._set_guard(machine, "+i")
         words = ["mount", *self._table(machine)]

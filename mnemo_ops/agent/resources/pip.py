@@ -169,7 +169,7 @@ class Pip(Resource):
         before = self._list(machine, pip)
         words, extra = self._verb(), shlex.split(self.extra_args or "")
         machine.note = f"pip {words[0]}"
-        cwd = machine.path(self.chdir) if self.chdir else None
+        cwd = machine.for_program(self.chdir) if self.chdir else None
         machine.run([*pip, *words, *extra, *self._what(machine)], env=self._env(), cwd=cwd)
         record = {**(self.observe(machine) or {}), "changed_packages": before != self._list(machine, pip)}
         unsure = self.state == "forcereinstall" or record.get("packages") == "unknown"
@@ -187,4 +187,4 @@ class Pip(Resource):
         python = ["-p", self.virtualenv_python] if self.virtualenv_python else []
         site = ["--system-site-packages"] if self.virtualenv_site_packages else []
         machine.note = f"making the environment {self.virtualenv}"
-        machine.run([*shlex.split(self.virtualenv_command), *site, *python, machine.path(str(self.virtualenv))])
+        machine.run([*shlex.split(self.virtualenv_command), *site, *python, machine.for_program(str(self.virtualenv))])
