@@ -134,6 +134,7 @@ class Agent:
         self._import(request, agent, resources)
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
+        machine.deserted = lambda: self._channel.gone
         self._noting = machine
         pending = self._pending(machine)
         pending.add(request.get("notified", ()))

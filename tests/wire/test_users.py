@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from agents import RawAgent, code
+from pace import PATIENCE, eventually
 
 from mnemo_ops.agent.resources.command import Command
 from mnemo_ops.agent.resources.copy import Copy
@@ -17,6 +22,8 @@ from mnemo_ops.model import Batch, Task
 from mnemo_ops.session import AgentSession
 
 Open = Callable[..., AgentSession]
+Raw = Callable[..., RawAgent]
+OWNER = {"owner": "ann@desk", "command": "invoke play", "run": "r1"}
 NOBODY = "nobody"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
@@ -91,3 +98,68 @@ def test_their_files_get_the_umask_of_their_session(
     made = Task("t2", "made", Command(cmd=f"touch {theirs}/b"), "x:2", user=NOBODY)
     assert [event.status for event in last(open_session(), file, made)] == ["changed"] * 2
     assert [(theirs / name).stat().st_mode & 0o777 for name in "ab"] == [0o664] * 2
+
+
+# -- a user who does not let go ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(raw_agent: Raw) -> Iterator[tuple[RawAgent, int]]:
+    """An agent that holds the lock and waits for nobody's child of it, and that child."""
+    agent = raw_agent()
+    assert "done" in (agent.hello(lock=OWNER) or {})
+    asleep = {"id": "a", "kind": "command", "args": {"cmd": "sleep 300"}, "user": NOBODY}
+    agent.send(op="converge", seq=2, steps=[{"tasks": [asleep]}], **code("command"))
+    number = pwd.getpwnam(NOBODY).pw_uid
+    children = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children")
+    found: list[int] = []
+
+    def theirs() -> bool:
+        pids = [int(pid) for pid in children.read_text().split()]
+        found[:] = [pid for pid in pids if f"Uid:\t{number}" in Path(f"/proc/{pid}/status").read_text()]
+        return bool(found) and bool(Path(f"/proc/{found[0]}/task/{found[0]}/children").read_text())
+
+    eventually(theirs)
+    program = int(Path(f"/proc/{found[0]}/task/{found[0]}/children").read_text())
+    yield agent, found[0]
+    for pid in (*found, program):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def gets_the_lock(raw_agent: Raw) -> bool:
+    return "done" in (raw_agent().hello(lock=OWNER, patience=PATIENCE) or {})
+
+
+def test_a_stopped_child_does_not_keep_the_agent(held: Any, raw_agent: Raw) -> None:
+    agent, child = held
+    os.kill(child, signal.SIGSTOP)
+    agent.close_pipes()
+    assert agent.process.wait(PATIENCE) == 0
+    assert gets_the_lock(raw_agent)
+
+
+def test_a_child_that_goes_on_and_on_does_not_keep_it_either(held: Any, raw_agent: Raw) -> None:
+    agent, _ = held
+    agent.close_pipes()
+    assert agent.process.wait(PATIENCE + 10) == 0
+    assert gets_the_lock(raw_agent)
+
+
+def test_a_stopped_child_is_the_failure_of_its_task(held: Any) -> None:
+    agent, child = held
+    os.kill(child, signal.SIGSTOP)
+    message = agent.receive()
+    assert message is not None and message["status"] == "failed" and message["error"]["class"] == "Broken"
+    assert NOBODY in message["error"]["message"]
+
+
+def test_the_child_of_a_killed_agent_holds_nothing(held: Any, raw_agent: Raw) -> None:
+    agent, child = held
+    handles = [os.readlink(path) for path in Path(f"/proc/{child}/fd").iterdir()]  # noqa: PTH115
+    wire = [os.readlink(f"/proc/self/fd/{end.fileno()}") for end in (agent.stdin, agent.stdout)]  # noqa: PTH115
+    assert not [name for name in handles if name.endswith("/lock") or name in wire]
+    os.kill(child, signal.SIGSTOP)
+    agent.process.kill()
+    agent.process.wait(PATIENCE)
+    assert gets_the_lock(raw_agent)

@@ -51,6 +51,7 @@ class Machine(Programs, Network, Identity):
         self.search_path = search_path
         self.fetch = fetch
         self.leases: Set[str] = set()  # leases this process renews while it lives
+        self.deserted: Callable[[], bool] = bool
         self.program: Callable[[], bytes] = bytes  # the agent's own zip
         self.note = ""  # what is being done right now; the heartbeat carries it to the operator
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import threading
-from typing import IO, TYPE_CHECKING, Any, Callable, ClassVar, Dict, Iterator, Mapping
+import time
+from typing import IO, TYPE_CHECKING, Any, Callable, ClassVar, Dict, Iterator, List, Mapping
 
 from mnemo_ops.agent.machine.door import Door
-from mnemo_ops.errors import Broken, MnemoError, NotYet, from_json
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError, NotYet, from_json
 
 if TYPE_CHECKING:
     import pwd
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 Question = Mapping[str, Any]
 Ask = Callable[[Question], Mapping[str, Any]]
 
+ENDING = 10.0  # seconds a child gets to go on once its user has stopped it, or nobody waits for it any more
+
 
 class Identity:
-    """:attr:`fetch` writes a file of the controller into an open file."""
+    """:attr:`fetch` writes a file of the controller into an open file; :attr:`deserted`: the controller went away."""
 
     fetch: Callable[[str, IO[bytes]], None]
+    deserted: Callable[[], bool]
     _umasks: ClassVar[Dict[str, int]] = {}  # by user, asked once
 
     def forget(self) -> None:
@@ -35,8 +40,10 @@ class Identity:
         """Run ``there`` in a child process of user ``name``; return what it returns.
 
         What ``there`` asks is told to ``answer`` here, in the parent; files of the controller come through the parent.
+        The child is the user's to stop, but has nothing of ours, and we do not wait for it for ever.
 
-        :raises NotYet: there is no such user. :raises Broken: this process is not root, or the child died (6).
+        :raises NotYet: there is no such user. :raises Broken: this process is not root, or the child died or was
+            stopped (6). :raises ChannelLost: the controller went away meanwhile (4).
         """
         import pwd
         import socket  # slow to import, seldom needed
@@ -54,17 +61,18 @@ class Identity:
         try:
             child = os.fork()
             if child == 0:
-                ours.close()
+                self.forget()  # what it remembers of directories are handles, which close themselves
+                _keep_only(theirs.fileno(), passed)
                 os.umask(umask)
                 self._live_as(user, theirs, passed, there)
             theirs.close()
-            return self._serve(name, ours, passed, answer)
+            return self._serve(name, child, ours, passed, answer)
         finally:
             ours.close()
             os.close(passed)
             self.forget()
             if child:
-                os.waitpid(child, 0)
+                _end(child)
 
     @contextlib.contextmanager
     def reaching_as(self, uid: int, gid: int) -> Iterator[None]:
@@ -142,26 +150,80 @@ class Identity:
         finally:
             os._exit(0)
 
-    def _serve(self, name: str, line: socket.socket, passed: int, answer: Callable[[Question], None]) -> Dict[str, Any]:
-        with line.makefile("rwb") as stream:
-            for text in stream:
-                message = json.loads(text)
-                if "done" in message:
-                    return dict(message["done"])
-                if "failed" in message:
-                    raise from_json(message["failed"])
-                try:
-                    if "fetch" in message:
-                        os.ftruncate(passed, 0)
-                        with open(passed, "wb", closefd=False) as file:
-                            file.seek(0)
-                            self.fetch(message["fetch"], file)
-                    else:
-                        answer(message)
-                    _send(stream, {})
-                except MnemoError as error:
-                    _send(stream, {"error": error.to_json()})
+    def _serve(
+        self, name: str, child: int, line: socket.socket, passed: int, answer: Callable[[Question], None]
+    ) -> Dict[str, Any]:
+        for text in self._said(name, child, line):
+            message = json.loads(text)
+            if "done" in message:
+                return dict(message["done"])
+            if "failed" in message:
+                raise from_json(message["failed"])
+            reply: Dict[str, Any] = {}
+            try:
+                if "fetch" in message:
+                    os.ftruncate(passed, 0)
+                    with open(passed, "wb", closefd=False) as file:
+                        file.seek(0)
+                        self.fetch(message["fetch"], file)
+                else:
+                    answer(message)
+            except MnemoError as error:
+                reply = {"error": error.to_json()}
+            with contextlib.suppress(OSError):  # it died: there is no next message
+                line.sendall(json.dumps(reply).encode() + b"\n")
         raise Broken(f"the process that acted as {name} died")
+
+    def _said(self, name: str, child: int, line: socket.socket) -> Iterator[bytes]:
+        """What the child says, line by line."""
+        import select  # few tasks are another user's
+
+        poll = select.poll()
+        poll.register(line, select.POLLIN)
+        since = 0.0
+        begun: List[bytes] = []
+        while True:
+            if poll.poll(1000):
+                said = b""
+                with contextlib.suppress(ConnectionResetError):
+                    said = line.recv(1 << 20)
+                if not said:
+                    return
+                begun.append(said)
+                if b"\n" in said:
+                    *lines, rest = b"".join(begun).split(b"\n")
+                    begun = [rest]
+                    yield from lines
+                continue
+            gone, stopped = self.deserted(), _is_stopped(child)
+            since = (since or time.monotonic()) if gone or stopped else 0.0
+            late = since and time.monotonic() - since > ENDING
+            if gone and (stopped or late):
+                raise ChannelLost("the controller went away")
+            if late:
+                hint = f"ask {name} who stopped it, and run it again"
+                raise Broken(f"the process that acted as {name} was stopped for {ENDING:.0f} s", hint=hint)
+
+
+def _keep_only(*handles: int) -> None:
+    """Close what else the parent has open, the lock and the wire among it; not the agent's code in memory."""
+    for handle in [int(name) for name in os.listdir("/proc/self/fd")]:
+        with contextlib.suppress(OSError):  # that of the list itself
+            if handle > 2 and handle not in handles and "/memfd:mnemo" not in os.readlink(f"/proc/self/fd/{handle}"):
+                os.close(handle)
+
+
+def _is_stopped(child: int) -> bool:
+    with open(f"/proc/{child}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] in ("T", "t")
+
+
+def _end(child: int) -> None:
+    """It has said all it will; a stopped one ends, too. One that hangs in the kernel is left to it."""
+    os.kill(child, signal.SIGKILL)
+    end = time.monotonic() + ENDING
+    while os.waitpid(child, os.WNOHANG)[0] == 0 and time.monotonic() < end:
+        time.sleep(0.002)
 
 
 def _send(stream: Any, message: Mapping[str, Any]) -> None:
