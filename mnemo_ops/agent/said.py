@@ -68,7 +68,7 @@ lease_name = _like("name of a lease", rf"[a-z]+-{RUN_ID}(-\d+)?")  # a proof of 
 sha256 = _like("sha256", "[0-9a-f]{64}")
 machine_id = _like("machine id", "([0-9a-f]{32})?")  # machine-id(5); empty: it has none
 host_name = _like("name of a host", r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-user_name = _like("name of a user", r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\$?", 64)
+user_name = _like("name of a user", r"[A-Za-z0-9_]([A-Za-z0-9_.@+\\-]*[A-Za-z0-9_.@+-])?\$?", 64)
 _scope = _like("address", r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
 
 

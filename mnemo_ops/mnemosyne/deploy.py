@@ -83,7 +83,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     stack = flow.stack(host)
     look_at_volumes(flow, host, layout.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
-    flow.ready(host, FinishDeploy(stack, ""))
+    flow.ready(host, FinishDeploy(stack, new_id()))
     env = dict(env_file.read(chosen.env_file))
     user = env.get("POSTGRES_USER", "postgres")
     flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))

@@ -34,7 +34,7 @@ RIGHT: Mapping[str, tuple[Any, ...]] = {
     "PartName": ("config.tar.age", "images-1.tar.zst", "my files", "Grüße"),
     "Addresses": (["192.0.2.1", "2001:db8::1", "fe80::1%eth0"],),
     "HostName": ("old", "old.example.org", "192.0.2.1", "::1"),
-    "UserName": ("root", "ann.bee", "svc_app$", "ann@example.org"),
+    "UserName": ("root", "ann.bee", "svc_app$", "ann@example.org", "EXAMPLE\\ann"),
     "Port": (22, 65535),
     "PublicKey": (ED25519,),
     "PublicKeys": ([], [ED25519]),
