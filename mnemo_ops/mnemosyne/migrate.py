@@ -155,6 +155,7 @@ class Migration:
                     old, new = self.look()
                 found = preflight.problems(old, new, self.settings, self.accept_loss)
                 found += [] if new.holds and new.runs else self.misplaced(new)  # what serves is in nobody's way
+                found += self.unmade(old, new)
             if found:
                 lines = "".join(f"\n  - {each}" for each in found)
                 raise Refused(
@@ -193,6 +194,16 @@ class Migration:
                     f"{other}: declare it in stack.volumes as it is there, and move it afterwards (invoke volumes --to)"
                 )
         return found
+
+    def unmade(self, old: Side, new: Side) -> list[str]:
+        """Volumes that the inventory does not make on new, and that a set may not ask for."""
+        there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in self.rows)}
+        return [
+            f"{old.name}: the volume {name} {what}, and no set may ask {new.name} for such: if it is meant, docker "
+            "volume create it there by hand; it is used as it is"
+            for name, what in old.survey.get("odd_volumes", {}).items()
+            if name not in there
+        ]
 
     def look(self) -> tuple[Side, Side]:
         """Survey both hosts in parallel."""

@@ -7,7 +7,7 @@ import posixpath
 from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree
+from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree, volume_options
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
@@ -65,7 +65,7 @@ class LoadSet(Action):
             target.refuse_unfinished(machine, stack.project)
             alone.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
-        absent = [name for name in ("datasets", "parts", "volumes") if name not in manifest]
+        absent = [name for name in ("id", "datasets", "parts", "volumes") if name not in manifest]
         if absent:
             raise Refused(f"the set {self.id} does not say its {absent[0]}", hint=other)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
@@ -76,7 +76,9 @@ class LoadSet(Action):
                     f"restoring needs {int(size * MARGIN)} bytes beside the data; {where} has {free}",
                     hint="free some space first",
                 )
-        if not self.fresh:
+        if self.fresh:
+            _missing(machine, stack, manifest)
+        else:
             found = project.containers(machine, stack.project)
             if not found:
                 raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
@@ -247,15 +249,20 @@ def _up(machine: Machine, stack: Stack, services: Any) -> Making:
     return {}
 
 
+def _missing(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Volumes of the set that are not here. :raises Refused: one is none that a set may ask for (3)."""
+    there = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
+    missing = {key: row for key, row in manifest["volumes"].items() if stack.volume(key) not in there}
+    volume_options.refuse(manifest["id"], missing, {key: stack.volume(key) for key in missing})
+    return missing
+
+
 def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> None:
     """Those of the set that this host does not have yet.
 
     :raises Refused: where a volume's data is to go, there is something (3).
     """
-    listed = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
-    for key, volume in manifest["volumes"].items():
-        if stack.volume(key) in listed:
-            continue
+    for key, volume in _missing(machine, stack, manifest).items():
         if "bind" in volume["options"].get("o", "").split(","):
             refuse_filled(machine, key, volume["options"]["device"])
             machine.mkdir(volume["options"]["device"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import alone, lease, losses, mounts, project, target, tree
+from mnemo_ops.agent import alone, lease, losses, mounts, project, target, tree, volume_options
 from mnemo_ops.agent.action import Action, Report
 from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.sets import TOOLS
@@ -75,6 +75,12 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
         "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
         "volumes": sorted(project.volumes(machine, stack.project)),
+        "all_volumes": volumes,
+        "odd_volumes": {
+            name: what
+            for name, row in project.volumes(machine, stack.project).items()
+            if (what := volume_options.problem(row["Driver"], row.get("Options") or {}))
+        },
         "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),
