@@ -70,6 +70,7 @@ KINDS: Dict[str, str] = {
     "set_files": "sets",
     "set_restart": "services",
     "settle_fence": "services",
+    "sign_set": "sets",
     "smoke": "smoke",
     "start_containers": "services",
     "stop_all": "services",

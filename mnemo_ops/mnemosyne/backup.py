@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.prune import PruneSets
 from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.errors import Refused, UsageError
-from mnemo_ops.mnemosyne import keys
+from mnemo_ops.mnemosyne import keys, signing
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
 from mnemo_ops.model import Host
@@ -44,6 +44,7 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     with flow.forgetting(host, id, f"set-{id}", state):
         make = MakeSet(stack, id, keys.recipients(flow, host), accept_loss=accept_loss, about=about)
         manifest = flow.act(host, make, job=f"{id}-set")
+        signing.sign(flow, host, stack["store"], id, manifest.pop("manifest_sha256"))
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")

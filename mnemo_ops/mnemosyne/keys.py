@@ -78,15 +78,19 @@ def recipients(flow: Flow, host: Host) -> tuple[str, ...]:
 
 
 def _made(path: Path) -> bool:
-    """Whether the file was made now; false: somebody else made it meanwhile, and theirs is what counts."""
-    made = Identity.new()
+    """As :func:`keep`, with a new key."""
+    made, now = Identity.new(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return keep(path, f"{HERE}{now}\n{PUBLIC}{made.recipient}\n{made.secret}\n")
+
+
+def keep(path: Path, text: str) -> bool:
+    """Make a file that only its owner reads; false: somebody made it meanwhile, and theirs is what counts."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w") as file:
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            file.write(f"{HERE}{now}\n{PUBLIC}{made.recipient}\n{made.secret}\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):

@@ -25,7 +25,7 @@ from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
-from mnemo_ops.mnemosyne import keys, layout, preflight
+from mnemo_ops.mnemosyne import keys, layout, preflight, signing
 from mnemo_ops.mnemosyne.addresses import addresses, peer_name
 from mnemo_ops.mnemosyne.backup import accepted
 from mnemo_ops.mnemosyne.flow import Flow
@@ -330,7 +330,8 @@ class Migration:
     def restore_on_new(self) -> None:
         with self.phase("restore", f"restore on {self.new.name}: checksums, then every row and file"):
             self.restoring = True
-            load = LoadSet(self.stack, self.id, fresh=True, run_id=self.id, identity=self.age.secret)
+            sums = self.manifest["manifest_sha256"]  # what old made, not what lies there by now
+            load = LoadSet(self.stack, self.id, True, self.id, self.age.secret, manifest_sha256=sums)
             self.flow.act(self.new, load, job=f"{self.id}-restore")
 
     def prove(self) -> None:
@@ -356,6 +357,8 @@ class Migration:
             self.flow.act(self.old, StopAll(self.stack), job=f"{self.id}-stop-{new_id()[-4:]}")
             self.drop_keys()
             for host in (self.old, self.new):
+                if self.manifest:  # none, when an earlier run was finished
+                    signing.sign(self.flow, host, self.settings.store, self.id, self.manifest["manifest_sha256"])
                 self.flow.act(host, Forget(self.id))
                 self.flow.report.host(host.name).add("changed")
         self.tell()

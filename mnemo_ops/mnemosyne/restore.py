@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Optional
 
+from mnemo_ops.agent import said
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.record import replace
+from mnemo_ops.mnemosyne import signing
 from mnemo_ops.mnemosyne.backup import accepted, choose
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
@@ -27,7 +30,10 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     run, undone = new_id(), f"invoke restore --undo --limit {host.name}"
     flow.report.step(f"check the set {id} on {host.name}")
     action = LoadSet(stack, id, fresh=False, run_id=run, accept_loss=accept_loss)
-    previous = flow.ready(host, action)["previous"]
+    found = flow.ready(host, action)
+    signing.verify(flow, id, found)
+    action = replace(action, manifest_sha256=said.sha256(found["manifest_sha256"]))  # of what was looked at
+    previous = found["previous"]
     goes = ""
     if previous is not None:
         what = "what it replaced" if previous["live"] == "after" else "what was written after it"

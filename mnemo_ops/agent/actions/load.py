@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional
 from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree, volume_options
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
 from mnemo_ops.agent.actions.services import read_fence
-from mnemo_ops.agent.actions.sets import MARGIN, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.sets import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import unpack
@@ -37,6 +37,7 @@ class LoadSet(Action):
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of the config part; only ``fresh`` needs it.
+    :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
     :param accept_loss: also where the database here has something that no set holds; only without ``fresh``.
     :raises VerificationFailed: bytes, files or rows are not those of the manifest; what was there is untouched (7).
     """
@@ -47,13 +48,14 @@ class LoadSet(Action):
     run_id: RunId
     identity: str = ""
     accept_loss: bool = False
+    manifest_sha256: str = ""
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
         lost: List[str] = []
         directory = f"{stack.store}/{self.id}"
-        manifest = read_manifest(machine, directory)
+        manifest = read_manifest(machine, directory, self.manifest_sha256)
         other = "choose another set: invoke backup.list"
         if manifest.get("project") != stack.project:
             name = manifest.get("project")
@@ -89,7 +91,11 @@ class LoadSet(Action):
             lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
             losses.refuse(lost, self.accept_loss, f"the set {self.id} does not hold all of the database")
         previous = restore_record.last(machine, stack.project)
-        return {"manifest": manifest, "losses": lost, "previous": previous}
+        signed = {
+            "signature": (machine.read_text(f"{directory}/{SIGNATURE}") or "")[:200],
+            "manifest_sha256": machine.sha256(f"{directory}/manifest.json"),
+        }
+        return {"manifest": manifest, "losses": lost, "previous": previous, **signed}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
@@ -30,6 +31,7 @@ from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, Verificati
 
 FORMAT = 2  # of the manifest; a newer one is refused
 MARGIN = 1.2  # free space wanted, as a multiple of the data
+SIGNATURE = "manifest.sig"
 TOOLS = ("tar", "zstd", "age")
 
 Part = Dict[str, Any]
@@ -56,6 +58,7 @@ class MakeSet(Action):
     accept_loss: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "make_set"
+    answer: ClassVar[Mapping[str, said.Parse]] = {"manifest_sha256": said.sha256}
 
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
@@ -134,7 +137,8 @@ class MakeSet(Action):
                 "parts": (yield from _checksums(machine, workdir)),
                 "datasets": datasets,
             }
-            machine.write(f"{workdir}/manifest.json", json.dumps(manifest, indent=1).encode(), 0o600)
+            written = json.dumps(manifest, indent=1).encode()
+            machine.write(f"{workdir}/manifest.json", written, 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
         except BaseException as problem:  # starts what was stopped, removes a set that did not become one
             now = "no set was made" if self.fenced else "no set was made, and the stack is as it was"
@@ -152,7 +156,8 @@ class MakeSet(Action):
                 f"the set {self.id} is complete; but {project.described(ill)}", hint=serving.looking(list(ill))
             )
         seconds = {name: round(value, 3) for name, value in phases.items()}
-        return {**manifest, "write_outage_seconds": round(outage, 3), "phases": seconds}
+        told = {"write_outage_seconds": round(outage, 3), "phases": seconds}
+        return {**manifest, **told, "manifest_sha256": hashlib.sha256(written).hexdigest()}
 
     def _all(self, machine: Machine, stack: Stack, found: project.Found, workdir: str) -> Making:
         """Every dataset. What is moving away takes no write from its dump on: it stops before anybody can."""
@@ -206,6 +211,21 @@ class MakeSet(Action):
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
             machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
         return facts
+
+
+@dataclass(frozen=True)
+class SignSet(Action):
+    """Put the controller's signature beside the manifest of a set."""
+
+    store: str
+    id: RunId
+    signature: str
+    kind: ClassVar[str] = "sign_set"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        machine.write(f"{self.store}/{self.id}/{SIGNATURE}", self.signature.encode(), 0o600)
+        return {}
 
 
 @dataclass(frozen=True)
@@ -283,13 +303,21 @@ _FORMS: Mapping[str, said.Parse] = {
 }
 
 
-def read_manifest(machine: Machine, directory: str) -> Dict[str, Any]:
-    """:raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3)."""
+def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Dict[str, Any]:
+    """:param sha256: it must have, if any.
+
+    :raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3).
+    :raises VerificationFailed: it has another sum (7).
+    """
     text = machine.read_text(f"{directory}/manifest.json")
     if text is None:
         raise Refused(
             f"{directory} has no manifest.json: it is not a complete set",
             hint="invoke backup.list shows the complete ones",
+        )
+    if sha256 and hashlib.sha256(text.encode()).hexdigest() != sha256:
+        raise VerificationFailed(
+            f"somebody changed {directory}/manifest.json", hint="choose another: invoke backup.list"
         )
     try:
         manifest = dict(json.loads(text))
