@@ -4,8 +4,8 @@ Ships what is needed and no more: first the core; then, inside the request that 
 and inside the first that asks for a deed all the deeds of flows. What a module needs is read from its imports.
 
 A zip is stored and compressed as a whole: small files that resemble each other shrink to half of what a zip that
-compresses each for itself would take. What only people read (docstrings, examples) stays here; lines keep their
-numbers, so that a traceback from a host names the right one.
+compresses each for itself would take. What only people read (docstrings, comments, annotations, examples) stays
+here; lines keep their numbers, so that a traceback from a host names the right one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import io
 import os
 import threading
 import time
+import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Optional, TypeVar, cast
@@ -172,13 +173,50 @@ def _imports(statements: Iterable[ast.AST]) -> frozenset[str]:
 
 
 def _lean(source: str, statements: Iterable[ast.AST]) -> str:
-    """The same program without docstrings and the kinds' examples, every line where it was."""
+    """The same program without docstrings, the kinds' examples, annotations of functions and comments; every line where
+    it was."""
     lines = source.encode().splitlines(keepends=True)  # the positions below count bytes
+    for first, start, last, end, instead in sorted(_spans(statements, lines), reverse=True):
+        head, tail = lines[first][:start], lines[last][end:]
+        lines[first : last + 1] = [head + instead + tail, *[b"\n"] * (last - first)]
+    return _without_comments(b"".join(lines).decode())
+
+
+def _without_comments(source: str) -> str:
+    lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            line, column = token.start
+            lines[line - 1] = lines[line - 1][:column].rstrip() + "\n"
+    return "".join(lines)
+
+
+_Span = tuple[int, int, int, int, bytes]  # first line and column, last line and column, what comes instead
+
+
+def _spans(statements: Iterable[ast.AST], lines: list[bytes]) -> Iterator[_Span]:
+    statements = list(statements)
     for text in _prose(statements):
-        first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
-        head, tail = lines[first][: text.col_offset], lines[last][text.end_col_offset :]
-        lines[first : last + 1] = [head + b"''" + tail, *[b"\n"] * (last - first)]
-    return b"".join(lines).decode()
+        yield text.lineno - 1, text.col_offset, _last(text), text.end_col_offset or 0, b"''"
+    for node in statements:
+        if isinstance(node, ast.FunctionDef):
+            given = node.args
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            for one in every:
+                if one is not None and one.annotation is not None:
+                    hint = one.annotation
+                    start = one.col_offset + len(one.arg.encode())
+                    yield one.lineno - 1, start, _last(hint), hint.end_col_offset or 0, b""
+            if node.returns is not None:
+                line = lines[node.returns.lineno - 1]
+                arrow = line.rfind(b"->", 0, node.returns.col_offset)
+                if arrow > 0:
+                    end = node.returns.end_col_offset or 0
+                    yield node.returns.lineno - 1, arrow, _last(node.returns), end, b""
+
+
+def _last(node: ast.expr) -> int:
+    return (node.end_lineno or node.lineno) - 1
 
 
 def _prose(statements: Iterable[ast.AST]) -> list[ast.Constant]:

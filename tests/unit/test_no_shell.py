@@ -28,6 +28,7 @@ FIXED = {
     "agent/actions/images.py": CONSTANT,
     "agent/machine/identity.py": CONSTANT,
     "agent/disks.py": CONSTANT,
+    "elevation.py": CONSTANT,
     "lab/vm_image.py": CONSTANT,
     "lab/server.py": CONSTANT,
 }
