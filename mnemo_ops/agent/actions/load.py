@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
@@ -21,7 +22,7 @@ from mnemo_ops.agent.said import PartName, RunId
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack, mountpoint, root
 from mnemo_ops.agent.volumes import refuse_filled
-from mnemo_ops.errors import Refused, VerificationFailed
+from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
 
 def identity_path(machine: Machine, id: str) -> str:
@@ -160,13 +161,18 @@ class LoadSet(Action):
             yield Progress(note="starting the stack")
             serving.let_up(machine, policies["args"]["policies"])
             serving.start(machine, restart)
+            lease.hold(machine, f"clear-{self.run_id}", self.run_id, [])  # who is killed below leaves no traces
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
             lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
         except BaseException as problem:
+            with suppress(Broken):
+                lease.release(machine, f"clear-{self.run_id}")
             lease.undo_because(machine, self._lease, problem, partial(self._state, machine))
             raise
         yield Progress(note="removing what an earlier restore replaced")
         restore_record.drop_superseded(machine, server, stack.project)
+        with suppress(Broken):
+            lease.release(machine, f"clear-{self.run_id}")
         return {}
 
     def _state(self, machine: Machine) -> str:
