@@ -104,7 +104,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[str]:
             if old != new:
                 lines.append(f"{word} {name}: {_shown(old)} -> {_shown(new)}")
     if before.get("large_objects") != after.get("large_objects"):
-        lines.append(f"large objects: {_shown(before['large_objects'])} -> {_shown(after['large_objects'])}")
+        lines.append(f"large objects: {_shown(before.get('large_objects'))} -> {_shown(after['large_objects'])}")
     return lines
 
 
@@ -146,5 +146,5 @@ def _shown(found: Optional[Any]) -> str:
     if not isinstance(found, dict):
         return str(found)
     if "rows" in found:
-        return f"{found['rows']} rows ({found['hash'][:8]})"
+        return f"{found['rows']} rows ({str(found.get('hash'))[:8]})"
     return ", ".join(f"{key} {' '.join(str(value).split())[:60]}" for key, value in found.items())

@@ -182,13 +182,37 @@ def text(given: Any) -> str:
     return given
 
 
+def moment(given: Any) -> float:
+    """Seconds since the epoch. :raises Refused: it is no time that a clock shows (3)."""
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1 << 40:
+        raise wrong(given, "time")
+    return float(given)
+
+
+def _mapping(given: Any) -> Dict[str, Any]:
+    return dict(table(text, lambda one: one)(given))
+
+
+def _perhaps(form: Parse, empty: Any = "") -> Parse:
+    return lambda given: empty if given is None else form(given)
+
+
+_TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256}
+_DATABASE: Mapping[str, Parse] = {
+    **{name: text for name in ("encoding", "collate", "ctype")},
+    **{name: _perhaps(text) for name in ("provider", "locale", "rules")},
+    **{name: _mapping for name in ("extensions", "tables", "sequences")},
+    **{"bytes": size, "major": size, "needed_roles": _perhaps(each(text), ())},
+    "matviews": _perhaps(table(text, _mapping), {}),
+}
+
+
 def facts(given: Any) -> Dict[str, Any]:
-    """What a manifest knows of a dataset: at least its kind, and a sum where it has one."""
+    """What a manifest knows of a dataset: its kind, and what a restore of that kind compares and makes."""
     found = dict(given) if isinstance(given, Mapping) else {}
     if found.get("kind") not in ("postgres", "files", "redis", "config"):
         raise wrong(found.get("kind"), "kind of a dataset")
-    sums = {name: form(found[name]) for name, form in (("bytes", size), ("sha256", sha256)) if name in found}
-    return {**found, **sums}
+    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE))(found)}
 
 
 files = each(row(name=part_name, size=size, sha256=sha256))

@@ -9,12 +9,12 @@ import re
 import time
 from typing import Any, ClassVar, Dict, Generator, List
 
-from mnemo_ops.agent import tree
+from mnemo_ops.agent import said, tree
 from mnemo_ops.agent.action import RUN_ID, Action, Deed, Progress
 from mnemo_ops.agent.actions.sets import FORMAT, read_manifest
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
-from mnemo_ops.errors import MnemoError
+from mnemo_ops.errors import MnemoError, Refused
 
 CHUNK = 1 << 20
 SHOWN = 16  # chunks between two signs of life
@@ -61,8 +61,10 @@ def rows(machine: Machine, store: str) -> List[Row]:
 
 def _created(name: str, changed: float) -> float:
     """When what says it nowhere else was made: its name does, where it is one of ours."""
-    known = ID.match(name)
-    return float(calendar.timegm(time.strptime(known.group()[:16], "%Y%m%dT%H%M%SZ"))) if known else changed
+    try:
+        return float(calendar.timegm(time.strptime(name[:16], "%Y%m%dT%H%M%SZ"))) if ID.match(name) else changed
+    except ValueError:  # a 13th month
+        return changed
 
 
 def _row(machine: Machine, directory: str, name: str) -> Row:
@@ -71,7 +73,6 @@ def _row(machine: Machine, directory: str, name: str) -> Row:
     try:
         manifest = read_manifest(machine, directory)
         wrong = [_size_differs(machine, directory, part) for part in manifest["parts"]]
-        proof = _json(machine.read_text(f"{directory}/verified.json"))
         return {
             "id": name,
             "state": "damaged" if any(wrong) else "complete",
@@ -82,7 +83,7 @@ def _row(machine: Machine, directory: str, name: str) -> Row:
             "consistency": str(manifest["consistency"]),
             "bytes": sum(int(part["bytes"]) for part in manifest["parts"]),
             "parts": manifest["parts"],
-            "verified": proof if isinstance(proof, dict) and "at" in proof else None,
+            "verified": _proof(_json(machine.read_text(f"{directory}/verified.json"))),
             "migration": str(manifest.get("migration", "")),
         }
     except MnemoError as error:
@@ -111,7 +112,15 @@ def _format(machine: Machine, directory: str) -> int:
 def _json(text: Any) -> Any:
     try:
         return json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
+        return None
+
+
+def _proof(found: Any) -> Any:
+    """That a set was restored and compared; ``None`` where what says so has no time."""
+    try:
+        return {**found, "at": said.moment(found["at"])}
+    except (Refused, TypeError, KeyError):
         return None
 
 

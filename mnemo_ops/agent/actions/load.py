@@ -71,6 +71,11 @@ class LoadSet(Action):
         absent = [name for name in ("id", "datasets", "parts", "volumes") if name not in manifest]
         if absent:
             raise Refused(f"the set {self.id} does not say its {absent[0]}", hint=other)
+        kinds = {name: facts["kind"] for name, facts in manifest["datasets"].items()}
+        wanted = [each for each in stack.datasets if self.fresh or each.kind != "config"]
+        absent = [each.name for each in wanted if kinds.get(each.name) != each.kind]
+        if absent:
+            raise Refused(f"the set {self.id} does not hold {', '.join(absent)} of the stack", hint=other)
         size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
             free = machine.free_bytes(where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import (
@@ -293,6 +294,7 @@ def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
 # of what a set's manifest says, as far as paths and commands are made of it; what it does not say is missed later
 _FORMS: Mapping[str, said.Parse] = {
     "id": said.run_id,
+    "created": said.moment,
     "parts": said.each(said.row(name=said.part_name, bytes=said.size, sha256=said.sha256)),
     "datasets": said.table(said.part_name, said.facts),
     "volumes": said.table(
@@ -322,7 +324,7 @@ def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Dict[st
     try:
         manifest = dict(json.loads(text))
         number = int(manifest["format"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise Refused(
             f"{directory}/manifest.json cannot be read", hint="choose another set: invoke backup.list"
         ) from None
@@ -335,9 +337,10 @@ def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Dict[st
 def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -> Making:
     """Compare every part with its checksum. :raises VerificationFailed: names each part that differs (7)."""
     wrong: List[str] = []
-    total = sum(int(part["bytes"]) for part in manifest["parts"])
+    parts = _parts_of(manifest, directory)
+    total = sum(int(part["bytes"]) for part in parts)
     done = 0
-    for part in manifest["parts"]:
+    for part in parts:
         yield Progress(done, total, f"checksum of {part['name']}")
         found: Optional[str] = machine.sha256(f"{directory}/{part['name']}")
         if found is None:
@@ -347,17 +350,25 @@ def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -
         done += int(part["bytes"])
     if wrong:
         raise VerificationFailed(
-            f"the set {manifest['id']} is damaged: {'; '.join(wrong)}",
+            f"the set {posixpath.basename(directory)} is damaged: {'; '.join(wrong)}",
             hint="choose another set: invoke backup.list",
         )
     return {"bytes": total}
 
 
+def _parts_of(manifest: Mapping[str, Any], directory: str) -> List[Part]:
+    if "parts" not in manifest:
+        raise Refused(f"the set in {directory} does not say its parts", hint="choose another set: invoke backup.list")
+    return list(manifest["parts"])
+
+
 def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Tuple[str, ...]:
     """Differences between a dataset's listing in the set and what is there now."""
     text = machine.read_text(f"{directory}/{name}.files") or ""
-    before = [json.loads(line) for line in text.splitlines()]
-    return tuple(tree.differences(before, rows))
+    try:
+        return tuple(tree.differences([json.loads(line) for line in text.splitlines()], rows))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it only says where to look
+        return (f"{name}.files cannot be read",)
 
 
 @dataclass(frozen=True)
@@ -375,7 +386,8 @@ class SetFiles(Action):
     def run(self, machine: Machine) -> Deed:
         yield Progress()
         manifest = read_manifest(machine, self.directory)
-        files = [{"name": part["name"], "size": part["bytes"], "sha256": part["sha256"]} for part in manifest["parts"]]
+        parts = _parts_of(manifest, self.directory)
+        files = [{"name": part["name"], "size": part["bytes"], "sha256": part["sha256"]} for part in parts]
         path = f"{self.directory}/manifest.json"
         found = machine.stat(path)
         last = {"name": "manifest.json", "size": found.size if found else 0, "sha256": machine.sha256(path)}
