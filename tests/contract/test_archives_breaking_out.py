@@ -79,13 +79,13 @@ def test_a_link_of_the_host_is_passed_where_it_stays_inside(world: World) -> Non
     (here / "usr/lib").mkdir(parents=True)
     (here / "lib").symlink_to("usr/lib")
     rows = [entry("lib", FOLDER, mode=0o750), entry("lib/x", FILE, "new")]
-    assert unpacked(world, tar_of(rows)).status == "changed"
+    assert unpacked(world, tar_of(rows), bare=True).status == "changed"
     assert (here / "usr/lib/x").read_text() == "new" and (here / "lib").is_symlink()
     (here / "lib").unlink()
     (here / "lib").symlink_to(world.root.parent / "outside")
     before = around(world)
     for more in (rows, rows[:1], rows[1:]):
-        event = unpacked(world, tar_of(more), owner="1500", mode="0777")
+        event = unpacked(world, tar_of(more), bare=True, owner="1500", mode="0777")
         assert event.status == "failed" and event.error is not None and event.error["class"] == "Refused"
     assert around(world) == before
 

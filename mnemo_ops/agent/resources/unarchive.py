@@ -236,6 +236,6 @@ class Unarchive(Resource):
             if found is not None and found.kind == "link":
                 machine.remove(path)  # never written through
             mode, uid, gid = self._permissions(machine, member).resolved(machine, member.mode, False)
-            with content() as source, machine.replacing(path, mode, uid, gid, durable=False) as target:
+            with content() as source, machine.replacing(path, mode, uid, gid, False, follow=False) as target:
                 machine.pour(source, target)
             machine.utime(path, (member.mtime, member.mtime))
