@@ -71,6 +71,8 @@ beside: $(STAMP) $(PEERS)/.stamp
 soak: $(STAMP) $(PEERS)/.stamp
 	@echo "== soak: every playbook through Ansible and through us, on fresh servers"
 	@$(VENV)/bin/pytest -s tests/beside
+	@echo "== soak: 2,000 archives and manifests of every wrong shape"
+	@MNEMO_FUZZ=2000 $(VENV)/bin/pytest --timeout 1800 tests/contract/test_fuzzed_archives.py tests/contract/test_fuzzed_manifests.py
 	@echo "== soak: GlusterFS, and every way a move of a volume may end"
 	@$(VENV)/bin/pytest -s tests/lab -m soak
 	@scripts/machine.sh $(QEMU)
