@@ -5,25 +5,29 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol, Union
+from typing import Any, BinaryIO, Protocol, TypeVar, Union
 
 from mnemo_ops.agent import wire
-from mnemo_ops.errors import ChannelLost, MnemoError
+from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage
+from mnemo_ops.heard import parsed
 
 CHUNK = 256 * 1024  # bytes of a file sent at a time
 PING = 10.0  # seconds between the controller's signs of life
-NOISE = 64 * 1024  # bytes of a line a login shell may print before the agent speaks
+NOISE = 1 << 20  # bytes a login shell may print before the agent speaks
+GREETING_TIME = 180.0  # seconds after which nobody waits for an agent while something else is printed
 AGAIN = "run the same command again: what is done is recognised"
 
 Blob = Union[Path, bytes]
+T = TypeVar("T")
 
 
 class Pipe(Protocol):
     """Two byte streams to a process on the host."""
 
-    source: IO[bytes]
+    source: Any  # an io.BufferedReader
 
     def write(self, data: bytes) -> None:
         """All of it. :raises OSError: nobody is there any more."""
@@ -59,20 +63,29 @@ class Channel:
         try:
             self._write(blob + wire.encode(hello))
             self._skip_noise()
+        except NotAMessage as error:
+            raise self.strange(error) from None
         except ChannelLost:
             raise self._pipe.why_it_ended() from None
         threading.Thread(target=self._ping, name=f"ping {self._name}", daemon=True).start()
 
     def _skip_noise(self) -> None:
         """What a login shell says before the agent speaks is not for us."""
-        while not (line := self._read_line()).endswith(wire.GREETING):
-            if not line:
+        end, said, tail = time.monotonic() + GREETING_TIME, 0, b""
+        while (place := (tail + (data := self._peek())).find(wire.GREETING)) < 0:
+            if not data:
                 raise self.lost()
+            said += len(self._pipe.source.read(len(data)))
+            tail = (tail + data)[1 - len(wire.GREETING) :]
+            if said > NOISE or time.monotonic() > end:
+                raise NotAMessage("something else than an agent's greeting, and more and more of it")
+        self._pipe.source.read(place + len(wire.GREETING) - len(tail))
 
-    def _read_line(self) -> bytes:
+    def _peek(self) -> bytes:
+        """What came, at least a byte; nothing when nothing will."""
         try:
-            return self._pipe.source.readline(NOISE)
-        except (OSError, ValueError):  # ValueError: closed meanwhile by another thread
+            return bytes(self._pipe.source.peek(1))
+        except (OSError, EOFError, ValueError):  # ValueError: closed meanwhile by another thread
             return b""
 
     def _ping(self) -> None:
@@ -85,15 +98,20 @@ class Channel:
         with self._sending:
             self._write(wire.encode(message))
 
-    def receive(self) -> dict[str, Any]:
-        """The next message. :raises ChannelLost: none will come (4)."""
+    def receive(self, heard: Callable[[dict[str, Any]], T]) -> T:
+        """What the next message comes to. :param heard: judges it.
+
+        :raises ChannelLost: none will come (4). :raises NotAMessage: what came is none (4).
+        """
         try:
-            message = wire.receive(self._pipe.source)
+            message = wire.receive(self._pipe.source, parsed)
+            if message is not None:
+                return heard(message)
+        except NotAMessage as error:
+            raise self.strange(error) from None
         except (OSError, EOFError, ValueError, ChannelLost):  # ValueError: closed meanwhile by another thread
-            message = None
-        if message is None:
-            raise self.lost()
-        return message
+            pass
+        raise self.lost()
 
     def offer(self, sha256: str, blob: Blob) -> Iterator[tuple[int, int]]:
         """Send a file the host asked for, in bounded memory; yields bytes sent and total. :raises ChannelLost: (4)."""
@@ -126,13 +144,20 @@ class Channel:
         what = f" while {self.running} was running" if self.running else ""
         return ChannelLost(f"the connection to {self._name} broke{what}", hint=AGAIN)
 
+    def strange(self, error: NotAMessage) -> NotAMessage:
+        """The error of a host that does not speak as our agent does."""
+        return NotAMessage(
+            f"{self._name} sent what no agent of ours sends: {error.message}; it is not listened to any more",
+            hint=f"look who answers on {self._name}; --limit 'all:!{self._name}' leaves it out",
+        )
+
     def close(self) -> None:
         """Hang up; the agent and its lock end with the channel. From any thread, also while another reads, or twice."""
         self._closed.set()
         self._pipe.close()
 
 
-def _chunk(file: IO[bytes], count: int) -> bytes:
+def _chunk(file: BinaryIO, count: int) -> bytes:
     """``count`` bytes; zeros where the file shrank or cannot be read: the host's checksum will tell."""
     with contextlib.suppress(OSError):
         if data := file.read(count):

@@ -16,11 +16,13 @@
     │   ├── SudoRefused             4
     │   ├── PythonMissing           4   the agent needs python3; a leading ``raw`` task may install it
     │   └── ChannelLost             4   the channel broke while a task was running
+    │       └── NotAMessage         4   who answers there does not speak as our agent does
     ├── Locked                      5   somebody else works on the host
     ├── StepFailed                  6   a step failed; the state is consistent
     │   ├── CommandFailed           6   a program on the host ended with an error
     │   ├── JobLost                 6   a job on the host was killed, or its end is not known any more
     │   ├── NotStarted              6   Docker does not start a container, or it does not stay up
+    │   ├── Unforeseen              6   the agent came upon what nobody foresaw: a bug of ours, or a host that says so
     │   ├── Broken                  6   a tool is there but does not answer ("absent" is not an error)
     │   └── NotYet                  6   unknowable before an earlier step was applied ("unknown" in check mode)
     ├── VerificationFailed          7   verification failed; the previous state was restored
@@ -114,6 +116,10 @@ class ChannelLost(Unreachable):
     pass
 
 
+class NotAMessage(ChannelLost):
+    pass
+
+
 class Locked(MnemoError):
     exit_code = 5
 
@@ -131,6 +137,10 @@ class JobLost(StepFailed):
 
 
 class NotStarted(StepFailed):
+    pass
+
+
+class Unforeseen(StepFailed):
     pass
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from typing import IO, Optional
+from typing import Optional
 
 from mnemo_ops.elevation import refusal
 from mnemo_ops.errors import MnemoError, SudoRefused, Unreachable
@@ -40,7 +40,7 @@ class LocalPipe:
             self._socket.close()
             self._said.close()
             raise Unreachable(f"{argv[0]} cannot be started here: {error.strerror}") from None
-        self.source: IO[bytes] = self._socket.makefile("rb")
+        self.source = self._socket.makefile("rb")
         with contextlib.suppress(OSError):  # it ended: the first read says why
             self._socket.sendall(first)
 

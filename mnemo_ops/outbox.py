@@ -196,7 +196,8 @@ class Outbox:
         self, event: Event, queue: deque[tuple[int, Step]], known: Mapping[str, Task], numbers: Mapping[str, int]
     ) -> Outcomes:
         if event.status == "progress":
-            yield known.get(event.id, next(iter(known.values()))), event
+            if shown := known.get(event.id) or next(iter(known.values()), None):
+                yield shown, event
             return
         if queue and queue[0][1].task.id == event.id:
             queue.popleft()[1].event = event

@@ -13,7 +13,6 @@ from mnemo_ops.bare import BareHost
 from mnemo_ops.crew import Crew, batches
 from mnemo_ops.errors import (
     STRANGERS,
-    ChannelLost,
     MnemoError,
     PlaybookError,
     PythonMissing,
@@ -78,7 +77,7 @@ class Plays:
         chosen = [(play, self._hosts(play)) for play in playbook.plays]
         self._check_variables(chosen, words)
         states = {host.name: HostState(host) for host in self.inventory.hosts.values()}
-        failures: dict[str, MnemoError] = {}
+        failures: dict[str, Exception] = {}
         for play, hosts in chosen:
             if not self._play(play, [host for host in hosts if host.name not in failures], words, states, failures):
                 break
@@ -131,7 +130,7 @@ class Plays:
         hosts: Sequence[Host],
         words: Words,
         states: dict[str, HostState],
-        failures: dict[str, MnemoError],
+        failures: dict[str, Exception],
     ) -> bool:
         """Whether other plays may follow."""
         for host in hosts:
@@ -142,7 +141,7 @@ class Plays:
             def work(host: Host, crew: Crew = crew) -> None:
                 try:
                     self._one(play, host, crew, {**words(host), **self.extra_vars}, states[host.name])
-                except MnemoError as error:
+                except Exception as error:  # a bug, too, is one host's: the others go on
                     failures[host.name] = error
                     crew.failed(host.name)
                 finally:
@@ -173,17 +172,24 @@ class Plays:
                 if crew.stopped and event.status != "failed":  # any_errors_fatal: another host failed
                     return
 
-    def _first(self, failures: Mapping[str, MnemoError]) -> MnemoError:
-        """The failure to end with: one of a host that works before one of a host that is away."""
-        ordered = [failures[name] for name in self.inventory.hosts if name in failures]
-        ordered += [error for name, error in failures.items() if name not in self.inventory.hosts]
-        for name, error in failures.items():
-            if error.exit_code == 4:
+    def _first(self, failures: Mapping[str, Exception]) -> Exception:
+        """The failure to end with: a bug of ours, then one of a host that works before one of a host that is away."""
+        names = [*(name for name in self.inventory.hosts if name in failures), *failures]
+        ordered = {name: failures[name] for name in names}
+        for name, error in ordered.items():
+            if isinstance(error, MnemoError) and name not in str(error):  # of an agent on this machine
+                error.where = error.where or name
+            if isinstance(error, Unreachable):
                 self.report.host(name).add("failed")
-        for error in ordered:
-            if isinstance(error, ChannelLost) or error.exit_code == 4:
                 self.report.say(f"  unreachable  {error}")
-        return next((error for error in ordered if error.exit_code != 4), ordered[0])
+            elif not isinstance(error, MnemoError):
+                self.report.host(name).add("failed")
+                self.report.say(f"  failed   {name:12} {type(error).__name__}: {error}")
+        return min(ordered.values(), key=_weight)
+
+
+def _weight(error: Exception) -> int:
+    return 0 if not isinstance(error, MnemoError) else 2 if isinstance(error, Unreachable) else 1
 
 
 class HostReach:

@@ -6,6 +6,7 @@ Everything a host is told goes through one channel: the agent's blob, then reque
 from __future__ import annotations
 
 import getpass
+import math
 import socket
 import sys
 import threading
@@ -22,13 +23,15 @@ from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.channel import Blob, Channel, Pipe
 from mnemo_ops.elevation import as_root
-from mnemo_ops.errors import FINAL, STRANGERS, ChannelLost, MnemoError, Unreachable, from_json
+from mnemo_ops.errors import FINAL, STRANGERS, ChannelLost, MnemoError, NotAMessage, Unreachable, from_json
+from mnemo_ops.heard import Asked, Told
 from mnemo_ops.local import LocalPipe
 from mnemo_ops.model import Batch, Handlers, Host, Task
 
 RECONNECT = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds of backoff when the channel of a job breaks
 PATIENCE = 3.0  # seconds to wait for the lock of a run that is just ending
 LONG_PATIENCE = 90.0  # seconds to wait for our own lock after a break: the old agent ends when it hears no ping
+HELLO_TIME = 300.0  # seconds a host may take to tell its facts
 REFRESH = 0.25  # seconds between two events of a file on its way
 
 Watch = Callable[[Event], None]
@@ -98,7 +101,7 @@ class AgentSession:
         try:
             word = {"op": "hello", "lock": lock, "patience": patience, "alias": self._alias}
             self._channel.start(bundle.shipment(blob), word)
-            hello = _finish(self._answer({}, ("hello",)))
+            hello = _finish(self._answer(Asked("hello", names=("hello",)), {}, patience + HELLO_TIME))
             if self._over.is_set():  # closed while it opened
                 raise self._channel.lost()
         except BaseException:
@@ -158,7 +161,7 @@ class AgentSession:
         for task in batch.tasks():
             files.update(task.files)
         order = [step.id for step in batch.steps if isinstance(step, Task)]
-        answer = yield from self._exchange(request, files, order)
+        answer = yield from self._exchange(request, Asked("converge", names=order, files=files, batch=batch), files)
         self.pending_handlers = answer["pending_handlers"]
 
     def _code(self, missing: frozenset[str]) -> dict[str, str]:
@@ -178,6 +181,8 @@ class AgentSession:
         while True:
             try:
                 return self._request(request, seen)
+            except NotAMessage:  # it would say the same again
+                raise
             except ChannelLost:
                 self._reopen(pauses, watch)
                 request["attach"] = True
@@ -188,21 +193,21 @@ class AgentSession:
     def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Report:
         deeds = bundle.deeds()  # whole, whatever of it came with a kind: it is what units on the host run
         code = self._code(frozenset() if deeds <= self._shipped else deeds)
-        report: Report = _finish(self._exchange({**request, **code}, {}, (request["kind"],)), watch)["report"]
+        names = (request["kind"], *([request["job"]] if request.get("job") else []))
+        answer = _finish(self._exchange({**request, **code}, Asked(request["op"], names=names), {}), watch)
+        report: Report = Told.by(self.host.name, answer["report"])
         return report
 
-    def _exchange(self, request: Mapping[str, Any], files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
-        """Send a request; yield what happens; the value is the agent's answer.
-
-        :param order: ids of what will run, in order, for the message when the channel breaks.
-        """
+    def _exchange(self, request: Mapping[str, Any], asked: Asked, files: Mapping[str, Blob]) -> Exchange:
+        """Send a request; yield what happens; the value is the agent's answer."""
         if self._asking:
             raise MnemoError(f"{self.host.name} is still answering an earlier request: this is a bug")
         self._asking = True
         self._seq += 1
+        asked.seq = self._seq
         try:
             self._channel.send({**request, "seq": self._seq})
-            return (yield from self._answer(files, order))
+            return (yield from self._answer(asked, files))
         except BaseException as error:  # GeneratorExit too: the rest of the answer is still to come
             if isinstance(error, ChannelLost) or not isinstance(error, MnemoError):
                 self._channel.close()
@@ -210,23 +215,23 @@ class AgentSession:
         finally:
             self._asking = False
 
-    def _answer(self, files: Mapping[str, Blob], order: Sequence[str]) -> Exchange:
-        following = dict(pairwise(order))
-        channel = self._channel
-        channel.running = order[0] if order else ""
-        while True:
-            message = channel.receive()
-            if "need" in message:
-                yield from self._offer(str(message["need"]), files)
-            elif "beat" in message:
-                channel.running = str(message["task"])
-                shown = {"note": message.get("note", ""), "elapsed": message["beat"]}
-                yield Event(channel.running, "progress", after=shown)
-            elif "error" in message and "seq" in message:
+    def _answer(self, asked: Asked, files: Mapping[str, Blob], limit: float = math.inf) -> Exchange:
+        """:param limit: seconds after which nobody waits for the answer, whatever else is told."""
+        following, channel, end = dict(pairwise(asked.names)), self._channel, time.monotonic() + limit
+        channel.running = next(iter(asked.names), "")
+        while time.monotonic() < end:
+            kind, message = channel.receive(asked.heard)
+            if kind == "need":
+                yield from self._offer(message["need"], files[message["need"]])
+            elif kind == "beat":
+                if message["task"] in asked.names:  # the last beat of the request before may come late
+                    channel.running = message["task"]
+                yield Event(channel.running, "progress", after={"note": message["note"], "elapsed": message["beat"]})
+            elif kind == "error":
                 error = from_json(message["error"])
-                error.where = error.where or self.host.name
+                error.where = f"{self.host.name}, {error.where}" if error.where else self.host.name
                 raise error
-            elif "done" in message:
+            elif kind == "done":
                 channel.running = ""
                 return message
             else:
@@ -234,12 +239,9 @@ class AgentSession:
                 if event.status != "progress":
                     channel.running = following.get(event.id, "")
                 yield event
+        raise channel.strange(NotAMessage(f"no answer in {limit:.0f} s"))
 
-    def _offer(self, sha256: str, files: Mapping[str, Blob]) -> Iterator[Event]:
-        blob = files.get(sha256)
-        if blob is None:
-            why = f"the controller has no file with sha256 {sha256}"
-            return self._channel.send({"blob": sha256, "error": why})
+    def _offer(self, sha256: str, blob: Blob) -> Iterator[Event]:
         note, shown = blob.name if isinstance(blob, Path) else "", time.monotonic()
         for sent, size in self._channel.offer(sha256, blob):
             if time.monotonic() - shown > REFRESH:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any, Optional
+from typing import Any, Optional
 
 import paramiko
 from fabric import Config, Connection
@@ -33,6 +33,7 @@ from mnemo_ops.route import Route, route
 KEEPALIVE = 15  # seconds
 SILENCE = 45.0  # seconds without a byte from a busy agent (it beats every second) before the channel counts as lost
 ANSWER = 30.0  # seconds a small question to a host may take
+MOST = 64 << 20  # bytes such an answer may have
 WINDOW = 8 << 20  # bytes that may be on their way to us
 
 
@@ -240,15 +241,22 @@ def ask(connection: Connection, line: str, data: bytes = b"", timeout: float = A
                 channel.sendall(data)
                 channel.shutdown_write()
             with ThreadPoolExecutor(1) as beside:  # a program that fills one of them must not wait for the other
-                err = beside.submit(_all, channel.recv_stderr)
-                out = _all(channel.recv)
+                err = beside.submit(_all, channel, channel.recv_stderr)
+                out = _all(channel, channel.recv)
                 return channel.recv_exit_status(), out, err.result()
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise Unreachable(f"{connection.host} does not answer: {reason(error)}") from None
 
 
-def _all(receive: Callable[[int], bytes]) -> bytes:
-    return b"".join(iter(lambda: receive(65536), b""))
+def _all(channel: paramiko.Channel, receive: Callable[[int], bytes]) -> bytes:
+    """:raises OSError: it does not end."""
+    found = bytearray()
+    while data := receive(65536):
+        found += data
+        if len(found) > MOST:
+            channel.close()  # who reads the other stream would wait for more
+            raise OSError(f"it says more than {MOST >> 20} MiB")
+    return bytes(found)
 
 
 def small(connection: Connection) -> Ask:
@@ -279,7 +287,7 @@ class SshPipe:
         except (paramiko.SSHException, OSError, EOFError) as error:
             close(self._connection)
             raise Unreachable(f"{host.name} accepted the connection but no channel: {reason(error)}") from None
-        self.source: IO[bytes] = io.BufferedReader(_Incoming(self._channel), 65536)
+        self.source = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:
         try:

@@ -10,11 +10,11 @@ request.
 from __future__ import annotations
 
 import json
-from typing import IO, Any, Dict, Mapping, Optional
+from typing import IO, Any, Callable, Dict, Mapping, Optional
 
 from mnemo_ops.agent.record import asdict, dataclass, fields, replace
 from mnemo_ops.agent.state import State
-from mnemo_ops.errors import ChannelLost, MnemoError
+from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage
 
 GREETING = b'{"agent":"mnemo_ops"}\n'  # the agent's first line; anything before it is a login shell's
 LINE_LIMIT = 64 << 20  # bytes; a longer line is a broken peer, not a message
@@ -69,17 +69,22 @@ def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> Optional[Dict[str, Any]]:
-    """The next message; ``None`` at a clean end. :raises ChannelLost: half a line, or not JSON (4)."""
+def receive(stream: IO[bytes], parse: Callable[[bytes], Any] = json.loads) -> Optional[Dict[str, Any]]:
+    """The next message; ``None`` at a clean end.
+
+    :raises ChannelLost: half a line (4). :raises NotAMessage: a line that is none, or never ends (4).
+    """
     line = stream.readline(LINE_LIMIT)
     if not line:
         return None
     if not line.endswith(b"\n"):
-        raise ChannelLost("the channel broke in the middle of a message")
+        if len(line) < LINE_LIMIT:
+            raise ChannelLost("the channel broke in the middle of a message")
+        raise NotAMessage(f"a line of more than {LINE_LIMIT >> 20} MiB")
     try:
-        message = json.loads(line)
-    except ValueError:
-        raise ChannelLost(f"the other side sent something that is not a message: {line[:80]!r}") from None
+        message = parse(line)
+    except ValueError as error:
+        raise NotAMessage(f"{line[:80]!r} ({error})") from None
     if not isinstance(message, dict):
-        raise ChannelLost(f"the other side sent something that is not a message: {line[:80]!r}")
+        raise NotAMessage(f"{line[:80]!r}")
     return message

@@ -16,6 +16,7 @@ from leaks import held, leaked
 from loopback import DelayProxy, Sshd, make_key
 from pace import within
 
+from mnemo_ops import ssh
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import (
@@ -165,3 +166,14 @@ def test_nothing_stays_open(wrong: dict[str, Any], server: Sshd, tmp_path: Path)
     with contextlib.suppress(MnemoError):
         connect(server.host(**wrong), become=False).close()
     assert not leaked(before)
+
+
+def test_an_answer_without_an_end_is_not_kept(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "MOST", 4 * MIB)
+    for line in ("yes", "yes >&2", "cat /dev/zero"):
+        with (
+            within(20),
+            ssh.connected(server.host()) as connection,
+            pytest.raises(Unreachable, match="more than 4 MiB"),
+        ):
+            ssh.ask(connection, line)

@@ -26,6 +26,7 @@ from outcomes import DIRECTORY, PROJECT, STATE, STORE, Host, Lab, Running, Said,
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
+BUGS = ("a bug", "nobody foresaw")  # of the controller, of an agent
 HEALING = 120.0  # seconds
 RANDOM = 10  # moments for each way of killing
 KILLS = ("controller", "job", "both", "interrupt")
@@ -258,7 +259,7 @@ class Table:
             outcome.wrong.append(f"{len(serving)} hosts serve: {states}")
         outcome.wrong += [f"left: {one}" for one in left]
         striking = cell.fault in FAULTS and "the host tries" in outcome.message  # it was true while the fault was there
-        if outcome.code == 1 or (outcome.code == 8 and not striking) or "a bug" in outcome.message:
+        if outcome.code == 1 or (outcome.code == 8 and not striking) or any(word in outcome.message for word in BUGS):
             outcome.wrong.append(f"ended with {outcome.code}: {outcome.message}")
         if len(serving) == 1 and serving[0].name != self.here.name:
             self.here, self.there = self.there, self.here

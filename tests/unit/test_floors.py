@@ -59,7 +59,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "word_lists",
         "yaml_lines",
     ),
-    ("bare", "bundle", "channel", "elevation", "known_hosts", "local", "raw", "route", "session", "ssh", "trust"),
+    (
+        "bare",
+        "bundle",
+        "channel",
+        "elevation",
+        "heard",
+        "known_hosts",
+        "local",
+        "raw",
+        "route",
+        "session",
+        "ssh",
+        "trust",
+    ),
     (
         *(
             "bars",

@@ -17,7 +17,7 @@ from probe import Probe
 
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.agent.wire import Event
-from mnemo_ops.errors import ChannelLost, MnemoError
+from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage
 from mnemo_ops.session import AgentSession
 
 Open = Callable[..., AgentSession]
@@ -65,12 +65,16 @@ def test_a_large_file_comes_whole_and_shows_how_far_it_is(
 
 def test_a_file_the_controller_lacks_fails_the_task_only(open_session: Open, tmp_path: Path) -> None:
     session = open_session()
-    digest = sha256(b"nobody has this")
-    lacking = batch(Copy(str(tmp_path / "got"), src="x", sha256=digest))
-    assert "no file with sha256" in last(session.converge(lacking)).why
-    gone = offered(tmp_path / "got", tmp_path / "gone", digest)
+    gone = offered(tmp_path / "got", tmp_path / "gone", sha256(b"nobody has this"))
     assert "No such file" in last(session.converge(gone)).why
     assert last(session.converge(offered(tmp_path / "got", b"data"))).status == "changed"
+
+
+def test_a_file_that_was_not_offered_is_not_handed_out(open_session: Open, tmp_path: Path) -> None:
+    session = open_session()
+    with pytest.raises(NotAMessage, match=r"^here "):
+        list(session.converge(batch(Copy(str(tmp_path / "got"), src="x", sha256=sha256(b"another task's")))))
+    assert not session.alive
 
 
 def test_a_file_that_changed_meanwhile_is_refused(open_session: Open, tmp_path: Path) -> None:
