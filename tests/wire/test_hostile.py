@@ -229,6 +229,31 @@ def test_only_what_was_offered_is_handed_out(against: Against, tmp_path: Path) -
     assert found.code == 4 and not any(b"honest one" in data for data in pipe.offered)
 
 
+def test_a_host_does_not_say_how_it_is_reached(against: Against, tmp_path: Path) -> None:
+    """Its facts won over the inventory: a task that is done here ran what it had put there."""
+    facts = {
+        "host": f"h$(touch {tmp_path}/taken)",
+        "ansible_host": f"h$(touch {tmp_path}/taken)",
+        "connection": "local",
+    }
+    hello = wire.encode({**HELLO, "facts": {**liar.FACTS, **facts}})
+    text = """
+- hosts: all
+  tasks:
+    - shell: echo {{ ansible_host }} {{ ansible_connection }} > HOME/{{ inventory_hostname }}
+      delegate_to: localhost
+    - {name: own, command: "true", register: r}
+    - shell: echo {{ ansible_host }} {{ hostvars.liar1.ansible_host }} > HOME/honest-2
+      delegate_to: localhost
+      run_once: true
+"""
+    found = against({"liar1": (hello, "hello", True)}, text)
+    assert (found.failures, found.code) == ({}, 0)
+    assert (found.home / "liar1").read_text() == "liar1.example ssh\n"
+    assert (found.home / "honest-2").read_text() == "liar1.example liar1.example\n"
+    assert not (tmp_path / "taken").exists()
+
+
 def test_a_liar_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job's channel is opened again when it breaks, not when somebody else answers."""
     monkeypatch.setattr(session, "RECONNECT", (0.01, 0.01))
