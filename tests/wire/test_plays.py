@@ -14,7 +14,7 @@ from mnemo_ops import inventory
 from mnemo_ops.errors import MnemoError, PythonMissing
 from mnemo_ops.fleet import Fleet, fleet
 from mnemo_ops.model import Host
-from mnemo_ops.plays import Plays
+from mnemo_ops.plays import HostReach, Plays
 from mnemo_ops.report import Report, Style
 
 Run = Callable[..., "Seen"]
@@ -296,3 +296,18 @@ def test_what_a_hidden_task_registered_or_set_no_other_shows(play: Run) -> None:
     said = seen.out.getvalue()
     assert "5f2c9a1b7e3d" not in said and "QX7kz9" not in said and said.count("[secret]") >= 5
     assert "NWYyYzlhMWI3ZTNk" not in said and "it is [secret], " in said
+
+
+def test_a_bug_with_one_host_is_not_the_others(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = HostReach.session
+
+    def session(self: HostReach) -> Any:
+        if self._host.name == "b":
+            raise KeyError("nobody expected this")
+        return real(self)
+
+    monkeypatch.setattr(HostReach, "session", session)
+    text = "- hosts: all\n  tasks: [{command: 'touch HOME/{{ inventory_hostname }}NUMBER'}]\n"
+    with pytest.raises(KeyError):
+        play(text.replace("NUMBER", "") + text.replace("NUMBER", "2"))
+    assert {path.name for path in (Path.cwd() / "out").iterdir()} == {"a", "a2", "c", "c2", "d", "d2"}
