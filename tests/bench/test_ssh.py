@@ -17,6 +17,7 @@ from loopback import DelayProxy, Sshd, make_key
 from pace import within
 
 from mnemo_ops import ssh
+from mnemo_ops.agent.actions.transfer import HostKeys
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import (
@@ -72,6 +73,21 @@ def test_a_changed_host_key_is_refused(server: Sshd, tmp_path: Path) -> None:
     with pytest.raises(HostKeyChanged, match=r"CHANGED: SHA256:\S+ now, SHA256:") as caught:
         connect(server.host(known_hosts=str(tmp_path / "known")), become=False)
     assert f"ssh-keygen -R '[127.0.0.1]:{server.port}'" in caught.value.hint
+
+
+def test_a_host_key_that_changed_is_said_when_a_job_is_found_again(
+    server: Sshd, proxy: DelayProxy, tmp_path: Path
+) -> None:
+    known = tmp_path / "known"
+    known.write_text(server.known_hosts.read_text())
+    with connect(server.host(proxy.port, known_hosts=str(known)), become=False) as session:
+        make_key(tmp_path / "other")
+        key = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+        known.write_text(f"[127.0.0.1]:{proxy.port} {key}\n")
+        proxy.cut()
+        with within(5), pytest.raises(HostKeyChanged, match=r"CHANGED: SHA256:\S+ now, SHA256:") as caught:
+            session.act(HostKeys(), job="j1")
+    assert f"ssh-keygen -R '[127.0.0.1]:{proxy.port}'" in caught.value.hint
 
 
 def test_a_key_nobody_knows_is_not_let_in(server: Sshd, tmp_path: Path) -> None:
