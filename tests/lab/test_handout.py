@@ -100,9 +100,9 @@ TRIES = {
     "a way out": ("ssh -T -i {key} {known} {at}", "../other\\n"),
     "a link": ("ssh -T -i {key} {known} {at}", "link\\n"),
     "an option": ("ssh -T -i {key} {known} {at} -- -h", "-h\\n"),
-    "sftp": ("sftp -q -b - -i {key} {known} {at}", "get /etc/shadow /dev/stdout\\n"),
-    "scp": ("scp -q -i {key} {known} {at}:/etc/shadow /dev/stdout", ""),
-    "old scp": ("scp -O -q -i {key} {known} {at}:/etc/shadow /dev/stdout", ""),
+    "sftp": ("sftp -q -b - -i {key} {known} {at} >/dev/null; cat /root/got", "get /etc/shadow /root/got\\n"),
+    "scp": ("scp -q -i {key} {known} {at}:/etc/shadow /root/got; cat /root/got", ""),
+    "old scp": ("scp -O -q -i {key} {known} {at}:/etc/shadow /root/got; cat /root/got", ""),
     "a way through": ("ssh -W 127.0.0.1:22 -i {key} {known} {at}", ""),
 }
 
