@@ -32,6 +32,7 @@ def entries(
     """
     first: First = {}
     for path in [root, *below(machine, root, root, exclude)]:
+        _held = machine.staying(posixpath.dirname(path))
         found = machine.stat(path)
         if found is None:
             continue
@@ -88,6 +89,7 @@ def below(machine: Machine, root: str, directory: str, exclude: Sequence[str] = 
     data an application may call files so, too. So are sockets: they end with their process, tar(1) leaves them out.
     """
     everywhere = ANYWHERE in exclude
+    _held = machine.staying(directory)
     for name in machine.names(directory):
         path = f"{directory}/{name}"
         ours = is_ours(name) and (directory == root or everywhere)

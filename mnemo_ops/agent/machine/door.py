@@ -18,13 +18,13 @@ import os
 import posixpath
 import stat as bits
 import threading
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Set, Tuple
+import weakref
+from typing import Any, ClassVar, Dict, Iterator, Optional, Set, Tuple
 
 from mnemo_ops.errors import StepFailed
 
 HANDLES = "/proc/self/fd/"
 NOBODY_ELSE, ANYBODY = 0, -1  # who may change what a name stands for, beside root; else a user's number
-HANDLES_KEPT = 64
 LINKS = 40  # as many as the kernel follows
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -66,8 +66,6 @@ class Door:
     """:attr:`root`: directory every path is looked up under."""
 
     root: str
-    once: Callable[[str, Callable[[], Any]], Any]
-    handles: List[str]  # keys of the directories that are kept open
     _cache: Dict[str, Any]
     acting: ClassVar[Set[int]] = set()  # threads that reach files as another user (setfsuid(2))
 
@@ -98,6 +96,12 @@ class Door:
             return _below(directory.real, name), directory
         real = self.path(path)
         return os.path.realpath(real) if follow and os.path.islink(real) else real, None
+
+    def staying(self, path: str) -> Optional[Reached]:
+        """A directory that is looked at entry by entry: opened once, as long as this is held."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return self.reach(path + "/.")[1]
+        return None
 
     def about(self, path: str, error: OSError) -> OSError:
         """The same error about the path: nobody knows the other name."""
@@ -204,19 +208,15 @@ class Door:
         return directory, name
 
     def reached(self, path: str, links: int = 0) -> Reached:
-        """The directory at ``path``; looked up once until something is written."""
-
-        def reach() -> Reached:
-            found = self._reach(path.rstrip("/") or "/", links)
-            if found.handle >= 0:
-                self.handles.append(key)
-                for oldest in self.handles[:-HANDLES_KEPT]:
-                    self._cache.pop(oldest, None)
-                del self.handles[:-HANDLES_KEPT]
-            return found
-
-        key = f"door/{path}"
-        reached: Reached = self.once(key, reach)
+        """The directory at ``path``. What is trusted is looked up once until something is written; a handle lives as
+        long as somebody uses it: one that stayed open would keep a file system from being unmounted."""
+        known = self._cache.get(f"door/{path}")
+        if isinstance(known, weakref.ref):
+            known = known()
+        if known is None:
+            known = self._reach(path.rstrip("/") or "/", links)
+            self._cache[f"door/{path}"] = weakref.ref(known) if known.handle >= 0 else known
+        reached: Reached = known
         return reached
 
     def _reach(self, path: str, links: int) -> Reached:
@@ -237,8 +237,9 @@ class Door:
         if not bits.S_ISDIR(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.path(path))
         changes = directory.changers(found)
-        here = Reached(_below(directory.name, name), real, changes, found)
-        if here.trusted:
+        below = _below(directory.name, name)
+        here = Reached(below, self.path(below), changes, found)
+        if here.trusted:  # by its own name: the handle it was found under may be closed
             return here
         with self._named(path):
             handle = os.open(real, _DIRECTORY)

@@ -55,7 +55,6 @@ class Reading(Door):
         self.read_only = read_only
         self.batch: Sequence[Tuple[str, Mapping[str, Any]]] = ()
         self._cache: Dict[str, Any] = {}
-        self.handles: List[str] = []
 
     def writing(self) -> None:
         """Called before every write: what was read before it may be stale."""
@@ -254,6 +253,7 @@ class Reading(Door):
 
     def walk(self, path: str) -> Iterator[str]:
         """Every path below ``path`` (not itself), directories before their content, sorted; links are not followed."""
+        _held = self.staying(path)
         for name in self.names(path):
             below = os.path.join(path, name)
             yield below
