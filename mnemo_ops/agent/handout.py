@@ -11,7 +11,7 @@ import sys
 from typing import IO, Any, Dict, Sequence
 
 from mnemo_ops.agent import lease
-from mnemo_ops.agent.machine import Machine, plain
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import MnemoError, Refused
 
 LONGEST = 256  # bytes of a name and its newline
@@ -48,9 +48,10 @@ def serve(machine: Machine, run: str, asked: IO[bytes], into: IO[bytes]) -> None
     line = asked.readline(LONGEST)
     name = line[:-1].decode("utf-8", "replace")
     directory = _names(machine, run).get(name) if line.endswith(b"\n") else None
-    if directory is None:
+    there = machine.stat(directory) if directory is not None else None
+    if there is None or there.kind != "directory":
         raise Refused(f"{name[:60]!r} is no file that run {run} hands out")
-    with plain.opened(machine, directory, name) as file:
+    with machine.open(f"{directory}/{name}", follow=False) as file:
         machine.pour(file, into)
     into.flush()
 

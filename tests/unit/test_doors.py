@@ -59,7 +59,7 @@ def plain(tree: ast.AST) -> Iterator[int]:
             is_changing = node.func.attr in changing or node.func.value.id in ("shutil", "tempfile")
             for inner in ast.walk(node):
                 is_path = isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute)
-                if is_changing and is_path and ast.unparse(inner.func) == "self.path":
+                if is_changing and is_path and ast.unparse(inner.func) in ("self.path", "machine.path"):
                     yield node.lineno
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, List, Mapping
 
 from mnemo_ops.agent import handout, lease, said
 from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.machine import Machine, plain
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.said import Addresses, Files, HostName, LeaseName, Port, PublicKey, PublicKeys, RunId, UserName
 from mnemo_ops.errors import Refused, VerificationFailed
@@ -189,7 +189,7 @@ class Fetch(Action):
         path = f"{self.target}/{row['name']}"
         argv = ["ssh", "-q", "-T", "-a", "-x", "-p", str(self.port), "-l", self.user, "-i", key, *_options(key)]
         partial = path + ".partial"
-        with plain.made(machine, partial) as sink, machine.spool() as asked:
+        with machine.making(partial) as sink, machine.spool() as asked:
             asked.write(machine.encoded(row["name"]) + b"\n")
             asked.seek(0)
             argv += [self.address]

@@ -127,14 +127,15 @@ class Door:
             finally:
                 os.close(handle)
 
-    def opened(self, path: str, strict: bool = True) -> int:
-        """A handle of a file for reading, whatever link leads to it.
+    def opened(self, path: str, strict: bool = True, follow: bool = True) -> int:
+        """A handle of a file for reading.
 
+        :param follow: whatever link leads to it; else a link is an error (ELOOP).
         :raises StepFailed: it is no regular file, where somebody may let us wait for ever; or, when ``strict``, as
             :meth:`itself` (6).
         """
-        directory, name = self._reach_entry(path, True)
-        guarded = directory is not None and not directory.trusted
+        directory, name = self._reach_entry(path, follow)
+        guarded = not follow or (directory is not None and not directory.trusted)
         with self._named(path):
             real = _below(directory.real, name) if directory else self.path(path)
             handle = os.open(real, _READ | (os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY if guarded else 0))

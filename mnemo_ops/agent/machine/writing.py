@@ -64,6 +64,22 @@ class Writing(Reading):
             if durable:
                 self._sync(os.path.dirname(real))
 
+    @contextlib.contextmanager
+    def making(self, path: str) -> Iterator[IO[bytes]]:
+        """A new file (0600) in the place of whatever is there: on the disk when the block ends well, else gone."""
+        self.remove(path)
+        with self.at(path) as real:
+            handle = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never through a link
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(handle)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(real)
+                raise
+
     def sync_all(self) -> None:
         """Make everything durable that was written so far (sync(2))."""
         os.sync()
