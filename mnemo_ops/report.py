@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from mnemo_ops.bars import Bars, Row, plain
 from mnemo_ops.errors import DriftFound, MnemoError
 from mnemo_ops.model import Task
 from mnemo_ops.secret import Mask, of_result
-from mnemo_ops.visible import in_a_line, indented, visible
+from mnemo_ops.visible import folded, in_a_line, indented, visible
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
 AGAIN = 60.0  # seconds after which it may say so again while nothing else happens
@@ -226,8 +227,14 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        for line in (f"ERROR {error}", *([f"  -> {error.hint}"] if error.hint else [])):
-            self._print(self._err, indented(self.advice.spoken(line)))
+        said = indented(self.advice.spoken(f"ERROR {error}"))
+        if self._err.isatty():
+            said = folded(
+                self.mask.hide(said), shutil.get_terminal_size().columns
+            )  # a secret is not found in two lines
+        self._print(self._err, said)
+        if error.hint:  # never folded: what is to be typed is copied in one piece
+            self._print(self._err, indented(self.advice.spoken(f"  -> {error.hint}")))
 
     def document(self) -> dict[str, Any]:
         """The ``--json`` document of cli.md."""

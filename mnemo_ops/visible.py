@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 # Unicode's Cc, Cf, Zl and Zp but for tab and newline
 _ODD = re.compile(
@@ -25,6 +26,13 @@ def in_a_line(text: str) -> str:
 def indented(text: str) -> str:
     """Further lines stand apart, so that nobody else's text begins a line of ours."""
     return text.rstrip("\n").replace("\n", "\n      ")
+
+
+def folded(text: str, columns: int) -> str:
+    """Lines broken at blanks, where a terminal would break words."""
+    lines = text.split("\n")
+    options = {"subsequent_indent": "      ", "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(textwrap.fill(line, max(columns, 20), **options) for line in lines)
 
 
 def _written(found: re.Match[str]) -> str:

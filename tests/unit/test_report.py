@@ -364,3 +364,26 @@ def test_advice_says_again_what_the_next_command_needs(text: str, typed: str, mo
     assert Advice("a.yml", "old").spoken(text) == typed
     assert Advice().spoken(text) == text.replace("invoke ", "mnemo-ops ")
     assert Advice("my hosts.yml").spoken("invoke deploy") == "mnemo-ops deploy -i 'my hosts.yml'"
+
+
+def test_an_error_is_folded_at_blanks_on_a_terminal_and_what_is_to_be_typed_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    error = Refused("old: " + "several words " * 8 + SECRET, hint="mnemo-ops " + "--option value " * 8)
+    made = on_a_terminal()
+    made.finish(error)
+    message, _, hint = out(made).partition("  -> ")
+    assert all(len(line) <= 40 for line in message.splitlines()) and SECRET not in out(made)
+    assert hint.count("\n") == 1
+    plain = report()
+    plain.finish(error)
+    assert len(err(plain).splitlines()) == 2
+
+
+def test_a_secret_of_several_words_is_not_folded_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    made = on_a_terminal()
+    made.mask.learn(["correct horse battery staple"])
+    made.finish(Refused("the password is correct horse battery staple"))
+    assert "horse" not in out(made)
