@@ -30,9 +30,10 @@ def indented(text: str) -> str:
 
 def folded(text: str, columns: int) -> str:
     """Lines broken at blanks, where a terminal would break words."""
-    lines = text.split("\n")
-    options = {"subsequent_indent": "      ", "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(textwrap.fill(line, max(columns, 20), **options) for line in lines)
+    fill = textwrap.TextWrapper(
+        max(columns, 20), subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    ).fill
+    return "\n".join(fill(line) for line in text.split("\n"))
 
 
 def _written(found: re.Match[str]) -> str:
