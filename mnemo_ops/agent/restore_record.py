@@ -111,6 +111,8 @@ def settled(machine: Machine, project: str, stamp: str) -> bool:
 
 def forget(machine: Machine, stamp: str) -> None:
     machine.remove(_pending_path(machine, stamp))
+    if machine.stat(machine.state_dir + "/restores") and not machine.names(machine.state_dir + "/restores"):
+        machine.rmdir(machine.state_dir + "/restores")
 
 
 def _read(machine: Machine, path: str) -> Optional[Plan]:

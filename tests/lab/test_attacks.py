@@ -16,7 +16,7 @@ from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
-SAMPLE = 180.0  # seconds of attacks in `make test`; the one that is at work then is finished
+SAMPLE = 100.0  # seconds of attacks in `make test`; the one that is at work then is finished
 # another sample with each commit, and the same for whoever looks again
 SEED = int(os.environ.get("MNEMO_ATTACK_SEED") or int(commit() or "0", 16) % 100_000)
 KEPT = Path(os.environ.get("MNEMO_ATTACKS") or Path(__file__).parents[2] / "build" / "attacks.jsonl")

@@ -193,7 +193,8 @@ class Fetch(Action):
             asked.write(machine.encoded(row["name"]) + b"\n")
             asked.seek(0)
             argv += [self.address]
-            with closing(machine.moving(argv, partial, done, total, row["name"], source=asked, sink=sink)) as coming:
+            moving = machine.moving(argv, partial, done, total, row["name"], source=asked, sink=sink, into=["cat"])
+            with closing(moving) as coming:
                 for step in coming:
                     yield step
                     if step.done - done > row["size"]:  # it would fill the disk

@@ -202,14 +202,18 @@ class Programs(Writing):
         *,
         source: Optional[IO[bytes]] = None,
         sink: Optional[IO[bytes]] = None,
+        into: Sequence[str] = (),
     ) -> Deed:
-        """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`."""
+        """Run a program that writes ``path``, yield how far it is; ``done``, ``total`` in bytes. As :meth:`pipe`.
+
+        :param into: a program that writes what the first one says, where that does not tell of a full disk.
+        """
 
         def written() -> int:
             found = self.stat(path)
             return done + (found.size if found else 0)
 
-        for _ in self._moving(argv, source, sink, None):
+        for _ in self._moving(argv, source, sink, None, into=into):
             yield Progress(written(), total, note)
         return {}
 
