@@ -65,7 +65,7 @@ CASES = (
          ".ssh/known_hosts", ""),
     Case("user-key", "user", {"name": "bob", "uid": UID, "generate_ssh_key": True, "ssh_key_type": "ed25519"},
          ".ssh/id_ed25519", tries=5),
-    Case("mount", "mount", {"path": "{}/app/config", "src": "none", "fstype": "tmpfs", "state": "mounted"}, tries=5),
+    Case("mount", "mount", {"path": "{}/app/config", "src": "none", "fstype": "tmpfs", "state": "ephemeral"}, tries=5),
     Case("git", "git", {"repo": "/nowhere", "dest": "{}/app/config"}, tries=5),
     Case("slurp", "slurp", {"src": "{}/app/config"}),
     Case("stat", "stat", {"path": "{}/app/config", "follow": True}),

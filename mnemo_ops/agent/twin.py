@@ -87,7 +87,7 @@ class Twin:
                 return
             stamp = self._stamp(path)
             try:
-                file = self.machine.open(path)
+                file = self.machine.open(path, strict=False)  # it is hashed only
             except FileNotFoundError:  # a writer took it away
                 return
         digest, count = hashlib.sha256(), 0

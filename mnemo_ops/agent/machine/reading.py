@@ -266,9 +266,9 @@ class Reading(Door):
         while chunk := source.read(CHUNK):
             target.write(chunk)
 
-    def open(self, path: str, follow: bool = True) -> IO[bytes]:
+    def open(self, path: str, follow: bool = True, strict: bool = True) -> IO[bytes]:
         """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6)."""
-        return os.fdopen(self.opened(path, follow=follow), "rb")
+        return os.fdopen(self.opened(path, strict, follow), "rb")
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""
