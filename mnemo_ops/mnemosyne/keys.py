@@ -86,7 +86,7 @@ def _made(path: Path) -> bool:
 def keep(path: Path, text: str) -> bool:
     """Make a file that only its owner reads; false: somebody made it meanwhile, and theirs is what counts."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")  # one of a killed run may lie there
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w") as file:

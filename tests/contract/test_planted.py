@@ -9,9 +9,12 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from planted import CASES, PROGRAMS, SHAPES, UID, Case, Plant, Scene, link_in_parent, swapping
+from planted import CASES, PROGRAMS, SHAPES, UID, Case, Plant, Scene, dangling_link, link, link_in_parent, swapping
 from running import run, task
 from world import World
+
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import StepFailed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 OURS = [case for case in CASES if case.kind not in PROGRAMS]
@@ -113,3 +116,32 @@ def test_the_message_says_whose_link_it_is_and_what_to_do(world: World) -> None:
     event = run(task("copy", dest="/home/bob/app/config", content="x"), world.machine())
     assert event.status == "failed"
     assert "/home/bob/app" in str(event.error) and str(UID) in str(event.error)
+
+
+@pytest.mark.parametrize("plant", [link, link_in_parent, dangling_link], ids=lambda plant: plant.__name__)
+def test_a_program_gets_no_path_that_is_planted(tmp_path: Path, plant: Plant) -> None:
+    """What git, mount, pip and docker login are given; on the machine itself, where links are as they are."""
+    scene = Scene(tmp_path)
+    scene.make(CASES[0])
+    scene.given()
+    machine, path = Machine("/", state_dir=str(tmp_path / "state")), str(scene.home / CASES[0].path)
+    assert machine.for_program(path) == path
+    plant(scene.home, scene.outside, CASES[0].path)
+    scene.given()
+    machine.forget()
+    with pytest.raises(StepFailed, match="link"):
+        machine.for_program(path)
+
+
+@pytest.mark.parametrize("change", ["chmod", "utime"])
+def test_roots_own_link_is_not_followed_on_through_one_of_his(tmp_path: Path, change: str) -> None:
+    scene = Scene(tmp_path)
+    scene.make(CASES[0])
+    (tmp_path / "to-bob").symlink_to(scene.home / CASES[0].path)
+    link(scene.home, scene.outside, CASES[0].path)
+    scene.given()
+    machine, shadow = Machine("/", state_dir=str(tmp_path / "state")), scene.outside / "shadow"
+    before = shadow.stat()
+    with pytest.raises(StepFailed):
+        machine.chmod(str(tmp_path / "to-bob"), 0o666) if change == "chmod" else machine.utime(str(tmp_path / "to-bob"))
+    assert (shadow.stat().st_mode, shadow.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)

@@ -41,7 +41,6 @@ class Reached:
     def __init__(self, name: str, real: str, changes: int, found: os.stat_result, handle: int = -1) -> None:
         self.name, self.real, self.changes, self.handle = name, real, changes, handle
         self.uid = found.st_uid
-        self.inode = (found.st_dev, found.st_ino)
         self.sticky = bool(found.st_mode & bits.S_ISVTX) and found.st_uid == 0
         self.within = changes  # who may change the names in it
         if found.st_uid != 0:

@@ -174,9 +174,9 @@ class Writing(Reading):
             self.chmod(path, mode)
 
     def chmod(self, path: str, mode: int) -> None:
-        """Change the mode; of what a link stands for, where nobody but root can have made it."""
+        """Change the mode; of what a link stands for. :raises StepFailed: as :meth:`~Door.itself` (6)."""
         self.writing()
-        with self.itself(path) as real:
+        with self.itself(self.realpath(path)) as real:  # the kernel would follow a link on to anywhere
             os.chmod(real, mode)
 
     def chown(self, path: str, uid: int = -1, gid: int = -1) -> None:
@@ -188,7 +188,7 @@ class Writing(Reading):
     def drop_access_lists(self, path: str) -> None:
         """Leave a directory nothing but its mode (acl(5))."""
         self.writing()
-        with self.itself(path) as real:
+        with self.itself(self.realpath(path)) as real:
             for name in ("system.posix_acl_default", "system.posix_acl_access"):
                 try:
                     os.removexattr(real, name)
@@ -224,7 +224,7 @@ class Writing(Reading):
     def utime(self, path: str, times: Optional[Tuple[float, float]] = None) -> None:
         """Set access and modification time (seconds since the epoch); now, when not given."""
         self.writing()
-        with self.itself(path) as real:
+        with self.itself(self.realpath(path)) as real:
             os.utime(real, times)
 
     def rename(self, source: str, target: str) -> None:
