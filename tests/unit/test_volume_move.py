@@ -32,9 +32,9 @@ class Reads(Machine):
         self.read_files: list[str] = []
         self.later = 0.0
 
-    def open(self, path: str) -> Any:
+    def open(self, path: str, *args: bool, **options: bool) -> Any:
         self.read_files.append(path)
-        return super().open(path)
+        return super().open(path, *args, **options)
 
     def now(self) -> float:
         return super().now() + self.later
