@@ -83,7 +83,7 @@ soak: $(STAMP) $(PEERS)/.stamp
 
 bench: $(STAMP) $(PEERS)/.stamp
 	@scripts/machine.sh sshd=openssh-server
-	@$(PYTHON) tests/bench/bench.py $(BENCH)
+	@PYTHONPATH=tests $(PYTHON) tests/bench/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
