@@ -47,15 +47,6 @@ VARIABLES = _words("""
 # kinds whose facts are variables of their own name, without the usual prefix; those of getent are, too
 BARE_FACTS = {"service_facts": "services", "package_facts": "packages"}
 
-# filters and lookups of collections that roles use
-PLUGINS = _words("""
-    cidr_merge config counter dict_kv from_csv from_toml groupby_as_dict hashids_decode hashids_encode hwaddr
-    inventory_hostnames ip4_hex ipaddr ipmath ipsubnet ipv4 ipv6 ipwrap jc json_diff json_patch json_query keep_keys
-    lists_mergeby macaddr network_in_network network_in_usable next_nth_usable nthhost parse_cli parse_xml
-    previous_nth_usable random_mac reduce_on_network remove_keys replace_keys slaac to_toml unicode_normalize unvault
-    url usable_range vault version_sort vlan_parser
-""")
-
 # what agent/facts.py gathers
 FACTS = _words("""
     all_ipv4_addresses all_ipv6_addresses apparmor architecture bios_date bios_vendor bios_version boot_id

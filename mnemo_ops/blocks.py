@@ -13,10 +13,11 @@ from mnemo_ops.candidates import candidates
 from mnemo_ops.entries import HANDLER, LOOPS, entry, identifier, loop
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Loop, Node
+from mnemo_ops.paths import shown
 from mnemo_ops.place import INHERITED, Place, located, proof
 from mnemo_ops.roles import Role
 from mnemo_ops.template import is_template
-from mnemo_ops.yaml_lines import Rows, Table, shape, shown
+from mnemo_ops.yaml_lines import Rows, Table, shape
 
 BLOCK = (*INHERITED, "block", "rescue", "always")
 ROLE = (*(word for word in INHERITED if word != "notify"), "role")

@@ -21,10 +21,10 @@ from mnemo_ops.agent.record import dataclass, field, replace
 from mnemo_ops.agent.resources.assemble import chosen, joined
 from mnemo_ops.agent.resources.script import split
 from mnemo_ops.errors import PlaybookError
+from mnemo_ops.paths import shown
 from mnemo_ops.template import Scope, find, render_file
 from mnemo_ops.template_engine import FILE_OPTIONS, file_options
 from mnemo_ops.vault import HEADER, keyring
-from mnemo_ops.yaml_lines import shown
 
 SMALL = 32 * 1024  # bytes; a text up to this size travels inside its task and is shown in diffs
 _CHUNK = 1 << 20

@@ -15,9 +15,10 @@ from mnemo_ops.connection import ALIASES, NAMES, connection
 from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory_tree import Group, Tree, read
 from mnemo_ops.model import Host
+from mnemo_ops.paths import shown
 from mnemo_ops.secret import Secret
 from mnemo_ops.spelling import suggest
-from mnemo_ops.yaml_lines import Table, shown
+from mnemo_ops.yaml_lines import Table
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 _SUFFIXES = ("", ".yml", ".yaml", ".json")

@@ -10,7 +10,8 @@ from typing import Any
 from mnemo_ops import inventory_ini, yaml_lines
 from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.yaml_lines import Table, shown
+from mnemo_ops.paths import shown
+from mnemo_ops.yaml_lines import Table
 
 _RANGE = re.compile(r"\[(\w+):(\w+)(?::(\d+))?\]")
 

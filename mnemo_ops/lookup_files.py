@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.filters.lists import flatten
+from mnemo_ops.lookup_scope import LookupScope
 from mnemo_ops.search_path import find, look_for, matching
 from mnemo_ops.spelling import suggest
 from mnemo_ops.vault import keyring
@@ -21,19 +22,17 @@ from mnemo_ops.yaml_lines import read
 if TYPE_CHECKING:
     from configparser import ConfigParser
 
-    from mnemo_ops.template_engine import Scope
-
 
 _SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
 
 
-def _env(scope: Scope, terms: list[Any], default: Any = "") -> list[Any]:
+def _env(scope: LookupScope, terms: list[Any], default: Any = "") -> list[Any]:
     """What is called like a secret is masked in what is printed."""
     keyring().learn(os.environ.get(str(term), "") for term in terms if _SECRET.search(str(term)))
     return [os.environ.get(str(term), default) for term in terms]
 
 
-def _file(scope: Scope, terms: list[Any], lstrip: bool = False, rstrip: bool = True) -> list[Any]:
+def _file(scope: LookupScope, terms: list[Any], lstrip: bool = False, rstrip: bool = True) -> list[Any]:
     found = []
     for term in terms:
         text = read(find(str(term), scope.files), TemplateError)
@@ -42,18 +41,20 @@ def _file(scope: Scope, terms: list[Any], lstrip: bool = False, rstrip: bool = T
     return found
 
 
-def _template(scope: Scope, terms: list[Any], template_vars: Optional[Mapping[str, Any]] = None, **options: Any) -> Any:
+def _template(
+    scope: LookupScope, terms: list[Any], template_vars: Optional[Mapping[str, Any]] = None, **options: Any
+) -> Any:
     """``convert_data`` and ``jinja2_native`` say what happens anyway: a lone expression keeps its type."""
     for name in ("convert_data", "jinja2_native"):
         options.pop(name, None)
     return [scope.run_file(find(str(term), scope.templates), options, template_vars or {}) for term in terms]
 
 
-def _pipe(scope: Scope, terms: list[Any]) -> list[Any]:
+def _pipe(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [shell_output(str(term)).rstrip() for term in terms]
 
 
-def _lines(scope: Scope, terms: list[Any]) -> list[Any]:
+def _lines(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [line for term in terms for line in shell_output(str(term)).splitlines()]
 
 
@@ -65,7 +66,7 @@ def shell_output(command: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _fileglob(scope: Scope, terms: list[Any]) -> list[Any]:
+def _fileglob(scope: LookupScope, terms: list[Any]) -> list[Any]:
     """Files only; a pattern without a directory is looked for in the nearest one that has a match."""
     found: list[Any] = []
     for term in map(str, terms):
@@ -74,7 +75,7 @@ def _fileglob(scope: Scope, terms: list[Any]) -> list[Any]:
     return found
 
 
-def _first_found(scope: Scope, terms: list[Any], **options: Any) -> list[Any]:
+def _first_found(scope: LookupScope, terms: list[Any], **options: Any) -> list[Any]:
     """The first file there is; what is searched and how may stand in the term or in the options."""
     skip = bool(options.get("skip", False))
     beside = [directory / folder for directory in scope.files for folder in ("vars", "tasks")]  # of a role, a playbook
@@ -119,7 +120,7 @@ def _options(term: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _csvfile(
-    scope: Scope,
+    scope: LookupScope,
     terms: list[Any],
     file: str = "ansible.csv",
     delimiter: str = "TAB",
@@ -145,7 +146,7 @@ def _csvfile(
 
 
 def _ini(
-    scope: Scope,
+    scope: LookupScope,
     terms: list[Any],
     file: str = "ansible.ini",
     section: str = "global",

@@ -6,13 +6,11 @@ import itertools
 import random
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.filters.lists import flatten, subelements
-
-if TYPE_CHECKING:
-    from mnemo_ops.template_engine import Scope
+from mnemo_ops.lookup_scope import LookupScope
 
 _SEQUENCE = re.compile(
     r"(?:(?P<start>0?x?[0-9a-f]+)\s*-\s*)?(?P<end>0?x?[0-9a-f]+)(?:\s*/\s*(?P<stride>0?x?[0-9a-f]+))?(?::(?P<format>.+))?",
@@ -24,14 +22,14 @@ def _lists(terms: list[Any]) -> list[list[Any]]:
     return [term if isinstance(term, list) else [term] for term in terms]
 
 
-def _dict(scope: Scope, terms: list[Any]) -> list[Any]:
+def _dict(scope: LookupScope, terms: list[Any]) -> list[Any]:
     for term in terms:
         if not isinstance(term, Mapping):
             raise TemplateError(f"lookup 'dict' needs a mapping, not {type(term).__name__}")
     return [{"key": key, "value": value} for term in terms for key, value in term.items()]
 
 
-def _subelements(scope: Scope, terms: list[Any]) -> list[Any]:
+def _subelements(scope: LookupScope, terms: list[Any]) -> list[Any]:
     if len(terms) not in (2, 3):
         raise TemplateError("lookup 'subelements' takes a list, the name of a list inside its items, and flags")
     flags: Mapping[str, Any] = terms[2] if len(terms) == 3 else {}
@@ -40,7 +38,7 @@ def _subelements(scope: Scope, terms: list[Any]) -> list[Any]:
     return [list(pair) for pair in subelements(rows, terms[1], bool(flags.get("skip_missing", False)))]
 
 
-def _sequence(scope: Scope, terms: list[Any], **options: Any) -> list[Any]:
+def _sequence(scope: LookupScope, terms: list[Any], **options: Any) -> list[Any]:
     """Numbers as texts. A term is ``start=1 end=9 stride=2 format=n%02d``, or ``1-9/2:n%02d``."""
     return [text for term in terms or [""] for text in _count(str(term), dict(options))]
 
@@ -64,7 +62,7 @@ def _count(term: str, given: dict[str, Any]) -> list[str]:
     return [str(given.get("format", "%d")) % value for value in range(start, end + (1 if stride > 0 else -1), stride)]
 
 
-def _vars(scope: Scope, terms: list[Any], default: Any = None) -> list[Any]:
+def _vars(scope: LookupScope, terms: list[Any], default: Any = None) -> list[Any]:
     found = []
     for name in terms:
         if name not in scope and default is None:
@@ -73,23 +71,23 @@ def _vars(scope: Scope, terms: list[Any], default: Any = None) -> list[Any]:
     return found
 
 
-def _names(scope: Scope, terms: list[Any]) -> list[Any]:
+def _names(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [name for pattern in terms for name in scope if re.search(pattern, name)]
 
 
-def _indexed(scope: Scope, terms: list[Any]) -> list[Any]:
+def _indexed(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [list(pair) for pair in enumerate(flatten(terms, levels=1, skip_nulls=False))]
 
 
-def _chance(scope: Scope, terms: list[Any]) -> list[Any]:
+def _chance(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [random.choice(terms)] if terms else []  # of the terms, as Ansible does
 
 
-def _product(scope: Scope, terms: list[Any]) -> list[Any]:
+def _product(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [flatten(row, levels=1) for row in itertools.product(*_lists(terms))]
 
 
-def _together(scope: Scope, terms: list[Any]) -> list[Any]:
+def _together(scope: LookupScope, terms: list[Any]) -> list[Any]:
     return [list(row) for row in itertools.zip_longest(*_lists(terms))]
 
 

@@ -8,23 +8,21 @@ import shlex
 import string
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.filters.hashing import password_hash
+from mnemo_ops.lookup_scope import LookupScope
 from mnemo_ops.replacing import replace_file
 from mnemo_ops.search_path import find
 from mnemo_ops.vault import keyring
-
-if TYPE_CHECKING:
-    from mnemo_ops.template_engine import Scope
 
 _CHARS = ("ascii_letters", "digits", ".,:-_")
 _OPTIONS = ("length", "chars", "encrypt", "seed", "ident")
 _SALT_LENGTH = {"bcrypt": 22, "blowfish": 22}
 
 
-def _command(scope: Scope, terms: list[Any], strip: bool = True) -> list[Any]:
+def _command(scope: LookupScope, terms: list[Any], strip: bool = True) -> list[Any]:
     """What a program prints. A text is split into arguments as a shell does, but no shell runs it."""
     return [
         _printed(shlex.split(term) if isinstance(term, str) else [str(one) for one in term], strip) for term in terms
@@ -44,7 +42,7 @@ def _printed(arguments: list[str], strip: bool) -> str:
 
 
 def _sops(
-    scope: Scope,
+    scope: LookupScope,
     terms: list[Any],
     extract: Optional[str] = None,
     input_type: Optional[str] = None,
@@ -66,12 +64,12 @@ def _sops(
     return found
 
 
-def _password(scope: Scope, terms: list[Any], **options: Any) -> list[Any]:
+def _password(scope: LookupScope, terms: list[Any], **options: Any) -> list[Any]:
     """The password in a file of the controller, made when there is none yet; ``/dev/null`` keeps none."""
     return [_one_password(str(term), dict(options), scope) for term in terms]
 
 
-def _one_password(term: str, given: dict[str, Any], scope: Scope) -> str:
+def _one_password(term: str, given: dict[str, Any], scope: LookupScope) -> str:
     words = term.split(" ")
     while len(words) > 1 and words[-1].partition("=")[0] in _OPTIONS and "=" in words[-1]:
         name, _, value = words.pop().partition("=")

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Undefined, pass_context
 
 from mnemo_ops import lookup_files, lookup_lists, lookup_secrets
 from mnemo_ops.errors import MnemoError, TemplateError
+from mnemo_ops.lookup_scope import LookupScope
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template_values import Unread
-
-if TYPE_CHECKING:
-    from mnemo_ops.template_engine import Scope
 
 Lookup = Callable[..., list[Any]]  # (scope, terms, **options)
 LOOKUPS: dict[str, Lookup] = {**lookup_files.LOOKUPS, **lookup_lists.LOOKUPS, **lookup_secrets.LOOKUPS}
@@ -30,7 +28,7 @@ def short(name: str) -> str:
     return next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)
 
 
-def look_up(name: str, terms: list[Any], options: Mapping[str, Any], scope: Scope) -> list[Any]:
+def look_up(name: str, terms: list[Any], options: Mapping[str, Any], scope: LookupScope) -> list[Any]:
     """What a lookup finds, always as a list; ``with_NAME`` loops over it.
 
     :raises TemplateError: there is no such lookup, or it fails (2).

@@ -14,11 +14,12 @@ from mnemo_ops.connection import CONNECTIONS
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Block, Entry, Flush, Include, Keywords, Node, Play, entries
+from mnemo_ops.paths import shown
 from mnemo_ops.place import INHERITED, Parts, Place, first_located, flag, inherit, located, proof
 from mnemo_ops.spelling import nearest, suggest
 from mnemo_ops.template import is_template
 from mnemo_ops.undefined import check_variables
-from mnemo_ops.yaml_lines import Placed, Rows, Table, shape, shown
+from mnemo_ops.yaml_lines import Placed, Rows, Table, shape
 
 __all__ = ["Playbook", "check_variables", "load"]
 

@@ -10,8 +10,9 @@ from mnemo_ops import yaml_lines
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.inventory import load_variables, variable_files
+from mnemo_ops.paths import shown
 from mnemo_ops.spelling import suggest
-from mnemo_ops.yaml_lines import Rows, Table, shape, shown
+from mnemo_ops.yaml_lines import Rows, Table, shape
 
 CODE = ("library", "module_utils", "action_plugins", "filter_plugins", "lookup_plugins", "test_plugins")
 

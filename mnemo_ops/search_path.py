@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Optional
 
 from mnemo_ops.errors import TemplateError
+from mnemo_ops.paths import shown
 from mnemo_ops.spelling import nearest
-from mnemo_ops.yaml_lines import shown
 
 
 def matching(pattern: str, directory: Path = Path()) -> list[str]:

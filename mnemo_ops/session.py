@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
 from mnemo_ops import bundle, local
-from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.progress import Report
 from mnemo_ops.agent.record import MISSING, asdict, dataclass, field, fields
 from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.wire import Event

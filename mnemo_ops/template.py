@@ -11,14 +11,14 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 from jinja2.exceptions import UndefinedError
 
-from mnemo_ops.ansible_words import PLUGINS
 from mnemo_ops.errors import MnemoError, TemplateError
 from mnemo_ops.lookups import LOOKUPS
+from mnemo_ops.paths import shown
+from mnemo_ops.plugin_names import UNKNOWN
 from mnemo_ops.search_path import find
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template_engine import ENVIRONMENT, Scope, compiled, evaluate, is_template, run, run_file
 from mnemo_ops.template_values import OMIT, Missing, Unready, without_omitted
-from mnemo_ops.yaml_lines import shown
 
 __all__ = [
     "ENVIRONMENT",
@@ -130,7 +130,7 @@ def misspelt(problem: JinjaError, where: str) -> TemplateError:
         if message.startswith(f"No {noun} named"):
             name = message.split("'")[1]
             own = [one for one in names if not one.startswith("ansible.")]
-            if name.rpartition(".")[2] in PLUGINS or name.count(".") > 1:
+            if name.rpartition(".")[2] in UNKNOWN or name.count(".") > 1:
                 return TemplateError(f"the {noun} '{name}' is not supported yet", where=where)
             return TemplateError(f"there is no {noun} '{name}'", where=where, hint=suggest(name, own))
     hint = next((hint for end, hint in MEANT.items() if end in message), "")

@@ -16,6 +16,7 @@ from jinja2.utils import missing
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.filters import FILTERS, TESTS
 from mnemo_ops.filters.times import now
+from mnemo_ops.lookup_scope import LookupScope
 from mnemo_ops.lookups import lookup, query
 from mnemo_ops.search_path import look_for
 from mnemo_ops.template_values import OMIT, Absent, Missing, Unread, Unready, joined, settled, undef
@@ -31,7 +32,7 @@ FILE_OPTIONS = (
 _HEADER = "#jinja2:"
 
 
-class Scope(Mapping[str, Any]):
+class Scope(LookupScope):
     """The variables of one task: layers of which later ones win, each value rendered when it is first read.
 
     :param files: directories in which ``lookup('file')`` looks. :param templates: those of ``lookup('template')``.

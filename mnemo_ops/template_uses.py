@@ -14,10 +14,10 @@ from jinja2 import TemplateError as JinjaError
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.lookups import LOOKUPS, short
+from mnemo_ops.paths import shown
 from mnemo_ops.search_path import look_for
 from mnemo_ops.template import ENVIRONMENT, LOOKED, misspelt
 from mnemo_ops.template_engine import literal, parsed_file
-from mnemo_ops.yaml_lines import shown
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 GUARDS = ("default", "d", "defined", "undefined")  # filters and tests that take a variable nobody defined

@@ -15,13 +15,14 @@ from mnemo_ops.candidates import candidates
 from mnemo_ops.errors import MnemoError, PlaybookError
 from mnemo_ops.inventory import load_variables
 from mnemo_ops.model import Block, Entry, Include, Node, Play, entries
+from mnemo_ops.paths import shown
 from mnemo_ops.place import located
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, Unready, condition, find, is_template
 from mnemo_ops.template_engine import file_options
 from mnemo_ops.template_uses import Use, uses, uses_of_file
 from mnemo_ops.vault import Vaulted
-from mnemo_ops.yaml_lines import Placed, Rows, Table, shown
+from mnemo_ops.yaml_lines import Placed, Rows, Table
 
 # what a template is told of itself
 TOLD_BY_TEMPLATES = ("host", "path", "fullpath", "destpath", "uid", "mtime", "run_date")

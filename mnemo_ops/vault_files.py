@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import StepFailed, UsageError, VaultError
+from mnemo_ops.paths import shown
 from mnemo_ops.replacing import replace_file
 from mnemo_ops.vault import Keyring, is_encrypted, label_of
-from mnemo_ops.yaml_lines import shown
 
 # a block of YAML behind !vault: its head, its indent, its lines
 _INLINE = re.compile(

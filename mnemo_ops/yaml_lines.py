@@ -12,6 +12,7 @@ from yaml.constructor import ConstructorError
 
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import PlaybookError, UsageError
+from mnemo_ops.paths import shown
 from mnemo_ops.spelling import suggest
 from mnemo_ops.vault import Plaintext, Vaulted, is_encrypted, keyring
 
@@ -242,12 +243,6 @@ _Loader.add_constructor("!vault", _Loader.vaulted)
 _Loader.add_constructor("!vault-encrypted", _Loader.vaulted)
 _Loader.add_constructor("!unsafe", _Loader.unsafe)
 _Loader.add_multi_constructor("!", _Loader.refuse)
-
-
-def shown(path: Path) -> str:
-    """The path as messages write it: relative to the working directory when it lies below it."""
-    text, here = str(path.absolute()), str(Path.cwd())
-    return text.removeprefix(f"{here}/") if text != here else "."
 
 
 def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> str:

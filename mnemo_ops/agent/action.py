@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Generator, Mapping, Type
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, Type
 
-from mnemo_ops.agent.record import dataclass, fields
+from mnemo_ops.agent.progress import Deed, Report
+from mnemo_ops.agent.record import fields
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a deed is: ``done`` of ``total`` (bytes, unless ``note`` says otherwise); ``total`` 0 when unknown."""
-
-    done: int = 0
-    total: int = 0
-    note: str = ""
-
-
-RUN_ID = r"\d{8}T\d{6}Z-[0-9a-f]{4}"  # of a run, and of the set that it made
-
-Report = Dict[str, Any]
-Deed = Generator[Progress, None, Report]
 
 # kind -> module below agent/actions
 KINDS: Dict[str, str] = {

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mnemo_ops.agent import action as actions
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.run_id import RUN_ID
 from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
@@ -45,7 +46,7 @@ AccuracySec=1
 WantedBy=timers.target
 """
 DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken for done
-_is_run = re.compile(rf"{actions.RUN_ID}(-\d+)?", re.ASCII).fullmatch
+_is_run = re.compile(rf"{RUN_ID}(-\d+)?", re.ASCII).fullmatch
 
 
 def _until(machine: Machine) -> Dict[str, Any]:

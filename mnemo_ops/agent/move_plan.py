@@ -7,7 +7,7 @@ import shlex
 from typing import Any, Collection, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import alone, docker, mounts, moving, project, tree
-from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.moving import Plan
 from mnemo_ops.agent.restore_record import record_path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
 
-from mnemo_ops.agent.action import Deed
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.machine.reading import ATTRIBUTES, OF_THE_HOST
+from mnemo_ops.agent.progress import Deed
 
 # tar's own choice is to bring back those of users only. Not --acls, which writes names of users, whose numbers are
 # others on another host, and so opens a file to somebody else: as attributes access lists hold numbers

@@ -13,7 +13,7 @@ import re
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from mnemo_ops.agent.action import RUN_ID
+from mnemo_ops.agent.run_id import RUN_ID
 from mnemo_ops.errors import Refused
 
 RunId = str

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Collection, Dict, Generator, List, Mapping
 
 from mnemo_ops.agent import project
-from mnemo_ops.agent.action import Progress
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Progress
 from mnemo_ops.agent.project import Found
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import StepFailed

@@ -13,8 +13,8 @@ from contextlib import nullcontext
 from typing import Any, ContextManager, Dict, Generator, List, Optional, Sequence, Tuple
 
 from mnemo_ops.agent import tree
-from mnemo_ops.agent.action import Deed, Progress
 from mnemo_ops.agent.machine import CHUNK, Machine
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.errors import Refused
 
 SETTLED = 2 * 10**9  # nanoseconds: a file changed within the clock's grain of being read may be changed again unseen

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.action import Report as Answer
 from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
+from mnemo_ops.agent.progress import Report as Answer
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, JobLost, MnemoError

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mnemo_ops.agent.record import dataclass, replace
-from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS, DIRECTORY
+from mnemo_ops.mnemosyne.nfs_options import CLIENT_OPTIONS, DIRECTORY
 from mnemo_ops.mnemosyne.volume_types import Storage, absolute, address, merged, mounted, words
 
 NFS_PORT, GLUSTER_PORT = 2049, 24007

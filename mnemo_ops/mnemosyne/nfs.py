@@ -14,8 +14,8 @@ from mnemo_ops.errors import MnemoError, StepFailed
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne.flow import Flow
 from mnemo_ops.mnemosyne.journal import new_id
+from mnemo_ops.mnemosyne.nfs_options import mount_options
 from mnemo_ops.mnemosyne.nfs_plan import Plan, group_of
-from mnemo_ops.mnemosyne.nfs_schema import mount_options
 from mnemo_ops.model import Host
 from mnemo_ops.plays import Plays, shipped
 from mnemo_ops.selection import Options

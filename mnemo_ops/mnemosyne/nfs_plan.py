@@ -11,7 +11,8 @@ from mnemo_ops.errors import InventoryError, UsageError
 from mnemo_ops.inventory import Inventory
 from mnemo_ops.mnemosyne import layout
 from mnemo_ops.mnemosyne.addresses import peer_addresses
-from mnemo_ops.mnemosyne.nfs_schema import DIRECTORY, WORLD, Export, Nfs, network, settings
+from mnemo_ops.mnemosyne.nfs_options import DIRECTORY
+from mnemo_ops.mnemosyne.nfs_schema import WORLD, Export, Nfs, network, settings
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 

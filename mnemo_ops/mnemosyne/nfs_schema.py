@@ -11,22 +11,14 @@ from typing import Any, Literal, Optional
 from mnemo_ops.agent.record import dataclass, field, fields
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.mnemosyne import places
+from mnemo_ops.mnemosyne.nfs_options import DIRECTORY
 from mnemo_ops.model import Host
 from mnemo_ops.spelling import suggest
 from mnemo_ops.template import Scope, render
 
-DIRECTORY = "/srv/nfs"
 WORLD = "*"
 NOBODY = 2**32 - 1  # no user has this number or a larger one
-# hard: an application waits for its server and never gets an I/O error for what it wrote; noresvport: a client that
-# comes back after a broken connection may take any port, which is why the exports say insecure
-CLIENT_OPTIONS = "nfsvers=4.2,hard,timeo=600,retrans=2,noresvport"
 EXPORT_OPTIONS = "rw,sync,no_subtree_check,root_squash,insecure"
-
-
-def mount_options(address: str) -> str:
-    """How every client mounts an export, Docker's ``o=`` included; ``address``: of the server, an IP address."""
-    return f"addr={address},{CLIENT_OPTIONS}"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mnemo_ops.agent import docker
-from mnemo_ops.agent.action import Report as Answer
 from mnemo_ops.agent.actions.move import MoveVolume, ReturnVolume
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.moving import STAGED, job_of
+from mnemo_ops.agent.progress import Report as Answer
 from mnemo_ops.agent.record import replace
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.mnemosyne import layout

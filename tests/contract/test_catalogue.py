@@ -14,9 +14,9 @@ from test_target import STACK, ran
 from world import World
 
 from mnemo_ops.agent import lease, restore_record
-from mnemo_ops.agent.action import Progress
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.prune import SETTLED, PruneSets
+from mnemo_ops.agent.progress import Progress
 from mnemo_ops.mnemosyne.layout import wire
 
 STORE = "/sets"
@@ -190,7 +190,7 @@ def test_the_copy_of_an_unfinished_migration_stays(place: str, world: World) -> 
     cut = unfinished(world, A)
     mark = {"run": A, "state": "copying" if place == "targets" else "held", "containers": {}}
     machine = world.machine()
-    from mnemo_ops.agent.actions.services import fence_path
+    from mnemo_ops.agent.fence import fence_path
 
     path = fence_path(machine, "p") if place == "fences" else f"{machine.state_dir}/targets/p.json"
     world.write(path.lstrip("/"), json.dumps(mark))

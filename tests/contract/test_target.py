@@ -12,12 +12,12 @@ from test_alone import container
 from world import World
 
 from mnemo_ops.agent import target
-from mnemo_ops.agent.action import Deed
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed
 from mnemo_ops.agent.project import PROJECT, volumes
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.agent.volumes import occupied

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent.action import Deed
 from mnemo_ops.agent.actions import proof_mount
 from mnemo_ops.agent.actions.proof_mount import MOUNTED, USED, ProveMounts
 from mnemo_ops.agent.actions.proof_server import CheckExports, ClearProof, ReadProof
 from mnemo_ops.agent.machine import Machine, trial
+from mnemo_ops.agent.progress import Deed
 from mnemo_ops.errors import InventoryError, Refused, UsageError
 from mnemo_ops.inventory import Inventory, load
 from mnemo_ops.mnemosyne import nfs_plan
-from mnemo_ops.mnemosyne.nfs_schema import mount_options
+from mnemo_ops.mnemosyne.nfs_options import mount_options
 
 GRAPH: dict[str, Any] = {"graph": {"owner": 999}}
 NFS: dict[str, Any] = {"server": "storage", "clients": ["app1", "app2"], "exports": GRAPH}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.mnemosyne import addresses, nfs_schema
+from mnemo_ops.mnemosyne import addresses, nfs_options, nfs_schema
 from mnemo_ops.mnemosyne.nfs_schema import Export, Nfs
 from mnemo_ops.model import Host
 
@@ -113,4 +113,4 @@ def test_a_name_that_does_not_resolve() -> None:
 
 
 def test_the_options_of_every_client_are_in_one_place() -> None:
-    assert nfs_schema.mount_options("10.0.0.5") == "addr=10.0.0.5,nfsvers=4.2,hard,timeo=600,retrans=2,noresvport"
+    assert nfs_options.mount_options("10.0.0.5") == "addr=10.0.0.5,nfsvers=4.2,hard,timeo=600,retrans=2,noresvport"

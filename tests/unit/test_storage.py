@@ -9,7 +9,7 @@ import pytest
 
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.nfs_schema import CLIENT_OPTIONS
+from mnemo_ops.mnemosyne.nfs_options import CLIENT_OPTIONS
 from mnemo_ops.model import Host
 
 

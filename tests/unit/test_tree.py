@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from mnemo_ops.agent import tree
-from mnemo_ops.agent.action import Deed
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import pack, unpack
+from mnemo_ops.agent.progress import Deed
 from mnemo_ops.agent.restore_record import AFTER, sibling
 from mnemo_ops.agent.stack import Dataset, Stack, root
 from mnemo_ops.agent.twin import Twin, unequal

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Refused, VerificationFailed
 

@@ -13,15 +13,8 @@ import pytest
 
 from mnemo_ops.agent import action, lease
 from mnemo_ops.agent.actions.leases import EndLease
-from mnemo_ops.agent.actions.services import (
-    Fence,
-    SetRestart,
-    SettleFence,
-    StartContainers,
-    Unfence,
-    read_fence,
-    write_fence,
-)
+from mnemo_ops.agent.actions.services import Fence, SetRestart, SettleFence, StartContainers, Unfence
+from mnemo_ops.agent.fence import read_fence, write_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import Dataset, Stack
 from mnemo_ops.errors import Broken

@@ -10,10 +10,12 @@ import time
 from typing import Any, ClassVar, Dict, Generator, List
 
 from mnemo_ops.agent import said, tree
-from mnemo_ops.agent.action import RUN_ID, Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.sets import FORMAT, read_manifest
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.run_id import RUN_ID
 from mnemo_ops.errors import MnemoError, Refused
 
 CHUNK = 1 << 20

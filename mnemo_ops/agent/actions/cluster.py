@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Mapping
 
 from mnemo_ops.agent import project
-from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Report
 from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Refused

@@ -6,8 +6,9 @@ import json
 from typing import Any, ClassVar, Mapping
 
 from mnemo_ops.agent import job, lease
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.said import RunId
 from mnemo_ops.errors import Broken

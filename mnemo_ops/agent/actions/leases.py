@@ -6,8 +6,9 @@ import json
 from typing import Any, ClassVar, Dict
 
 from mnemo_ops.agent import hold, job, lease
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError
 

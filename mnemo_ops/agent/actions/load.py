@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree, volume_options
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.sets import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import unpack
 from mnemo_ops.agent.postgres import APART, Postgres, creation
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.said import PartName, RunId

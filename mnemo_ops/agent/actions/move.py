@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, List, Mapping, Optional
 
 from mnemo_ops.agent import docker, job, lease, mounts, moving, project, serving
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.move_plan import made, refuse_emptied, refuse_full, refuse_occupied, refuse_owners, refuse_used
 from mnemo_ops.agent.moving import Plan
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.said import RunId
 from mnemo_ops.agent.serving import PATIENCE

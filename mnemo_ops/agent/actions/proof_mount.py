@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Sequence
 
 from mnemo_ops.agent import docker, lease, mounts
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine, trial
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, MnemoError, StepFailed
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Dict, Sequence
 
 from mnemo_ops.agent import lease
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.proof_mount import directory
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Refused
 

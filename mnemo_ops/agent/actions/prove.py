@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent import postgres, project
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, root
 from mnemo_ops.errors import VerificationFailed

@@ -7,12 +7,13 @@ import re
 from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent import alone, job, lease, project, restore_record, target, tree
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
-from mnemo_ops.agent.actions.services import read_fence
 from mnemo_ops.agent.actions.swap import database_of
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, BEFORE
 from mnemo_ops.agent.stack import Stack

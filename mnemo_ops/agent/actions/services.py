@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence
+from typing import Any, ClassVar, Mapping, Sequence
 
 from mnemo_ops.agent import alone, lease, project, serving, target
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.fence import fence_path, read_fence, write_fence
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.said import LeaseName, MachineId, RunId
 from mnemo_ops.agent.serving import PATIENCE
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import Broken, CommandFailed, NotStarted, Refused
-
-
-def fence_path(machine: Machine, name: str) -> str:
-    return f"{machine.state_dir}/fences/{name}.json"
-
-
-def read_fence(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
-    """The fence of a project: run, state (held or final), target, containers as they were; ``None``: no fence."""
-    text = machine.read_text(fence_path(machine, name))
-    return None if text is None else dict(json.loads(text))
-
-
-def write_fence(machine: Machine, name: str, fence: Mapping[str, Any]) -> None:
-    machine.mkdir(machine.state_dir, 0o700)
-    machine.mkdir(machine.state_dir + "/fences", 0o700)
-    machine.write(fence_path(machine, name), json.dumps(fence).encode(), 0o600)
 
 
 def _policies_off(policies: Mapping[str, str]) -> str:

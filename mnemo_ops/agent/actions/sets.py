@@ -20,11 +20,12 @@ from mnemo_ops.agent import (
     target,
     tree,
 )
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.packing import pack
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.said import RunId
 from mnemo_ops.agent.stack import Dataset, Stack, forgotten, root, waiver

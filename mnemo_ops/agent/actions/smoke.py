@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, List, Mapping
 
 from mnemo_ops.agent import project
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.prove import check_health
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.errors import StepFailed

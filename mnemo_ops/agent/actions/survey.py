@@ -6,11 +6,12 @@ import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent import alone, lease, losses, mounts, project, target, tree, volume_options
-from mnemo_ops.agent.action import Action, Report
-from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.sets import TOOLS
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.stack import Stack, forgotten, root
 from mnemo_ops.errors import MnemoError, Refused

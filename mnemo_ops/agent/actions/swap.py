@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Mapping
 
 from mnemo_ops.agent import alone, docker, lease, mounts, project, restore_record, serving, tree
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
-from mnemo_ops.agent.actions.services import read_fence
+from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.fence import read_fence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack import Stack

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent import docker, lease, mounts, project, serving, target
-from mnemo_ops.agent.action import Action, Deed, Progress
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.load import identity_path
-from mnemo_ops.agent.actions.services import fence_path
+from mnemo_ops.agent.fence import fence_path
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.restore_record import AFTER, BEFORE, record_path, sibling
 from mnemo_ops.agent.said import RunId

@@ -8,8 +8,9 @@ from contextlib import closing
 from typing import Any, ClassVar, List, Mapping
 
 from mnemo_ops.agent import handout, lease, said
-from mnemo_ops.agent.action import Action, Deed, Progress, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.progress import Deed, Progress, Report
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.agent.said import Addresses, Files, HostName, LeaseName, Port, PublicKey, PublicKeys, RunId, UserName
 from mnemo_ops.errors import Refused, VerificationFailed

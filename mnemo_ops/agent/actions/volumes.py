@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent import moving, project
-from mnemo_ops.agent.action import Action, Report
+from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.network_mounts import warnings
+from mnemo_ops.agent.progress import Report
 from mnemo_ops.agent.record import asdict, dataclass, field
 from mnemo_ops.agent.stack import Stack
 from mnemo_ops.agent.volumes import Finding, findings, occupied

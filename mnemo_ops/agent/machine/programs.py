@@ -8,8 +8,8 @@ import signal
 import subprocess
 from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent.action import Deed, Progress
 from mnemo_ops.agent.machine.writing import Writing
+from mnemo_ops.agent.progress import Deed, Progress
 from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, CommandFailed
 
