@@ -1,6 +1,6 @@
 """The agent's process: hello (facts), host lock, request loop, heartbeat.
 
-Starts from memory (see :mod:`mnemo_ops.bundle`), speaks on what was stdin and stdout, leaves nothing behind.
+Starts from memory (see :mod:`mnemo_ops.transport.bundle`), speaks on what was stdin and stdout, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ import os
 import sys
 import threading
 import time
-from types import ModuleType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops import agent
-from mnemo_ops.agent import action as actions
-from mnemo_ops.agent import code, lease, resources
-from mnemo_ops.agent import machine as machines
-from mnemo_ops.agent.channel import DEAF, Channel
-from mnemo_ops.agent.converge import Task, converge
-from mnemo_ops.agent.facts import gather
-from mnemo_ops.agent.hold import HostLock, PendingHandlers
+from mnemo_ops.agent import actions, base, docker, engine, facts, files, machine, process, resources, stack, system
+from mnemo_ops.agent.base.protocol import GREETING, Event
+from mnemo_ops.agent.engine.action import build
+from mnemo_ops.agent.engine.check_taint import Undone
+from mnemo_ops.agent.engine.converge import Task, converge
+from mnemo_ops.agent.facts.gather import gather
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.undone import Undone
-from mnemo_ops.agent.wire import GREETING, Event
+from mnemo_ops.agent.process import code_cache, lease
+from mnemo_ops.agent.process.channel import DEAF, Channel
+from mnemo_ops.agent.process.host_lock import HostLock, PendingHandlers
 from mnemo_ops.errors import Broken, ChannelLost, MnemoError
 
+# loaded at the start, so that each finds also those of its modules that come with a request
+ROOMS = (agent, actions, base, docker, engine, facts, files, machine, process, resources, stack, system)
 BEAT = 1.0  # seconds between signs of life while a request runs
 RENEWAL = 5.0  # seconds between renewals of the leases this agent holds
 LISTENING = 25.0  # seconds since the controller's last word during which its leases are still renewed
@@ -46,7 +47,7 @@ class Agent:
         self._machine = _machine(fetch=channel.fetch)
         self._shipped = {digest: blob}
         self._programs = [blob]  # the core, and the deeds once they came
-        self._machine.program = lambda: code.merged(self._programs)
+        self._machine.program = lambda: code_cache.merged(self._programs)
         self._noting = self._machine  # whose note the heartbeat carries
         self._ended = threading.Event()
 
@@ -68,22 +69,22 @@ class Agent:
         """Nobody waits any more: leave what was shipped to the next agent, compiled. Who only looks leaves nothing."""
         if self._lock is not None:
             self._lock.leave()
-            code.keep(self._machine, self._shipped)
+            code_cache.keep(self._machine, self._shipped)
 
-    def _import(self, request: Mapping[str, Any], *packages: ModuleType) -> None:
-        """Make the modules that came with a request importable: one more zip on the path of their packages."""
+    def _import(self, request: Mapping[str, Any]) -> None:
+        """Make the modules that came with a request importable: one more zip on the path of every room."""
         if not request.get("code"):
             return
         digest, packed = request["digest"], binascii.a2b_base64(request["code"])
         self._shipped[digest] = packed
-        place = code.kept(self._machine, digest)
+        place = code_cache.kept(self._machine, digest)
         if not place:
             memory = os.memfd_create("mnemo")
             with os.fdopen(os.dup(memory), "wb") as file:
-                file.write(code.unpacked(packed))
+                file.write(code_cache.unpacked(packed))
             place = f"/proc/self/fd/{memory}"
-        for package in packages:
-            package.__path__.append(f"{place}/{package.__name__.replace('.', '/')}")
+        for room in ROOMS:
+            room.__path__.append(f"{place}/{room.__name__.replace('.', '/')}")
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         seq = request.get("seq", 0)
@@ -131,7 +132,7 @@ class Agent:
 
     def _converge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Steps in order: tasks, and in between the handlers that are pending by then."""
-        self._import(request, agent, resources)
+        self._import(request)
         check = bool(request.get("check"))
         machine = _machine(fetch=self._channel.fetch, read_only=check)
         machine.deserted = lambda: self._channel.gone
@@ -172,9 +173,7 @@ class Agent:
         self._noting.note = ""
 
     def _import_deeds(self, request: Mapping[str, Any]) -> None:
-        from mnemo_ops.agent import actions as deeds  # most agents are asked for none
-
-        self._import(request, agent, resources, machines, deeds)
+        self._import(request)
         if request.get("code"):
             self._programs.append(self._shipped[request["digest"]])
 
@@ -195,7 +194,7 @@ class Agent:
                     self._channel.send(Event(name, "progress", after=next(following)).to_json())
                 except StopIteration as end:
                     return {"report": end.value}
-        deed = actions.build(request["kind"], request["args"]).run(self._machine)
+        deed = build(request["kind"], request["args"]).run(self._machine)
         while True:
             try:
                 step = next(deed)
@@ -208,7 +207,7 @@ class Agent:
     def _ready(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         self._import_deeds(request)
         machine = _machine(read_only=True)
-        return {"report": actions.build(request["kind"], request["args"]).ready(machine)}
+        return {"report": build(request["kind"], request["args"]).ready(machine)}
 
     def _beat(self) -> None:
         renewed = time.monotonic()
@@ -226,8 +225,8 @@ class Agent:
 
 
 def _deed(name: str) -> Any:
-    """A module of :mod:`mnemo_ops.agent` that comes with the first deed: most agents are asked for none."""
-    return importlib.import_module("mnemo_ops.agent." + name)
+    """A module of :mod:`mnemo_ops.agent.process` that comes with the first deed: most agents are asked for none."""
+    return importlib.import_module("mnemo_ops.agent.process." + name)
 
 
 def _machine(**options: Any) -> Machine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mnemo_ops.errors import UsageError
 
 if TYPE_CHECKING:
-    from mnemo_ops.yaml_lines import Table
+    from mnemo_ops.documents.yaml_lines import Table
 
 
 def variables(text: str) -> Mapping[str, Any]:
@@ -19,9 +19,9 @@ def variables(text: str) -> Mapping[str, Any]:
     """
     if not text.startswith(("@", "{")):
         return _pairs(text)
-    from mnemo_ops.inventory import load_variables
-    from mnemo_ops.place import proof
-    from mnemo_ops.yaml_lines import loads
+    from mnemo_ops.documents.yaml_lines import loads
+    from mnemo_ops.inventory.load import load_variables
+    from mnemo_ops.playbook.context import proof
 
     found: Table = load_variables(Path(text[1:]), UsageError) if text[0] == "@" else loads(text, "--vars", UsageError)
     found.names("--vars")
@@ -31,7 +31,7 @@ def variables(text: str) -> Mapping[str, Any]:
 
 def _pairs(text: str) -> Mapping[str, str]:
     """As Ansible reads them: texts, whatever they look like; quotes keep spaces."""
-    from mnemo_ops.free_form import pairs
+    from mnemo_ops.playbook.free_form import pairs
 
     found = pairs(text)
     if not found:

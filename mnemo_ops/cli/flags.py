@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from invoke.parser.context import ParserContext
 
+from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import UsageError
-from mnemo_ops.spelling import suggest
 
 PROGRAM = "mnemo-ops"
 HELP = ("-h", "--help")

@@ -8,8 +8,8 @@ from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import MnemoError
 
 if TYPE_CHECKING:
-    from mnemo_ops.model import Host
-    from mnemo_ops.trust import Offered
+    from mnemo_ops.core.model import Host
+    from mnemo_ops.transport.host_keys import Offered
 
 
 @command(
@@ -36,7 +36,7 @@ def trust(run: Run, accept_host_key: str = "") -> None:
 
 def _trust(run: Run, host: Host, wanted: list[str], keys: dict[str, Any]) -> None:
     """Hop by hop: the next can be asked once the one before is accepted."""
-    from mnemo_ops.trust import accept, offered_keys
+    from mnemo_ops.transport.host_keys import accept, offered_keys
 
     shown: set[str] = set()
     while True:

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from invoke.tasks import Task
 
-from mnemo_ops.advice import Advice
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.secrecy import can_hide, ordinary
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.secrecy import can_hide, ordinary
 from mnemo_ops.cli.extra_vars import variables
+from mnemo_ops.core.secret import Secret
+from mnemo_ops.core.visible import in_a_line
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
-from mnemo_ops.report import Report, Style
-from mnemo_ops.secret import Secret
-from mnemo_ops.visible import in_a_line
+from mnemo_ops.execution.next_command import Advice
+from mnemo_ops.execution.report import Report, Style
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
-    from mnemo_ops.fleet import Fleet
-    from mnemo_ops.inventory import Inventory
-    from mnemo_ops.mnemosyne.flow import Flow
-    from mnemo_ops.model import Host
+    from mnemo_ops.core.model import Host
+    from mnemo_ops.execution.session_pool import Fleet
+    from mnemo_ops.flows.engine import Flow
+    from mnemo_ops.inventory.load import Inventory
 
 INVENTORIES = ("inventory.yml", "inventories/production.yml")
 COMMON: dict[str, tuple[Any, str]] = {
@@ -71,7 +71,7 @@ class Run:
 
     def inventory(self, playbook_dir: Optional[Path] = None) -> Inventory:
         """:param playbook_dir: more variables lie there. :raises InventoryError: there is none, or it is wrong (2)."""
-        from mnemo_ops.inventory import load
+        from mnemo_ops.inventory.load import load
 
         found = load(self.path(), playbook_dir, self.vars)
         found.become_password = self.become_password
@@ -153,9 +153,9 @@ class Run:
 
     @contextmanager
     def fleet(self, run: str = "", reads: bool = False, aliases: bool = False) -> Iterator[Fleet]:
-        """Sessions; hosts are locked unless nothing is written. ``aliases``: as :class:`~mnemo_ops.fleet.Fleet`."""
-        from mnemo_ops.fleet import fleet
-        from mnemo_ops.session import Lock
+        """Sessions; hosts are locked unless nothing is written. ``aliases``: as of ``Fleet``."""
+        from mnemo_ops.execution.session_pool import fleet
+        from mnemo_ops.transport.session import Lock
 
         lock = None if self.check or reads else Lock(self.report.command, run)
         with fleet(self.report, lock, aliases) as opened:
@@ -164,7 +164,7 @@ class Run:
     @contextmanager
     def flow(self, run: str = "", reads: bool = False) -> Iterator[Flow]:
         """What flows stand on; journals and keys lie in ``.mnemo`` beside the inventory."""
-        from mnemo_ops.mnemosyne.flow import Flow
+        from mnemo_ops.flows.engine import Flow
 
         self._mask()
         path = self.path().absolute()
@@ -174,8 +174,8 @@ class Run:
 
     def _mask(self) -> None:
         """Let no secret of the env files show; say once which cannot be hidden."""
-        from mnemo_ops.mnemosyne.env_file import names_of, secrets_of
-        from mnemo_ops.mnemosyne.layout import settings
+        from mnemo_ops.stack.definition import settings
+        from mnemo_ops.stack.env_file import names_of, secrets_of
 
         shown: set[tuple[str, str]] = set()
         inventory = self.inventory()
@@ -283,8 +283,8 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
 
 def _vaults(report: Report, files: Sequence[str], ids: Sequence[str], ask: bool) -> AbstractContextManager[Any]:
     """The vault passwords of the command; what they open is masked."""
-    from mnemo_ops.vault import Keyring, unlocked
-    from mnemo_ops.vault_sources import sources
+    from mnemo_ops.vault.cipher import Keyring, unlocked
+    from mnemo_ops.vault.passwords import sources
 
     return unlocked(Keyring(tuple(sources(files, ids, ask)), report.mask.learn))
 

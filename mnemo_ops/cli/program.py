@@ -16,7 +16,7 @@ from invoke.program import Program
 from mnemo_ops import __version__
 from mnemo_ops.cli import flags, hosts, lab, locks, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
-from mnemo_ops.report import say_no_more
+from mnemo_ops.execution.report import say_no_more
 
 FORMATS = ("flat", "nested", "json")
 

@@ -11,7 +11,7 @@ from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError
 
 if TYPE_CHECKING:
-    from mnemo_ops.plays import Plays
+    from mnemo_ops.execution.playbook_run import Plays
 
 PLAYS = ("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift", "ask_become_pass")
 TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "not tasks with one of these"}
@@ -19,8 +19,8 @@ TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "n
 
 def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
     """One of our own playbooks, with the stack's settings filled in."""
-    from mnemo_ops.mnemosyne.layout import words
-    from mnemo_ops.plays import shipped
+    from mnemo_ops.execution.playbook_run import shipped
+    from mnemo_ops.stack.definition import words
 
     with _plays(run, tags, skip_tags) as plays:
         plays.run(shipped(name), lambda host: words(host, plays.inventory.hosts))
@@ -28,8 +28,8 @@ def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
 
 @contextmanager
 def _plays(run: Run, tags: str, skip_tags: str, start_at: str = "", home: Optional[Path] = None) -> Iterator[Plays]:
-    from mnemo_ops.plays import Plays
-    from mnemo_ops.selection import Options
+    from mnemo_ops.core.options import Options
+    from mnemo_ops.execution.playbook_run import Plays
 
     style = run.report.style
     options = Options(run.check, _names(tags), _names(skip_tags), start_at, int(style.verbose), style.diff)
@@ -68,7 +68,7 @@ def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at:
 @command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
 def docs(run: Run, kind: str) -> None:
     """Fields, defaults and an example of a kind: `invoke docs copy`; `docs all`: every kind in one line."""
-    from mnemo_ops.word_lists import page
+    from mnemo_ops.reference.tables import page
 
     run.report.show(run.report.advice.spoken(page(kind).rstrip("\n")))
 
@@ -80,14 +80,14 @@ def schema(run: Run, what: str, output: str = "") -> None:
     """JSON Schema for editors: `invoke schema playbook --output playbook.schema.json`."""
     import json
 
-    from mnemo_ops import json_schema
-    from mnemo_ops.json_forms import of_dataclass
-    from mnemo_ops.mnemosyne import layout
-    from mnemo_ops.mnemosyne.nfs_schema import Nfs
+    from mnemo_ops.reference import json_schema
+    from mnemo_ops.reference.json_forms import of_dataclass
+    from mnemo_ops.stack import definition
+    from mnemo_ops.stack.nfs_schema import Nfs
 
     if what not in ("playbook", "inventory"):
         raise UsageError(f"there is no schema of '{what}'", hint="one of playbook, inventory")
-    ours = {"stack": layout.schema(), "nfs": of_dataclass(Nfs)}
+    ours = {"stack": definition.schema(), "nfs": of_dataclass(Nfs)}
     text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
     if not output:
         run.report.show(text)

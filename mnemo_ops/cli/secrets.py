@@ -24,7 +24,8 @@ def _path(path: str) -> Path:
 @command("secrets.encrypt", help={"path": "a file", **LABEL}, only=ONLY)
 def encrypt(run: Run, path: str, encrypt_vault_id: str = "") -> None:
     """Encrypt a file in place."""
-    from mnemo_ops import vault, vault_files
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
 
     vault_files.encrypt(_path(path), vault.keyring(), encrypt_vault_id)
     run.report.extra["changed"] = True
@@ -34,7 +35,7 @@ def encrypt(run: Run, path: str, encrypt_vault_id: str = "") -> None:
 @command("secrets.encrypt-string", help={"name": "the variable; without it the value alone", **LABEL}, only=ONLY)
 def encrypt_string(run: Run, name: str = "", encrypt_vault_id: str = "") -> None:
     """Encrypt a value read from stdin (or asked for), print it as YAML."""
-    from mnemo_ops.vault import keyring
+    from mnemo_ops.vault.cipher import keyring
 
     value = getpass.getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read()
     if not value:
@@ -47,7 +48,8 @@ def encrypt_string(run: Run, name: str = "", encrypt_vault_id: str = "") -> None
 @command("secrets.decrypt", help={"path": "an encrypted file"}, only=ONLY)
 def decrypt(run: Run, path: str) -> None:
     """Put an encrypted file back in clear."""
-    from mnemo_ops import vault, vault_files
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
 
     vault_files.decrypt(_path(path), vault.keyring())
     run.report.extra["changed"] = True
@@ -57,7 +59,8 @@ def decrypt(run: Run, path: str) -> None:
 @command("secrets.view", help={"path": "an encrypted file, or one with !vault values"}, only=ONLY)
 def view(run: Run, path: str) -> None:
     """Show what is encrypted."""
-    from mnemo_ops import vault, vault_files
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
 
     text = vault_files.view(_path(path), vault.keyring())
     run.report.extra["content"] = text
@@ -67,7 +70,8 @@ def view(run: Run, path: str) -> None:
 @command("secrets.edit", help={"path": "an encrypted file; made when there is none"}, only=ONLY)
 def edit(run: Run, path: str) -> None:
     """Edit an encrypted file with $EDITOR; the clear text never reaches a disk."""
-    from mnemo_ops import vault, vault_files
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
 
     editor = os.environ.get("EDITOR") or os.environ.get("VISUAL") or "vi"
     changed = vault_files.edit(_path(path), vault.keyring(), editor)
@@ -86,7 +90,9 @@ def edit(run: Run, path: str) -> None:
 )
 def rekey(run: Run, path: str, new_vault_password_file: str = "", new_vault_id: str = "") -> None:
     """Encrypt with another password."""
-    from mnemo_ops import vault, vault_files, vault_sources
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
+    from mnemo_ops.vault import passwords as vault_sources
 
     files, ids = ([one] if one else [] for one in (new_vault_password_file, new_vault_id))
     new = tuple(vault_sources.sources(files, ids, environment={}))
@@ -102,7 +108,8 @@ def rekey(run: Run, path: str, new_vault_password_file: str = "", new_vault_id: 
 )
 def check(run: Run, path: str = "") -> None:
     """Whether everything encrypted opens; names what is called a secret and stands in clear."""
-    from mnemo_ops import vault, vault_files
+    from mnemo_ops.vault import cipher as vault
+    from mnemo_ops.vault import files as vault_files
 
     files = vault_files.files_below(Path(path) if path else _home(run.path()))
     found = [one for file in files for one in vault_files.check(file, vault.keyring())]

@@ -16,7 +16,7 @@ FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes", "ask_become_pass
 )
 def deploy(run: Run) -> None:
     """Render, load images, start, and check deeply: the stack of a host as declared."""
-    from mnemo_ops.mnemosyne.deploy import deploy as deployed
+    from mnemo_ops.flows.deploy import deploy as deployed
 
     host = run.only_host()
     with run.flow() as flow:
@@ -26,7 +26,7 @@ def deploy(run: Run) -> None:
 @command("backup.create", help=ACCEPT_LOSS, only=(*FLOW, "check"))
 def create(run: Run, accept_loss: bool = False) -> None:
     """One set of everything, now; what writes is stopped meanwhile. With --check only whether it can be made."""
-    from mnemo_ops.mnemosyne.backup import backup
+    from mnemo_ops.flows.backup import backup
 
     host = run.only_host()
     with run.flow() as flow:
@@ -43,7 +43,7 @@ def create(run: Run, accept_loss: bool = False) -> None:
 )
 def list_(run: Run, all: bool = False) -> None:
     """The sets of each host: id, age, size, parts, consistency, whole or not, and when last restored."""
-    from mnemo_ops.mnemosyne.backup import condition, list_sets, shown
+    from mnemo_ops.flows.backup import condition, list_sets, shown
 
     with run.flow(reads=True) as flow:
         found = flow.fleet.each(run.hosts(), lambda host: list_sets(flow, host, run.check))
@@ -78,7 +78,7 @@ def list_(run: Run, all: bool = False) -> None:
 )
 def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
     """Remove what is no backup: unfinished sets, and the sets and images that failed migrations left."""
-    from mnemo_ops.mnemosyne import backup as flows
+    from mnemo_ops.flows import backup as flows
 
     if not keep_last.isdecimal() or int(keep_last) < 1:
         raise UsageError(f"--keep-last {keep_last}: there must be at least one set", hint="--keep-last 1")
@@ -117,7 +117,7 @@ def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
 )
 def restore(run: Run, id: str = "", host: str = "", undo: bool = False, accept_loss: bool = False) -> None:
     """A set into this stack: compared with its manifest before it is swapped in, undoable afterwards."""
-    from mnemo_ops.mnemosyne import restore as flows
+    from mnemo_ops.flows import restore as flows
 
     if host:
         run.limit_to(host)
@@ -149,10 +149,10 @@ def migrate(
     run: Run, from_: str = "", to: str = "", method: str = "dump", abort: bool = False, accept_loss: bool = False
 ) -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
-    from mnemo_ops.mnemosyne import layout
-    from mnemo_ops.mnemosyne.deploy import place_volumes, provision
-    from mnemo_ops.mnemosyne.journal import new_id
-    from mnemo_ops.mnemosyne.migrate import Migration
+    from mnemo_ops.flows.deploy import place_volumes, provision
+    from mnemo_ops.flows.journal import new_id
+    from mnemo_ops.flows.migrate.migration import Migration
+    from mnemo_ops.stack import definition
 
     if method != "dump":
         raise UsageError(f"--method {method} is not known; methods: dump")
@@ -167,7 +167,7 @@ def migrate(
     with run.flow(id) as flow:
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
-        rows = layout.volumes(layout.settings(new), inventory.hosts)
+        rows = definition.volumes(definition.settings(new), inventory.hosts)
         migration = Migration(flow, old, new, make, place, rows, id, accept_loss)
         (migration.abort if abort else migration.check if run.check else migration.run)()
 

@@ -15,8 +15,9 @@ NFS = {
 @command("nfs-setup", help=NFS, only=tuple(option for option in PLAYS if option != "limit"))
 def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -> None:
     """NFS server, exports and clients, and a proof mount: written, synced, locked and read back by each client."""
-    from mnemo_ops.mnemosyne import nfs, nfs_plan
-    from mnemo_ops.selection import Options
+    from mnemo_ops.core.options import Options
+    from mnemo_ops.flows import nfs_setup as nfs
+    from mnemo_ops.stack import nfs_plan
 
     inventory = run.inventory()
     named = [name.strip() for name in clients.split(",") if name.strip()]
@@ -36,10 +37,10 @@ VOLUMES = {
 @command("volumes", help=VOLUMES, only=(*PLAYS, "yes"))
 def volumes(run: Run, volume: str = "", to: str = "", undo: bool = False) -> None:
     """Create and check the stack's volumes as stack.volumes of the inventory stores them; move the data of one."""
-    from mnemo_ops.mnemosyne.deploy import make_volumes
-    from mnemo_ops.mnemosyne.volume_move import Move
-    from mnemo_ops.plays import Plays
-    from mnemo_ops.selection import Options
+    from mnemo_ops.core.options import Options
+    from mnemo_ops.execution.playbook_run import Plays
+    from mnemo_ops.flows.deploy import make_volumes
+    from mnemo_ops.flows.volume_move import Move
 
     with run.flow() as flow:
         options = Options(run.check, verbosity=int(run.report.style.verbose), diff=run.report.style.diff)

@@ -26,10 +26,10 @@ from rivals import run as execute
 from round_trips import measure, slope, table
 from servers import Servers
 
-from mnemo_ops import bundle
-from mnemo_ops.local import LocalPipe
-from mnemo_ops.model import Host
-from mnemo_ops.session import AgentSession
+from mnemo_ops.core.model import Host
+from mnemo_ops.transport import bundle
+from mnemo_ops.transport.local_pipe import LocalPipe
+from mnemo_ops.transport.session import AgentSession
 
 ROOT = Path(__file__).parents[2]
 TASKS = 40

@@ -18,7 +18,7 @@ from typing import Any
 
 from pace import PATIENCE
 
-from mnemo_ops.model import Host
+from mnemo_ops.core.model import Host
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PRIVSEP = Path("/run/sshd")  # compiled into Debian's sshd; its unit makes it, and so do we

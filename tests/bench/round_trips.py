@@ -10,10 +10,10 @@ from unittest import mock
 
 from loopback import DelayProxy, Sshd
 
-from mnemo_ops import ssh
 from mnemo_ops.agent.resources.copy import Copy
-from mnemo_ops.model import Batch, Host, Task
-from mnemo_ops.session import connect
+from mnemo_ops.core.model import Batch, Host, Task
+from mnemo_ops.transport import ssh_pipe
+from mnemo_ops.transport.session import connect
 
 Seconds = float
 
@@ -34,8 +34,8 @@ def play(host: Host, batch: Batch) -> tuple[Seconds, Seconds]:
         entered = time.perf_counter()
         return connection
 
-    open_connection = ssh._open
-    with mock.patch.object(ssh, "_open", opening):
+    open_connection = ssh_pipe._open
+    with mock.patch.object(ssh_pipe, "_open", opening):
         began = time.perf_counter()
         with connect(host, become=False) as session:
             statuses = [event.status for event in session.converge(batch) if event.status != "progress"]

@@ -16,10 +16,11 @@ from leaks import held, leaked
 from loopback import DelayProxy, Sshd, make_key
 from pace import within
 
-from mnemo_ops import ssh
 from mnemo_ops.agent.actions.transfer import HostKeys
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.resources.copy import Copy
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.core.model import Batch, Task
+from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import (
     AuthenticationFailed,
     ChannelLost,
@@ -30,9 +31,8 @@ from mnemo_ops.errors import (
     SudoRefused,
     Unreachable,
 )
-from mnemo_ops.model import Batch, Task
-from mnemo_ops.secret import Secret
-from mnemo_ops.session import Lock, connect
+from mnemo_ops.transport import ssh_pipe
+from mnemo_ops.transport.session import Lock, connect
 
 MIB = 1 << 20
 
@@ -120,7 +120,7 @@ def test_no_sudo(server: Sshd, password: Secret) -> None:
 
 
 def test_the_lock_over_ssh(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.2)
+    monkeypatch.setattr("mnemo_ops.transport.session.PATIENCE", 0.2)
     deploying, locked = Lock("invoke deploy", owner="ann@desk"), "ann@desk runs `invoke deploy`"
     with connect(server.host(), become=False, lock=deploying), pytest.raises(Locked, match=locked):
         connect(server.host(), become=False, lock=Lock("invoke backup"))
@@ -185,11 +185,11 @@ def test_nothing_stays_open(wrong: dict[str, Any], server: Sshd, tmp_path: Path)
 
 
 def test_an_answer_without_an_end_is_not_kept(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "MOST", 4 * MIB)
+    monkeypatch.setattr(ssh_pipe, "MOST", 4 * MIB)
     for line in ("yes", "yes >&2", "cat /dev/zero"):
         with (
             within(20),
-            ssh.connected(server.host()) as connection,
+            ssh_pipe.connected(server.host()) as connection,
             pytest.raises(Unreachable, match="more than 4 MiB"),
         ):
-            ssh.ask(connection, line)
+            ssh_pipe.ask(connection, line)

@@ -19,13 +19,13 @@ from leaks import held, leaked
 from loopback import Sshd, free_port, make_key
 from pace import PATIENCE, eventually, within
 
-from mnemo_ops import route
 from mnemo_ops.agent.resources.copy import Copy
+from mnemo_ops.core.model import Batch, Host, Task
+from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import AuthenticationFailed, HostKeyUnknown, Unreachable
-from mnemo_ops.model import Batch, Host, Task
-from mnemo_ops.raw import raw, wait_until_up
-from mnemo_ops.secret import Secret
-from mnemo_ops.session import connect
+from mnemo_ops.transport import ssh_route
+from mnemo_ops.transport.raw_shell import raw, wait_until_up
+from mnemo_ops.transport.session import connect
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,9 +43,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    route._config.cache_clear()
+    ssh_route._config.cache_clear()
     yield tmp_path / "home"
-    route._config.cache_clear()
+    ssh_route._config.cache_clear()
 
 
 def works(host: Host, folder: Path) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 
 from world import World
 
-from mnemo_ops.agent.resource import build
-from mnemo_ops.agent.state import Change
+from mnemo_ops.agent.base.state import Change
+from mnemo_ops.agent.engine.resource import build
 
 IMAGE = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64

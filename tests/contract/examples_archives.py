@@ -11,7 +11,7 @@ from typing import Any
 from example import Example, files
 from world import World
 
-from mnemo_ops.agent.archive import listed
+from mnemo_ops.agent.files.archive import listed
 
 TREE = {"app": None, "app/run": b"#!/bin/sh\necho run\n", "app/sub": None, "app/sub/data": b"\0data" * 1000}
 

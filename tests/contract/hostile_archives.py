@@ -13,8 +13,8 @@ from typing import Any, Optional
 from running import run, task
 from world import World, _print
 
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
 
 LINK, FOLDER, FILE, HARD = tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.LNKTYPE
 

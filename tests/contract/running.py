@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mnemo_ops.agent.converge import Task, converge
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.converge import Task, converge
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
 
 
 class Nobody:

@@ -13,20 +13,22 @@ from example import engine, volume
 from world import World
 
 from mnemo_ops import errors
-from mnemo_ops.agent import alone, moving, project, restore_record
+from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.move import _remove_containers
 from mnemo_ops.agent.actions.prune import PruneSets
-from mnemo_ops.agent.actions.sets import MakeSet
 from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.actions.volume_move import _remove_containers
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
-from mnemo_ops.agent.move_plan import made
-from mnemo_ops.agent.record import replace
-from mnemo_ops.agent.stack import Dataset, Stack, forgotten, waiver
-from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.agent.stack import containers as project
+from mnemo_ops.agent.stack import exclusivity, restore_record
+from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, waiver
+from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.agent.stack.volume_move import moving
+from mnemo_ops.agent.stack.volume_move.move_plan import made
 from mnemo_ops.errors import Broken, Refused
-from mnemo_ops.mnemosyne import declared
-from mnemo_ops.mnemosyne.layout import wire
+from mnemo_ops.stack import validation
+from mnemo_ops.stack.definition import wire
 
 DATASETS = (
     Dataset("graph", "files", volume="graph"),
@@ -92,11 +94,11 @@ def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, r
     (tmp_path / "link").symlink_to("srv")
     assert [(each.service, each.name) for each in project.containers(machine, "p")] == [("api", "p-api")]
     with pytest.raises(Refused, match="no service of p may write to its data: other:/data") as caught:
-        alone.refuse_strangers(machine, STACK)
+        exclusivity.refuse_strangers(machine, STACK)
     assert "docker stop other" in caught.value.hint
     # what the hint says to write down lets it be
     waived = json.loads(caught.value.hint.partition("stack.waived: ")[2])
-    alone.refuse_strangers(machine, replace(STACK, waived=waived))
+    exclusivity.refuse_strangers(machine, replace(STACK, waived=waived))
 
 
 @pytest.mark.parametrize("path", ["/mnt/real/p", "/srv/p"])
@@ -105,7 +107,7 @@ def test_the_directory_of_the_stack_may_be_a_link(tmp_path: Path, path: str) -> 
     (tmp_path / "mnt/real/p/uploads").mkdir(parents=True)
     (tmp_path / "srv/p").symlink_to("../mnt/real/p")
     with pytest.raises(Refused, match="other:/data"):
-        alone.refuse_strangers(machine, replace(STACK, directory=path))
+        exclusivity.refuse_strangers(machine, replace(STACK, directory=path))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_the_directory_of_the_stack_may_be_a_link(tmp_path: Path, path: str) -> 
     ids=["around", "everything", "in memory", "socket", "another", "beside", "read-only", "external"],
 )
 def test_who_cannot_write_or_may_is_not(tmp_path: Path, row: dict[str, Any]) -> None:
-    alone.refuse_strangers(host(tmp_path, API, row).machine(read_only=True), STACK)
+    exclusivity.refuse_strangers(host(tmp_path, API, row).machine(read_only=True), STACK)
 
 
 UNNAMED = "0123456789abcdef" * 4
@@ -147,7 +149,7 @@ def test_a_mount_that_nobody_thought_of_is_named_as_it_can_be_waived(
     assert forgotten(stack, found) == [named]
     waived = json.loads(waiver([named]).partition(": ")[2])
     assert list(waived) == [named.partition(" ")[0]]
-    declared.refuse_values({"waived": waived})
+    validation.refuse_values({"waived": waived})
     assert forgotten(replace(stack, waived=waived), found) == []
     assert replace(stack, waived=waived).excluded() == stack.excluded(), "no path of the stack is meant"
 
@@ -155,7 +157,7 @@ def test_a_mount_that_nobody_thought_of_is_named_as_it_can_be_waived(
 @pytest.mark.parametrize("key", ["mailer:data", "mailer:", ":/data", "a/b:/data"])
 def test_a_waiver_that_cannot_be_meant_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="waived"):
-        declared.refuse_values({"waived": {key: "why"}})
+        validation.refuse_values({"waived": {key: "why"}})
 
 
 def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
@@ -173,9 +175,9 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     for look in looks:
         with pytest.raises(Refused, match="run 1 is moving the volume redis"):
             look()
-    alone.refuse_moving(machine, "p", "redis")
+    exclusivity.refuse_moving(machine, "p", "redis")
     moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "moved"})
-    alone.refuse_moving(machine, "p")
+    exclusivity.refuse_moving(machine, "p")
 
 
 def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
         lambda: MakeSet(wire(STACK), "20261129T220719Z-0001", ()).ready(machine),
         lambda: LoadSet(wire(STACK), "s", fresh=False, run_id="20261129T220719Z-0001").ready(machine),
         lambda: UndoRestore(wire(STACK)).ready(machine),
-        lambda: alone.refuse_others(machine, STACK),
+        lambda: exclusivity.refuse_others(machine, STACK),
         lambda: made(machine, STACK, ASKED),
     ]
     for look in looks:
@@ -198,7 +200,7 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
             look()
     (tmp_path / "var/lib/mnemo_ops/leases/set-1.json").unlink()
     world.write("var/lib/mnemo_ops/leases/fence-s.json", json.dumps({"run": "20261129T220719Z-0005", "undo": []}))
-    alone.refuse_others(machine, STACK, "20261129T220719Z-0005")  # a migration's own set
+    exclusivity.refuse_others(machine, STACK, "20261129T220719Z-0005")  # a migration's own set
 
 
 def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from examples import EXAMPLES
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.converge import Task
+from mnemo_ops.agent.engine.converge import Task
 from mnemo_ops.agent.machine import Machine, attributes
+from mnemo_ops.core.atomic_file import replace_file
 from mnemo_ops.errors import StepFailed
-from mnemo_ops.replacing import replace_file
 
 WEB = True  # some examples fetch
 OWNER, USER, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x10, 0x20

@@ -13,11 +13,12 @@ import pytest
 from test_target import STACK, ran
 from world import World
 
-from mnemo_ops.agent import lease, restore_record
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.prune import SETTLED, PruneSets
-from mnemo_ops.agent.progress import Progress
-from mnemo_ops.mnemosyne.layout import wire
+from mnemo_ops.agent.base.progress import Progress
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.stack.definition import wire
 
 STORE = "/sets"
 OLD = time.time() - SETTLED - 60
@@ -180,7 +181,9 @@ def test_a_job_protects_what_it_makes_while_it_is_alive(
 ) -> None:
     cut = unfinished(world, A)
     (world.root / world.machine().state_dir.lstrip("/") / "jobs" / f"{A}-fetch-set").mkdir(parents=True)
-    monkeypatch.setattr("mnemo_ops.agent.job.is_alive", lambda machine, name: alive and name == f"{A}-fetch-set")
+    monkeypatch.setattr(
+        "mnemo_ops.agent.process.job.is_alive", lambda machine, name: alive and name == f"{A}-fetch-set"
+    )
     goes, stays = pruned(world)
     assert (set(goes), set(stays)) == ((set(), {cut}) if alive else ({cut}, set()))
 
@@ -190,7 +193,7 @@ def test_the_copy_of_an_unfinished_migration_stays(place: str, world: World) -> 
     cut = unfinished(world, A)
     mark = {"run": A, "state": "copying" if place == "targets" else "held", "containers": {}}
     machine = world.machine()
-    from mnemo_ops.agent.fence import fence_path
+    from mnemo_ops.agent.stack.fence import fence_path
 
     path = fence_path(machine, "p") if place == "fences" else f"{machine.state_dir}/targets/p.json"
     world.write(path.lstrip("/"), json.dumps(mark))

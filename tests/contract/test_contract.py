@@ -15,12 +15,12 @@ from pace import slowness
 from running import run
 from world import World
 
-from mnemo_ops import schema
-from mnemo_ops.agent import record
-from mnemo_ops.agent.converge import Task
+from mnemo_ops.agent.base import record
+from mnemo_ops.agent.engine.converge import Task
+from mnemo_ops.agent.engine.resource import build, resource_class
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.resource import build, resource_class
-from mnemo_ops.kinds import KINDS
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.modules import KINDS
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=str)
 with_tools = pytest.mark.parametrize("example", [each for each in EXAMPLES if each.tools], ids=str)
@@ -168,5 +168,5 @@ def test_every_field_is_documented_typed_and_shown(kind: str) -> None:
         if getattr(cls, "OPEN", False):  # any name is an argument
             continue
         assert set(named) <= public
-        found = schema.build(kind, named, "example:1")
+        found = module_args.build(kind, named, "example:1")
         assert found == build(kind, named)

@@ -14,8 +14,8 @@ from hostile_archives import FILE, FOLDER, HARD, KNOWN, LINK, around, entry, tar
 from test_outcomes_archives import sent
 from world import World
 
-from mnemo_ops.agent import archive
-from mnemo_ops.agent.archive import listed
+from mnemo_ops.agent.files import archive
+from mnemo_ops.agent.files.archive import listed
 from mnemo_ops.errors import MnemoError, Refused, StepFailed
 
 

@@ -25,8 +25,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from world import World
 
-from mnemo_ops.agent import archive
-from mnemo_ops.agent.archive import listed
+from mnemo_ops.agent.files import archive
+from mnemo_ops.agent.files.archive import listed
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import MnemoError
 

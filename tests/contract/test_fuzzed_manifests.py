@@ -18,17 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from world import World
 
-from mnemo_ops.agent import postgres_digest
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.actions.backup import SetFiles, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.sets import SetFiles, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import creation, literal
-from mnemo_ops.agent.record import asdict
-from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.agent.stack import postgres_digest
+from mnemo_ops.agent.stack.postgres import creation, literal
+from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError
-from mnemo_ops.mnemosyne.backup import condition, shown
+from mnemo_ops.flows.backup import condition, shown
 
 EXAMPLES = int(os.environ.get("MNEMO_FUZZ", "60"))
 RUN = "20261129T220719Z-0001"

@@ -11,11 +11,12 @@ from examples_storage import ROOT
 from running import run, task
 from world import World
 
-from mnemo_ops.agent import mounts, moving
+from mnemo_ops.agent.engine.resource import build
+from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.move_plan import made
-from mnemo_ops.agent.resource import build
-from mnemo_ops.agent.stack import Stack, mountpoint
+from mnemo_ops.agent.stack.stack import Stack, mountpoint
+from mnemo_ops.agent.stack.volume_move import moving
+from mnemo_ops.agent.stack.volume_move.move_plan import made
 from mnemo_ops.errors import Refused
 
 OLD, NEXT, KEPT = "p_graph", "p-next-graph", "p-kept-graph-1"

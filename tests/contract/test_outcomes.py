@@ -30,9 +30,9 @@ from example import (
 from running import run, run_all, task
 from world import OS_RELEASE, World
 
-from mnemo_ops.agent.converge import Task
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.converge import Task
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from examples_accounts import ADA, BEN
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.facts import gather
+from mnemo_ops.agent.engine.resource import build
+from mnemo_ops.agent.facts.gather import gather
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.resource import build
 
 
 @pytest.fixture

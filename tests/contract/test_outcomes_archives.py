@@ -14,11 +14,11 @@ from examples_archives import TREE, tar, zipped
 from running import run, run_all, task
 from world import World
 
-from mnemo_ops import schema
-from mnemo_ops.agent.archive_names import selection
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.controller_files import prepared
-from mnemo_ops.template import Scope
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.files.archive_names import selection
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.sources import prepared
+from mnemo_ops.templates.render import Scope
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def sent(world: World, place: Path, kind: str, check: bool = False, **args: Any)
     (one,) = prepared(kind, args, Scope([place], [place]), "play.yml:1")
     for content in one.files.values():
         world.offer(content if isinstance(content, bytes) else content.read_bytes())
-    schema.build(one.kind, one.args, "play.yml:1")
+    module_args.build(one.kind, one.args, "play.yml:1")
     return run(task(one.kind, register=True, **one.args), world.machine(read_only=check), check)
 
 

@@ -12,17 +12,17 @@ from example import engine, volume
 from examples_storage import ROOT
 from world import World
 
-from mnemo_ops.agent import tree
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.files.mounts import LABEL
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mounts import LABEL
-from mnemo_ops.agent.restore_record import record_path
-from mnemo_ops.agent.stack import Dataset, Stack
-from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.agent.stack.restore_record import record_path
+from mnemo_ops.agent.stack.stack import Dataset, Stack
+from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.model import Host
+from mnemo_ops.stack import definition
 
 NAME = "mnemosyne_lightrag_data"
 DISK = "30 22 8:16 / /mnt/disk rw - ext4 /dev/sdb rw\n"
@@ -39,14 +39,14 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def settings(path: str = "/mnt/disk") -> layout.Settings:
+def settings(path: str = "/mnt/disk") -> definition.Settings:
     spec = {"lightrag_data": {"type": "bind", "path": path}}
-    return layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
+    return definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
 
 
 def found(world: World, path: str = "/mnt/disk") -> list[Finding]:
     """The findings of one look; it changed nothing."""
-    rows: list[dict[str, Any]] = [row for row in layout.volumes(settings(path)) if row["key"] == "lightrag_data"]
+    rows: list[dict[str, Any]] = [row for row in definition.volumes(settings(path)) if row["key"] == "lightrag_data"]
     before = world.tree()
     seen = findings(world.machine(read_only=True), "mnemosyne", rows, [])
     assert world.tree() == before
@@ -75,12 +75,12 @@ def test_a_volume_that_was_made_on_one_is_used_and_never_without_its_disk(world:
 def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     engine(volumes=volume(NAME, **MADE))(world)
     world.script("test", "sys.exit(0)")
-    stack = layout.stack_of(settings())
+    stack = definition.stack_of(settings())
     manifest = {"format": 1, "project": "mnemosyne", "datasets": {}}
     world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest))
     before = world.tree()
     with pytest.raises(Refused, match="/mnt/disk is itself a mount point: a restore cannot rename it") as caught:
-        LoadSet(layout.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001").ready(
+        LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001").ready(
             world.machine(read_only=True)
         )
     assert "invoke volumes --volume lightrag_data --to TYPE" in caught.value.hint
@@ -108,14 +108,14 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
     facts = tree.summary(list(tree.entries(machine, "/srv/same", attributes=attributes)))
     facts.update({"attributes": True} if attributes else {})
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
-    load = LoadSet(layout.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
+    load = LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
     list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))
     assert synced == [True]
 
 
 def test_a_restore_is_not_undone_in_part_while_a_disk_is_gone(world: World) -> None:
     engine(volumes=volume(NAME, **{**MADE, "Labels": {LABEL: "/mnt/disk"}}))(world)
-    machine, undo = world.machine(read_only=True), UndoRestore(layout.wire(layout.stack_of(settings())))
+    machine, undo = world.machine(read_only=True), UndoRestore(definition.wire(definition.stack_of(settings())))
     world.write(record_path(machine, "mnemosyne")[1:], '{"id": "1", "stamp": "r0"}')
     assert undo.ready(machine)["stamp"] == "r0"
     world.write("proc/self/mountinfo", ROOT)

@@ -11,9 +11,9 @@ from example import engine, unit, volume
 from examples_storage import ROOT, disk
 from world import World
 
-from mnemo_ops.agent.volumes import Finding, findings
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.model import Host
+from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.core.model import Host
+from mnemo_ops.stack import definition
 
 PATH = "/mnt/mnemo/mnemosyne/postgres_data"
 INSIDE = PATH[1:]  # below a world's root
@@ -37,8 +37,8 @@ def holding(world: World, listing: str = "lost+found\n//\n") -> None:
 def found(world: World, device: str = "/dev/sdb") -> list[Finding]:
     """The findings of one look; it changed nothing."""
     spec = {"postgres_data": {"type": "block", "device": device, "wait": 1}}
-    chosen = layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
-    rows: list[dict[str, Any]] = [row for row in layout.volumes(chosen) if row["key"] in spec]
+    chosen = definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
+    rows: list[dict[str, Any]] = [row for row in definition.volumes(chosen) if row["key"] in spec]
     before = world.tree()
     seen = findings(world.machine(read_only=True), "mnemosyne", rows, [])
     assert world.tree() == before

@@ -12,7 +12,7 @@ from examples_exports import UPLOADS, directory, exported
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
 
 
 @pytest.fixture

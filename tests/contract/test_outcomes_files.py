@@ -11,10 +11,10 @@ from example import files, links
 from running import run, task
 from world import World
 
-from mnemo_ops import schema
-from mnemo_ops.controller_files import prepared
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.template import Scope
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.sources import prepared
+from mnemo_ops.templates.render import Scope
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def converge(world: World, place: Path, kind: str, **args: Any) -> list[str]:
     for one in prepared(kind, args, Scope([place], [place]), "play.yml:1"):
         for path in one.files.values():
             world.offer(path if isinstance(path, bytes) else path.read_bytes())
-        schema.build(one.kind, one.args, "play.yml:1")
+        module_args.build(one.kind, one.args, "play.yml:1")
         statuses.append(run(task(one.kind, **one.args), world.machine()).status)
     return statuses
 

@@ -11,7 +11,7 @@ from examples_git import cloned, commit, fresh, git
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.agent.base.protocol import Event
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from examples_gluster import GV0, made
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
 
 
 @pytest.fixture

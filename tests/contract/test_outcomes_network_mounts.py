@@ -13,12 +13,12 @@ from examples_storage import ROOT
 from pace import within
 from world import World
 
-from mnemo_ops.agent.network_mounts import warnings
-from mnemo_ops.agent.stack import mountpoint
-from mnemo_ops.agent.volumes import Finding, findings
+from mnemo_ops.agent.stack.stack import mountpoint
+from mnemo_ops.agent.stack.volume_checks.network_mounts import warnings
+from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.model import Host
+from mnemo_ops.stack import definition
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
@@ -52,8 +52,8 @@ def stopped_docker(world: World) -> None:
 
 
 def row(port: int, **spec: Any) -> dict[str, Any]:
-    chosen = layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": {"uploads": spec}}}))
-    found = next(each for each in layout.volumes(chosen) if each["key"] == "uploads")
+    chosen = definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": {"uploads": spec}}}))
+    found = next(each for each in definition.volumes(chosen) if each["key"] == "uploads")
     return {**found, "port": port}
 
 

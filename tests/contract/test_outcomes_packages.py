@@ -10,7 +10,7 @@ from example import package
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from examples_python import python
 from running import run, task
 from world import World
 
-from mnemo_ops.agent import requirement
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
+from mnemo_ops.agent.system import python_versions
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> World:
     ],
 )
 def test_versions_are_compared_as_pip_compares_them(text: str, fits: str, misfits: str) -> None:
-    found = requirement.parsed(text)
+    found = python_versions.parsed(text)
     assert found is not None
     assert [version for version in fits.split() if not found.fits(version)] == []
     assert [version for version in misfits.split() if found.fits(version)] == []
@@ -43,7 +43,7 @@ def test_versions_are_compared_as_pip_compares_them(text: str, fits: str, misfit
 
 @pytest.mark.parametrize("text", ["git+https://x/y.git", "./here", "x; python_version > '3'", "x @ file:///y", "-e ."])
 def test_what_only_pip_understands_is_left_to_it(text: str) -> None:
-    assert requirement.parsed(text) is None
+    assert python_versions.parsed(text) is None
 
 
 def test_packages_that_are_there_need_no_index(world: World) -> None:

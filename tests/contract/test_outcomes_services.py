@@ -11,9 +11,9 @@ from examples_services import booted
 from running import run, run_all, task
 from world import World
 
+from mnemo_ops.agent.engine.resource import build
 from mnemo_ops.agent.machine import Completed, Machine
-from mnemo_ops.agent.resource import build
-from mnemo_ops.kinds import kind_of
+from mnemo_ops.playbook.modules import kind_of
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from examples_sources import FILE, FINGERPRINT, LINE, PARAGRAPH, VENDOR, keyring
 from running import run, task
 from world import World
 
-from mnemo_ops.agent import openpgp
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
+from mnemo_ops.agent.system import openpgp
 from mnemo_ops.errors import StepFailed
 
 

@@ -9,7 +9,7 @@ from examples_system import CONF, CRONTAB, KERNEL, LOCALES, MODULES, NAMED, writ
 from running import run, task
 from world import World
 
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from running import run, task
 from web import FILES, Site, site
 from world import World
 
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.agent.base.protocol import Event
 
 WEB = True  # these tests reach the web server of web.py
 

@@ -11,7 +11,7 @@ from hostile_archives import FILE, FOLDER, HARD, LINK, Row, entry, tar_of
 from world import _print
 
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.packing import unpack
+from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.errors import CommandFailed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away, as a restore does")

@@ -11,18 +11,18 @@ from examples_storage import ROOT
 from test_alone import container
 from world import World
 
-from mnemo_ops.agent import target
+from mnemo_ops.agent.actions.copy_target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.services import ComposeUp
-from mnemo_ops.agent.actions.target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed
-from mnemo_ops.agent.project import PROJECT, volumes
-from mnemo_ops.agent.stack import Dataset, Stack
-from mnemo_ops.agent.volumes import occupied
+from mnemo_ops.agent.stack import copy_marker
+from mnemo_ops.agent.stack.containers import PROJECT, volumes
+from mnemo_ops.agent.stack.stack import Dataset, Stack
+from mnemo_ops.agent.stack.volume_checks.volumes import occupied
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne.layout import wire
+from mnemo_ops.stack.definition import wire
 
 STACK = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("graph", "files", volume="graph"),), (), {})
 BIND = {"type": "none", "o": "bind", "device": "/data/graph"}
@@ -90,7 +90,7 @@ def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, le
     machine = marked(world)
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
     world.write("data/graph2/file", "of somebody")
-    target.fills(machine, STACK, "20261129T220719Z-0001")
+    copy_marker.fills(machine, STACK, "20261129T220719Z-0001")
     (tmp_path / "data/graph").rmdir()
     for path in left:
         if path.count("/"):
@@ -103,7 +103,7 @@ def test_the_copy_of_an_interrupted_run_goes_and_nothing_else(tmp_path: Path, le
         "graph2",
         "graph2/file",
     ]
-    assert target.read(machine, "p") is None
+    assert copy_marker.read(machine, "p") is None
 
 
 def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_directories_beside_each_other_do_not_take_each_others_place(tmp_path: P
     stack = Stack("p", "/srv/p", (), ".env", "/sets", rows, (), {})
     machine = marked(world)
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
-    target.fills(machine, stack, "20261129T220719Z-0001")
+    copy_marker.fills(machine, stack, "20261129T220719Z-0001")
     for name, mode in (("graph", 0o711), ("my-graph", 0o722)):  # killed while it renames
         (tmp_path / "data" / name).rename(tmp_path / f"data/.mnemo-before-20261129T220719Z-0001-{name}")
         (tmp_path / f"data/.mnemo-before-20261129T220719Z-0001-{name}").chmod(mode)
@@ -143,7 +143,7 @@ def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
     machine = marked(world)
     world.write("data/graph/file", "of somebody")
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
-    target.fills(machine, STACK, "another")
+    copy_marker.fills(machine, STACK, "another")
     ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
     assert (tmp_path / "data/graph/file").read_text() == "of somebody"
 
@@ -151,7 +151,7 @@ def test_what_no_copy_was_seen_to_fill_stays(tmp_path: Path) -> None:
 def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
     machine = marked(host(tmp_path))
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
-    target.fills(machine, STACK, "20261129T220719Z-0001")
+    copy_marker.fills(machine, STACK, "20261129T220719Z-0001")
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "serving").run(machine))
     with pytest.raises(Refused, match="not the unfinished copy of run 20261129T220719Z-0001"):
         ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
@@ -204,10 +204,10 @@ def test_a_disk_that_is_gone_is_asked_for_first(tmp_path: Path) -> None:
     world = host(tmp_path)
     machine = marked(world)
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "copying").run(machine))
-    target.fills(machine, STACK, "20261129T220719Z-0001")
+    copy_marker.fills(machine, STACK, "20261129T220719Z-0001")
     state = world.state("docker")
     state["volumes"]["p_graph"]["Labels"] = {"mnemo.mount": "/data"}
     world.model("docker", state)
     with pytest.raises(Refused, match="nothing is mounted on /data"):
         ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
-    assert target.read(machine, "p") is not None
+    assert copy_marker.read(machine, "p") is not None

@@ -9,8 +9,8 @@ from example import engine
 from running import run_all, task
 from world import World
 
-from mnemo_ops.agent.converge import Task
-from mnemo_ops.agent.record import replace
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.agent.engine.converge import Task
 
 MAKES = task("copy", dest="/srv/new", content="x\n")
 

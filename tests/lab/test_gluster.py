@@ -8,9 +8,9 @@ import pytest
 import yaml
 from outcomes import Host, Lab, Said, changed, eventually, read_back
 
+from mnemo_ops.execution.playbook_run import shipped
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
-from mnemo_ops.plays import shipped
 
 pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.soak, pytest.mark.timeout(500)]
 

@@ -12,13 +12,13 @@ import pytest
 from outcomes import STATE, STORE
 from outcomes import Host as Server
 
-from mnemo_ops.agent.actions.sets import SetFiles
+from mnemo_ops.agent.actions.backup import SetFiles
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
 from mnemo_ops.errors import CommandFailed
-from mnemo_ops.inventory import load
+from mnemo_ops.inventory.load import load
 from mnemo_ops.lab import server
 from mnemo_ops.lab.directory import LabDirectory
-from mnemo_ops.session import AgentSession, connect
+from mnemo_ops.transport.session import AgentSession, connect
 
 pytestmark = pytest.mark.lab
 

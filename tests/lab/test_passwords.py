@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from mnemo_ops.agent.record import replace
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import AuthenticationFailed, SudoRefused
 from mnemo_ops.lab import server
 from mnemo_ops.lab.directory import LabDirectory
 from mnemo_ops.lab.engine import docker
-from mnemo_ops.model import Host
-from mnemo_ops.raw import raw
-from mnemo_ops.secret import Secret
-from mnemo_ops.session import connect
+from mnemo_ops.transport.raw_shell import raw
+from mnemo_ops.transport.session import connect
 
 USERS = """
 for user in ann bob; do useradd -m -s /bin/bash $user; echo $user:$user-secret | chpasswd; done

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mnemo_ops.agent import postgres_digest
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres, creation
+from mnemo_ops.agent.stack import postgres_digest
+from mnemo_ops.agent.stack.postgres import Postgres, creation
 
 OWNER = "mnemo"
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clusters import Make, Server
 
-from mnemo_ops.agent.postgres import Postgres, identifier
+from mnemo_ops.agent.stack.postgres import Postgres, identifier
 
 
 @pytest.fixture(scope="session")

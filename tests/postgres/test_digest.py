@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from clusters import Make, Server, copy
 
-from mnemo_ops.agent import postgres, postgres_digest
-from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import postgres, postgres_digest
+from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.errors import CommandFailed, Refused
 
 # name -> what makes it, and what changes its content

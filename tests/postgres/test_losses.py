@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from clusters import Make, Server, copy
 
-from mnemo_ops.agent import losses, restore_record
-from mnemo_ops.agent.postgres import Postgres
+from mnemo_ops.agent.stack import losses, restore_record
+from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.errors import Refused
 
 ROLE = "CREATE ROLE app LOGIN PASSWORD 'x'; "

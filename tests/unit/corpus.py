@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mnemo_ops import schema, yaml_lines
-from mnemo_ops.agent.resource import resource_class
-from mnemo_ops.kinds import KINDS, kind_of
-from mnemo_ops.template import is_template
-from mnemo_ops.template_uses import uses
-from mnemo_ops.undefined import AT_RUN_TIME
+from mnemo_ops.agent.engine.resource import resource_class
+from mnemo_ops.documents import yaml_lines
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.modules import KINDS, kind_of
+from mnemo_ops.playbook.variable_check import AT_RUN_TIME
+from mnemo_ops.templates.references import uses
+from mnemo_ops.templates.render import is_template
 
 WORDS = """\
 - name: everything a play can say
@@ -256,8 +257,8 @@ def _variables(tasks: Any) -> set[str]:
     found: set[str] = set()
     for task in tasks:
         kind = next(kind_of(key) for key in task if kind_of(key))
-        expressions = {name for name, one in schema.fields_of(kind).items() if one.expression}
-        args = schema.named(kind, next(task[key] for key in task if kind_of(key)), "x.yml:1")
+        expressions = {name for name, one in module_args.fields_of(kind).items() if one.expression}
+        args = module_args.named(kind, next(task[key] for key in task if kind_of(key)), "x.yml:1")
         texts = [task.get(word) for word in ("when", "until", "failed_when", "changed_when")]
         texts += [args.get(name) for name in expressions]
         found |= {name for text in texts for name in _read(text, "{{ %s }}")}
@@ -278,9 +279,9 @@ def files_of_kinds() -> dict[str, str]:
     """Files of the controller the examples name."""
     found = {"default.yml": "kind_name: 1\n"}
     for kind in sorted(KINDS):
-        sources = [(name, one.source) for name, one in schema.fields_of(kind).items() if one.source]
+        sources = [(name, one.source) for name, one in module_args.fields_of(kind).items() if one.source]
         for task in yaml_lines.loads(str(resource_class(kind).EXAMPLE), "x.yml"):  # type: ignore[attr-defined]
-            args = schema.named(kind, next(value for key, value in task.items() if key == kind), "x.yml:1")
+            args = module_args.named(kind, next(value for key, value in task.items() if key == kind), "x.yml:1")
             for name, source in sources:
                 if isinstance(args.get(name), str) and not args.get("remote_src"):
                     folder = "templates" if source == "template" else "files"

@@ -12,13 +12,15 @@ import corpus
 import jsonschema
 import yaml
 
-from mnemo_ops import connection, json_forms, schema
-from mnemo_ops.blocks import BLOCK, INCLUDE
-from mnemo_ops.entries import ACTION, HANDLER, TASK
-from mnemo_ops.keywords import KEYWORDS
-from mnemo_ops.kinds import KINDS, kind_of
-from mnemo_ops.place import INHERITED
-from mnemo_ops.playbook import IMPORT, KEYS
+from mnemo_ops.inventory import connection_vars
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.context import INHERITED
+from mnemo_ops.playbook.keywords import KEYWORDS
+from mnemo_ops.playbook.load import IMPORT, KEYS
+from mnemo_ops.playbook.modules import KINDS, kind_of
+from mnemo_ops.playbook.task import ACTION, HANDLER, TASK
+from mnemo_ops.playbook.task_list import BLOCK, INCLUDE
+from mnemo_ops.reference import json_forms
 
 Node = Any
 
@@ -210,7 +212,7 @@ def action(site: Site, key: Node, value: Node) -> Iterator[Mistake]:
     """A kind behind ``action`` or ``local_action``, and its arguments."""
     if isinstance(value, yaml.MappingNode):
         kind = dict_of(value)["module"][1].value
-        yield from keys(site, value, ("module", *schema.fields_of(kind)))
+        yield from keys(site, value, ("module", *module_args.fields_of(kind)))
         args = yaml.MappingNode(value.tag, [one for one in value.value if one[0].value != "module"])
         yield from fields(site, kind, args)
         return
@@ -234,7 +236,7 @@ def arguments(site: Site, task: Node) -> Iterator[Mistake]:
     key, value = next((key, value) for key, value in task.value if kind_of(key.value))
     kind = kind_of(key.value)
     more = {"args"} & dict_of(task).keys()
-    if any(one.required for one in schema.fields_of(kind).values()) and not more:
+    if any(one.required for one in module_args.fields_of(kind).values()) and not more:
         yield site.change(value, "{}", task)
     yield site.change(value, "[a]", key)
     if more:
@@ -252,14 +254,14 @@ def arguments(site: Site, task: Node) -> Iterator[Mistake]:
     if kind == "set_fact":
         return
     if value.value:
-        yield from keys(site, value, schema.fields_of(kind))
+        yield from keys(site, value, module_args.fields_of(kind))
     yield from fields(site, kind, value)
 
 
 def fields(site: Site, kind: str, args: Node) -> Iterator[Mistake]:
     """An argument has a value that does not fit, or Jinja in it that is wrong."""
-    known = schema.fields_of(kind)
-    aliases = getattr(schema.resource_class(kind), "ALIASES", {})
+    known = module_args.fields_of(kind)
+    aliases = getattr(module_args.resource_class(kind), "ALIASES", {})
     for key, value in args.value:
         field = known[aliases.get(key.value, key.value)]
         for wrong in VALUES:
@@ -276,7 +278,7 @@ def fields(site: Site, kind: str, args: Node) -> Iterator[Mistake]:
             yield site.change(value, wrong, key)
 
 
-def fits(field: schema.Field, value: Any) -> bool:
+def fits(field: module_args.Field, value: Any) -> bool:
     whole = {**json_forms.of_type(field.hint), "definitions": json_forms.FORMS}
     return not list(jsonschema.Draft7Validator(whole).iter_errors(value))
 
@@ -355,10 +357,10 @@ def variables_of(site: Site, variables: Node) -> Iterator[Mistake]:
     for key, value in variables.value:
         for wrong in BAD_VARIABLES.get(key.value, ()):
             yield site.change(value, wrong, key)
-        if key.value in connection.KNOWN:
+        if key.value in connection_vars.KNOWN:
             yield site.change(key, misspelt(key.value, ()), key, key.value)
         join = ", " if variables.flow_style else "\n" + " " * key.start_mark.column
-        for wrong in (f"{connection.LATER[0]}: true", "5: 1", f"{key.value}: 1"):
+        for wrong in (f"{connection_vars.LATER[0]}: true", "5: 1", f"{key.value}: 1"):
             yield site.change(key, f"{wrong}{join}{key.value}", key)
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Optional
 
-from mnemo_ops import playbook, session
-from mnemo_ops.agent.converge import converge
-from mnemo_ops.agent.hold import PendingHandlers
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.check_taint import Undone
+from mnemo_ops.agent.engine.converge import converge
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.main import _tasks
-from mnemo_ops.agent.undone import Undone
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.crew import Crew
+from mnemo_ops.agent.process.host_lock import PendingHandlers
+from mnemo_ops.core.model import Batch, Host, Task
+from mnemo_ops.core.options import Options
 from mnemo_ops.errors import MnemoError
-from mnemo_ops.model import Batch, Host, Task
-from mnemo_ops.rendering import HostState
-from mnemo_ops.runner import PlayRun
-from mnemo_ops.selection import Options
+from mnemo_ops.execution.host_run import PlayRun
+from mnemo_ops.execution.play_sync import Crew
+from mnemo_ops.execution.task_renderer import HostState
+from mnemo_ops.playbook import load as playbook
+from mnemo_ops.transport import session
 
 
 class Session:

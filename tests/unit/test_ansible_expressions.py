@@ -8,7 +8,7 @@ import pytest
 from ansible_expressions import REFUSED, VALUES, VARS
 
 from mnemo_ops.errors import TemplateError
-from mnemo_ops.template import Scope, render
+from mnemo_ops.templates.render import Scope, render
 
 
 @pytest.mark.parametrize(("text", "expected"), VALUES, ids=[text for text, _ in VALUES])

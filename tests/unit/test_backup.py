@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused, UsageError
-from mnemo_ops.mnemosyne import backup
-from mnemo_ops.model import Host
+from mnemo_ops.flows import backup
 
 NEWER = {"state": "newer", "format": 2, "why": "format 2"}
 TORN = {"state": "unreadable", "why": "manifest.json cannot be read"}

@@ -10,7 +10,7 @@ import time
 import pytest
 from screen import on_a_terminal
 
-from mnemo_ops.bars import Row, shortened
+from mnemo_ops.execution.progress_bars import Row, shortened
 
 LONG = "containers are healthy: " + ", ".join(f"mnemosyne-{name}" for name in ("api", "web", "worker", "redis", "db"))
 
@@ -19,8 +19,8 @@ NASTY = "two\nlines\x1b[2J and a tab\t, \u6f22\u5b57" * 3
 # a run of three hosts: a total that is known, one that is not, one that is exceeded, the same job again, a long name
 RUN = f"""
 import time
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.report import Report, Style
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.execution.report import Report, Style
 made = Report("play", Style())
 def tell(host, title, **after):
     made.progress(host, Event(title, "progress", after=after), title)

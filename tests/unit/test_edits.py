@@ -6,8 +6,8 @@ from typing import Any, Optional
 
 import pytest
 
-from mnemo_ops.agent.edit import Edit
-from mnemo_ops.agent.resource import build
+from mnemo_ops.agent.engine.resource import build
+from mnemo_ops.agent.files.text_edit import Edit
 
 # kind, text before (None: no file), arguments, text after, what the edit says it did
 CASES: tuple[tuple[str, Optional[str], dict[str, Any], Optional[str], str], ...] = (

@@ -7,10 +7,10 @@ from typing import Optional
 
 import pytest
 
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.elevation import as_root, refusal
-from mnemo_ops.model import Host
-from mnemo_ops.secret import Secret
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.secret import Secret
+from mnemo_ops.transport.sudo import as_root, refusal
 
 
 @dataclass

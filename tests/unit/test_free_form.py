@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mnemo_ops import schema
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.free_form import pairs, split
-from mnemo_ops.kinds import KINDS
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.free_form import pairs, split
+from mnemo_ops.playbook.modules import KINDS
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_a_line_of_arguments_only() -> None:
 
 
 def test_a_kind_without_free_form_takes_a_line_of_arguments() -> None:
-    args = schema.named("file", "dest=/srv/x state=directory mode=0750", "x.yml:3")
+    args = module_args.named("file", "dest=/srv/x state=directory mode=0750", "x.yml:3")
     assert dict(args) == {"path": "/srv/x", "state": "directory", "mode": "0750"}
     assert args.where("mode") == "x.yml:3"
-    schema.check("file", args)
+    module_args.check("file", args)
     with pytest.raises(PlaybookError, match="should be a mapping"):
-        schema.named("file", "/srv/x", "x.yml:3")
+        module_args.named("file", "/srv/x", "x.yml:3")
 
 
 def test_what_may_stand_in_the_line_of_a_command_are_its_arguments() -> None:
     for kind in KINDS:
-        cls = schema.resource_class(kind)
-        assert set(getattr(cls, "INLINE", ())) <= set(schema.fields_of(kind))
+        cls = module_args.resource_class(kind)
+        assert set(getattr(cls, "INLINE", ())) <= set(module_args.fields_of(kind))

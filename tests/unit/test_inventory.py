@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops import inventory
+from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import InventoryError, UsageError
-from mnemo_ops.secret import Secret
+from mnemo_ops.inventory import load as inventory
 
 HOSTS = """\
 all:

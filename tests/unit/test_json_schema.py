@@ -12,12 +12,14 @@ import jsonschema
 import pytest
 from test_playbook import GOOD, INVENTORY
 
-from mnemo_ops import json_schema, keywords, yaml_lines
-from mnemo_ops.agent.resource import resource_class
-from mnemo_ops.json_forms import FORMS, of_dataclass
-from mnemo_ops.kinds import KINDS
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.nfs_schema import Nfs
+from mnemo_ops.agent.engine.resource import resource_class
+from mnemo_ops.documents import yaml_lines
+from mnemo_ops.playbook import keywords
+from mnemo_ops.playbook.modules import KINDS
+from mnemo_ops.reference import json_schema
+from mnemo_ops.reference.json_forms import FORMS, of_dataclass
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.nfs_schema import Nfs
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = [path for path in sorted((ROOT / "playbooks").rglob("*.yml")) if path.parent.name != "defaults"]
@@ -27,7 +29,7 @@ PLAYBOOKS += [
     if path.parent.name in ("playbooks", "tasks", "handlers") and path.name not in ("vars.yml", "hosts.yml")
 ]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
-STACK = layout.schema()
+STACK = definition.schema()
 HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK, "nfs": of_dataclass(Nfs)}))
 
 

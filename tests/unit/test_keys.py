@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from test_migrate import OLD, Fleet, migration
 
-from mnemo_ops.agent import recipients
+from mnemo_ops.agent.stack import recipients
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import keys
-from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows import keys
+from mnemo_ops.flows.engine import Flow
 
 # of age-keygen 1.1.1
 SECRET = "AGE-SECRET-KEY-1ALQA6KFEVY0U4RCR7FWMRSZQCC48JKX60KZ23LPQV3YHA9EZMWNSKZA5AT"

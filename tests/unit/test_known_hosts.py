@@ -9,7 +9,7 @@ import paramiko
 import pytest
 from paramiko.rsakey import RSAKey
 
-from mnemo_ops import known_hosts
+from mnemo_ops.transport import known_hosts
 
 ONE, TWO = (RSAKey.generate(1024) for _ in range(2))
 OTHER = paramiko.ECDSAKey.generate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mnemo_ops.agent.project import Container, layers
+from mnemo_ops.agent.stack.containers import Container, layers
 
 
 def container(service: str, *needs: str, published: bool = False, number: int = 1) -> Container:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops import sha_crypt
+from mnemo_ops.core.secret import Mask
 from mnemo_ops.errors import TemplateError
-from mnemo_ops.secret import Mask
-from mnemo_ops.template import Scope, render
-from mnemo_ops.template_uses import uses
-from mnemo_ops.vault import Keyring, unlocked
+from mnemo_ops.templates import sha_crypt
+from mnemo_ops.templates.references import uses
+from mnemo_ops.templates.render import Scope, render
+from mnemo_ops.vault.cipher import Keyring, unlocked
 
 FILES = {
     "one.txt": "first\n",

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops.checks.preflight import Side
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.mnemosyne.migrate import Migration
-from mnemo_ops.mnemosyne.preflight import Side
-from mnemo_ops.model import Host
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.migrate.migration import Migration
+from mnemo_ops.stack import definition
 
 OLD, NEW = Host("old", "192.0.2.1"), Host("new", "192.0.2.2")
 
@@ -82,7 +82,7 @@ def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
 
     old, new = declared(OLD, here), declared(NEW, there)
     flow = Flow(Fleet(look_at_volumes=lambda: {"findings": []}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
-    rows = layout.volumes(layout.settings(new))
+    rows = definition.volumes(definition.settings(new))
     run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "20261129T220719Z-0002")
     found = run.misplaced(side("new"))
     assert (said in found[0]) if said else not found

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from invoke.context import Context
 from mistakes import WRONG, Mistake, every
 
-from mnemo_ops import plays
-from mnemo_ops.agent.resource import resource_class
+from mnemo_ops.agent.engine.resource import resource_class
 from mnemo_ops.cli import program, provision
-from mnemo_ops.entries import TASK
 from mnemo_ops.errors import Unreachable
-from mnemo_ops.fleet import Fleet
-from mnemo_ops.keywords import KEYWORDS
-from mnemo_ops.kinds import KINDS
-from mnemo_ops.undefined import check_variables
+from mnemo_ops.execution import playbook_run
+from mnemo_ops.execution.session_pool import Fleet
+from mnemo_ops.playbook.keywords import KEYWORDS
+from mnemo_ops.playbook.modules import KINDS
+from mnemo_ops.playbook.task import TASK
+from mnemo_ops.playbook.variable_check import check_variables
 
 EVERY = functools.cache(every)
 
@@ -148,7 +148,7 @@ def test_hosts_that_read_the_same_cost_one_look(opened: list[str], monkeypatch: 
         looks.append(args)
         return check_variables(*args)
 
-    monkeypatch.setattr(plays, "check_variables", counted)
+    monkeypatch.setattr(playbook_run, "check_variables", counted)
     Path("many.yml").write_text('- hosts: all\n  tasks:\n    - debug: {msg: "{{ number }} {{ site }}"}\n')
     rows = "".join(f'    h{n}: {{number: {n}, unread: "{{{{ {n} }}}}", site: "{{{{ number }}}}"}}\n' for n in range(50))
     Path("many_hosts.yml").write_text(f"all:\n  hosts:\n{rows}")

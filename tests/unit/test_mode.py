@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnemo_ops.agent.mode import declared, resolve
+from mnemo_ops.agent.files.mode import declared, resolve
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent.actions import proof_mount
-from mnemo_ops.agent.actions.proof_mount import MOUNTED, USED, ProveMounts
-from mnemo_ops.agent.actions.proof_server import CheckExports, ClearProof, ReadProof
+from mnemo_ops.agent.actions import nfs_proof_mount
+from mnemo_ops.agent.actions.nfs_proof_mount import MOUNTED, USED, ProveMounts
+from mnemo_ops.agent.actions.nfs_proof_server import CheckExports, ClearProof, ReadProof
+from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.machine import Machine, trial
-from mnemo_ops.agent.progress import Deed
 from mnemo_ops.errors import InventoryError, Refused, UsageError
-from mnemo_ops.inventory import Inventory, load
-from mnemo_ops.mnemosyne import nfs_plan
-from mnemo_ops.mnemosyne.nfs_options import mount_options
+from mnemo_ops.inventory.load import Inventory, load
+from mnemo_ops.stack import nfs_plan
+from mnemo_ops.stack.nfs_options import mount_options
 
 GRAPH: dict[str, Any] = {"graph": {"owner": 999}}
 NFS: dict[str, Any] = {"server": "storage", "clients": ["app1", "app2"], "exports": GRAPH}
@@ -223,7 +223,7 @@ def test_a_closed_port_is_told_before_anything_is_mounted(
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
-        monkeypatch.setattr(proof_mount, "PORT", taken.getsockname()[1])
+        monkeypatch.setattr(nfs_proof_mount, "PORT", taken.getsockname()[1])
         rows = [{"name": "graph", "path": "/x", "uid": 1, "gid": 1, "options": mount_options("127.0.0.1")}]
         machine = Machine(search_path=str(tmp_path), state_dir=str(tmp_path))
         found = ProveMounts("1", "127.0.0.1", rows).ready(machine)

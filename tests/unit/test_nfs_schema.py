@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.mnemosyne import addresses, nfs_options, nfs_schema
-from mnemo_ops.mnemosyne.nfs_schema import Export, Nfs
-from mnemo_ops.model import Host
+from mnemo_ops.stack import addresses, nfs_options, nfs_schema
+from mnemo_ops.stack.nfs_schema import Export, Nfs
 
 
 def host(**nfs: Any) -> Host:

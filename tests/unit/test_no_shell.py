@@ -19,16 +19,16 @@ ALLOWED = {
     "agent/resources/shell.py": "the module `shell`: the line is the playbook's",
     "agent/resources/raw.py": "the module `raw`: the line is the playbook's",
     "agent/resources/script.py": "the module `script`: the arguments are the playbook's line",
-    "raw.py": "`raw` before there is python3",
-    "lookup_files.py": "the lookup `pipe`: the line is the playbook's",
+    "transport/raw_shell.py": "`raw` before there is python3",
+    "templates/lookups/files.py": "the lookup `pipe`: the line is the playbook's",
 }
 FIXED = {
     "agent/actions/smoke.py": CONSTANT,
     "agent/actions/cluster.py": CONSTANT,
     "agent/actions/images.py": CONSTANT,
-    "agent/machine/identity.py": CONSTANT,
-    "agent/disks.py": CONSTANT,
-    "elevation.py": CONSTANT,
+    "agent/machine/as_user.py": CONSTANT,
+    "agent/stack/volume_checks/disks.py": CONSTANT,
+    "transport/sudo.py": CONSTANT,
     "lab/vm_image.py": CONSTANT,
     "lab/server.py": CONSTANT,
 }

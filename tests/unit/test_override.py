@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
+from mnemo_ops.core.model import Host
 from mnemo_ops.lab.app import STACK
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.model import Host
-from mnemo_ops.template import Scope, render_file
+from mnemo_ops.stack import definition
+from mnemo_ops.templates.render import Scope, render_file
 
 NFS = {"type": "nfs", "server": "192.0.2.7"}
 
@@ -23,7 +23,7 @@ Reading.add_multi_constructor("!", lambda loader, tag, node: None)
 
 def services(volumes: dict[str, Any]) -> dict[str, Any]:
     host = Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}})
-    text = render_file(STACK / "override.yml.j2", Scope().plus(layout.words(host, {})))
+    text = render_file(STACK / "override.yml.j2", Scope().plus(definition.words(host, {})))
     found: dict[str, Any] = yaml.load(text, Reading)["services"]
     return found
 
@@ -35,7 +35,7 @@ def mounts(found: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
 
 
 def test_where_the_server_sets_the_owner_nothing_is_copied_from_the_image() -> None:
-    everything = dict.fromkeys([*layout.VOLUMES, "uploads"], NFS)
+    everything = dict.fromkeys([*definition.VOLUMES, "uploads"], NFS)
     everything["postgres_data"] = {**NFS, "i_accept_the_risk": True}
     spread = {key: {**spec, "path": f"/srv/nfs/{key}"} for key, spec in everything.items()}
     owners = yaml.safe_load((STACK / "docker-compose.prod.yml").read_text())["services"]

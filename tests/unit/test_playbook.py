@@ -11,13 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnemo_ops import inventory, playbook, plays, schema, yaml_lines
-from mnemo_ops.agent.facts import gather
+from mnemo_ops.agent.facts.gather import gather
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.ansible_words import FACTS
+from mnemo_ops.core.model import Host, entries
+from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import MnemoError, UsageError
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.model import Host, entries
+from mnemo_ops.execution import playbook_run
+from mnemo_ops.inventory import load as inventory
+from mnemo_ops.playbook import load as playbook
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook.names import FACTS
+from mnemo_ops.stack import definition
 
 Write = Callable[[str, str], Path]
 
@@ -472,19 +476,21 @@ more:
 """
 
 
-SHIPPED = sorted(path.name for path in plays.shipped("").glob("*.yml"))
+SHIPPED = sorted(path.name for path in playbook_run.shipped("").glob("*.yml"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_our_own_playbooks_load(name: str) -> None:
     host = Host("old", "192.0.2.1", vars={"inventory_hostname": "old"})
     assert len(SHIPPED) > 3
-    for play in playbook.load(plays.shipped(name)).plays:
+    for play in playbook.load(playbook_run.shipped(name)).plays:
         nfs: dict[str, list[str]] = {
             key: [] for key in ("nfs_server", "nfs_clients", "nfs_exports", "nfs_allowed", "nfs_allow_world")
         }
         others = {"groups": {"all": ["old"], "gluster": ["old"]}, "hostvars": {"old": host.vars}}
-        playbook.check_variables(play, {**host.vars, **layout.words(host, {}), **nfs, **others, "stack_owner": 1000})
+        playbook.check_variables(
+            play, {**host.vars, **definition.words(host, {}), **nfs, **others, "stack_owner": 1000}
+        )
 
 
 @pytest.mark.parametrize(
@@ -497,8 +503,10 @@ def test_flags_as_ansible_reads_them(write: Write, text: str, expected: bool) ->
 
 @pytest.mark.parametrize(("text", "expected"), [("yes", "yes"), ("'no'", "no"), ("all", "all")])
 def test_a_word_yaml_takes_for_a_truth_is_the_word(text: str, expected: str) -> None:
-    args = schema.named("uri", yaml_lines.loads(f"{{url: 'http://x', follow_redirects: {text}}}", "x.yml"), "x.yml:1")
-    assert schema.build("uri", args, "x.yml:1").follow_redirects == expected  # type: ignore[attr-defined]
+    args = module_args.named(
+        "uri", yaml_lines.loads(f"{{url: 'http://x', follow_redirects: {text}}}", "x.yml"), "x.yml:1"
+    )
+    assert module_args.build("uri", args, "x.yml:1").follow_redirects == expected  # type: ignore[attr-defined]
 
 
 def test_what_is_not_utf8_is_named_with_its_line(write: Write) -> None:

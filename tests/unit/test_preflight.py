@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.mnemosyne import preflight
-from mnemo_ops.mnemosyne.layout import Settings
-from mnemo_ops.mnemosyne.preflight import Side
+from mnemo_ops.checks import preflight
+from mnemo_ops.checks.preflight import Side
+from mnemo_ops.stack.definition import Settings
 
 STORE = Settings().store
 GB = 10**9

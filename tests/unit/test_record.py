@@ -8,7 +8,7 @@ from typing import Any, Callable, ClassVar, Dict, List, Tuple
 
 import pytest
 
-from mnemo_ops.agent import record
+from mnemo_ops.agent.base import record
 
 
 def _classes(library: Any) -> Dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any, Optional
 
 import pytest
 
-from mnemo_ops.advice import Advice
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.bars import LINE
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.cli.program import namespace
+from mnemo_ops.core.model import Task
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
-from mnemo_ops.model import Task
-from mnemo_ops.report import AGAIN, QUIET, Report, Style
+from mnemo_ops.execution.next_command import Advice
+from mnemo_ops.execution.progress_bars import LINE
+from mnemo_ops.execution.report import AGAIN, QUIET, Report, Style
 
 SECRET = 'S3cret"value\\x'
 
@@ -192,7 +192,7 @@ def test_diffs() -> None:
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mnemo_ops.execution.report.time.monotonic", lambda: clock[0])
     made = report()
     for second in range(40):
         clock[0] = 100.0 + second
@@ -208,7 +208,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch: pytest.
 @pytest.mark.parametrize("name", ["web1", "a-very-long-name-of-a-host.in.some.domain.example"])
 def test_without_a_terminal_a_line_is_short_and_keeps_its_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mnemo_ops.execution.report.time.monotonic", lambda: clock[0])
     made = report()
     note = "containers are healthy: " + ", ".join(f"mnemosyne-service-{number}" for number in range(20))
     for _ in range(3):
@@ -221,7 +221,7 @@ def test_without_a_terminal_a_line_is_short_and_keeps_its_numbers(name: str, mon
 
 def test_a_beat_keeps_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("mnemo_ops.report.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mnemo_ops.execution.report.time.monotonic", lambda: clock[0])
     made = report()
     made.progress("web1", Event("1", "progress", after={"done": 2_500_000, "note": "db"}), "fetch")
     clock[0] += QUIET

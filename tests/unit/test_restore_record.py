@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent import restore_record
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.restore_record import AFTER, BEFORE, Plan
+from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, Plan
 from mnemo_ops.errors import Refused
 
 STAMP = "20261129T120000Z-ab12"

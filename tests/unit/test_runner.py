@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from playing import Bench, tasks
 
-from mnemo_ops import playbook
-from mnemo_ops.agent.hold import PendingHandlers
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.crew import Crew
+from mnemo_ops.agent.process.host_lock import PendingHandlers
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.options import Options
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.model import Host
-from mnemo_ops.rendering import HostState
-from mnemo_ops.runner import PlayRun
-from mnemo_ops.selection import Options
+from mnemo_ops.execution.host_run import PlayRun
+from mnemo_ops.execution.play_sync import Crew
+from mnemo_ops.execution.task_renderer import HostState
+from mnemo_ops.playbook import load as playbook
 
 
 def test_a_play_is_one_request_and_the_second_run_changes_nothing(bench: Bench) -> None:

@@ -11,19 +11,20 @@ import pytest
 from test_migrate import NEW, OLD, Fleet, migration, side
 from test_recipients import ED25519
 
-from mnemo_ops.agent import action, said
+from mnemo_ops.agent.actions.backup import SetFiles
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.images import SaveImages
 from mnemo_ops.agent.actions.leases import LookAtLocks
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.sets import SetFiles
 from mnemo_ops.agent.actions.transfer import Fetch, HostKeys, MakeKey
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.record import fields
+from mnemo_ops.agent.engine import action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import fields
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.stack import definition
 
 RUN = "20261129T220719Z-f5d5"
 SUM = "0" * 64
@@ -75,13 +76,13 @@ WRONG: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("form", sorted(said.FORMS))
+@pytest.mark.parametrize("form", sorted(validators.FORMS))
 def test_every_form_takes_what_it_is_for_and_nothing_else(form: str) -> None:
     for value in RIGHT[form]:
-        said.FORMS[form](value)
+        validators.FORMS[form](value)
     for value in WRONG[form]:
         with pytest.raises(Refused) as caught:
-            said.FORMS[form](value)
+            validators.FORMS[form](value)
         assert "\n" not in caught.value.message and len(caught.value.message) < 150 and caught.value.hint
 
 
@@ -94,8 +95,8 @@ def test_ids_names_and_addresses_of_every_action_have_a_form(kind: str) -> None:
     }  # looked up; empty; of Postgres
     for one in fields(action.action_class(kind)):
         if one.name in ("run_id", "lease", "user", "public_key", "address", "addresses", "host_keys", "files"):
-            assert one.type in said.FORMS or (kind, one.name) in free, f"{kind}.{one.name} is {one.type}"
-        assert one.type in said.FORMS or not hasattr(said, str(one.type)), f"{one.type} has no parser"
+            assert one.type in validators.FORMS or (kind, one.name) in free, f"{kind}.{one.name} is {one.type}"
+        assert one.type in validators.FORMS or not hasattr(validators, str(one.type)), f"{one.type} has no parser"
 
 
 # -- on the host -----------------------------------------------------------------------------------------------------
@@ -204,11 +205,11 @@ MANIFEST = {
 )
 def test_a_manifest_that_lies_is_no_set(lie: dict[str, Any], tmp_path: Path) -> None:
     machine = host(tmp_path)
-    stack = layout.stack_of(layout.Settings())
+    stack = definition.stack_of(definition.Settings())
     (tmp_path / f"{stack.store}/{RUN}".lstrip("/")).mkdir(parents=True)
     machine.write(f"{stack.store}/{RUN}/manifest.json", json.dumps({**MANIFEST, **lie}).encode())
     with pytest.raises(Refused) as caught:
-        LoadSet(layout.wire(stack), RUN, True, RUN).ready(machine)
+        LoadSet(definition.wire(stack), RUN, True, RUN).ready(machine)
     assert RUN in str(caught.value) and caught.value.hint
     if "project" not in lie:
         deed = ListSets(stack.store).run(machine)

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
 import pytest
 
-from mnemo_ops import kinds, schema
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.documents.yaml_lines import loads
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.yaml_lines import loads
+from mnemo_ops.playbook import module_args
+from mnemo_ops.playbook import modules as kinds
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ def note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(text: str) -> Any:
-    args = schema.named("note", loads(text, "x.yml"), "x.yml:1")
-    schema.check("note", args)
-    return schema.build("note", args, "x.yml:1")
+    args = module_args.named("note", loads(text, "x.yml"), "x.yml:1")
+    module_args.check("note", args)
+    return module_args.build("note", args, "x.yml:1")
 
 
 @pytest.mark.parametrize(
@@ -110,11 +111,11 @@ def test_mistakes(text: str, message: str, hint: Optional[str]) -> None:
 
 
 def test_templates_wait_until_they_are_rendered() -> None:
-    args = schema.named("note", loads("{name: '{{ x }}', size: '{{ y }}'}", "x.yml"), "x.yml:1")
-    schema.check("note", args)
+    args = module_args.named("note", loads("{name: '{{ x }}', size: '{{ y }}'}", "x.yml"), "x.yml:1")
+    module_args.check("note", args)
     with pytest.raises(PlaybookError, match="should be a whole number, not 'big'"):
-        schema.build("note", {"name": "a", "size": "big"}, "x.yml:1")
-    assert schema.build("note", {"name": True}, "x.yml:1").name == "True"  # type: ignore[attr-defined]
+        module_args.build("note", {"name": "a", "size": "big"}, "x.yml:1")
+    assert module_args.build("note", {"name": True}, "x.yml:1").name == "True"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["file", "ansible.builtin.file", "ansible.legacy.file"])
@@ -125,21 +126,21 @@ def test_collections(name: str) -> None:
 
 
 def test_docs() -> None:
-    text = schema.describe("ansible.builtin.note")
+    text = module_args.describe("ansible.builtin.note")
     assert text.startswith("note: A note.\n")
     assert "  name: a text; required; also called title\n      what it is called, over two lines.\n" in text
     assert "  state: present or absent; default 'present'\n" in text
     assert "sha256" not in text and text.endswith("  - note: {name: x}\n")
     with pytest.raises(PlaybookError) as caught:
-        schema.describe("fiel")
+        module_args.describe("fiel")
     assert caught.value.hint == "did you mean 'file'?"
 
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_every_kind_has_a_page(kind: str) -> None:
-    text = schema.describe(kind)
+    text = module_args.describe(kind)
     assert "Example:" in text
-    assert not [one for one in schema.fields_of(kind).values() if not one.doc], "an argument without a word"
+    assert not [one for one in module_args.fields_of(kind).values() if not one.doc], "an argument without a word"
 
 
 SAMPLES = ["", "present", "0644", "yes", "a,b", 0, 1, 420, -1, 0.5, True, False, None, [], ["a"], ["a", "b"], [1], {}]
@@ -147,8 +148,8 @@ SAMPLES = ["", "present", "0644", "yes", "a,b", 0, 1, 420, -1, 0.5, True, False,
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_what_is_taken_as_it_stands_is_what_pydantic_would_make_of_it(kind: str) -> None:
-    for name, one in schema.fields_of(kind).items():
-        for value in [*SAMPLES, *schema._words(one.hint)]:
-            if schema._fits(one.hint, value):
-                made = schema._adapter(kind, name).validate_python(value)
+    for name, one in module_args.fields_of(kind).items():
+        for value in [*SAMPLES, *module_args._words(one.hint)]:
+            if module_args._fits(one.hint, value):
+                made = module_args._adapter(kind, name).validate_python(value)
                 assert (type(made), made) == (type(value), value), f"{kind}.{name}"

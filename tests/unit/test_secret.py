@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.model import Task
-from mnemo_ops.report import Report, Style
-from mnemo_ops.secret import MASK, MOST, SHORTEST, Mask, Secret, of_result
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.core.model import Task
+from mnemo_ops.core.secret import MASK, MOST, SHORTEST, Mask, Secret, of_result
+from mnemo_ops.execution.report import Report, Style
 
 ODD = 'pa"ss\\word\n\tgrüße'
 

@@ -11,13 +11,14 @@ import pytest
 from test_migrate import OLD, Fleet
 from test_said import MANIFEST, RUN, host
 
+from mnemo_ops.agent.actions.backup import SignSet
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.sets import SignSet
 from mnemo_ops.errors import Refused, VerificationFailed
-from mnemo_ops.mnemosyne import layout, signing
-from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.mnemosyne.restore import restore
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows import signing
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.restore import restore
+from mnemo_ops.stack import definition
 
 SUM, OTHER = hashlib.sha256(b"manifest").hexdigest(), hashlib.sha256(b"other").hexdigest()
 LATER = "20261130T220719Z-f5d5"
@@ -121,14 +122,14 @@ def test_a_restore_looks_first_and_restores_what_it_looked_at(store: Store, tmp_
 
 
 def test_the_host_takes_no_other_manifest_than_the_one_that_was_looked_at(tmp_path: Path) -> None:
-    machine, stack = host(tmp_path), layout.stack_of(layout.Settings())
+    machine, stack = host(tmp_path), definition.stack_of(definition.Settings())
     directory = f"{stack.store}/{RUN}"
     (tmp_path / directory.lstrip("/")).mkdir(parents=True)
     text = json.dumps({**MANIFEST, "volumes": {}}).encode()
     machine.write(f"{directory}/manifest.json", text)
     (tmp_path / "bin/docker").symlink_to("/bin/true")
     list(SignSet(stack.store, RUN, "me it is").run(machine))
-    sums, said = hashlib.sha256(text).hexdigest(), layout.wire(stack)
+    sums, said = hashlib.sha256(text).hexdigest(), definition.wire(stack)
     said["datasets"] = [each for each in said["datasets"] if each["kind"] == "config"]  # what the manifest holds
     found = LoadSet(said, RUN, True, RUN, manifest_sha256=sums).ready(machine)
     assert (found["signature"], found["manifest_sha256"]) == ("me it is", sums)

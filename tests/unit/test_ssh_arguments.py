@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnemo_ops.ssh_arguments import options
+from mnemo_ops.inventory.ssh_arguments import options
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 import paramiko
 import pytest
 
-from mnemo_ops.ssh import SshPipe, reason
+from mnemo_ops.transport.ssh_pipe import SshPipe, reason
 
 
 class Broken:

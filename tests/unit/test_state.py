@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnemo_ops.agent.state import ABSENT, Change
+from mnemo_ops.agent.base.state import ABSENT, Change
 
 
 def test_no_difference_is_falsy() -> None:

@@ -7,23 +7,23 @@ from typing import Any
 import jsonschema
 import pytest
 
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.nfs_options import CLIENT_OPTIONS
-from mnemo_ops.model import Host
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.nfs_options import CLIENT_OPTIONS
 
 
-def chosen(**volumes: Any) -> layout.Settings:
-    return layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}}))
+def chosen(**volumes: Any) -> definition.Settings:
+    return definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}}))
 
 
 def row(key: str, **spec: Any) -> dict[str, Any]:
-    return next(each for each in layout.volumes(chosen(**{key: spec})) if each["key"] == key)
+    return next(each for each in definition.volumes(chosen(**{key: spec})) if each["key"] == key)
 
 
 def test_what_is_left_out_is_local_pinned_and_labelled() -> None:
-    rows = layout.volumes(layout.Settings())
-    assert [each["key"] for each in rows] == list(layout.VOLUMES)
+    rows = definition.volumes(definition.Settings())
+    assert [each["key"] for each in rows] == list(definition.VOLUMES)
     assert {each["type"] for each in rows} == {"local"}
     assert rows[0]["name"] == "mnemosyne_postgres_data"
     assert rows[0]["labels"] == {"mnemo.stack": "mnemosyne", "mnemo.role": "postgres_data"}
@@ -42,20 +42,20 @@ def test_a_server_of_the_inventory_is_named_as_other_hosts_reach_it() -> None:
     settings = chosen(api_logs={"type": "nfs", "server": "storage"})
     forwarded = Host("storage", "127.0.0.1", port=2222, vars={"mnemo_peer_address": "10.0.0.5"})
     for hosts, address in (({}, "storage"), ({"storage": forwarded}, "10.0.0.5")):
-        found = next(each for each in layout.volumes(settings, hosts) if each["key"] == "api_logs")
+        found = next(each for each in definition.volumes(settings, hosts) if each["key"] == "api_logs")
         assert found["driver_options"]["o"].startswith(f"addr={address},")
 
 
 def test_a_path_of_the_stack_becomes_a_volume_that_must_survive() -> None:
     settings = chosen(uploads={"type": "bind", "path": "/data/uploads"})
-    dataset = next(each for each in layout.datasets(settings) if each.name == "uploads")
+    dataset = next(each for each in definition.datasets(settings) if each.name == "uploads")
     assert (dataset.volume, dataset.path) == ("uploads", "uploads")
-    assert layout.volumes(settings)[-1]["directory"] == "/data/uploads"
-    assert "uploads" in layout.stack_of(settings).excluded(), "what was there before is no part of the config"
+    assert definition.volumes(settings)[-1]["directory"] == "/data/uploads"
+    assert "uploads" in definition.stack_of(settings).excluded(), "what was there before is no part of the config"
 
 
 def test_an_external_volume_keeps_its_own_name() -> None:
-    stack = layout.stack_of(chosen(api_logs={"type": "external", "name": "logs-of-everybody"}))
+    stack = definition.stack_of(chosen(api_logs={"type": "external", "name": "logs-of-everybody"}))
     assert stack.volume("api_logs") == "logs-of-everybody"
     assert stack.volume("redis_data") == "mnemosyne_redis_data"
 
@@ -218,7 +218,7 @@ def test_tls_and_access_points_are_mounted_by_amazons_helper() -> None:
 
 
 def test_a_gluster_volume_is_mounted_from_any_of_its_servers() -> None:
-    rows = layout.volumes(
+    rows = definition.volumes(
         chosen(uploads=GLUSTER), {"a": Host("a", "203.0.113.1", vars={"mnemo_peer_address": "10.0.0.1"})}
     )
     found = next(each for each in rows if each["key"] == "uploads")
@@ -246,11 +246,11 @@ def test_who_accepts_the_risk_may_have_it(spec: dict[str, Any]) -> None:
     ],
 )
 def test_editors_know_every_type(volumes: dict[str, Any], well: bool) -> None:
-    schema = {**layout.schema(), "definitions": jsonschema_forms()}
+    schema = {**definition.schema(), "definitions": jsonschema_forms()}
     assert jsonschema.Draft7Validator(schema).is_valid({"volumes": volumes}) is well
 
 
 def jsonschema_forms() -> dict[str, Any]:
-    from mnemo_ops.json_forms import FORMS
+    from mnemo_ops.reference.json_forms import FORMS
 
     return FORMS

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from playing import Bench, Session, tasks
 
-from mnemo_ops import connection
-from mnemo_ops.agent.record import replace
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.ansible_words import FACTS
-from mnemo_ops.crew import HostVars
-from mnemo_ops.model import Batch
-from mnemo_ops.telling import told, variables
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.core.model import Batch
+from mnemo_ops.execution.fact_names import told, variables
+from mnemo_ops.execution.play_sync import HostVars
+from mnemo_ops.inventory import connection_vars
+from mnemo_ops.playbook.names import FACTS
 
 INNER = (
     "become_user",
@@ -28,7 +28,7 @@ INNER = (
     "facts",
 )
 OURS = sorted(
-    {*(name.removeprefix("ansible_") for name in connection.NAMES), *INNER, "version", "play_hosts", "managed"}
+    {*(name.removeprefix("ansible_") for name in connection_vars.NAMES), *INNER, "version", "play_hosts", "managed"}
 )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops.documents.yaml_lines import loads
 from mnemo_ops.errors import TemplateError
-from mnemo_ops.template import OMIT, Scope, Unready, condition, render, render_file, without_omitted
-from mnemo_ops.template_uses import check_file, uses, variables_of
-from mnemo_ops.yaml_lines import loads
+from mnemo_ops.templates.references import check_file, uses, variables_of
+from mnemo_ops.templates.render import OMIT, Scope, Unready, condition, render, render_file, without_omitted
 
 VARS = {
     "site": "lab",

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent import tree
+from mnemo_ops.agent.base.progress import Deed
+from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.packing import pack, unpack
-from mnemo_ops.agent.progress import Deed
-from mnemo_ops.agent.restore_record import AFTER, sibling
-from mnemo_ops.agent.stack import Dataset, Stack, root
-from mnemo_ops.agent.twin import Twin, unequal
+from mnemo_ops.agent.stack.packing import pack, unpack
+from mnemo_ops.agent.stack.restore_record import AFTER, sibling
+from mnemo_ops.agent.stack.stack import Dataset, Stack, root
+from mnemo_ops.agent.stack.volume_move.sync import Twin, unequal
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne.journal import new_id
+from mnemo_ops.flows.journal import new_id
 
 STACK: dict[str, Any] = {"project": "p", "files": (), "env_file": ".env", "store": "/store"}
 

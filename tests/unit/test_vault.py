@@ -14,17 +14,19 @@ from typing import Any, Optional
 
 import pytest
 
-from mnemo_ops import vault, vault_files, yaml_lines
-from mnemo_ops.connection import connection
-from mnemo_ops.controller_files import prepared
+from mnemo_ops.core.secret import Mask
+from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import PlaybookError, StepFailed, UsageError, VaultError
-from mnemo_ops.inventory import load as load_inventory
-from mnemo_ops.playbook import check_variables
-from mnemo_ops.playbook import load as load_playbook
-from mnemo_ops.secret import Mask
-from mnemo_ops.template import Scope, render
-from mnemo_ops.vault import Keyring, Source, unlocked
-from mnemo_ops.vault_sources import sources
+from mnemo_ops.inventory.connection_vars import connection
+from mnemo_ops.inventory.load import load as load_inventory
+from mnemo_ops.playbook.load import check_variables
+from mnemo_ops.playbook.load import load as load_playbook
+from mnemo_ops.playbook.sources import prepared
+from mnemo_ops.templates.render import Scope, render
+from mnemo_ops.vault import cipher as vault
+from mnemo_ops.vault import files as vault_files
+from mnemo_ops.vault.cipher import Keyring, Source, unlocked
+from mnemo_ops.vault.passwords import sources
 
 HERE = Path(__file__).parent / "vault_files"  # made by ansible-vault 2.19
 

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mnemo_ops
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.core.model import Task
+from mnemo_ops.core.visible import visible
 from mnemo_ops.errors import StepFailed
-from mnemo_ops.model import Task
-from mnemo_ops.report import Report, Style
-from mnemo_ops.visible import visible
+from mnemo_ops.execution.report import Report, Style
 
 ROOT = Path(mnemo_ops.__file__).parent
 ATTACKS = (
@@ -127,7 +127,7 @@ def test_one_place_prints() -> None:
     found = []
     for path in ROOT.rglob("*.py"):
         name = str(path.relative_to(ROOT))
-        if name.split("/")[0] in ("agent", "lab") or name == "report.py":
+        if name.split("/")[0] in ("agent", "lab") or name == "execution/report.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):

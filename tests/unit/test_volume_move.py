@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent import volumes
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.move_plan import refuse_owners
-from mnemo_ops.agent.twin import Twin, squashed, unequal
+from mnemo_ops.agent.stack.volume_checks import volumes
+from mnemo_ops.agent.stack.volume_move.move_plan import refuse_owners
+from mnemo_ops.agent.stack.volume_move.sync import Twin, squashed, unequal
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused, UsageError
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.flow import Flow
-from mnemo_ops.mnemosyne.volume_move import Move, _declared, _where
-from mnemo_ops.model import Host
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.volume_move import Move, _declared, _where
+from mnemo_ops.stack import definition
 
 
 class Reads(Machine):
@@ -173,7 +173,7 @@ def test_what_only_root_may_set_is_named_where_root_is_nobody(tree: Path, name: 
 
 
 def rows(**stored: Any) -> list[dict[str, Any]]:
-    return layout.volumes(layout.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": stored}})))
+    return definition.volumes(definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": stored}})))
 
 
 MADE = {"type": "none", "o": "bind", "device": "/data/graph"}

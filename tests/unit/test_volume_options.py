@@ -10,12 +10,12 @@ import pytest
 from test_migrate import Fleet, migration, side
 from test_said import MANIFEST, RUN, host
 
-from mnemo_ops.agent import volume_options
 from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.stack import volume_options
 from mnemo_ops.errors import Refused
-from mnemo_ops.mnemosyne import layout
-from mnemo_ops.mnemosyne.network_volumes import Efs, Glusterfs, Nfs
-from mnemo_ops.mnemosyne.volume_types import Bind, Block, Local
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.volumes.network import Efs, Glusterfs, Nfs
+from mnemo_ops.stack.volumes.types import Bind, Block, Local
 
 BIND = {"type": "none", "o": "bind", "device": "/data/graph"}
 NFS = {"type": "nfs", "o": "addr=192.0.2.9,nfsvers=4.2,hard", "device": ":/srv/nfs/graph"}
@@ -74,10 +74,10 @@ def test_anything_else_is_refused_before_anything_is_made(driver: str, options: 
     machine = host(tmp_path)
     (tmp_path / "bin/docker").write_text(f"#!/bin/sh\necho $* >>{tmp_path}/asked\necho mnemosyne_there\n")
     (tmp_path / "bin/docker").chmod(0o755)
-    stack = layout.stack_of(layout.Settings())
+    stack = definition.stack_of(definition.Settings())
     (tmp_path / f"{stack.store}/{RUN}".lstrip("/")).mkdir(parents=True)
     row = {"driver": driver, "options": options, "labels": {}}
-    said = layout.wire(stack)
+    said = definition.wire(stack)
     only = [each for each in said["datasets"] if each["kind"] == "config"]  # what the manifest holds
     load = LoadSet({**said, "datasets": only}, RUN, True, RUN)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mnemo_ops import word_lists
 from mnemo_ops.errors import PlaybookError
-from mnemo_ops.kinds import KINDS
+from mnemo_ops.playbook.modules import KINDS
+from mnemo_ops.reference import tables as word_lists
 
 PAGE = Path(__file__).parents[2] / "docs/playbooks.md"
 

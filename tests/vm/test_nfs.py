@@ -13,7 +13,7 @@ import pytest
 from outcomes import Host, Lab, Said, changed, eventually
 
 from mnemo_ops.lab import vm
-from mnemo_ops.mnemosyne.nfs_options import mount_options
+from mnemo_ops.stack.nfs_options import mount_options
 
 GRAPH = "/srv/nfs/graph"
 NFS = f"--opt type=nfs --opt o={mount_options('192.168.77.1')}"

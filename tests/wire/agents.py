@@ -14,10 +14,10 @@ import zipfile
 from pathlib import Path
 from typing import Any, Optional
 
-from mnemo_ops import bundle
-from mnemo_ops.agent import wire
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.model import Batch, Host, Task
+from mnemo_ops.agent.base import protocol
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.core.model import Batch, Host, Task
+from mnemo_ops.transport import bundle
 
 HERE = Path(__file__).parent
 HOST = Host("here", "here", local=True)
@@ -33,7 +33,7 @@ def with_probe(blob: bytes, tools: str = "") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(bz2.decompress(blob))) as old, zipfile.ZipFile(out, "w") as new:
         files = {name: old.read(name) for name in old.namelist()}
-        actions = "mnemo_ops/agent/action.py"
+        actions = "mnemo_ops/agent/engine/action.py"
         assert files[actions].count(REGISTRY) == 1
         files[actions] = files[actions].replace(REGISTRY, REGISTRY + b'"dawdle": "dawdle",')
         files["mnemo_ops/agent/actions/dawdle.py"] = (HERE / "dawdle.py").read_bytes()
@@ -78,18 +78,18 @@ class RawAgent:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.write(before + bundle.shipment(bundle.bundle()))
-        assert self.stdout.readline() == wire.GREETING
+        assert self.stdout.readline() == protocol.GREETING
 
     def write(self, data: bytes) -> None:
         self.stdin.write(data)
         self.stdin.flush()
 
     def send(self, **message: Any) -> None:
-        self.write(wire.encode(message))
+        self.write(protocol.encode(message))
 
     def receive(self) -> Optional[dict[str, Any]]:
         """The next message that is not a beat."""
-        while (message := wire.receive(self.stdout)) is not None and "beat" in message:
+        while (message := protocol.receive(self.stdout)) is not None and "beat" in message:
             pass
         return message
 

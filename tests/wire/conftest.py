@@ -11,9 +11,9 @@ from typing import Any, Optional
 import pytest
 from agents import HOST, REAL, RawAgent, with_probe
 
-from mnemo_ops import bundle
-from mnemo_ops.local import LocalPipe
-from mnemo_ops.session import AgentSession, Lock
+from mnemo_ops.transport import bundle
+from mnemo_ops.transport.local_pipe import LocalPipe
+from mnemo_ops.transport.session import AgentSession, Lock
 
 Open = Callable[..., AgentSession]
 

@@ -10,10 +10,10 @@ from typing import Any, Optional
 
 from hypothesis import strategies as st
 
-from mnemo_ops import heard
-from mnemo_ops.agent import wire
+from mnemo_ops.agent.base import protocol
+from mnemo_ops.core.model import Batch, Task
 from mnemo_ops.errors import MnemoError, Unreachable
-from mnemo_ops.model import Batch, Task
+from mnemo_ops.transport import heard
 
 # when it may lie: before its greeting, its facts, an event, the end of an answer, or the next request
 MOMENTS = ("greeting", "hello", "event", "done", "later")
@@ -43,7 +43,7 @@ class Said(io.RawIOBase):
 
 
 class Liar:
-    """:class:`~mnemo_ops.channel.Pipe` to a host that says ``lie`` at a moment.
+    """:class:`~mnemo_ops.transport.agent_channel.Pipe` to a host that says ``lie`` at a moment.
 
     :param instead: what should come there does not come. :param endless: it says it again and again.
     """
@@ -72,15 +72,15 @@ class Liar:
     def _answer(self, request: Mapping[str, Any]) -> None:
         op, seq = request["op"], request.get("seq", 0)
         if op == "hello":
-            self._say("greeting", wire.GREETING)
-            self._say("hello", wire.encode({"facts": FACTS, "login": "root", "pending_handlers": [], "done": seq}))
+            self._say("greeting", protocol.GREETING)
+            self._say("hello", protocol.encode({"facts": FACTS, "login": "root", "pending_handlers": [], "done": seq}))
             return
         for id in [one["id"] for step in request.get("steps", ()) for one in step.get("tasks", ())]:
             self._say(
-                "event", wire.encode({"id": id, "status": "ok", "after": {"stdout": "x", "rc": 0}, "seconds": 0.1})
+                "event", protocol.encode({"id": id, "status": "ok", "after": {"stdout": "x", "rc": 0}, "seconds": 0.1})
             )
         own = {"failed": False, "pending_handlers": []} if op == "converge" else {"report": {}}
-        self._say("done", wire.encode({**own, "done": seq}))
+        self._say("done", protocol.encode({**own, "done": seq}))
         self._say("later", b"")
 
     def _say(self, moment: str, truth: bytes) -> None:
@@ -200,14 +200,14 @@ RAW = st.sampled_from(
         b'{"done": true}\n',
         b'{"done": ' + b"9" * 5000 + b"}\n",
         b'{"need": "' + b"f" * 64 + b'"}\n',
-        wire.GREETING,
+        protocol.GREETING,
     ]
 )
 
 
 def _line(message: Any) -> bytes:
     try:
-        return wire.encode(message)
+        return protocol.encode(message)
     except ValueError:  # a number of more digits than Python writes
         return b'{"id": "t1", "seconds": ' + b"9" * 5000 + b"}\n"
 
@@ -219,7 +219,7 @@ LIES = st.tuples(
 
 def asked(*names: str) -> heard.Asked:
     """A request for tasks of these names."""
-    from mnemo_ops.agent.resource import Resource
+    from mnemo_ops.agent.engine.resource import Resource
 
     batch = Batch(tuple(Task(name, name, Resource(), "x:1") for name in names))
     return heard.Asked("converge", 1, names, (), batch)

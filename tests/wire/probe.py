@@ -8,10 +8,10 @@ import sys
 import time
 from typing import ClassVar
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 
 print("an import that prints")
 

@@ -15,17 +15,17 @@ from agents import REAL, RawAgent, batch, code, interpreters
 from pace import PATIENCE, within
 from probe import Probe
 
-from mnemo_ops import bundle
-from mnemo_ops.agent import code as kept
-from mnemo_ops.agent.action import KINDS as DEEDS
-from mnemo_ops.agent.resource import resource_class
+from mnemo_ops.agent.engine.action import KINDS as DEEDS
+from mnemo_ops.agent.engine.resource import resource_class
+from mnemo_ops.agent.process import code_cache as kept
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.agent.resources.slurp import Slurp
+from mnemo_ops.core.model import Batch, Task
 from mnemo_ops.errors import MnemoError, Unreachable
-from mnemo_ops.kinds import KINDS, kind_of
-from mnemo_ops.model import Batch, Task
-from mnemo_ops.plays import shipped
-from mnemo_ops.session import AgentSession
+from mnemo_ops.execution.playbook_run import shipped
+from mnemo_ops.playbook.modules import KINDS, kind_of
+from mnemo_ops.transport import bundle
+from mnemo_ops.transport.session import AgentSession
 
 Open = Callable[..., AgentSession]
 Raw = Callable[..., RawAgent]

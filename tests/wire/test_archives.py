@@ -11,7 +11,7 @@ import pytest
 from agents import batch
 
 from mnemo_ops.agent.resources.unarchive import Unarchive
-from mnemo_ops.session import AgentSession
+from mnemo_ops.transport.session import AgentSession
 
 Open = Callable[..., AgentSession]
 Row = tuple[str, bytes, str]

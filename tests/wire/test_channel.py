@@ -15,10 +15,10 @@ from agents import RawAgent, batch, code
 from pace import PATIENCE, eventually, within
 from probe import Probe
 
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.resources.copy import Copy
-from mnemo_ops.agent.wire import Event
 from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage
-from mnemo_ops.session import AgentSession
+from mnemo_ops.transport.session import AgentSession
 
 Open = Callable[..., AgentSession]
 Raw = Callable[..., RawAgent]
@@ -53,7 +53,7 @@ def test_a_file_is_asked_for_by_its_checksum(size: int, open_session: Open, tmp_
 def test_a_large_file_comes_whole_and_shows_how_far_it_is(
     open_session: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnemo_ops.session.REFRESH", 0.0)
+    monkeypatch.setattr("mnemo_ops.transport.session.REFRESH", 0.0)
     source = tmp_path / "sent"
     source.write_bytes(os.urandom(MIB) * 50)
     events = list(open_session().converge(offered(tmp_path / "got", source)))
@@ -91,7 +91,7 @@ def test_a_file_that_changed_meanwhile_is_refused(open_session: Open, tmp_path: 
 def test_a_file_that_shrinks_while_it_is_sent_is_refused(
     open_session: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnemo_ops.session.REFRESH", 0.0)
+    monkeypatch.setattr("mnemo_ops.transport.session.REFRESH", 0.0)
     source = tmp_path / "sent"
     source.write_bytes(b"data" * MIB)
     session = open_session()
@@ -153,7 +153,7 @@ def test_an_answer_nobody_reads_to_its_end_hangs_up(open_session: Open, tmp_path
 
 
 def test_a_file_nobody_waits_for_hangs_up(open_session: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnemo_ops.session.REFRESH", 0.0)
+    monkeypatch.setattr("mnemo_ops.transport.session.REFRESH", 0.0)
     source = tmp_path / "sent"
     source.touch()
     os.truncate(source, 2000 * MIB)

@@ -14,9 +14,9 @@ from agents import RawAgent
 from agents import code as kinds
 from pace import PATIENCE
 
-from mnemo_ops import bundle
-from mnemo_ops.agent import code
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.process import code_cache
+from mnemo_ops.transport import bundle
 
 Raw = Callable[..., RawAgent]
 LOCK = {"owner": "ops", "command": "invoke play", "run": ""}
@@ -69,7 +69,7 @@ def test_what_is_spoilt_in_its_middle_is_not_used(raw_agent: Raw, state: Path, t
     _work(raw_agent(), tmp_path, lock=LOCK)
     for path in state.glob("code/*.zip"):
         data = path.read_bytes()
-        at = data.index(b"mnemo_ops/agent/wire.pyc") if b"mnemo_ops/agent/wire.pyc" in data else 200
+        at = data.index(b"mnemo_ops/agent/base/protocol.pyc") if b"mnemo_ops/agent/base/protocol.pyc" in data else 200
         path.write_bytes(data[:at] + b"?" * 2000 + data[at + 2000 :])
     assert raw_agent().hello() is not None
 
@@ -112,41 +112,41 @@ def test_who_only_looks_leaves_nothing(raw_agent: Raw, state: Path, tmp_path: Pa
 def test_others_than_root_keep_and_use_none(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(state_dir=str(state))
     monkeypatch.setattr(Machine, "is_root", True)
-    code.keep(machine, {"abc": _sources()})
-    assert code.kept(machine, "abc")
+    code_cache.keep(machine, {"abc": _sources()})
+    assert code_cache.kept(machine, "abc")
     monkeypatch.setattr(Machine, "is_root", False)
-    assert not code.kept(machine, "abc")
-    code.keep(machine, {"def": _sources()})
+    assert not code_cache.kept(machine, "abc")
+    code_cache.keep(machine, {"def": _sources()})
     assert len(list(state.glob("code/*"))) == 1
 
 
 def test_only_the_newest_stay(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "is_root", True)
     machine = Machine(state_dir=str(state))
-    for number in range(code.FEW + 5):
-        code.keep(machine, {f"d{number}": _sources()})
+    for number in range(code_cache.FEW + 5):
+        code_cache.keep(machine, {f"d{number}": _sources()})
         for path in state.glob(f"code/d{number}-*"):
             os.utime(path, (number, number))
     left = {path.name.partition("-")[0] for path in state.glob("code/*")}
-    assert len(left) == code.FEW
-    assert f"d{code.FEW + 4}" in left and "d0" not in left
+    assert len(left) == code_cache.FEW
+    assert f"d{code_cache.FEW + 4}" in left and "d0" not in left
 
 
 def test_what_is_in_use_stays(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "is_root", True)
     machine = Machine(state_dir=str(state))
-    code.keep(machine, {"core": _sources()})
-    for number in range(code.FEW + 5):
+    code_cache.keep(machine, {"core": _sources()})
+    for number in range(code_cache.FEW + 5):
         for path in state.glob("code/*"):
             os.utime(path, (number, number))
-        code.keep(machine, {"core": _sources(), f"d{number}": _sources()})
+        code_cache.keep(machine, {"core": _sources(), f"d{number}": _sources()})
     assert [path.name for path in state.glob("code/core-*")]
 
 
 def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")
     monkeypatch.setattr(Machine, "is_root", True)
-    code.keep(Machine(state_dir=str(tmp_path / "state")), {"abc": _sources()})
+    code_cache.keep(Machine(state_dir=str(tmp_path / "state")), {"abc": _sources()})
 
 
 def _sources() -> bytes:
@@ -162,7 +162,7 @@ def _sources() -> bytes:
 
 def test_the_program_of_a_proof_mount_is_compiled_and_keeps_its_source(tmp_path: Path) -> None:
     shipped = tmp_path / "kept.zip"
-    shipped.write_bytes(code.compiled(bz2.decompress(bundle.pack(bundle.deeds()))))
+    shipped.write_bytes(code_cache.compiled(bz2.decompress(bundle.pack(bundle.deeds()))))
     loader = zipimporter(f"{shipped}/mnemo_ops/agent/machine")
     assert "def mount(" in (loader.get_source("trial") or "")
     assert zipfile.ZipFile(shipped).namelist().count("mnemo_ops/agent/machine/trial.pyc") == 1

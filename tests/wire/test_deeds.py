@@ -18,11 +18,10 @@ import pytest
 from agents import REAL, with_probe
 from dawdle import Dawdle
 
-from mnemo_ops import bundle
-from mnemo_ops.agent import job
 from mnemo_ops.agent.actions.journal import RemoveFile
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.wire import Event
+from mnemo_ops.agent.process import job
 from mnemo_ops.errors import (
     ChannelLost,
     HostKeyChanged,
@@ -32,7 +31,8 @@ from mnemo_ops.errors import (
     Unreachable,
     VerificationFailed,
 )
-from mnemo_ops.session import AgentSession, Lock
+from mnemo_ops.transport import bundle
+from mnemo_ops.transport.session import AgentSession, Lock
 
 Open = Callable[..., AgentSession]
 
@@ -222,7 +222,7 @@ def session(tools: Path, open_session: Open, state: Path, monkeypatch: pytest.Mo
     """A session whose agent has that systemd."""
     blob = with_probe(REAL, str(tools))
     monkeypatch.setattr(bundle, "bundle", lambda: blob)
-    monkeypatch.setattr("mnemo_ops.session.RECONNECT", (0.05, 0.1))
+    monkeypatch.setattr("mnemo_ops.transport.session.RECONNECT", (0.05, 0.1))
     return open_session(Lock("invoke migrate"))
 
 

@@ -15,11 +15,11 @@ from pace import PATIENCE, eventually, within
 from probe import Probe
 
 from mnemo_ops.agent.resources.file import File
+from mnemo_ops.core.model import Batch, Host, Task
 from mnemo_ops.errors import ChannelLost, Interrupted, Locked, MnemoError, Unreachable
-from mnemo_ops.fleet import Fleet, fleet
-from mnemo_ops.model import Batch, Host, Task
-from mnemo_ops.report import Report, Style
-from mnemo_ops.session import Lock
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.execution.session_pool import Fleet, fleet
+from mnemo_ops.transport.session import Lock
 
 HOSTS = [Host(name, name, local=True) for name in ("a", "b", "c")]
 
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_every_session_and_nobody_connects_again(report: Report, tmp
 
 
 def test_the_lock_is_for_the_whole_fleet(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.1)
+    monkeypatch.setattr("mnemo_ops.transport.session.PATIENCE", 0.1)
     with fleet(report, Lock("one")) as one, fleet(report, Lock("two")) as two:
         one.session(HOSTS[0], become=False)
         for host in HOSTS:  # under whatever name: the lock is the machine's
@@ -115,7 +115,7 @@ def test_the_lock_is_for_the_whole_fleet(report: Report, monkeypatch: pytest.Mon
 
 def test_hosts_of_a_play_may_be_one_machine(report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As with ``connection: local``: one lock for all, and nobody runs another's handlers."""
-    monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.1)
+    monkeypatch.setattr("mnemo_ops.transport.session.PATIENCE", 0.1)
     with fleet(report, Lock("one"), aliases=True) as one, fleet(report, Lock("two"), aliases=True) as two:
 
         def work(host: Host) -> Sequence[str]:

@@ -11,8 +11,8 @@ import pytest
 from agents import RawAgent
 from probe import Probe
 
-from mnemo_ops.model import Batch, Handlers, Task
-from mnemo_ops.session import AgentSession
+from mnemo_ops.core.model import Batch, Handlers, Task
+from mnemo_ops.transport.session import AgentSession
 
 Open = Callable[..., AgentSession]
 

@@ -14,13 +14,13 @@ import pytest
 from agents import REAL
 from test_leases import do
 
-from mnemo_ops import bundle
-from mnemo_ops.agent import code, handout, lease
+from mnemo_ops.agent.actions.backup import SetFiles
 from mnemo_ops.agent.actions.images import SaveImages
-from mnemo_ops.agent.actions.sets import SetFiles
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, RevokeKey
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.process import code_cache, handout, lease
 from mnemo_ops.errors import Broken, CommandFailed, VerificationFailed
+from mnemo_ops.transport import bundle
 
 RUN, OTHER = "20261129T220719Z-f5d5", "20261129T220719Z-0000"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -32,7 +32,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/systemctl").symlink_to("/bin/true")
     made = Here(tmp_path, search_path=f"{tmp_path}/bin:/usr/bin:/bin", state_dir=str(tmp_path / "state"))
-    made.program = lambda: code.merged([REAL, bundle.pack(bundle.deeds())])
+    made.program = lambda: code_cache.merged([REAL, bundle.pack(bundle.deeds())])
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets/config.tar.age").write_bytes(bytes(range(256)) * 5000)
     (tmp_path / "secret").write_text("root:x")

@@ -22,17 +22,18 @@ from hypothesis import strategies as st
 from liar import MOMENTS, Liar, Lie
 from pace import within
 
-from mnemo_ops import fleet as fleets
-from mnemo_ops import heard, inventory, session
-from mnemo_ops.agent import wire
+from mnemo_ops.agent.base import protocol
 from mnemo_ops.agent.resources.copy import Copy
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.options import Options
 from mnemo_ops.errors import MnemoError, NotAMessage
-from mnemo_ops.fleet import fleet
-from mnemo_ops.model import Host
-from mnemo_ops.plays import Plays
-from mnemo_ops.report import Report, Style
-from mnemo_ops.selection import Options
-from mnemo_ops.session import AgentSession
+from mnemo_ops.execution import session_pool as fleets
+from mnemo_ops.execution.playbook_run import Plays
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.execution.session_pool import fleet
+from mnemo_ops.inventory import load as inventory
+from mnemo_ops.transport import heard, session
+from mnemo_ops.transport.session import AgentSession
 
 TOGETHER = 20  # liars in a play
 FUZZED = 10_000 if os.environ.get("MNEMO_FUZZ") else 400  # messages
@@ -183,7 +184,7 @@ NONSENSE: Mapping[str, tuple[Any, str]] = {
 def _bytes(lie: Any) -> bytes:
     if isinstance(lie, bytes):
         return lie
-    return b"".join(wire.encode(one) for one in lie) if isinstance(lie, list) and lie else wire.encode(lie)
+    return b"".join(protocol.encode(one) for one in lie) if isinstance(lie, list) and lie else protocol.encode(lie)
 
 
 def test_nonsense_is_that_hosts_lost_channel(against: Against) -> None:
@@ -207,7 +208,7 @@ def test_output_without_an_end_is_not_kept(against: Against) -> None:
 def test_what_a_host_calls_a_bug_is_its_failure(against: Against) -> None:
     error = {"class": "MnemoError", "message": "KeyError: 'x'", "where": "other-host", "hint": ""}
     for lie in ({"error": error, "seq": 1}, {**EVENT, "status": "failed", "error": error}):
-        found = against({"liar1": (wire.encode(lie), "event", True)})
+        found = against({"liar1": (protocol.encode(lie), "event", True)})
         found.is_well({"liar1": None})
         assert found.code in (4, 6) and "liar1" in str(found.failures["liar1"])
 
@@ -218,7 +219,7 @@ def test_only_what_was_offered_is_handed_out(against: Against, tmp_path: Path) -
     import hashlib
 
     digest = hashlib.sha256(b"for the honest one").hexdigest()
-    pipe = Liar(wire.encode({"need": digest}), "event", True)
+    pipe = Liar(protocol.encode({"need": digest}), "event", True)
     text = (
         "- hosts: all\n  tasks:\n    - {name: x, command: 'true'}\n"
         "    - {copy: {src: secret, dest: HOME/honest}, when: inventory_hostname == 'honest'}\n"
@@ -236,7 +237,7 @@ def test_a_host_does_not_say_how_it_is_reached(against: Against, tmp_path: Path)
         "ansible_host": f"h$(touch {tmp_path}/taken)",
         "connection": "local",
     }
-    hello = wire.encode({**HELLO, "facts": {**liar.FACTS, **facts}})
+    hello = protocol.encode({**HELLO, "facts": {**liar.FACTS, **facts}})
     text = """
 - hosts: all
   tasks:
@@ -284,8 +285,8 @@ def test_memory_is_bounded() -> None:
     program = (
         "import io, resource, sys\n"
         "from liar import asked\n"
-        "from mnemo_ops.agent import wire\n"
-        "from mnemo_ops.channel import Channel\n"
+        "from mnemo_ops.agent.base import protocol as wire\n"
+        "from mnemo_ops.transport.agent_channel import Channel\n"
         "from mnemo_ops.errors import ChannelLost\n"
         "class Pipe:\n"
         "    source = io.BytesIO(%s)\n"

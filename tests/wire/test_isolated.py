@@ -13,9 +13,9 @@ import pytest
 from test_deeds import SYSTEMCTL, SYSTEMD_RUN
 
 import mnemo_ops
-from mnemo_ops import bundle
-from mnemo_ops.agent import code, handout, job, lease
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.process import code_cache, handout, job, lease
+from mnemo_ops.transport import bundle
 
 ROOT = Path(mnemo_ops.__file__).parent
 RUN = "20261129T220719Z-f5d5"
@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> Machine:
         (tools / name).chmod(0o755)
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     made = Machine(str(tmp_path), search_path=f"{tools}:/usr/bin:/bin", state_dir="/state")
-    made.program = lambda: code.merged([bundle.bundle(), bundle.pack(bundle.deeds())])
+    made.program = lambda: code_cache.merged([bundle.bundle(), bundle.pack(bundle.deeds())])
     return made
 
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent import action, lease
 from mnemo_ops.agent.actions.leases import EndLease
 from mnemo_ops.agent.actions.services import Fence, SetRestart, SettleFence, StartContainers, Unfence
-from mnemo_ops.agent.fence import read_fence, write_fence
+from mnemo_ops.agent.engine import action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import Dataset, Stack
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack.fence import read_fence, write_fence
+from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Broken
-from mnemo_ops.mnemosyne.layout import wire
+from mnemo_ops.stack.definition import wire
 
 # A small engine: containers are rows of a JSON file beside it.
 DOCKER = f"""#!{sys.executable}

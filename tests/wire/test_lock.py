@@ -16,7 +16,7 @@ from pace import PATIENCE, slowness
 from probe import Probe
 
 from mnemo_ops.errors import Locked
-from mnemo_ops.session import AgentSession, Lock
+from mnemo_ops.transport.session import AgentSession, Lock
 
 Open = Callable[..., AgentSession]
 Raw = Callable[..., RawAgent]
@@ -37,7 +37,7 @@ def gets_it(agent: RawAgent, patience: float = 0.0) -> bool:
 
 def test_the_second_one_is_told_who_works_here(open_session: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     open_session(Lock("invoke backup", owner="bob@attic"))
-    monkeypatch.setattr("mnemo_ops.session.PATIENCE", 0.2)
+    monkeypatch.setattr("mnemo_ops.transport.session.PATIENCE", 0.2)
     with pytest.raises(Locked, match=r"bob@attic runs `invoke backup` here since \d{4}-") as caught:
         open_session(Lock("invoke deploy"))
     assert caught.value.exit_code == 5

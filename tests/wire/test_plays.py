@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops import inventory
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import MnemoError, PythonMissing
-from mnemo_ops.fleet import Fleet, fleet
-from mnemo_ops.model import Host
-from mnemo_ops.plays import HostReach, Plays
-from mnemo_ops.report import Report, Style
+from mnemo_ops.execution.playbook_run import HostReach, Plays
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.execution.session_pool import Fleet, fleet
+from mnemo_ops.inventory import load as inventory
 
 Run = Callable[..., "Seen"]
 
@@ -178,7 +178,9 @@ def test_what_is_known_of_the_others(play: Run) -> None:
 
 
 def test_what_another_host_of_the_play_told_and_set_by_then(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnemo_ops.fleet.PARALLEL", 1)  # whose turn has not come yet is waited for, too
+    monkeypatch.setattr(
+        "mnemo_ops.execution.session_pool.PARALLEL", 1
+    )  # whose turn has not come yet is waited for, too
     seen = play(
         """
 - hosts: all
@@ -224,7 +226,7 @@ def test_the_end_of_a_play(play: Run) -> None:
 
 
 def test_a_tag_nobody_has(play: Run) -> None:
-    from mnemo_ops.selection import Options
+    from mnemo_ops.core.options import Options
 
     seen = play("- {hosts: all, tasks: [{command: ls, tags: web}]}\n", options=Options(tags=frozenset({"wbe"})))
     assert seen.error is not None and seen.error.hint == "did you mean 'web'?"

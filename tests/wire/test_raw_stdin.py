@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mnemo_ops import local
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import SudoRefused
-from mnemo_ops.model import Host
-from mnemo_ops.raw import raw
-from mnemo_ops.secret import Secret
+from mnemo_ops.transport import local_pipe
+from mnemo_ops.transport.raw_shell import raw
 
 # sudo as far as we use it. Beside it: `free` is NOPASSWD, `known` a password given a moment ago, `pam` one that asks in
 # words of its own
@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sudo.write_text(SUDO)
     sudo.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(local, "user", lambda: "ann")
+    monkeypatch.setattr(local_pipe, "user", lambda: "ann")
     return tmp_path
 
 

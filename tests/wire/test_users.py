@@ -15,11 +15,11 @@ import pytest
 from agents import RawAgent, code
 from pace import PATIENCE, eventually
 
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.resources.command import Command
 from mnemo_ops.agent.resources.copy import Copy
-from mnemo_ops.agent.wire import Event
-from mnemo_ops.model import Batch, Task
-from mnemo_ops.session import AgentSession
+from mnemo_ops.core.model import Batch, Task
+from mnemo_ops.transport.session import AgentSession
 
 Open = Callable[..., AgentSession]
 Raw = Callable[..., RawAgent]

@@ -9,13 +9,14 @@ import re
 import time
 from typing import Any, ClassVar, Dict, Generator, List
 
-from mnemo_ops.agent import said, tree
-from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.actions.sets import FORMAT, read_manifest
+from mnemo_ops.agent.actions.backup import FORMAT, read_manifest
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.run_id import RUN_ID
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.run_id import RUN_ID
 from mnemo_ops.errors import MnemoError, Refused
 
 CHUNK = 1 << 20
@@ -121,7 +122,7 @@ def _json(text: Any) -> Any:
 def _proof(found: Any) -> Any:
     """That a set was restored and compared; ``None`` where what says so has no time."""
     try:
-        return {**found, "at": said.moment(found["at"])}
+        return {**found, "at": validators.moment(found["at"])}
     except (Refused, TypeError, KeyError):
         return None
 

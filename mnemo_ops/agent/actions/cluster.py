@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import project
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base.progress import Report
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Report
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Refused
 
 # the password comes on stdin: an argument or a variable of `docker exec` shows in every process list
@@ -32,7 +32,7 @@ class CompareCluster(Action):
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
         service = stack.dataset("postgres").service
-        mine = [each for each in project.containers(machine, stack.project) if each.service == service]
+        mine = [each for each in containers.containers(machine, stack.project) if each.service == service]
         if not mine:
             return {"cluster": "none yet"}
         there = mine[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Mapping, Sequence
 
-from mnemo_ops.agent import handout, lease, said
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base import validators as said
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.validators import RunId
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.said import RunId
+from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.errors import VerificationFailed
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import job, lease
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.validators import RunId
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.said import RunId
+from mnemo_ops.agent.process import job, lease
 from mnemo_ops.errors import Broken
 
 

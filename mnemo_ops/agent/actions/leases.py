@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict
 
-from mnemo_ops.agent import hold, job, lease
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.process import host_lock, job, lease
 from mnemo_ops.errors import MnemoError
 
 
@@ -36,7 +36,7 @@ class LookAtLocks(Action):
         fences = machine.names(machine.state_dir + "/fences")
         texts = [machine.read_text(f"{machine.state_dir}/fences/{name}") for name in fences]
         moved = [fence["run"] for fence in map(json.loads, filter(None, texts)) if fence["state"] == "final"]
-        return {"owner": hold.owner(machine), "leases": leases, "moved": moved}
+        return {"owner": host_lock.owner(machine), "leases": leases, "moved": moved}
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent import alone, lease, losses, mounts, project, restore_record, serving, target, tree, volume_options
-from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.actions.sets import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.backup import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
-from mnemo_ops.agent.fence import read_fence
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.validators import PartName, RunId
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.packing import unpack
-from mnemo_ops.agent.postgres import APART, Postgres, creation
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
-from mnemo_ops.agent.said import PartName, RunId
-from mnemo_ops.agent.serving import PATIENCE
-from mnemo_ops.agent.stack import Stack, mountpoint, root
-from mnemo_ops.agent.volumes import refuse_filled
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, restore_record, serving, volume_options
+from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.packing import unpack
+from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
+from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
+from mnemo_ops.agent.stack.serving import PATIENCE
+from mnemo_ops.agent.stack.stack import Stack, mountpoint, root
+from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
 from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
 
@@ -66,8 +69,8 @@ class LoadSet(Action):
         if fence is not None and not self.fresh:
             raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
         if not self.fresh:
-            target.refuse_unfinished(machine, stack.project)
-            alone.refuse_others(machine, stack)
+            copy_marker.refuse_unfinished(machine, stack.project)
+            exclusivity.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
         absent = [name for name in ("id", "datasets", "parts", "volumes") if name not in manifest]
         if absent:
@@ -88,11 +91,11 @@ class LoadSet(Action):
         if self.fresh:
             _missing(machine, stack, manifest)
         else:
-            found = project.containers(machine, stack.project)
+            found = containers.containers(machine, stack.project)
             if not found:
                 raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
-            project.refuse_stopped(found, stack.dataset("postgres").service)
-            server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+            containers.refuse_stopped(found, stack.dataset("postgres").service)
+            server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
             _compatible(server, manifest)
             lost = [f"the set was made without {each}" for each in manifest.get("accepted_losses", ())]
             lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
@@ -114,11 +117,11 @@ class LoadSet(Action):
             yield from self._config(machine, stack, directory, manifest)
             _make_volumes(machine, stack, manifest)
             _refuse_mount_points(machine, stack)
-            target.fills(machine, stack, self.id)
+            copy_marker.fills(machine, stack, self.id)
             plan = self._plan(machine, stack)
             yield from self._extract(machine, stack, directory, manifest, plan)
             yield from _up(machine, stack, stack.keep)
-            target.hold_back(machine, stack)
+            copy_marker.hold_back(machine, stack)
             server = database_of(machine, stack)
             server.wait(PATIENCE)
             _compatible(server, manifest)
@@ -146,7 +149,7 @@ class LoadSet(Action):
         self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
     ) -> Making:
         """Into the stack that is here; however it ends, the host undoes what is half done, and only that."""
-        found = project.containers(machine, stack.project)
+        found = containers.containers(machine, stack.project)
         restart, policies = serving.restart(stack, found), serving.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"]}
         undo = [{"kind": "undo_swap", "args": about}, policies, restart, {"kind": "drop_scratch", "args": about}]

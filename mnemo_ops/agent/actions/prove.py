@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import postgres, project
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.progress import Deed, Progress
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.stack import Stack, root
+from mnemo_ops.agent.stack import containers, postgres
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.stack import Stack, root
 from mnemo_ops.errors import VerificationFailed
 
 # every column of pgvector's type that has an approximate index
@@ -47,8 +47,8 @@ class ProveStack(Action):
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
-        found = project.containers(machine, stack.project)
-        server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+        found = containers.containers(machine, stack.project)
+        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
         wrong: List[str] = []
         yield Progress(note="comparing the tables")
         wrong += server.differences(self.facts)
@@ -111,8 +111,8 @@ def _whole(machine: Machine, path: str, row: Mapping[str, Any]) -> bool:
     return not row.get("sha256") or machine.sha256(path) == row["sha256"]
 
 
-def check_health(machine: Machine, found: project.Found, service: str, where: str, wrong: List[str]) -> None:
-    container = project.one(found, service)
+def check_health(machine: Machine, found: containers.Found, service: str, where: str, wrong: List[str]) -> None:
+    container = containers.one(found, service)
     status, body = machine.http_get(f"http://{container.addresses[0]}:{where}", 10.0)
     if status != 200:
         wrong.append(f"{service} answers {status} on {where}: {body[:200].decode('utf-8', 'replace')}")

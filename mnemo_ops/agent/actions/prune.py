@@ -6,17 +6,20 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
-from mnemo_ops.agent import alone, job, lease, project, restore_record, target, tree
-from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
 from mnemo_ops.agent.actions.swap import database_of
-from mnemo_ops.agent.fence import read_fence
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER, BEFORE
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.process import job, lease
+from mnemo_ops.agent.stack import containers as project
+from mnemo_ops.agent.stack import copy_marker, exclusivity, restore_record
+from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE
+from mnemo_ops.agent.stack.stack import Stack
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
 SETTLED = 120.0  # seconds: who wrote a moment ago may still be at it, whatever the leases say
@@ -42,7 +45,7 @@ class PruneSets(Action):
         """``remove`` and ``keep``: rows of ``name``, ``bytes`` and ``why``."""
         stack = Stack.from_json(self.stack)
         if self.aside:
-            alone.refuse_leases(machine)  # an undo that is at work needs it
+            exclusivity.refuse_leases(machine)  # an undo that is at work needs it
         plan = _plan(machine, stack.store, stack.project, self.keep_last)
         for each, side, what in _kept(machine, stack.project):
             kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
@@ -173,7 +176,7 @@ def _at_work(machine: Machine, project: str, run: str) -> str:
     alive = [name for name in jobs if job.is_alive(machine, name)]
     if alive:
         return f"run {run} is at work ({', '.join(alive)})"
-    fence, mark = read_fence(machine, project), target.read(machine, project)
+    fence, mark = read_fence(machine, project), copy_marker.read(machine, project)
     if fence is not None and fence["run"] == run:
         return f"the stack is fenced here by run {run}"
     if mark is not None and mark["run"] == run:

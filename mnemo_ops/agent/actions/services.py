@@ -5,15 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, Mapping, Sequence
 
-from mnemo_ops.agent import alone, lease, project, serving, target
-from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.fence import fence_path, read_fence, write_fence
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.validators import LeaseName, MachineId, RunId
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.said import LeaseName, MachineId, RunId
-from mnemo_ops.agent.serving import PATIENCE
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import containers as project
+from mnemo_ops.agent.stack import copy_marker as target
+from mnemo_ops.agent.stack import exclusivity, serving
+from mnemo_ops.agent.stack.fence import fence_path, read_fence, write_fence
+from mnemo_ops.agent.stack.serving import PATIENCE
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, CommandFailed, NotStarted, Refused
 
 
@@ -195,7 +198,7 @@ class SettleFence(Action):
         """Nothing may have written since the final set, whoever started it: a half-done undo, or a person."""
         was, found = fence["containers"], project.containers(machine, stack.project)
         again = [each.name for each in found if each.running or each.started != was.get(each.name, {}).get("started")]
-        writers = [*again, *alone.strangers(machine, stack)]
+        writers = [*again, *exclusivity.strangers(machine, stack)]
         if writers or fence["state"] != "held":
             raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
 
@@ -260,7 +263,7 @@ class FinishDeploy(Action):
 
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: somebody else is at work with the stack (3)."""
-        alone.refuse_leases(machine, self.run_id)
+        exclusivity.refuse_leases(machine, self.run_id)
         return {}
 
     def run(self, machine: Machine) -> Deed:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent import project
-from mnemo_ops.agent.action import Action
 from mnemo_ops.agent.actions.prove import check_health
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.progress import Deed, Progress
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import StepFailed
 
 WRITE = 'echo probe > "$1" && cat "$1" && rm "$1"'
@@ -32,16 +32,16 @@ class Smoke(Action):
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
-        found = project.containers(machine, stack.project)
+        found = containers.containers(machine, stack.project)
         wrong: List[str] = [f"{each.service} is {each.state}" for each in found if not (each.running or each.ended)]
         yield Progress(note="asking the database")
-        server = Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
         version = server.facts()["version"]
         for service, directories in self.writable.items():
             for directory in directories:
                 yield Progress(note=f"{service} writes {directory}")
                 probe = f"{directory}/.mnemo-probe"
-                argv = ["docker", "exec", project.one(found, service).name, "sh", "-c", WRITE, "sh", probe]
+                argv = ["docker", "exec", containers.one(found, service).name, "sh", "-c", WRITE, "sh", probe]
                 if machine.run(argv, check=False).rc != 0:
                     wrong.append(f"{service} may not write {directory}")
         for service, where in self.health.items():

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
-from mnemo_ops.agent import alone, lease, losses, mounts, project, target, tree, volume_options
-from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.actions.sets import TOOLS
-from mnemo_ops.agent.fence import read_fence
+from mnemo_ops.agent.actions.backup import TOOLS
+from mnemo_ops.agent.base.progress import Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.progress import Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.stack import Stack, forgotten, root
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, volume_options
+from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.stack import Stack, forgotten, root
 from mnemo_ops.errors import MnemoError, Refused
 
 
@@ -41,7 +44,7 @@ class Survey(Action):
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),
-            "target": target.read(machine, stack.project),
+            "target": copy_marker.read(machine, stack.project),
             "leases": {name: each["run"] for name, each in lease.names(machine).items()},
             "listening": [port for port in self.ports if machine.listens(port)],
             "containers": {},
@@ -64,9 +67,9 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     if info.get("ServerErrors"):
         troubles.append(f"Docker does not answer: {info['ServerErrors'][0]}")
         return {}
-    found = project.containers(machine, stack.project)
+    found = containers.containers(machine, stack.project)
     try:
-        alone.refuse_others(machine, stack)
+        exclusivity.refuse_others(machine, stack)
     except Refused as error:
         troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
@@ -75,11 +78,11 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     return {
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
         "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
-        "volumes": sorted(project.volumes(machine, stack.project)),
+        "volumes": sorted(containers.volumes(machine, stack.project)),
         "all_volumes": volumes,
         "odd_volumes": {
             name: what
-            for name, row in project.volumes(machine, stack.project).items()
+            for name, row in containers.volumes(machine, stack.project).items()
             if (what := volume_options.problem(row["Driver"], row.get("Options") or {}))
         },
         "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
@@ -104,7 +107,7 @@ def _subnets(machine: Machine, name: str, own: bool) -> Dict[str, List[str]]:
     return {
         row["Name"]: [each["Subnet"] for each in row["IPAM"].get("Config") or [] if each.get("Subnet")]
         for row in rows
-        if ((row.get("Labels") or {}).get(project.PROJECT) == name) is own
+        if ((row.get("Labels") or {}).get(containers.PROJECT) == name) is own
     }
 
 
@@ -121,7 +124,7 @@ def _sizes(machine: Machine, stack: Stack, volumes: List[str], troubles: List[st
     return sizes
 
 
-def _postgres(machine: Machine, stack: Stack, found: project.Found, troubles: List[str]) -> Any:
+def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles: List[str]) -> Any:
     mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
     if not mine:
         return None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent import alone, docker, lease, mounts, project, restore_record, serving, tree
-from mnemo_ops.agent.action import Action
-from mnemo_ops.agent.fence import read_fence
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.postgres import Postgres
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
-from mnemo_ops.agent.stack import Stack
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import containers, exclusivity, restore_record, serving
+from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, Refused
 
 
@@ -35,7 +39,7 @@ class UndoSwap(Action):
         if restore_record.settled(machine, stack.project, self.stamp):  # killed between the two writes of its end
             restore_record.forget(machine, self.stamp)
             return {}
-        found = project.containers(machine, stack.project)
+        found = containers.containers(machine, stack.project)
         if plan["state"] == SWAPPING and any(each.running and each.service not in stack.keep for each in found):
             plan = {**plan, "state": STARTING}  # somebody started it, half in place as it was: it may have taken writes
             restore_record.begin(machine, plan)  # known to the next try, too, which finds it stopped
@@ -123,15 +127,15 @@ class UndoRestore(Action):
             raise Refused(
                 f"what the restore of {plan['id']} keeps is being removed", hint="invoke backup.prune --aside ends that"
             )
-        alone.refuse_others(machine, stack)
+        exclusivity.refuse_others(machine, stack)
         there = docker.all_of(machine, "volume")
         for name in {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume} & there.keys():
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
         for path in plan.get("paths", ()):
             tree.refuse_fixed(machine, path)
-        found = project.containers(machine, stack.project)
+        found = containers.containers(machine, stack.project)
         for service in {each.service for each in stack.datasets if found and each.kind == "postgres"}:
-            project.refuse_stopped(found, service)
+            containers.refuse_stopped(found, service)
         if gone := restore_record.missing(machine, plan):
             raise Refused(f"nothing can be put back: {', '.join(gone)} is gone", hint="invoke backup.list")
         return plan
@@ -142,7 +146,7 @@ class UndoRestore(Action):
         side = BEFORE if plan["live"] == AFTER else AFTER
         if not database_of(machine, stack).exists(plan[side]):
             raise Refused(f"nothing can be put back: the database {plan[side]} is gone", hint="invoke backup.list")
-        found = project.containers(machine, stack.project)
+        found = containers.containers(machine, stack.project)
         restart, policies = serving.restart(stack, found), serving.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"], "side": side}
         # from here on it is finished by this process or, should that be killed, by the host
@@ -160,10 +164,10 @@ class UndoRestore(Action):
 
 def _ready_to_place(machine: Machine, stack: Stack) -> serving.Quieting:
     """Nothing runs but the database, which answers: a reboot may have started everything in mid-swap."""
-    project.wait_for_docker(machine)
+    containers.wait_for_docker(machine)
     yield from serving.quiet(machine, stack, stack.keep)
-    names = [each.name for each in project.containers(machine, stack.project) if each.service in stack.keep]
-    project.start(machine, names, (), stack.stores, serving.PATIENCE)
+    names = [each.name for each in containers.containers(machine, stack.project) if each.service in stack.keep]
+    containers.start(machine, names, (), stack.stores, serving.PATIENCE)
     database_of(machine, stack).wait(serving.PATIENCE)
     return {}
 
@@ -180,5 +184,5 @@ def forget_blank(machine: Machine, server: Postgres, plan: restore_record.Plan) 
 
 
 def database_of(machine: Machine, stack: Stack) -> Postgres:
-    found = project.containers(machine, stack.project)
-    return Postgres.of(machine, project.one(found, stack.dataset("postgres").service))
+    found = containers.containers(machine, stack.project)
+    return Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))

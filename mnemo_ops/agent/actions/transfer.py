@@ -7,12 +7,23 @@ import time
 from contextlib import closing
 from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent import handout, lease, said
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.validators import (
+    Addresses,
+    Files,
+    HostName,
+    LeaseName,
+    Port,
+    PublicKey,
+    PublicKeys,
+    RunId,
+    UserName,
+)
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.progress import Deed, Progress, Report
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.said import Addresses, Files, HostName, LeaseName, Port, PublicKey, PublicKeys, RunId, UserName
+from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.errors import Refused, VerificationFailed
 
 HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened
@@ -27,7 +38,7 @@ class HostKeys(Action):
     """Public host keys of this server's sshd, for the other host's known_hosts: learned through a trusted channel."""
 
     kind: ClassVar[str] = "host_keys"
-    answer: ClassVar[Mapping[str, said.Parse]] = {"keys": said.each(said.public_key, 1)}
+    answer: ClassVar[Mapping[str, validators.Parse]] = {"keys": validators.each(validators.public_key, 1)}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
@@ -42,7 +53,7 @@ class MakeKey(Action):
 
     run_id: RunId
     kind: ClassVar[str] = "make_key"
-    answer: ClassVar[Mapping[str, said.Parse]] = {"public_key": said.public_key}
+    answer: ClassVar[Mapping[str, validators.Parse]] = {"public_key": validators.public_key}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="making an ephemeral key")
@@ -72,7 +83,7 @@ class DropKey(Action):
 
 @dataclass(frozen=True)
 class GrantKey(Action):
-    """Let a key fetch what :mod:`~mnemo_ops.agent.handout` lists, and nothing else, as the login user (sshd(8)).
+    """Let a key fetch what :mod:`~mnemo_ops.agent.process.handout` lists and no more, as the login user (sshd(8)).
 
     :param user: the login user of the inventory. :param addresses: the only ones it may come from.
     """

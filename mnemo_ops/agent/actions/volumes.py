@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Sequence
 
-from mnemo_ops.agent import moving, project
-from mnemo_ops.agent.action import Action
+from mnemo_ops.agent.base.progress import Report
+from mnemo_ops.agent.base.record import asdict, dataclass, field
+from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.network_mounts import warnings
-from mnemo_ops.agent.progress import Report
-from mnemo_ops.agent.record import asdict, dataclass, field
-from mnemo_ops.agent.stack import Stack
-from mnemo_ops.agent.volumes import Finding, findings, occupied
+from mnemo_ops.agent.stack import containers as project
+from mnemo_ops.agent.stack.stack import Stack
+from mnemo_ops.agent.stack.volume_checks.network_mounts import warnings
+from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings, occupied
+from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.errors import Refused
 
 

@@ -2,6 +2,8 @@
 
 Everything a resource or an action knows or changes goes through here, so that a check can be shown to write nothing,
 a test can put a temporary root and stub programs under the same code, and a kill can be placed between any two writes.
+
+Offers ``attributes``, ``hashing``, ``programs``, ``reading``, ``trial``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 import time
 from typing import IO, Callable, Dict, List, Set
 
-from mnemo_ops.agent.machine.identity import Identity
+from mnemo_ops.agent.machine.as_user import Identity
 from mnemo_ops.agent.machine.network import Address, Network
 from mnemo_ops.agent.machine.programs import SEARCH_PATH, Completed, Conversation, Programs, Tick
 from mnemo_ops.agent.machine.reading import CHUNK, FileStat

@@ -8,9 +8,9 @@ import signal
 import subprocess
 from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine.writing import Writing
-from mnemo_ops.agent.progress import Deed, Progress
-from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import Broken, CommandFailed
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,10 +9,10 @@ import stat as statmod
 import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent import digest
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.machine import hashing as digest
 from mnemo_ops.agent.machine.attributes import ACL, attributes_of, own_mode
 from mnemo_ops.agent.machine.door import Door
-from mnemo_ops.agent.record import dataclass
 from mnemo_ops.errors import MnemoError, NotYet
 
 CHUNK = 1 << 20  # bytes

@@ -1,7 +1,8 @@
 """Trial: what an application asks of a directory that must not lose anything: write, fsync, rename, lock.
 
 A program of its own, sent to a python3 on its stdin, so that it can be run in a container, as another user, and be
-killed: standard library only, nothing of ours; ``agent/code.py`` keeps its source. Its one argument is JSON, and so is
+killed: standard library only, nothing of ours; ``agent/process/code_cache.py`` keeps its source. Its one argument is
+JSON, and so is
 the line it prints.
 
 A mount it makes is in a mount namespace of its own: it is gone with the process, however that ends.

@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from mnemo_ops.agent import dpkg
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.agent.system import dpkg
 from mnemo_ops.errors import NotYet
 
 INDEX = "package index"

@@ -7,12 +7,12 @@ import posixpath
 import re
 from typing import IO, Any, ClassVar, Dict, Iterable, Iterator, List, Mapping, Optional, Pattern
 
-from mnemo_ops.agent.edit import compiled
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import State
+from mnemo_ops.agent.files.file_write import as_state, text_of
+from mnemo_ops.agent.files.text_edit import compiled
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.placing import as_state, text_of
-from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resources.copy import Placed
-from mnemo_ops.agent.state import State
 from mnemo_ops.errors import NotYet
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Optional, Union
 
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.engine.resource import Resource
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import io
 import posixpath
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.ownership import Permission
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.permission import Permission
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.ssh_keys import Key, parse, parse_all
-from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.system.ssh_keys import Key, parse, parse_all
 from mnemo_ops.errors import NotYet, StepFailed
 
 

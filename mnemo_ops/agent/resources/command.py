@@ -6,10 +6,10 @@ import re
 import shlex
 from typing import ClassVar, List, Mapping, Optional, Tuple
 
-from mnemo_ops.agent.execution import Execution, execute, with_newline
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.system.command_run import Execution, execute, with_newline
 
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 

@@ -7,14 +7,14 @@ import posixpath
 from itertools import chain
 from typing import IO, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.record import dataclass, field, replace
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.file_write import Placing, as_state, at_home, checked_validate, text_of
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission, described
 from mnemo_ops.agent.machine import FileStat, Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission, described
-from mnemo_ops.agent.placing import Placing, as_state, at_home, checked_validate, text_of
-from mnemo_ops.agent.record import dataclass, field, replace
-from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.file import File
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused, StepFailed
 
 

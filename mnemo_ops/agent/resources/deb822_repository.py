@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
-from mnemo_ops.agent import dpkg
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Permission
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Permission
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.agent.system import dpkg
 
 KEYRINGS = "/etc/apt/keyrings"
 _OURS = ("name", "state", "mode", "signed_by", "install_python_debian")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent import compose
-from mnemo_ops.agent.compose import Project, Service
+from mnemo_ops.agent.base.record import dataclass, replace
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.docker import compose_state
+from mnemo_ops.agent.docker.compose_state import Project, Service
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass, replace
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, StepFailed
 
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -88,12 +88,12 @@ class DockerComposeV2(Resource):
         return {"stack": self._word, **({"orphans": "none"} if self.remove_orphans else {})}
 
     def observe(self, machine: Machine) -> State:
-        if not compose.is_installed(machine):
+        if not compose_state.is_installed(machine):
             return ABSENT
         project = self._project(machine)
         if self.state == "absent":
             name = self.project_name or project.name()
-            return {"project": name} if compose.exists(machine, name) else ABSENT
+            return {"project": name} if compose_state.exists(machine, name) else ABSENT
         services, orphans = project.look()
         mine = self._mine(services)
         return self._report(mine, orphans) if any(each.containers for each in mine.values()) else ABSENT
@@ -181,7 +181,7 @@ class DockerComposeV2(Resource):
 
     def _record(self, project: Project) -> State:
         services, orphans = project.look()
-        mine = {name: compose.as_compose_left_it(each) for name, each in self._mine(services).items()}
+        mine = {name: compose_state.as_compose_left_it(each) for name, each in self._mine(services).items()}
         record = self._report(mine, orphans)
         if isinstance(record["stack"], dict):
             wrong = {name: mine[name] for name in record["stack"]}

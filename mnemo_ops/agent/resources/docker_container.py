@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
-from mnemo_ops.agent import container, docker
-from mnemo_ops.agent.container import PARTS
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.docker import container_spec
+from mnemo_ops.agent.docker.container_spec import PARTS
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, StepFailed
 
 
@@ -203,9 +204,9 @@ class DockerContainer(Resource):
     def _declared(self, env_file: Mapping[str, str]) -> Dict[str, Any]:
         found = {name: PARTS[name].declared(value) for name, value in self._given(env_file).items()}
         if self.entrypoint is not None:  # docker's command line moves all but its first word to the command
-            found["command"] = [*container.words(self.entrypoint), *container.words(self.command)]
+            found["command"] = [*container_spec.words(self.entrypoint), *container_spec.words(self.command)]
         elif self.command is not None:
-            found["command"] = container.words(self.command)
+            found["command"] = container_spec.words(self.command)
         if self.restart_policy is not None:
             retries = f":{self.restart_retries}" if self.restart_retries else ""
             found["restart_policy"] = self.restart_policy + retries
@@ -282,19 +283,19 @@ class DockerContainer(Resource):
             is_it = row["Image"] == known or (known is None and named == self._reference)
             return self._reference if is_it else f"{named} {row['Image'][:19]}"
         if name == "restart_policy":
-            policy = container.at(row, "HostConfig.RestartPolicy") or {}
+            policy = container_spec.at(row, "HostConfig.RestartPolicy") or {}
             retries = policy.get("MaximumRetryCount")
             return (policy.get("Name") or "no") + (f":{retries}" if retries else "")
         if name == "networks":
             return self._attached(row)
         if name == "command":
-            entry = container.at(row, "Config.Entrypoint") if self.entrypoint is not None else None
-            return [*container.words(entry), *container.words(container.at(row, "Config.Cmd"))]
-        seen = PARTS[name].seen(container.at(row, PARTS[name].place))
-        return container.fitting(declared, seen, self._comparison(name) == "strict")
+            entry = container_spec.at(row, "Config.Entrypoint") if self.entrypoint is not None else None
+            return [*container_spec.words(entry), *container_spec.words(container_spec.at(row, "Config.Cmd"))]
+        seen = PARTS[name].seen(container_spec.at(row, PARTS[name].place))
+        return container_spec.fitting(declared, seen, self._comparison(name) == "strict")
 
     def _attached(self, row: docker.Row) -> Dict[str, Any]:
-        found = container.at(row, "NetworkSettings.Networks") or {}
+        found = container_spec.at(row, "NetworkSettings.Networks") or {}
         declared = {one["name"]: _network(one) for one in self.networks or ()}
         seen = {}
         for name in found if self._comparison("networks") == "strict" else declared:
@@ -365,18 +366,18 @@ class DockerContainer(Resource):
         if self.networks and self.network_mode is None:
             words += ["--network", str(self.networks[0]["name"]), *_joining(self.networks[0], "--network-alias")]
         if "healthcheck" in given:
-            words += container.health_options(given.pop("healthcheck"))
+            words += container_spec.health_options(given.pop("healthcheck"))
         for key, value in given.items():
-            words += container.options(key, value)
+            words += container_spec.options(key, value)
         if self.restart_policy is not None:
             words += ["--restart", self._declared({}).get("restart_policy", self.restart_policy)]
-        entry = container.words(self.entrypoint)
+        entry = container_spec.words(self.entrypoint)
         words += ["--entrypoint", entry[0] if entry else ""] if self.entrypoint is not None else []
         lines = "".join(f"{key}={value}\n" for key, value in env.items() if "\n" not in value)
         long = {key: value for key, value in env.items() if "\n" in value}  # a file of variables has one line for each
         words += ["--env-file", "/dev/stdin"] if lines else []  # not in the argument vector: everybody sees that
         words += [word for key in long for word in ("--env", key)]
-        argv = ["docker", "create", *words, self._reference, *entry[1:], *container.words(self.command)]
+        argv = ["docker", "create", *words, self._reference, *entry[1:], *container_spec.words(self.command)]
         machine.run(argv, data=lines.encode(), env=long or None)
 
     def _adjust(self, machine: Machine, row: docker.Row, keys: Set[str]) -> None:
@@ -386,7 +387,7 @@ class DockerContainer(Resource):
         if "networks" in keys:
             declared = {one["name"]: one for one in self.networks or ()}
             seen, wanted = self._attached(row), self._declared({})["networks"]
-            present = set(container.at(row, "NetworkSettings.Networks") or {})
+            present = set(container_spec.at(row, "NetworkSettings.Networks") or {})
             for name in sorted({*seen, *declared}):
                 if seen.get(name) != wanted.get(name):
                     if name in present:

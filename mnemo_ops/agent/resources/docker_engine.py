@@ -6,12 +6,14 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
-from mnemo_ops.agent import compose, docker, dpkg
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.docker import compose_state
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.systemd import look
-from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.agent.system import dpkg
 from mnemo_ops.errors import Broken, Refused
 
 SETTINGS = "/etc/docker/daemon.json"
@@ -147,7 +149,7 @@ class DockerEngine(Resource):
         numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
         if tuple(numbers) < OLDEST:
             raise Refused(f"Docker {version} is older than {OLDEST[0]}.{OLDEST[1]}", hint="upgrade its packages first")
-        compose.is_installed(machine)
+        compose_state.is_installed(machine)
 
     def _settings(self, machine: Machine) -> Dict[str, Any]:
         text = machine.read_text(SETTINGS)

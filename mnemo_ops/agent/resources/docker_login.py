@@ -8,11 +8,11 @@ import json
 import posixpath
 from typing import ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent.container import digest
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.docker.container_spec import digest
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Broken
 
 HUB = "https://index.docker.io/v1/"

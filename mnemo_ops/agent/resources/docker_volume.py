@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent import docker, mounts
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files import mounts
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused
 
 FIXED = ("driver", "driver_options", "labels")

@@ -6,13 +6,13 @@ import posixpath
 import time
 from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Union
 
+from mnemo_ops.agent.base.record import dataclass, field, replace
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.file_write import at_home
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission, described
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission, described
-from mnemo_ops.agent.placing import at_home
-from mnemo_ops.agent.record import dataclass, field, replace
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet, Refused
 
 

@@ -6,11 +6,11 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent import mounts
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Broken, NotYet, Refused
 
 MAKERS: Dict[str, List[str]] = {

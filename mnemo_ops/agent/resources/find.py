@@ -7,12 +7,12 @@ import posixpath
 import re
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.mode import resolve
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import resolve
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.stat import Algorithm, facts
-from mnemo_ops.agent.state import State
 
 _AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

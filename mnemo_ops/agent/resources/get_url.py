@@ -6,14 +6,14 @@ import hashlib
 import posixpath
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Tuple, cast
 
-from mnemo_ops.agent.http import Answer, send, shown
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.files.file_write import Placing
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission, described
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission, described
-from mnemo_ops.agent.placing import Placing
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.state import ABSENT, Change, State
-from mnemo_ops.agent.web import Web
+from mnemo_ops.agent.system.http import Answer, send, shown
+from mnemo_ops.agent.system.request_args import Web
 from mnemo_ops.errors import Refused, StepFailed
 
 

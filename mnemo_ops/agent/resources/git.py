@@ -7,11 +7,11 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Mapping, Optional
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.file_write import at_home
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.placing import at_home
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Refused, StepFailed
 
 PATIENCE = 300.0  # seconds a server may take to list its branches

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Completed, Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import Broken
 
 PROGRAMS = {"ipv4": "iptables", "ipv6": "ip6tables"}

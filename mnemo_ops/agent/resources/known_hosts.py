@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 from typing import ClassVar, List, Literal, Mapping, Optional, Set
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.ssh_keys import Key, hashed, names, parse, parse_all
-from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.system.ssh_keys import Key, hashed, names, parse, parse_all
 from mnemo_ops.errors import NotYet
 
 

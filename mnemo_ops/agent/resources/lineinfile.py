@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import ClassVar, List, Literal, Mapping, Optional, Pattern
 
-from mnemo_ops.agent.edit import Edit, check_groups, compiled, ended, lines_of
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner
-from mnemo_ops.agent.record import dataclass
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner
+from mnemo_ops.agent.files.text_edit import Edit, check_groups, compiled, ended, lines_of
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Dict, List, Literal, Mapping, Union
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import NotYet
 
 CHOSEN, SUPPORTED = "/etc/locale.gen", "/usr/share/i18n/SUPPORTED"

@@ -6,10 +6,10 @@ import re
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Pattern
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 
 LOADED, OPTIONS = "/etc/modules-load.d", "/etc/modprobe.d"
 

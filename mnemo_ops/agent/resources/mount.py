@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent import mounts
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files import mounts
+from mnemo_ops.agent.files.file_write import back_up
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.placing import back_up
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import CommandFailed, NotYet, Refused
 
 PARTS = ("src", "fstype", "opts", "dump", "passno")

@@ -7,10 +7,10 @@ import posixpath
 import re
 from typing import ClassVar, Dict, List, Literal, Mapping, Tuple
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Broken, CommandFailed, NotYet, VerificationFailed
 
 DIRECTORY = "/etc/exports.d"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, List, Literal, Mapping, Union
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
 from mnemo_ops.agent.resources.apt import Apt
 from mnemo_ops.agent.resources.dnf import Dnf
-from mnemo_ops.agent.state import ABSENT, Change, State
 from mnemo_ops.errors import Broken
 
 STATES = {"installed": "present", "removed": "absent"}

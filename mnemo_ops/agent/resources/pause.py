@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Mapping, Optional
 
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.resource import Resource
 
 
 @dataclass(frozen=True)

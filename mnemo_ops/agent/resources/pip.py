@@ -6,11 +6,11 @@ import json
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from mnemo_ops.agent import requirement
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.agent.system import python_versions
 from mnemo_ops.errors import Broken, NotYet
 
 
@@ -68,7 +68,7 @@ class Pip(Resource):
             raise ValueError("venv makes an environment for its own Python: say virtualenv_command: PYTHON -m venv")
 
     def _names(self) -> List[str]:
-        names = requirement.words(self.name) if isinstance(self.name, str) else self.name or []
+        names = python_versions.words(self.name) if isinstance(self.name, str) else self.name or []
         return [f"{name}=={self.version}" for name in names] if self.version else names
 
     def desired(self) -> State:
@@ -102,8 +102,8 @@ class Pip(Resource):
         if self.editable:
             return self._asked(machine, pip)
         lines = self._names() if self.requirements is None else self._lines(machine, self.requirements)
-        wanted = [requirement.parsed(line) for line in lines]
-        there = {requirement.canonical(row["name"]): row["version"] for row in self._list(machine, pip)}
+        wanted = [python_versions.parsed(line) for line in lines]
+        there = {python_versions.canonical(row["name"]): row["version"] for row in self._list(machine, pip)}
         if self.state == "absent":
             left = [each.name for each in wanted if each is not None and each.name in there]
             return "installed: " + ", ".join(left) if left else "absent"
@@ -113,12 +113,12 @@ class Pip(Resource):
         if wrong:
             return ", ".join(wrong)
         if self.state == "latest":
-            older = {requirement.canonical(row["name"]) for row in self._list(machine, pip, "--outdated")}
+            older = {python_versions.canonical(row["name"]) for row in self._list(machine, pip, "--outdated")}
             old = [each.name for each in wanted if each is not None and each.name in older]
             return "older than offered: " + ", ".join(old) if old else "latest"
         return self._asked(machine, pip) if None in wanted else "present"
 
-    def _fits(self, each: requirement.Requirement, there: Mapping[str, str]) -> bool:
+    def _fits(self, each: python_versions.Requirement, there: Mapping[str, str]) -> bool:
         return each.fits(there.get(each.name))
 
     def _list(self, machine: Machine, pip: List[str], *words: str) -> List[Dict[str, str]]:

@@ -6,10 +6,10 @@ import re
 import shlex
 from typing import ClassVar, Mapping, Optional, Tuple
 
-from mnemo_ops.agent.execution import Execution, execute
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.system.command_run import Execution, execute
 from mnemo_ops.errors import StepFailed
 
 _WORD = re.compile(r"""((?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+)(?:\s+(.*))?$""", re.DOTALL)

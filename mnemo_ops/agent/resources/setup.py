@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 from typing import ClassVar, List, Mapping, Optional
 
-from mnemo_ops.agent import facts
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.facts import gather as facts
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import State
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Mapping, Optional, Tuple
 
-from mnemo_ops.agent.execution import Execution, execute, with_newline
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.state import Change, State
+from mnemo_ops.agent.system.command_run import Execution, execute, with_newline
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from typing import ClassVar, Mapping
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import State
+from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import State
 from mnemo_ops.errors import NotYet, StepFailed
 
 

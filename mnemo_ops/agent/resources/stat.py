@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat as bits
 from typing import Any, ClassVar, Dict, Literal, Mapping, Tuple
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.ownership import name_of
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.permission import name_of
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import State
 
 Algorithm = Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files.ownership import described
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.permission import described
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import StepFailed
 
 

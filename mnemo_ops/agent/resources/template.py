@@ -6,9 +6,9 @@ import codecs
 import posixpath
 from typing import IO, Any, ClassVar, Dict, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.files.file_write import as_state, text_of
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.placing import as_state, text_of
-from mnemo_ops.agent.record import dataclass, field
 from mnemo_ops.agent.resources.copy import Placed
 from mnemo_ops.errors import StepFailed
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import posixpath
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
-from mnemo_ops.agent import archive, archive_names
-from mnemo_ops.agent.archive import Content, Member
-from mnemo_ops.agent.archive_names import Selection
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.files import archive, archive_names
+from mnemo_ops.agent.files.archive import Content, Member
+from mnemo_ops.agent.files.archive_names import Selection
+from mnemo_ops.agent.files.file_write import at_home
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission, described
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission, described
-from mnemo_ops.agent.placing import at_home
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import Change, State
 from mnemo_ops.errors import NotYet, Refused, StepFailed
 
 Wanted = Dict[str, Tuple[int, Member]]  # where an entry goes -> its row's number, and the row
@@ -159,7 +159,7 @@ class Unarchive(Resource):
         return machine.open(self.src)
 
     def _download(self, machine: Machine, file: IO[bytes]) -> None:
-        from mnemo_ops.agent.http import Request, send, shown
+        from mnemo_ops.agent.system.http import Request, send, shown
 
         answer = send(machine, Request(self.src, verify=self.validate_certs), file)
         if answer.status >= 300:

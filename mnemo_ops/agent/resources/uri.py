@@ -7,14 +7,14 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent.http import Answer, send
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.state import Change, State
+from mnemo_ops.agent.files.file_write import Placing
+from mnemo_ops.agent.files.mode import Mode
+from mnemo_ops.agent.files.ownership import Owner, Permission
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.mode import Mode
-from mnemo_ops.agent.permission import Owner, Permission
-from mnemo_ops.agent.placing import Placing
-from mnemo_ops.agent.record import dataclass, field
-from mnemo_ops.agent.state import Change, State
-from mnemo_ops.agent.web import Web
+from mnemo_ops.agent.system.http import Answer, send
+from mnemo_ops.agent.system.request_args import Web
 from mnemo_ops.errors import Broken, StepFailed
 
 

@@ -6,11 +6,10 @@ import posixpath
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
-from mnemo_ops.agent import digest
-from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.record import dataclass
-from mnemo_ops.agent.resource import Resource
-from mnemo_ops.agent.state import ABSENT, Change, State
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.state import ABSENT, Change, State
+from mnemo_ops.agent.engine.resource import Resource
+from mnemo_ops.agent.machine import Machine, hashing
 
 # field -> its place in shadow(5) and the option of chage(1)
 AGEING = {
@@ -296,4 +295,4 @@ def _date(seconds: float) -> str:
 
 
 def _digest(secret: str) -> str:
-    return "sha256:" + digest.of(secret.encode())
+    return "sha256:" + hashing.of(secret.encode())

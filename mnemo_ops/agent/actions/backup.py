@@ -1,0 +1,393 @@
+"""Sets: making one, listing them, proving their bytes. Parts first, ``manifest.json`` last: no manifest, no backup."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
+from mnemo_ops.agent.base.record import asdict, dataclass, field
+from mnemo_ops.agent.base.validators import RunId
+from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.process import handout, lease
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, postgres_digest, recipients, serving
+from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.packing import pack
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, root, waiver
+from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
+
+FORMAT = 2  # of the manifest; a newer one is refused
+MARGIN = 1.2  # free space wanted, as a multiple of the data
+SIGNATURE = "manifest.sig"
+TOOLS = ("tar", "zstd", "age")
+
+Part = Dict[str, Any]
+Making = Generator[Progress, None, Dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MakeSet(Action):
+    """Write a set of the whole stack into its store.
+
+    Services that write are stopped first and started again on every exit (a lease starts them should this process be
+    killed); with ``fenced`` they are stopped already and stay so.
+
+    :param id: UTC time and a random suffix; the set's directory.
+    :param recipients: age public keys the config part (secrets, TLS keys) is encrypted to.
+    :param accept_loss: make it also where something of the database would not be in it; the manifest names that.
+    :param about: what the flow knows of this set (host name, tool version), kept in the manifest.
+    """
+
+    stack: Mapping[str, Any]
+    id: RunId
+    recipients: Sequence[str]
+    fenced: bool = False
+    accept_loss: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str] = "make_set"
+    answer: ClassVar[Mapping[str, validators.Parse]] = {"manifest_sha256": validators.sha256}
+
+    def ready(self, machine: Machine) -> Report:
+        """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
+        stack = Stack.from_json(self.stack)
+        containers.refuse_bare(machine, TOOLS)
+        recipients.parsed(self.recipients)
+        found = containers.containers(machine, stack.project)
+        if not found:
+            raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")
+        fence = read_fence(machine, stack.project)
+        if fence is not None and not self.fenced:
+            raise Refused(
+                f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
+                hint="back it up where it serves",
+            )
+        copy_marker.refuse_unfinished(machine, stack.project)
+        exclusivity.refuse_others(machine, stack, self.id)
+        containers.refuse_stopped(found, stack.dataset("postgres").service)
+        lost = forgotten(stack, found)
+        if lost:
+            raise Refused(
+                "these mounts are neither a dataset nor waived: " + "; ".join(lost),
+                hint="give what must survive a name in the compose file and a line in stack.datasets; waive the rest: "
+                + waiver(lost),
+            )
+        sizes = {dataset.name: _size(machine, stack, dataset, found) for dataset in stack.datasets}
+        need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
+        if need > free:
+            raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
+        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
+        lost = losses.of_set(server)
+        losses.refuse(lost, self.accept_loss, "a set would not hold all of the database server")
+        return {"sizes": sizes, "free": free, "losses": lost}
+
+    def run(self, machine: Machine) -> Deed:
+        lost = self.ready(machine)["losses"]
+        stack = Stack.from_json(self.stack)
+        found = containers.containers(machine, stack.project)
+        workdir = f"{stack.store}/{self.id}.partial"
+        restart = serving.restart(stack, found)
+        drop = {"kind": "drop_partial", "args": {"store": stack.store, "id": self.id}}
+        phases: Dict[str, float] = {}
+        try:
+            lease.hold(machine, self._lease, self.id, [*([] if self.fenced else [restart]), drop])
+            machine.remove(workdir)
+            machine.mkdir(stack.store, 0o700)
+            machine.mkdir(workdir, 0o700)
+            began = machine.monotonic()
+            if not self.fenced:
+                yield from serving.quiet(machine, stack, stack.keep)
+                phases["stop"] = machine.monotonic() - began
+            datasets = yield from self._all(machine, stack, found, workdir)
+            phases["dump and archive"] = machine.monotonic() - began - phases.get("stop", 0.0)
+            ill: Dict[str, str] = {}
+            if not self.fenced:
+                yield Progress(note="starting the stack")
+                started = machine.monotonic()
+                ill = serving.bring_back(machine, restart, hurry=True)
+                if set(ill) <= set(containers.running(machine, list(ill))):  # what runs is not to be started again
+                    lease.hold(machine, self._lease, self.id, [drop])
+                phases["start"] = machine.monotonic() - started
+            outage = machine.monotonic() - began
+            manifest = {
+                "format": FORMAT,
+                "id": self.id,
+                "created": machine.now(),
+                "project": stack.project,
+                "consistency": "quiesced",
+                "recipients": list(self.recipients),
+                "seconds": round(outage, 3),
+                "images": {each.service: {"image": each.image, "id": each.image_id} for each in found},
+                "volumes": _volumes(machine, stack),
+                "stack": asdict(stack),
+                "accepted_losses": lost,
+                **dict(self.about),
+                "parts": (yield from _checksums(machine, workdir)),
+                "datasets": datasets,
+            }
+            written = json.dumps(manifest, indent=1).encode()
+            machine.write(f"{workdir}/manifest.json", written, 0o600)
+            machine.rename(workdir, f"{stack.store}/{self.id}")
+        except BaseException as problem:  # starts what was stopped, removes a set that did not become one
+            now = "no set was made" if self.fenced else "no set was made, and the stack is as it was"
+            lease.undo_because(machine, self._lease, problem, lambda: now)
+            raise
+        try:
+            lease.undo(machine, self._lease)
+        except NotStarted as error:
+            lease.leave(machine, self._lease)
+            raise StepFailed(
+                f"the set {self.id} is complete; but {error}; the host tries on for 15 minutes", hint=error.hint
+            ) from error
+        if ill:
+            raise StepFailed(
+                f"the set {self.id} is complete; but {containers.described(ill)}", hint=serving.looking(list(ill))
+            )
+        seconds = {name: round(value, 3) for name, value in phases.items()}
+        told = {"write_outage_seconds": round(outage, 3), "phases": seconds}
+        return {**manifest, **told, "manifest_sha256": hashlib.sha256(written).hexdigest()}
+
+    def _all(self, machine: Machine, stack: Stack, found: containers.Found, workdir: str) -> Making:
+        """Every dataset. What is moving away takes no write from its dump on: it stops before anybody can."""
+        if not self.fenced:
+            datasets = yield from self._parts(machine, stack, found, workdir)
+            self._still_quiet(machine, stack)
+            return datasets
+        with Postgres.of(machine, containers.one(found, stack.dataset("postgres").service)).shut():
+            datasets = yield from self._parts(machine, stack, found, workdir)
+            self._still_quiet(machine, stack)
+            yield from serving.quiet(machine, stack, ())
+        return datasets
+
+    def _still_quiet(self, machine: Machine, stack: Stack) -> None:
+        """:raises Broken: the stack was started again while its parts were made: they may not fit together (6)."""
+        fence = read_fence(machine, stack.project)
+        held = fence is not None and fence["state"] != "undoing" if self.fenced else self._lease in lease.names(machine)
+        found = containers.containers(machine, stack.project)
+        writers = [one.name for one in found if one.running and one.service not in stack.keep]
+        writers += exclusivity.strangers(machine, stack)
+        if not held or writers:
+            who = ", ".join(writers) or "the stack"
+            raise Broken(f"{who} was started again while the set was made", hint="run the same command again")
+
+    @property
+    def _lease(self) -> str:
+        return f"set-{self.id}"
+
+    def _parts(self, machine: Machine, stack: Stack, found: containers.Found, workdir: str) -> Making:
+        datasets: Dict[str, Any] = {}
+        for dataset in sorted(stack.datasets, key=lambda each: each.kind != "postgres"):  # database first
+            if dataset.kind == "postgres":
+                datasets[dataset.name] = yield from _dump(machine, found, dataset, workdir)
+            else:
+                datasets[dataset.name] = yield from self._archive(machine, stack, dataset, workdir)
+        return datasets
+
+    def _archive(self, machine: Machine, stack: Stack, dataset: Dataset, workdir: str) -> Making:
+        where = root(machine, stack, dataset)
+        exclude = stack.excluded() if dataset.kind == "config" else ()
+        yield Progress(note=f"hashing {dataset.name}")
+        rows = list(tree.entries(machine, where, exclude))
+        listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
+        facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
+        name = f"{dataset.name}.tar.age" if dataset.kind == "config" else f"{dataset.name}.tar.zst"
+        encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
+        through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
+        if dataset.kind == "config" and not self.recipients:
+            raise Refused("the config part holds secrets and there is no key to encrypt it to")
+        yield from pack(machine, where, rows, through, f"{workdir}/{name}", int(facts["bytes"]), dataset.name)
+        if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
+            machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
+        return facts
+
+
+@dataclass(frozen=True)
+class SignSet(Action):
+    """Put the controller's signature beside the manifest of a set."""
+
+    store: str
+    id: RunId
+    signature: str
+    kind: ClassVar[str] = "sign_set"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        machine.write(f"{self.store}/{self.id}/{SIGNATURE}", self.signature.encode(), 0o600)
+        return {}
+
+
+@dataclass(frozen=True)
+class DropPartial(Action):
+    """Remove a set that was never finished; a finished one is not touched."""
+
+    store: str
+    id: RunId
+    kind: ClassVar[str] = "drop_partial"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        machine.remove(f"{self.store}/{self.id}.partial")
+        return {}
+
+
+def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, List[Part]]:
+    parts: List[Part] = []
+    for name in machine.names(workdir):
+        yield Progress(note=f"checksum of {name}")
+        machine.sync(f"{workdir}/{name}")
+        found = machine.stat(f"{workdir}/{name}")
+        size = found.size if found else 0
+        parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
+    return parts
+
+
+def _size(machine: Machine, stack: Stack, dataset: Dataset, found: containers.Found) -> int:
+    if dataset.kind == "postgres":
+        return int(Postgres.of(machine, containers.one(found, dataset.service)).facts()["bytes"])
+    exclude = stack.excluded() if dataset.kind == "config" else ()
+    return tree.size(machine, root(machine, stack, dataset), exclude)
+
+
+def _dump(machine: Machine, found: containers.Found, dataset: Dataset, workdir: str) -> Making:
+    """pg_dump and the digest, both of one exported snapshot."""
+    server = Postgres.of(machine, containers.one(found, dataset.service))
+    others = server.clients()
+    if others:
+        names = sorted({f"{each['user']} ({each['application'] or 'no name'})" for each in others})
+        raise Broken(f"the database still has other clients: {', '.join(names)}", hint="stop them and try again")
+    with server.snapshot() as talk:
+        yield Progress(note="hashing the tables")
+        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
+        digest = postgres_digest.digest(talk)
+        yield Progress(note="pg_dump")
+        with machine.replacing(f"{workdir}/{dataset.name}.dump", 0o600) as file:
+            server.dump(snapshot, file, lambda: None)
+        facts = server.facts()
+    return {"kind": "postgres", **facts, **digest}
+
+
+def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
+    """Compose key -> driver, options and labels of every volume of the project, waived ones included."""
+    return {
+        row["Name"][len(stack.project) + 1 :]: {
+            "driver": row["Driver"],
+            "options": row.get("Options") or {},
+            "labels": row.get("Labels") or {},
+        }
+        for row in containers.volumes(machine, stack.project).values()
+    }
+
+
+# of what a set's manifest says, as far as paths and commands are made of it; what it does not say is missed later
+_FORMS: Mapping[str, validators.Parse] = {
+    "id": validators.run_id,
+    "created": validators.moment,
+    "parts": validators.each(
+        validators.row(name=validators.part_name, bytes=validators.size, sha256=validators.sha256)
+    ),
+    "datasets": validators.table(validators.part_name, validators.facts),
+    "volumes": validators.table(
+        validators.text,
+        validators.row(
+            driver=validators.text,
+            options=validators.table(validators.text, validators.text),
+            labels=validators.table(validators.text, validators.text),
+        ),
+    ),
+    "accepted_losses": validators.each(validators.text),
+}
+
+
+def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Dict[str, Any]:
+    """:param sha256: it must have, if any.
+
+    :raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3).
+    :raises VerificationFailed: it has another sum (7).
+    """
+    text = machine.read_text(f"{directory}/manifest.json")
+    if text is None:
+        raise Refused(
+            f"{directory} has no manifest.json: it is not a complete set",
+            hint="invoke backup.list shows the complete ones",
+        )
+    if sha256 and hashlib.sha256(text.encode()).hexdigest() != sha256:
+        raise VerificationFailed(
+            f"somebody changed {directory}/manifest.json", hint="choose another: invoke backup.list"
+        )
+    try:
+        manifest = dict(json.loads(text))
+        number = int(manifest["format"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        raise Refused(
+            f"{directory}/manifest.json cannot be read", hint="choose another set: invoke backup.list"
+        ) from None
+    if number > FORMAT:
+        raise Refused(f"{directory} was written by a newer mnemo_ops (format {number})", hint="update mnemo_ops")
+    with validators.by(f"{directory}/manifest.json", "choose another set: invoke backup.list"):
+        return {**manifest, **{name: form(manifest[name]) for name, form in _FORMS.items() if name in manifest}}
+
+
+def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -> Making:
+    """Compare every part with its checksum. :raises VerificationFailed: names each part that differs (7)."""
+    wrong: List[str] = []
+    parts = _parts_of(manifest, directory)
+    total = sum(int(part["bytes"]) for part in parts)
+    done = 0
+    for part in parts:
+        yield Progress(done, total, f"checksum of {part['name']}")
+        found: Optional[str] = machine.sha256(f"{directory}/{part['name']}")
+        if found is None:
+            wrong.append(f"{part['name']} is missing")
+        elif found != part["sha256"]:
+            wrong.append(f"{part['name']} does not have the checksum of the manifest")
+        done += int(part["bytes"])
+    if wrong:
+        raise VerificationFailed(
+            f"the set {posixpath.basename(directory)} is damaged: {'; '.join(wrong)}",
+            hint="choose another set: invoke backup.list",
+        )
+    return {"bytes": total}
+
+
+def _parts_of(manifest: Mapping[str, Any], directory: str) -> List[Part]:
+    if "parts" not in manifest:
+        raise Refused(f"the set in {directory} does not say its parts", hint="choose another set: invoke backup.list")
+    return list(manifest["parts"])
+
+
+def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Tuple[str, ...]:
+    """Differences between a dataset's listing in the set and what is there now."""
+    text = machine.read_text(f"{directory}/{name}.files") or ""
+    try:
+        return tuple(tree.differences([json.loads(line) for line in text.splitlines()], rows))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it only says where to look
+        return (f"{name}.files cannot be read",)
+
+
+@dataclass(frozen=True)
+class SetFiles(Action):
+    """Every file of a complete set with size and sha256, the manifest last: what a copy fetches, in that order.
+
+    The run's key may fetch these from now on.
+    """
+
+    directory: str
+    run_id: RunId
+    kind: ClassVar[str] = "set_files"
+    answer: ClassVar[Mapping[str, validators.Parse]] = {"files": validators.files}
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        manifest = read_manifest(machine, self.directory)
+        parts = _parts_of(manifest, self.directory)
+        files = [{"name": part["name"], "size": part["bytes"], "sha256": part["sha256"]} for part in parts]
+        path = f"{self.directory}/manifest.json"
+        found = machine.stat(path)
+        last = {"name": "manifest.json", "size": found.size if found else 0, "sha256": machine.sha256(path)}
+        handout.allow(machine, self.run_id, self.directory, [row["name"] for row in (*files, last)])
+        return {"files": [*files, last]}

@@ -1,0 +1,4 @@
+"""Facts of a host, under Ansible's names.
+
+Offers ``gather``.
+"""

@@ -1,0 +1,326 @@
+"""Leases: what must be undone by itself when nobody renews it.
+
+Whoever changes something for a while (a fence, a key, stopped services) first writes a lease: a deadline and the deeds
+that undo the change. The holder renews it while it lives. A systemd timer of the host runs what has expired, also after
+a reboot, and removes itself with the last lease. So a killed controller leaves nothing behind and an old host serves
+again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shlex
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from mnemo_ops.agent.base.run_id import RUN_ID
+from mnemo_ops.agent.engine import action as actions
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed
+
+SECONDS = 45.0  # an unrenewed lease ends after this long
+TRYING = 900.0  # seconds in which the host tries to start what does not start; then the next run may begin
+UNIT = "mnemo-lease"
+UNITS = "/etc/systemd/system"
+
+SERVICE = """[Unit]
+Description=mnemo_ops: undo what an interrupted run left
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart={command}
+"""
+TIMER = """[Unit]
+Description=mnemo_ops: look for leases that nobody renewed
+
+[Timer]
+OnActiveSec=5
+OnBootSec=20
+OnUnitInactiveSec=5
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+"""
+DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken for done
+_is_run = re.compile(rf"{RUN_ID}(-\d+)?", re.ASCII).fullmatch
+
+
+def _until(machine: Machine) -> Dict[str, Any]:
+    """When a lease ends: by a clock that nobody sets and that stands still while the machine sleeps."""
+    boot = (machine.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+    return {"deadline": machine.now() + SECONDS, "until": machine.monotonic() + SECONDS, "boot": boot}
+
+
+def seconds_left(machine: Machine, lease: Mapping[str, Any]) -> float:
+    """Until a lease ends unless it is renewed; below zero when it has."""
+    if "boot" not in lease:  # of an earlier version
+        return float(lease["deadline"]) - machine.now()
+    here = (machine.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+    return float(lease["until"]) - machine.monotonic() if lease["boot"] == here else -1.0  # who held it is gone
+
+
+def _directory(machine: Machine) -> str:
+    return machine.state_dir + "/leases"
+
+
+def _path(machine: Machine, name: str) -> str:
+    return f"{_directory(machine)}/{name}.json"
+
+
+@contextmanager
+def _exclusive(machine: Machine, wait: bool = True) -> Iterator[bool]:
+    """One at a time: a renewal, the watchdog, a release. Without ``wait`` false is given when another is at it."""
+    machine.mkdir(machine.state_dir, 0o700)
+    machine.mkdir(_directory(machine), 0o700)
+    path = machine.state_dir + "/leases.lock"
+    with machine.open_lock(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]]) -> None:
+    """Write the lease, before the change it covers; this process renews it from now on (:func:`renew_held`).
+
+    :param name: of the lease; holding it again replaces its undo list.
+    :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
+    """
+    with _exclusive(machine):
+        lease = {"run": run, "undo": list(undo), **_until(machine)}
+        machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+        _install(machine)
+    machine.leases.add(name)
+
+
+def adopt(machine: Machine, run: str) -> None:
+    """Renew the leases of this run from now on: the connection broke and came back."""
+    for name, lease in _all(machine).items():
+        if run and lease["run"] == run:
+            machine.leases.add(name)
+
+
+def renew_held(machine: Machine) -> None:
+    """Push the deadline of every lease this process holds.
+
+    Never waits: an undo may take minutes, and a heartbeat that waited for it would look like a dead agent.
+    """
+    if not machine.leases:
+        return
+    with _exclusive(machine, wait=False) as alone:
+        if alone:
+            _push(machine)
+
+
+def _push(machine: Machine) -> None:
+    for name in sorted(machine.leases):
+        lease = _read(machine, name)
+        if lease is None:
+            machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
+            continue
+        lease.update(_until(machine))
+        machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+
+
+@contextmanager
+def guarded(machine: Machine, name: str) -> Iterator[None]:
+    """What is done in it is not undone meanwhile. :raises Broken: the lease had expired (6)."""
+    with _exclusive(machine):
+        if _read(machine, name) is None:
+            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+        yield
+
+
+def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: None) -> None:
+    """End a lease without undoing anything: the change stays.
+
+    :param settle: makes the change final; nothing can expire between it and the end of the lease.
+    :raises Broken: it expired and was undone (6).
+    """
+    with _exclusive(machine):
+        if _read(machine, name) is None:
+            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+        settle()
+        machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+
+
+def leave(machine: Machine, name: str) -> None:
+    """Renew a lease no more: the timer undoes what it covers, as often as it takes."""
+    machine.leases.discard(name)
+
+
+def undo(machine: Machine, name: str) -> bool:
+    """Run a lease's undo list now and end it; false when there is none."""
+    with _exclusive(machine):
+        try:
+            return _undo(machine, name)
+        finally:
+            _push(machine)  # it may have taken long: our other leases must not look abandoned
+
+
+def _undo(machine: Machine, name: str) -> bool:
+    """One deed after the other; each that is done is taken off the list, so that no later one does it again."""
+    lease = _read(machine, name)
+    if lease is None:
+        return False
+    while lease["undo"]:
+        deed = lease["undo"][0]
+        try:
+            for _ in actions.build(deed["kind"], deed["args"]).run(machine):
+                pass
+        except Exception as error:
+            since = float((lease.get("failing") or {}).get("since", machine.now()))
+            if not (isinstance(error, NotStarted) and machine.now() - since > TRYING):
+                why = error.message if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
+                lease["failing"] = {"since": since, "why": why}
+                with suppress(OSError):  # the disk may be full: why it fails is then not kept
+                    machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+                raise
+            print(f"lease {name}: given up after {TRYING:.0f} s: {error}")
+        lease["undo"] = lease["undo"][1:]
+        if lease["undo"]:
+            machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
+    machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+    return True
+
+
+def undo_because(
+    machine: Machine, name: str, problem: BaseException, state: Callable[[], str] = lambda: "it is undone"
+) -> None:
+    """Undo what a problem left half done; the problem itself, which is told what is true now, is the caller's to raise.
+
+    :param state: what is true once it is undone.
+
+    :raises StepFailed: done, but for containers that do not start (6). :raises RollbackFailed: not done yet (8). The
+        host goes on trying in both cases, and the problem is told, too.
+    """
+    try:
+        undo(machine, name)
+    except (MnemoError, OSError) as another:  # a full disk, too
+        leave(machine, name)
+        if isinstance(another, NotStarted):
+            tries = f"the host tries it for {TRYING / 60:.0f} more minutes"
+            raise StepFailed(f"{problem}; {state()}, but {another}; {tries}", hint=another.hint) from problem
+        raise RollbackFailed(
+            f"{problem}; and it could not be undone yet: {another}; the host tries it every few seconds",
+            hint=getattr(another, "hint", "") or "invoke lock.status shows how far it came",
+        ) from problem
+    if isinstance(problem, MnemoError):
+        problem.message += f"; {state()}"
+
+
+def forget(machine: Machine, name: str) -> List[str]:
+    """End a lease that cannot be undone; what it leaves, a sentence each, with the command for it."""
+    with _exclusive(machine):
+        lease = _read(machine, name)
+        if lease is None:
+            return []
+        left = [_given_up(machine, deed) for deed in lease["undo"]]
+        machine.remove(_path(machine, name))
+    machine.leases.discard(name)
+    return [sentence for sentence in left if sentence]
+
+
+def _given_up(machine: Machine, deed: Mapping[str, Any]) -> str:
+    try:
+        action = actions.build(deed["kind"], deed["args"])
+        said = action.leaves(machine)
+        if action.last:
+            for _ in action.run(machine):
+                pass
+    except Exception as error:  # of a newer version, or Docker does not answer: it is ended all the same
+        return f"whatever {deed.get('kind')} was to undo ({type(error).__name__}: {error})"
+    return said
+
+
+def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine: None) -> List[str]:
+    """What the timer does: undo what nobody renewed; remove the timer when no lease is left. Names of the undone.
+
+    :param sweep: forgets what else is left of runs that were killed.
+    """
+    undone: List[str] = []
+    with _exclusive(machine):
+        for name, lease in _all(machine).items():
+            if seconds_left(machine, lease) < 0:
+                try:
+                    _undo(machine, name)
+                    undone.append(name)
+                except Exception as error:  # try again at the next tick; one lease must not hold up the others
+                    print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
+        if undone:
+            sweep(machine)
+        _tidy(machine, "--no-block")  # it is this very unit that would wait for its own end
+    return undone
+
+
+def tidy(machine: Machine) -> None:
+    """Remove the timer and the agent's copy on disk when no lease and no job needs them any more."""
+    with _exclusive(machine):
+        _tidy(machine)
+
+
+def _tidy(machine: Machine, *options: str) -> None:
+    if _all(machine):
+        return
+    if machine.stat(f"{UNITS}/{UNIT}.timer") is not None:
+        machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
+        machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
+        if not options:
+            machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
+        machine.remove(f"{UNITS}/{UNIT}.timer")
+        machine.remove(f"{UNITS}/{UNIT}.service")
+        machine.run(["systemctl", "daemon-reload"], check=False)
+        # a failure of the service would be listed for ever, although there is no such unit any more
+        machine.run(["systemctl", "reset-failed", f"{UNIT}.service"], check=False)
+    if not machine.names(machine.state_dir + "/jobs"):
+        for name in machine.names(machine.state_dir):
+            if name.startswith("agent-"):
+                machine.remove(f"{machine.state_dir}/{name}")
+
+
+def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
+    """Leases that exist, by name."""
+    return _all(machine)
+
+
+def _read(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
+    text = machine.read_text(_path(machine, name))
+    if text is None:
+        return None
+    try:
+        found = dict(json.loads(text))
+        return {
+            **found,
+            "run": found["run"] if _is_run(str(found["run"])) else "",  # "2" would stand for every job
+            "deadline": float(found.get("deadline", 0.0)),
+            "undo": list(found["undo"]),
+        }
+    except (ValueError, TypeError, KeyError):
+        why = "its file is damaged: what it was to undo is not known"
+        return {"run": "", "deadline": 0.0, "undo": [DAMAGED], "failing": {"since": 0.0, "why": why}}
+
+
+def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
+    found = {
+        file[:-5]: _read(machine, file[:-5]) for file in machine.names(_directory(machine)) if file.endswith(".json")
+    }
+    return {name: lease for name, lease in found.items() if lease is not None}
+
+
+def _install(machine: Machine) -> None:
+    service = SERVICE.format(command=shlex.join(machine.starting("run_watchdog"))).encode()
+    changed = machine.read(f"{UNITS}/{UNIT}.service") != service
+    if changed:
+        machine.write(f"{UNITS}/{UNIT}.service", service, 0o644)
+        machine.write(f"{UNITS}/{UNIT}.timer", TIMER.encode(), 0o644)
+        machine.run(["systemctl", "daemon-reload"])
+    if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
+        machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])

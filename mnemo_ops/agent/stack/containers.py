@@ -1,0 +1,312 @@
+"""A compose project as Docker sees it: its containers, in JSON, stopped and started in a given order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Broken, Refused
+
+WITHOUT = 20.0  # seconds others are waited for when what keeps their data does not start
+RELAUNCHES = 3  # times a container that does not stay up is started again
+ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is just ending cannot be updated
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+ONEOFF = "com.docker.compose.oneoff"
+DEPENDS = "com.docker.compose.depends_on"  # service:condition:restart, separated by commas
+LOCAL = ("127.0.0.1", "::1")
+
+Found = Sequence["Container"]
+
+
+@dataclass(frozen=True)
+class Container:
+    """``state``: created, running, exited, ...; ``health``: starting, healthy, unhealthy or empty without a check."""
+
+    id: str
+    name: str
+    service: str
+    state: str
+    health: str
+    restart: str
+    image: str
+    image_id: str
+    env: Mapping[str, str]
+    mounts: Tuple[Mapping[str, Any], ...]
+    addresses: Tuple[str, ...]
+    exit_code: int
+    grace: int  # seconds between SIGTERM and SIGKILL that its owner gave it; 0 when none was said
+    depends: Mapping[str, str]  # service -> the condition it waits for
+    published: bool  # it takes connections from other machines
+    started: str  # when it was started last, in Docker's words
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "restarting", "paused")
+
+    @property
+    def ended(self) -> bool:
+        """It did what it was for: no policy starts it again."""
+        return self.state == "exited" and self.exit_code == 0 and self.restart in ("no", "on-failure")
+
+
+def refuse_bare(machine: Machine, tools: Sequence[str] = ("docker",)) -> None:
+    """:raises Refused: programs are missing that nothing works without (3)."""
+    absent = [name for name in tools if machine.which(name) is None]
+    if absent:
+        raise Refused(f"not installed on this host: {', '.join(absent)}", hint="invoke bootstrap installs them")
+
+
+def containers(machine: Machine, project: str) -> List[Container]:
+    """The project's containers by service and name, stopped ones too; none without Docker. :raises Broken: (6)."""
+    if machine.which("docker") is None:
+        return []
+    listed = machine.ask(["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={PROJECT}={project}"])
+    # what `docker compose run` started is none of the service's own
+    found = [_container(row) for row in _rows(machine, listed.out.split()) if not _is_oneoff(row)]
+    return sorted(found, key=lambda each: (each.service, each.name))
+
+
+def _rows(machine: Machine, names: Sequence[str]) -> List[docker.Row]:
+    """What Docker knows of containers; those that somebody removes meanwhile are left out."""
+    if not names:
+        return []
+    done = machine.ask(["docker", "inspect", "--type", "container", *names], check=False)
+    if done.rc != 0:  # one that is gone is no error, an engine that does not answer is
+        docker.ask(machine, "version", "--format", "{{.Server.Version}}")
+    rows: List[docker.Row] = json.loads(done.out or "[]")
+    return rows
+
+
+def _is_oneoff(row: docker.Row) -> bool:
+    return bool(row["Config"]["Labels"].get(ONEOFF) == "True")
+
+
+def refuse_stopped(found: Found, service: str) -> None:
+    """:raises Refused: the service does not run, and without it nothing can be done (3)."""
+    mine = [each for each in found if each.service == service]
+    if any(each.running for each in mine):
+        return
+    stopped = " ".join(each.name for each in found if not each.running and not each.ended)
+    if mine:
+        raise Refused(
+            "the stack is stopped on this host; nothing was changed",
+            hint=f"docker start {stopped}, as root on the host",
+        )
+    raise Refused(f"the service {service} has no container on this host", hint="invoke deploy makes it")
+
+
+def volumes(machine: Machine, project: str) -> Dict[str, docker.Row]:
+    """Docker's volumes of the project by name, without those of a project whose name begins as its volumes do."""
+
+    def whose(row: docker.Row) -> str:
+        labels = row.get("Labels") or {}
+        return str(labels.get("mnemo.stack") or labels.get(PROJECT) or project)
+
+    every = docker.all_of(machine, "volume")
+    return {name: row for name, row in every.items() if name.startswith(project + "_") and whose(row) == project}
+
+
+def _container(row: Mapping[str, Any]) -> Container:
+    pairs = (text.split("=", 1) for text in row["Config"].get("Env") or [] if "=" in text)
+    networks = row.get("NetworkSettings", {}).get("Networks") or {}
+    return Container(
+        id=row["Id"],
+        name=row["Name"].lstrip("/"),
+        service=row["Config"]["Labels"].get(SERVICE, row["Name"].lstrip("/")),
+        state=row["State"]["Status"],
+        health=(row["State"].get("Health") or {}).get("Status", ""),
+        restart=row["HostConfig"]["RestartPolicy"].get("Name") or "no",
+        image=row["Config"]["Image"],
+        image_id=row["Image"],
+        env=dict(pairs),
+        mounts=tuple(row.get("Mounts") or []),
+        addresses=tuple(net["IPAddress"] for net in networks.values() if net.get("IPAddress")),
+        exit_code=int(row["State"].get("ExitCode", 0)),
+        grace=int(row["Config"].get("StopTimeout") or 0),
+        depends=_depends(row["Config"]["Labels"].get(DEPENDS, "")),
+        published=_published(row["HostConfig"].get("PortBindings") or {}),
+        started=str(row["State"].get("StartedAt", "")),
+    )
+
+
+def _depends(label: str) -> Dict[str, str]:
+    rows = [part.split(":") for part in label.split(",") if part]
+    return {row[0]: row[1] if len(row) > 1 else "" for row in rows}
+
+
+def _published(bindings: Mapping[str, Any]) -> bool:
+    return any(one.get("HostIp", "") not in LOCAL for rows in bindings.values() for one in rows or ())
+
+
+def layers(found: Found, stores: Collection[str]) -> List[List[Container]]:
+    """Containers in the order in which they are stopped, those side by side that may stop at once.
+
+    Who lets clients in goes first, so that nobody is answered half way; then ``depends_on`` from the outside in; what
+    stores goes last. The other way round they are started.
+
+    :param stores: services that keep data; what writes to them need not say so.
+    """
+    needed = {name: set().union(*(each.depends for each in found if each.service == name)) for name in _services(found)}
+    before = {name: _reached(needed, name) for name in needed}  # service -> what it needs, directly or not
+    fronts = {each.service for each in found if each.published and each.service not in stores}
+    for name in needed:
+        after = {other for other in needed if name not in _reached(needed, other)} - {name}
+        if name in fronts:
+            before[name] |= after - fronts
+        if name not in stores:
+            before[name] |= after & set(stores)
+    left, ordered = set(needed), []
+    while left:
+        free = {name for name in left if not any(name in before[other] for other in left - {name})} or left
+        ordered.append([each for each in found if each.service in free])
+        left -= free
+    return ordered
+
+
+def _services(found: Found) -> List[str]:
+    return sorted({each.service for each in found})
+
+
+def _reached(needed: Mapping[str, Set[str]], name: str) -> Set[str]:
+    seen: Set[str] = set()
+    ahead = {name}
+    while ahead:
+        ahead = {one for each in ahead for one in needed.get(each, ()) if one in needed} - seen
+        seen |= ahead
+    return seen
+
+
+def stop(machine: Machine, chosen: Iterable[Container], grace: int) -> List[str]:
+    """Stop running containers side by side; the names of those that were running.
+
+    :param grace: seconds between SIGTERM and SIGKILL, where the container's owner did not ask for more.
+    :raises CommandFailed: one could not be stopped (6).
+    """
+    running = [container for container in chosen if container.running]
+    machine.note = "stopping " + ", ".join(container.name for container in running)
+    times: Dict[int, List[str]] = {}
+    for container in running:
+        times.setdefault(max(grace, container.grace), []).append(container.name)
+    longest = max(times, default=0) + 60.0
+    machine.run_each(
+        [["docker", "stop", "--time", str(time), *names] for time, names in times.items()], timeout=longest
+    )
+    return [container.name for container in running]
+
+
+def set_restart(machine: Machine, policy: str, names: Sequence[str]) -> None:
+    """Set the restart policy of containers. :raises CommandFailed: Docker does not take it (6)."""
+    update = ["docker", "update", "--restart", policy, *names]
+    for pause in ENDING:
+        if machine.run(update, check=False).rc == 0:
+            return
+        machine.sleep(pause)
+    machine.run(update)
+
+
+def remaining(machine: Machine, names: Iterable[str]) -> List[str]:
+    """Those that are containers still, in this order: what somebody removed cannot be started, ever.
+
+    :raises Broken: Docker does not answer (6).
+    """
+    lines = docker.ask(machine, "ps", "-a", "--format", "{{.Names}}").splitlines()
+    return [name for name in names if name in lines]
+
+
+def start(
+    machine: Machine,
+    names: Sequence[str],
+    well: Collection[str],
+    stores: Collection[str],
+    patience: float,
+    guarded: bool = False,
+    hurry: bool = False,
+) -> Dict[str, str]:
+    """Start containers, what stores first, and wait for those that were well before.
+
+    :param well: names of those that were healthy when they were stopped: only they are waited for.
+    :param stores: services that keep data: others start once they are well. :param patience: seconds for all together.
+    :param guarded: who depends on others starts once they are well, too: nobody is let in before.
+    :param hurry: nobody waits for another, once it was started: the database went on running.
+    :returns: name -> what is wrong with it; empty when all run and are as well as they were.
+    """
+    end = machine.monotonic() + patience
+    wrong: Dict[str, str] = {}
+    ordered = layers(_inspect(machine, names), stores)[::-1]
+    for number, layer in enumerate(ordered):
+        machine.note = "starting " + ", ".join(each.name for each in layer)
+        wrong.update(_launch(machine, [each.name for each in layer if each.state != "running"]))
+        if number + 1 < len(ordered) and not hurry:
+            awaited = [each.name for each in layer if guarded or each.service in stores]
+            _wait(machine, [name for name in awaited if name in well and name not in wrong], well, end)
+            if any(each.service in stores and each.name in wrong for each in layer):
+                end = min(end, machine.monotonic() + WITHOUT)  # nobody gets well without what it needs
+    started = [name for name in names if name not in wrong]
+    return {**wrong, **_wait(machine, started, well, end)}
+
+
+def _launch(machine: Machine, names: Sequence[str]) -> Dict[str, str]:
+    """:returns: name -> why Docker did not start it."""
+    done = machine.run_each([["docker", "start", name] for name in names], check=False)
+    failed = {name: one for name, one in zip(names, done) if one.rc != 0}
+    return {name: one.err.strip() or f"docker start ended with {one.rc}" for name, one in failed.items()}
+
+
+def _wait(machine: Machine, names: Sequence[str], well: Collection[str], end: float) -> Dict[str, str]:
+    """Until they run and those in ``well`` are healthy; what they are instead when the time is over.
+
+    :param end: by the host's monotonic clock.
+    """
+    tries: Dict[str, int] = {}
+    while True:
+        found = _inspect(machine, names)
+        down = [each for each in found if not each.running]
+        # a stop that was cut short in its command still ends in the engine, after our start
+        again = [each.name for each in down if tries.get(each.name, 0) < (1 if each.ended else RELAUNCHES)]
+        gone = [each for each in down if each.name not in again and not each.ended]
+        ill = [each for each in found if each.running and each.name in well and each.health not in ("", "healthy")]
+        over = machine.monotonic() > end
+        if over or not (again or ill):
+            wrong = {each.name: f"ended with exit code {each.exit_code}" for each in gone}
+            return {**wrong, **{each.name: f"is {each.health}" for each in ill}}
+        _launch(machine, again)
+        tries.update({name: tries.get(name, 0) + 1 for name in again})
+        machine.sleep(0.25)
+
+
+def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
+    """Until the engine answers: it may be starting with the host. :raises Broken: it does not (6)."""
+    version = ["docker", "version", "--format", "{{.Server.Version}}"]
+    machine.wait_until("Docker answers", lambda: machine.ask(version, check=False).rc == 0, patience)
+
+
+def _inspect(machine: Machine, names: Sequence[str]) -> List[Container]:
+    return [_container(row) for row in _rows(machine, names)]
+
+
+def one(found: Found, service: str) -> Container:
+    """The first container of a service. :raises Broken: there is none, or it does not run (6)."""
+    for container in found:
+        if container.service == service and container.running:
+            return container
+    raise Broken(f"the service {service} does not run", hint="docker compose ps -a shows the stack")
+
+
+def running(machine: Machine, names: Sequence[str]) -> List[str]:
+    """Those of them that run, or ended as they should."""
+    return [each.name for each in _inspect(machine, names) if each.running or each.ended]
+
+
+def healthy(found: Found) -> List[str]:
+    """Names of those that are well by their own check."""
+    return [each.name for each in found if each.health == "healthy"]
+
+
+def described(wrong: Mapping[str, str]) -> str:
+    """What :func:`start` found wrong, for people."""
+    return "; ".join(f"{name}: {what}" for name, what in wrong.items())

@@ -1,0 +1,1 @@
+"""Whether volumes are what the inventory says, and their disks are there."""

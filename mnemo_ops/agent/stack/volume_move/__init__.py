@@ -1,0 +1,1 @@
+"""A volume that moves to another place or type."""

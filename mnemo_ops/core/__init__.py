@@ -1,0 +1,4 @@
+"""Nouns that every room uses: hosts, tasks and options, secrets, paths and names as messages write them.
+
+Offers ``atomic_file``, ``model``, ``options``, ``paths``, ``secret``, ``suggest``, ``visible``.
+"""

@@ -1,0 +1,4 @@
+"""YAML that knows its lines: every error names file and line.
+
+Offers ``yaml_lines``.
+"""

@@ -1,0 +1,170 @@
+"""Backup: one set of everything, now."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+from mnemo_ops import __version__
+from mnemo_ops.agent.actions.backup import MakeSet
+from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.prune import PruneSets
+from mnemo_ops.core.model import Host
+from mnemo_ops.errors import Refused, UsageError
+from mnemo_ops.flows import keys, signing
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.journal import new_id
+
+
+def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = False) -> dict[str, Any]:
+    """Stop what writes, dump and archive every dataset, start again, and leave a set with its manifest.
+
+    :param check: look only whether a set can be made.
+    :param accept_loss: also where the database server has what no set holds; the report and the manifest name it.
+    :returns: the manifest. :raises Refused: preflight (3). :raises StepFailed: the stack runs again, no set (6).
+    """
+    stack = flow.stack(host)
+    id = new_id()
+    flow.report.step(f"check that {host.name} can make a set")
+    found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
+    if check:
+        size = sum(found["sizes"].values()) / 1e6
+        flow.report.step(f"nothing speaks against a set of {size:.1f} MB of data on {host.name}; nothing was changed")
+        return {}
+    flow.report.step(f"make the set {id} on {host.name}; what writes is stopped meanwhile")
+    about = {"host": host.name, "tool": __version__}
+
+    def state() -> str:
+        made = any(row["id"] == id and row["state"] == "complete" for row in list_sets(flow, host))
+        return f"{host.name} serves as before, and " + (f"the set {id} is complete" if made else "no set was made")
+
+    with flow.forgetting(host, id, f"set-{id}", state):
+        make = MakeSet(stack, id, keys.recipients(flow, host), accept_loss=accept_loss, about=about)
+        manifest = flow.act(host, make, job=f"{id}-set")
+        signing.sign(flow, host, stack["store"], id, manifest.pop("manifest_sha256"))
+    size = sum(part["bytes"] for part in manifest["parts"])
+    flow.report.host(host.name).add("changed")
+    flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
+    outage, phases = manifest.pop("write_outage_seconds"), manifest.pop("phases")
+    shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+    flow.report.summary.append(f"write outage {outage:.1f} s ({shown})")
+    accepted(flow, manifest["accepted_losses"])
+    flow.report.extra.update(
+        id=id,
+        parts=manifest["parts"],
+        consistency=manifest["consistency"],
+        write_outage_seconds=outage,
+        phases=[{"name": name, "seconds": seconds} for name, seconds in phases.items()],
+    )
+    return manifest
+
+
+def accepted(flow: Flow, losses: list[str]) -> None:
+    """Tell what is not there and was accepted as lost."""
+    for each in losses:
+        flow.report.say(f"  accepted loss: {each}")
+    flow.report.extra["accepted_losses"] = losses
+
+
+def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:
+    """The sets on a host, newest first, with what is wrong with them. :param check: read them all."""
+    rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.stack(host)["store"], check))["sets"]
+    return rows
+
+
+def choose(flow: Flow, host: Host, wanted: str) -> str:
+    """The id that ``latest``, a time, an id or the beginning of one stands for; no other is taken in its place.
+
+    :raises Refused: none or several match, or the one that does is not complete: names it, why, and those that are (3).
+    """
+    every = list_sets(flow, host)
+    rows = [row for row in every if row["state"] != "incomplete"]
+    instant = moment(wanted)
+    if wanted == "latest":
+        found = rows[:1]
+    elif instant is not None:
+        found = [row for row in rows if row["created"] <= instant][:1]
+    else:
+        found = [row for row in rows if row["id"] == wanted] or [row for row in rows if row["id"].startswith(wanted)]
+    complete = [str(row["id"]) for row in rows if row["state"] == "complete"]
+    known = f"complete sets: {', '.join(complete[:5]) or 'none'}" + (", ..." if len(complete) > 5 else "")
+    hint = f"invoke restore --id {complete[0]} --limit {host.name}; " if complete else ""
+    hint += f"invoke backup.list --limit {host.name} --all shows every one"
+    if not found:
+        never = [row["id"] for row in every if row["state"] == "incomplete" and row["id"].startswith(wanted)]
+        also = f"; {', '.join(never)} was never finished" if never else ""
+        raise Refused(f"{host.name} has no set '{wanted}'{also}; {known}", hint=hint)
+    if len(found) > 1:
+        names = ", ".join(f"{row['id']} ({condition(row)})" for row in found)
+        raise Refused(f"'{wanted}' stands for {len(found)} sets of {host.name}: {names}", hint="name more of the id")
+    (row,) = found
+    if row["state"] != "complete":
+        which = {"latest": "the newest set"}.get(wanted, "the set")
+        raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
+    later = [each["id"] for each in every if each["state"] == "incomplete" and each["created"] > row["created"]]
+    if later and (wanted == "latest" or instant is not None):
+        flow.report.say(f"  note: {', '.join(later)} on {host.name} was never finished: that is not a set")
+    return str(row["id"])
+
+
+def moment(text: str) -> Optional[float]:
+    """The time a text names, UTC unless it says otherwise; of a day its last moment. ``None``: it names none."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", text):
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as problem:
+        raise UsageError(f"--id {text}: {problem}") from None
+    found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return found.timestamp() + (86399.999 if len(text) == 10 else 0)
+
+
+def condition(row: dict[str, Any]) -> str:
+    """What a set is, for people: as much as was looked at, and no more."""
+    if row["state"] == "newer":
+        return f"made by a newer mnemo_ops (format {row['format']})"
+    if row["state"] in ("damaged", "unreadable"):
+        return f"{row['state'].upper()}: {row['why']}"
+    if row["state"] == "incomplete":
+        return "INCOMPLETE: never finished, no backup"
+    if row["checked"] == "checksums":
+        return "complete, checksums right"
+    return "complete" if row.get("verified") else "complete, not verified"
+
+
+def shown(row: dict[str, Any]) -> str:
+    """A set in one line."""
+    head = f"{row['id']}  {age(row['created']):>6} old  {row['bytes'] / 1e6:8.1f} MB"
+    if "parts" not in row:
+        return f"{head}  {condition(row)}"
+    verified = f"restored and compared {age(row['verified']['at'])} ago" if row["verified"] else "never restored"
+    return f"{head}  {len(row['parts'])} parts  {row['consistency']}  {condition(row)}  {verified}"
+
+
+def prune_plan(flow: Flow, host: Host, keep_last: int, aside: bool) -> dict[str, list[dict[str, Any]]]:
+    """What would go from a host's store, and what stays though nobody needs it: names, bytes, and why."""
+    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack(host), keep_last, aside))
+    return plan
+
+
+def prune(flow: Flow, host: Host, keep_last: int, aside: bool, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Remove these from a host's store, as far as nobody needs them since; what was removed."""
+    done = flow.act(host, PruneSets(flow.stack(host), keep_last, aside, names))
+    for name in done["left"]:
+        flow.report.say(f"  {host.name}: {name} stays: somebody is at work with it now, or removed it")
+    if done["removed"]:
+        flow.report.host(host.name).add("changed")
+    removed: list[dict[str, Any]] = done["removed"]
+    return removed
+
+
+def age(seconds: float) -> str:
+    """How long ago, for people."""
+    left = time.time() - seconds
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if left >= length:
+            return f"{left / length:.0f} {unit}"
+    return f"{left:.0f} s"

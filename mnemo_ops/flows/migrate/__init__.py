@@ -1,0 +1,1 @@
+"""From an old host to a new one."""

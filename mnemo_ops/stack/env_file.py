@@ -1,0 +1,76 @@
+"""The env file as compose reads it, and what of it must not show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mnemo_ops.agent.base import secrecy
+from mnemo_ops.documents import yaml_lines
+from mnemo_ops.errors import MnemoError
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.definition import Settings
+
+# quoted values may span lines; behind one that is not quoted a comment begins with a space
+_ROW = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?(?P<name>[\w.-]+)[ \t]*[=:][ \t]*"""
+    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)"|(?P<bare>[^\n]*?)(?:[ \t]+\#[^\n]*)?[ \t]*$)""",
+    re.MULTILINE | re.DOTALL,
+)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    """Names and values, in order."""
+    return [(row["name"], _value(row)) for row in _ROW.finditer(text)]
+
+
+def _value(row: re.Match[str]) -> str:
+    if row["double"] is not None:
+        return re.sub(r"\\(.)", lambda found: _ESCAPED.get(found[1], found[1]), row["double"], flags=re.DOTALL)
+    return row["single"] if row["single"] is not None else row["bare"] or ""
+
+
+def read(path: str) -> list[tuple[str, str]]:
+    return pairs(Path(path).read_text(errors="surrogateescape"))
+
+
+def secrets_of(chosen: Settings, names: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """Values of the env file on this machine that nobody may see printed, and variables whose values cannot be hidden.
+
+    :param names: more of what messages are full of: hosts, users. Both are empty when the file is not here.
+    """
+    if not Path(chosen.env_file).is_file():
+        return [], []
+    rows = read(chosen.env_file)
+    words = secrecy.ordinary((*names, *names_of(chosen)), rows)
+    found = secrecy.secrets(rows)
+    open_ = [name for name, value in found if not secrecy.can_hide(value, words) and not value.isdigit()]
+    return [value for _, value in found if secrecy.can_hide(value, words)], list(dict.fromkeys(open_))
+
+
+def names_of(chosen: Settings) -> list[str]:
+    """What messages about a stack are full of: its name, paths, volumes, services and containers."""
+    datasets = [name for row in definition.datasets(chosen) for name in (row.name, row.service) if name]
+    return [chosen.project, chosen.directory, chosen.store, *definition.VOLUMES, *datasets, *_services(chosen)]
+
+
+def _services(chosen: Settings) -> list[str]:
+    """Of the compose file on this machine; none where it cannot be read: whoever deploys it says why."""
+    found: Any = None
+    with suppress(MnemoError, OSError):
+        found = yaml_lines.load(Path(chosen.source, chosen.compose_file))
+    services = found.get("services") if isinstance(found, dict) else None
+    if not isinstance(services, dict):
+        return []
+    return [
+        *map(str, services),
+        *(
+            str(each["container_name"])
+            for each in services.values()
+            if isinstance(each, dict) and "container_name" in each
+        ),
+    ]

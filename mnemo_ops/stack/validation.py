@@ -1,0 +1,96 @@
+"""What may be said of a stack: what cannot be meant, or would lose data, is refused before anything is opened."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mnemo_ops.agent.stack import recipients
+from mnemo_ops.agent.stack.stack import Dataset
+from mnemo_ops.stack.volumes import path_rules
+
+PROJECT = r"[a-z0-9][a-z0-9_-]*"  # docker compose takes no other
+NAME = r"[A-Za-z0-9][\w.-]*"  # a dataset names files of a set
+
+
+def refuse_values(given: Mapping[str, Any]) -> None:
+    """:raises ValueError: a value of the wrong shape, begun with its key; what is right after a semicolon."""
+    project = given.get("project", "mnemosyne")
+    if not re.fullmatch(PROJECT, project):
+        raise ValueError(f"project: {project!r} is not the name of a project; small letters, digits, - and _")
+    if given.get("grace", 0) < 0 or isinstance(given.get("grace"), bool):
+        raise ValueError(f"grace: {given['grace']!r} is no number of seconds; 60 is usual")
+    for key in ("images", "waived"):
+        _refuse_others(key, [text for pair in given.get(key, {}).items() for text in pair])
+    for key in given.get("waived", {}):
+        if ":" in key and not re.fullmatch(rf"{NAME}:/.*", key):
+            raise ValueError(f"waived: {key!r} is no volume and no mount; the latter as SERVICE:/TARGET, mailer:/data")
+    _refuse_others("recipients", given.get("recipients", ()))
+    for text in given.get("recipients", ()):
+        if wrong := recipients.problem(text):
+            raise ValueError(f"recipients: {text[:60]!r} {wrong}; {recipients.REMEDY}")
+    for row in given.get("datasets", ()):
+        if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
+            raise ValueError(f"datasets: each is a name and a volume or a path, not {row!r}")
+        _refuse_others("datasets", row.values())
+
+
+def _refuse_others(key: str, values: Any) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{key}: {value!r} is not a text; write it in quotes")
+
+
+def refuse_directories(directory: str, store: str) -> None:
+    """:raises ValueError: one of the two is not a directory of its own: a migration removes what it left half-done."""
+    for key, path in (("directory", directory), ("store", store)):
+        parts = path.split("/")
+        many = [
+            place
+            for place in (*path_rules.SYSTEM, *path_rules.SHARED)
+            if path_rules.overlap(path, place) in ("is", "holds")
+        ]
+        if not path.startswith("/") or ".." in parts or len([part for part in parts if part]) < 2 or many:
+            raise ValueError(f"{key} must be an absolute path of its own, like /srv/mnemosyne, not {path!r}")
+    how = path_rules.overlap(store, directory)
+    if how:
+        raise ValueError(
+            f"store: {store} {how} {directory}, the stack's directory: sets would hold each other; "
+            "keep them apart, like /var/backups/mnemosyne"
+        )
+
+
+def refuse_datasets(rows: Sequence[Dataset]) -> None:
+    """:param rows: every dataset, the usual ones first.
+
+    :raises ValueError: two would be one in a set, or each be put in place of the other by a restore.
+    """
+    seen: list[Dataset] = []
+    for row in rows:
+        if not re.fullmatch(NAME, row.name):
+            raise ValueError(f"datasets: {row.name!r} is not a name; letters, digits, '_', '-' and '.'")
+        if row.kind != "config" and (row.path or not row.volume):
+            _refuse_path(row)
+        for other in seen:
+            if row.name == other.name:
+                raise ValueError(f"datasets: there are two named {row.name}: one would overwrite the other in each set")
+            if how := _overlap(row, other):
+                raise ValueError(f"datasets: {row.volume or row.path} {how}, the dataset {other.name}; leave it out")
+        seen.append(row)
+
+
+def _refuse_path(row: Dataset) -> None:
+    if row.path != posixpath.normpath(row.path) or row.path.startswith(("/", "..")) or row.path == ".":
+        raise ValueError(f"datasets: {row.path!r} is not a path below the stack's directory; like documents/originals")
+
+
+def _overlap(row: Dataset, other: Dataset) -> str:
+    """How a dataset stands to another one; empty: they are apart."""
+    if row.volume and row.volume == other.volume:
+        return f"is {other.volume}"
+    if not row.path or not other.path or "config" in (row.kind, other.kind):
+        return ""
+    how = path_rules.overlap(row.path, other.path)
+    return f"{how} {other.path}" if how else ""

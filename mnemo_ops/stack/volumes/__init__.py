@@ -1,0 +1,1 @@
+"""Volumes of a stack: their types, and where on a host they may lie."""

@@ -1,0 +1,1 @@
+"""Lookups of templates: files, lists, secrets."""

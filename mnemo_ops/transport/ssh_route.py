@@ -1,0 +1,162 @@
+"""The way to a host: its inventory variables over the arguments for ssh over ``~/.ssh/config``."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import paramiko
+
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.core.model import Host
+from mnemo_ops.core.secret import Secret
+from mnemo_ops.errors import UsageError
+
+CONNECT_TIMEOUT = 10  # seconds
+SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One hop and the hops before it.
+
+    :param inventory_name: of the host whose way it is a part of.
+    :param keys: private key files; none: the agent's keys and the usual files.
+    :param only_these: offer no key of the agent (``IdentitiesOnly``).
+    :param known_hosts: files with accepted host keys; new ones go into the first. :param timeout: seconds.
+    :param jumps: hosts to go through, nearest first. :param proxy: a command whose stdin and stdout are the way.
+    """
+
+    name: str
+    inventory_name: str
+    address: str
+    port: int
+    user: str
+    keys: tuple[str, ...] = ()
+    only_these: bool = False
+    password: Optional[Secret] = None
+    passphrase: Optional[Secret] = None
+    known_hosts: tuple[Path, ...] = ()
+    timeout: int = CONNECT_TIMEOUT
+    compress: bool = False
+    jumps: tuple[Route, ...] = ()
+    proxy: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """The host's name in known_hosts."""
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+
+    @property
+    def target(self) -> str:
+        return f"{self.user}@{self.address}" + (f" (port {self.port})" if self.port != 22 else "")
+
+
+def route(host: Host) -> Route:
+    """The way to a host.
+
+    As OpenSSH: a jump host takes its user, port and address from its own entry of ``~/.ssh/config``. Beyond OpenSSH, a
+    jump host for which that names no key is offered the host's own, and its host key is looked up in the host's
+    ``mnemo_known_hosts_file``.
+
+    :raises UsageError: ``~/.ssh/config`` cannot be read or says something that is not valid (2).
+    """
+    given = dict(host.ssh)
+    config = _config(given.pop("configfile", ""))
+    found = _look(config, host.address)
+    words: dict[str, Any] = {**found, **given}
+    if "proxyjump" in given:  # whichever is nearer wins, not both
+        words.pop("proxycommand", None)
+    elif "proxycommand" in given:
+        words.pop("proxyjump", None)
+    if host.port:
+        words["port"] = host.port
+    if host.user:
+        words["user"] = host.user
+    if host.key_file:
+        words["identityfile"] = [host.key_file]
+    if host.timeout:
+        words["connecttimeout"] = host.timeout
+    if host.known_hosts:
+        words["userknownhostsfile"] = host.known_hosts
+    jumps = [] if _none(words.get("proxyjump")) else str(words["proxyjump"]).split(",")
+    proxy = "" if jumps or _none(words.get("proxycommand")) else str(words["proxycommand"])
+    secrets = {"password": host.password, "passphrase": host.passphrase}
+    through = tuple(_jump(jump, config, host) for jump in jumps)
+    return _hop(host.name, host, words, **secrets, jumps=through, proxy=_filled(proxy, words))
+
+
+def _jump(text: str, config: paramiko.SSHConfig, host: Host) -> Route:
+    """``[user@]name[:port]``, or the same as ``ssh://`` address."""
+    user, _, where = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
+    name, colon, port = where.rpartition(":")
+    if not colon or (":" in name and not name.endswith("]")):
+        name, port = where, ""
+    name = name.strip("[]")
+    words: dict[str, Any] = _look(config, name)
+    words.update({key: value for key, value in (("user", user), ("port", port)) if value})
+    if host.key_file:
+        words.setdefault("identityfile", [host.key_file])
+    if host.known_hosts:
+        words["userknownhostsfile"] = host.known_hosts
+    return _hop(f"{name} (the way to {host.name})", host, words, passphrase=host.passphrase)
+
+
+def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
+    keys = words.get("identityfile", ())
+    files = str(words.get("userknownhostsfile") or "~/.ssh/known_hosts").split()
+    try:
+        return Route(
+            name,
+            host.name,
+            str(words["hostname"]).strip("[]"),
+            int(words.get("port") or 22),
+            str(words.get("user") or getpass.getuser()),
+            tuple(str(Path(key).expanduser()) for key in ([keys] if isinstance(keys, str) else keys)),
+            str(words.get("identitiesonly", "no")).lower() == "yes",
+            known_hosts=(*(Path(file).expanduser() for file in files), SYSTEM_KNOWN_HOSTS),
+            timeout=int(words.get("connecttimeout") or CONNECT_TIMEOUT),
+            compress=str(words.get("compression", "no")).lower() == "yes",
+            **more,
+        )
+    except ValueError as problem:
+        raise UsageError(f"the ssh configuration of {name} is not valid: {problem}") from None
+
+
+def _none(value: Any) -> bool:
+    return value is None or str(value).lower() == "none"
+
+
+def _filled(command: str, words: Mapping[str, Any]) -> str:
+    """``%h``, ``%p`` and ``%r`` as in ssh_config(5); what came from the file is filled in already."""
+    values = {"%h": words["hostname"], "%p": words.get("port") or 22, "%r": words.get("user") or getpass.getuser()}
+    for mark, value in values.items():
+        command = command.replace(mark, str(value))
+    return command
+
+
+def _look(config: paramiko.SSHConfig, name: str) -> dict[str, Any]:
+    """What the configuration says of a host; ``hostname`` is always there."""
+    found = config.lookup(name)
+    return {**found, "hostname": found.get("hostname", name)}
+
+
+@functools.cache
+def _config(file: str) -> paramiko.SSHConfig:
+    """Read once: that of ``-F`` alone, or the user's and the system's."""
+    usual = [Path.home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")]
+    paths: Sequence[Path] = usual if not file else [] if file == "none" else [Path(file).expanduser()]
+    config = paramiko.SSHConfig()
+    for path in paths:
+        try:
+            with path.open() as text:
+                config.parse(text)
+        except FileNotFoundError:
+            if file:
+                raise UsageError(f"the ssh configuration {path} does not exist") from None
+        except Exception as problem:  # paramiko says what is wrong in several classes
+            raise UsageError(f"the ssh configuration {path} cannot be read: {problem}") from None
+    return config
