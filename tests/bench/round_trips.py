@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 from unittest import mock
 
 from loopback import DelayProxy, Sshd
@@ -51,13 +51,24 @@ def slope(points: Mapping[Seconds, Seconds]) -> float:
     return covariance / sum((x - mean_x) ** 2 for x in points)
 
 
+Found = dict[int, tuple[dict[Seconds, Seconds], dict[Seconds, Seconds]]]
+
+
 def measure(
-    server: Sshd, folder: Path, counts: Sequence[int], round_trip_times: Sequence[Seconds], runs: int
-) -> dict[int, tuple[dict[Seconds, Seconds], dict[Seconds, Seconds]]]:
-    """Best wall time of ``runs`` alternating runs: count -> (everything, after SSH let us in), by round-trip time."""
+    server: Sshd,
+    folder: Path,
+    counts: Sequence[int],
+    round_trip_times: Sequence[Seconds],
+    runs: int,
+    before: Optional[Found] = None,
+) -> Found:
+    """Best wall time of ``runs`` alternating runs: count -> (everything, after SSH let us in), by round-trip time.
+
+    :param before: what was measured already, of which the best counts, too.
+    """
     with connect(server.host(), become=False) as session:
         list(session.converge(tasks(folder, max(counts))))
-    found: dict[int, tuple[dict[Seconds, Seconds], dict[Seconds, Seconds]]] = {count: ({}, {}) for count in counts}
+    found: Found = before or {count: ({}, {}) for count in counts}
     with DelayProxy(server.port) as proxy:
         server.trust(proxy.port)
         host = server.host(proxy.port)
