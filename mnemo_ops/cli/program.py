@@ -14,7 +14,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import flags, hosts, lab, locks, provision, secrets, stack, storage
+from mnemo_ops.cli import explain, flags, hosts, lab, locks, provision, secrets, stack, storage
 from mnemo_ops.errors import UsageError
 from mnemo_ops.execution.report import say_no_more
 
@@ -27,7 +27,7 @@ def namespace() -> Collection:
     for task in (provision.bootstrap, provision.docker_install, storage.volumes, provision.play):
         root.add_task(task)
     root.add_task(storage.nfs_setup)
-    for task in (provision.docs, provision.schema):
+    for task in (provision.docs, provision.schema, explain.explain):
         root.add_task(task)
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)
@@ -88,20 +88,23 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise Exit(f"ERROR {error}\n  -> {error.hint or hint}", error.exit_code) from None
+        raise Exit(f"ERROR {error.code} {error}\n  -> {error.hint or hint}", error.exit_code) from None
     except Exit as error:
         if not error.message:
             raise
-        raise Exit(f"ERROR {error.message}\n  -> {hint}", UsageError.exit_code) from None
+        raise Exit(f"ERROR {UsageError.code} {error.message}\n  -> {hint}", UsageError.exit_code) from None
     except ParseError as error:
         task = error.context.name if error.context else ""
         raise Exit(
-            f"ERROR {error}\n  -> {f'{flags.PROGRAM} --help {task}' if task else hint}", UsageError.exit_code
+            f"ERROR {UsageError.code} {error}\n  -> {f'{flags.PROGRAM} --help {task}' if task else hint}",
+            UsageError.exit_code,
         ) from None
     except BrokenPipeError:
         raise  # nobody reads the help
     except (ValueError, OSError, UnknownFileType) as error:
-        raise Exit(f"ERROR an option before the task: {error}\n  -> {hint}", UsageError.exit_code) from None
+        raise Exit(
+            f"ERROR {UsageError.code} an option before the task: {error}\n  -> {hint}", UsageError.exit_code
+        ) from None
 
 
 def main() -> None:

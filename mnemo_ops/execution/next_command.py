@@ -11,8 +11,8 @@ from mnemo_ops.agent.base.record import dataclass
 
 # our tasks as advice writes them, and nothing else somebody may have written about invoking
 _COMMAND = re.compile(
-    r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|migrate|nfs-setup|play|restore"
-    r"|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
+    r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|explain|migrate|nfs-setup|play"
+    r"|restore|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
 _LIMITED = (
     "backup",

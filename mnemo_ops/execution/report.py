@@ -227,7 +227,7 @@ class Report:
             self.say("   ".join(f"{name} : {tally.line()}" for name, tally in self._hosts.items()))
 
     def _complain(self, error: MnemoError) -> None:
-        said = indented(self.advice.spoken(f"ERROR {error}"))
+        said = indented(self.advice.spoken(f"ERROR {error.code} {error}"))
         if self._err.isatty():
             said = folded(
                 self.mask.hide(said), shutil.get_terminal_size().columns
@@ -253,7 +253,8 @@ class Report:
             **{key: value for key, value in self.extra.items() if key != "changed"},
         }
         if self.error is not None:
-            document["error"] = {key: self.advice.spoken(text) for key, text in self.error.to_json().items()}
+            said = {key: self.advice.spoken(text) for key, text in self.error.to_json().items()}
+            document["error"] = {"code": self.error.code, **said}
         return document
 
 

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from mnemo_ops import errors
-from mnemo_ops.errors import MnemoError, from_json
+from mnemo_ops.cli.program import namespace
+from mnemo_ops.errors import MnemoError, classes, from_json
 
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, MnemoError)]
 CODES = {
@@ -49,3 +50,22 @@ def test_what_nobody_knows_is_still_an_error() -> None:
     error = from_json({"class": "Moonstruck", "message": "why"})
     assert type(error) is MnemoError and str(error) == "why"
     assert str(from_json({})) == ""
+
+
+def test_every_class_has_a_code_of_its_own_that_begins_with_its_exit_code() -> None:
+    codes = [vars(cls).get("code", "") for cls in CLASSES]
+    assert len(set(codes)) == len(CLASSES) and set(classes()) == set(CLASSES)
+    for cls in CLASSES:
+        assert re.fullmatch(r"MN\d{4}", cls.code) and str(cls.exit_code).ljust(2, "0")[:2] in (
+            cls.code[2:4],
+            cls.code[3:4] + "0",
+        ), cls
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_code_is_explained(cls: type[MnemoError]) -> None:
+    """Cause, what is true now, remedy; and what it says to type is there."""
+    text = cls.__doc__ or ""
+    assert re.search(r"\A\S.*\.\n\n    Cause: .+\n    Now: .+\n    Remedy: .+\n", text), text
+    tasks = set(namespace().task_names) | {alias for aliases in namespace().task_names.values() for alias in aliases}
+    assert set(re.findall(r"`mnemo-ops ([a-z][\w.-]*)", text)) <= tasks

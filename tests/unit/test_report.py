@@ -90,7 +90,7 @@ def test_an_ignored_failure_counts_as_ok_and_is_shown() -> None:
 def test_the_error_goes_to_stderr_with_its_hint_and_code() -> None:
     made = report()
     assert made.finish(Locked("somebody works here", where="web1", hint="wait")) == 5
-    assert err(made) == "ERROR web1: somebody works here\n  -> wait\n"
+    assert err(made) == "ERROR MN0500 web1: somebody works here\n  -> wait\n"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_advice_names_the_program_that_was_started(program: str, named: str, mon
     human.finish(problem)
     assert out(human) == f"  -> {named} hosts.trust --limit old\n"
     assert err(human) == (
-        f"ERROR no stack runs here: {named} deploy\n  -> {named} lab.up; run `{named} volumes --to bind`\n"
+        f"ERROR MN0300 no stack runs here: {named} deploy\n  -> {named} lab.up; run `{named} volumes --to bind`\n"
     )
     machine = report(json=True)
     machine.task("old", task(), Event("1", "failed", why="the volume does not exist -> invoke volumes creates it"))

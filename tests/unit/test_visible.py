@@ -112,7 +112,10 @@ def test_nobody_elses_text_begins_a_line_of_ours() -> None:
     report.say(forged)
     report.finish(StepFailed(forged, where=forged, hint=forged))
     lines = out.getvalue().splitlines()
-    assert not [line for line in lines if line.startswith(("  ok", "ERROR forged"))] and "ERROR x" in lines
+    assert (
+        not [line for line in lines if line.startswith(("  ok", "ERROR MN0600 forged", "ERROR forged"))]
+        and "ERROR MN0600 x" in lines
+    )
 
 
 def test_a_file_of_the_operators_own_is_exact_for_a_program() -> None:
