@@ -1,14 +1,16 @@
-"""The way to a host: its inventory variables over the arguments for ssh over ``~/.ssh/config``."""
+"""The way to a host: its inventory variables over the arguments for ssh over what OpenSSH itself reads (``ssh -G``)."""
 
 from __future__ import annotations
 
 import functools
 import getpass
-from collections.abc import Mapping, Sequence
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
-
-import paramiko
 
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.model import Host
@@ -62,11 +64,11 @@ def route(host: Host) -> Route:
     jump host for which that names no key is offered the host's own, and its host key is looked up in the host's
     ``mnemo_known_hosts_file``.
 
-    :raises UsageError: ``~/.ssh/config`` cannot be read or says something that is not valid (2).
+    :raises UsageError: OpenSSH cannot read its configuration, or it says something that is not valid (2).
     """
     given = dict(host.ssh)
-    config = _config(given.pop("configfile", ""))
-    found = _look(config, host.address)
+    config = given.pop("configfile", "")
+    found = _look(host.address, config)
     words: dict[str, Any] = {**found, **given}
     if "proxyjump" in given:  # whichever is nearer wins, not both
         words.pop("proxycommand", None)
@@ -89,14 +91,14 @@ def route(host: Host) -> Route:
     return _hop(host.name, host, words, **secrets, jumps=through, proxy=_filled(proxy, words))
 
 
-def _jump(text: str, config: paramiko.SSHConfig, host: Host) -> Route:
+def _jump(text: str, config: str, host: Host) -> Route:
     """``[user@]name[:port]``, or the same as ``ssh://`` address."""
     user, _, where = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
     name, colon, port = where.rpartition(":")
     if not colon or (":" in name and not name.endswith("]")):
         name, port = where, ""
     name = name.strip("[]")
-    words: dict[str, Any] = _look(config, name)
+    words: dict[str, Any] = _look(name, config)
     words.update({key: value for key, value in (("user", user), ("port", port)) if value})
     if host.key_file:
         words.setdefault("identityfile", [host.key_file])
@@ -107,6 +109,7 @@ def _jump(text: str, config: paramiko.SSHConfig, host: Host) -> Route:
 
 def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
     keys = words.get("identityfile", ())
+    keys = [keys] if isinstance(keys, str) else keys
     files = str(words.get("userknownhostsfile") or "~/.ssh/known_hosts").split()
     try:
         return Route(
@@ -115,7 +118,7 @@ def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
             str(words["hostname"]).strip("[]"),
             int(words.get("port") or 22),
             str(words.get("user") or getpass.getuser()),
-            tuple(str(Path(key).expanduser()) for key in ([keys] if isinstance(keys, str) else keys)),
+            tuple(str(Path(_filled(key, words)).expanduser()) for key in keys if not _none(key)),
             str(words.get("identitiesonly", "no")).lower() == "yes",
             known_hosts=(*(Path(file).expanduser() for file in files), SYSTEM_KNOWN_HOSTS),
             timeout=int(words.get("connecttimeout") or CONNECT_TIMEOUT),
@@ -130,33 +133,60 @@ def _none(value: Any) -> bool:
     return value is None or str(value).lower() == "none"
 
 
-def _filled(command: str, words: Mapping[str, Any]) -> str:
-    """``%h``, ``%p`` and ``%r`` as in ssh_config(5); what came from the file is filled in already."""
-    values = {"%h": words["hostname"], "%p": words.get("port") or 22, "%r": words.get("user") or getpass.getuser()}
-    for mark, value in values.items():
-        command = command.replace(mark, str(value))
-    return command
+def _filled(text: str, words: Mapping[str, Any]) -> str:
+    """``%h``, ``%n``, ``%p``, ``%r``, ``%u`` and ``%d`` as in ssh_config(5), TOKENS."""
+    here = getpass.getuser()
+    values = {
+        **{
+            "%h": words["hostname"],
+            "%n": words["name"],
+            "%p": words.get("port") or 22,
+            "%r": words.get("user") or here,
+        },
+        **{"%u": here, "%d": Path.home(), "%%": "%"},
+    }
+    return re.sub("%[hnprud%]", lambda mark: str(values[mark[0]]), text)
 
 
-def _look(config: paramiko.SSHConfig, name: str) -> dict[str, Any]:
-    """What the configuration says of a host; ``hostname`` is always there."""
-    found = config.lookup(name)
-    return {**found, "hostname": found.get("hostname", name)}
+def _look(name: str, file: str) -> dict[str, Any]:
+    """What the configuration says of a host, by lower-case option; ``hostname`` is always there.
+
+    :param file: that of ``-F``, alone; empty: the user's and the system's.
+    """
+    usual, found = _asked("usual", "none"), _asked(name, file or _of_this_user())
+    said = {option: value for option, value in found.items() if value != usual.get(option)}
+    return {**said, "name": name, "hostname": found["hostname"]}
 
 
-@functools.cache
-def _config(file: str) -> paramiko.SSHConfig:
-    """Read once: that of ``-F`` alone, or the user's and the system's."""
-    usual = [Path.home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")]
-    paths: Sequence[Path] = usual if not file else [] if file == "none" else [Path(file).expanduser()]
-    config = paramiko.SSHConfig()
-    for path in paths:
-        try:
-            with path.open() as text:
-                config.parse(text)
-        except FileNotFoundError:
-            if file:
-                raise UsageError(f"the ssh configuration {path} does not exist") from None
-        except Exception as problem:  # paramiko says what is wrong in several classes
-            raise UsageError(f"the ssh configuration {path} cannot be read: {problem}") from None
-    return config
+def _of_this_user() -> str:
+    """OpenSSH looks where /etc/passwd says the user is at home; who set another HOME means that one."""
+    if str(Path.home()) == pwd.getpwuid(os.getuid()).pw_dir:
+        return ""
+    file = Path.home() / ".ssh" / "config"
+    return str(file) if file.exists() else "none"
+
+
+@functools.lru_cache(maxsize=1024)
+def _asked(name: str, file: str) -> dict[str, Any]:
+    """What ``ssh -G`` prints: Include, Match and all; an option that may be said again is a list."""
+    where = ["-F", str(Path(file).expanduser())] if file else []
+    try:
+        done = subprocess.run(
+            ["ssh", "-T", "-G", *where, "--", name],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UsageError("there is no program ssh here", hint="apt install openssh-client") from None
+    if done.returncode != 0:
+        raise UsageError(f"the ssh configuration cannot be used for {name}: {done.stderr.strip()}")
+    found: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        option, _, value = line.partition(" ")
+        if option == "identityfile":
+            found.setdefault(option, []).append(value)
+        else:
+            found.setdefault(option, value)
+    return found

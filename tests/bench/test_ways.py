@@ -22,7 +22,7 @@ from pace import PATIENCE, eventually, within
 from mnemo_ops.agent.resources.copy import Copy
 from mnemo_ops.core.model import Batch, Host, Task
 from mnemo_ops.core.secret import Secret
-from mnemo_ops.errors import AuthenticationFailed, HostKeyUnknown, Unreachable
+from mnemo_ops.errors import AuthenticationFailed, HostKeyUnknown, Unreachable, UsageError
 from mnemo_ops.transport import ssh_route
 from mnemo_ops.transport.raw_shell import raw, wait_until_up
 from mnemo_ops.transport.session import connect
@@ -43,9 +43,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    ssh_route._config.cache_clear()
+    ssh_route._asked.cache_clear()
     yield tmp_path / "home"
-    ssh_route._config.cache_clear()
+    ssh_route._asked.cache_clear()
 
 
 def works(host: Host, folder: Path) -> bool:
@@ -82,6 +82,23 @@ def test_everything_from_the_users_ssh_configuration(server: Sshd, home: Path, t
         f"  IdentityFile {server.folder / 'user_key'}\n  UserKnownHostsFile {server.known_hosts}\n",
     )
     assert works(Host("web", "web"), tmp_path)
+
+
+def test_what_the_configuration_includes_and_matches_counts(server: Sshd, home: Path, tmp_path: Path) -> None:
+    (home / ".ssh" / "more").write_text(f"Host web\n  HostName 127.0.0.1\n  UserKnownHostsFile {server.known_hosts}\n")
+    config(
+        home,
+        f"Include {home}/.ssh/more\nMatch originalhost web exec true\n  Port {server.port}\n"
+        f"  User {getpass.getuser()}\n  IdentityFile %d/key\n",
+    )
+    (home / "key").symlink_to(server.folder / "user_key")
+    assert works(Host("web", "web"), tmp_path)
+
+
+def test_a_configuration_that_is_wrong_is_named(server: Sshd, home: Path) -> None:
+    config(home, "Host *\n  Porte 22\n")
+    with pytest.raises(UsageError, match="Bad configuration option: porte"):
+        connect(server.host(), become=False)
 
 
 def test_the_inventory_wins_over_the_ssh_configuration(server: Sshd, home: Path, tmp_path: Path) -> None:
