@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import yaml
 from jinja2 import BaseLoader, Environment, Template, TemplateNotFound, nodes
-from jinja2.compiler import CodeGenerator
+from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
@@ -126,19 +126,13 @@ class _Template(Template):
         return _Context(self.environment, scope.inside(locals) if locals else scope, self.name, self.blocks)  # type: ignore[arg-type]
 
 
-class _Generator(CodeGenerator):
-    """Hands every part on as it is: :func:`joined` makes a text of them, or keeps the one there is."""
+class _Generator(NativeCodeGenerator):
+    """Hands every part on as it is, those that are known before, too: :func:`joined` makes a text, or keeps a value."""
 
     def _output_child_to_const(self, node: nodes.Expr, frame: Any, finalize: Any) -> Any:
         if not isinstance(node, nodes.TemplateData):
             raise nodes.Impossible()
         return super()._output_child_to_const(node, frame, finalize)
-
-    def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
-        self.write(finalize.src)
-
-    def _output_child_post(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
-        self.write(")")
 
 
 def _defined(value: Any) -> Any:
