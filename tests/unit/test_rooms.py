@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import tomllib
 
 import mnemo_ops
 
@@ -172,3 +173,12 @@ def test_the_agent_is_python_3_9(name: str) -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
     has_code = any(not isinstance(node, ast.Expr) for node in tree.body)
     assert not has_code or "__future__.annotations" in imports(name), f"{name}: annotations must not be evaluated"
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that another one happens to bring may go with its next version."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=;\[ ]", row)[0].lower() for row in project["dependencies"]}
+    named = {"yaml": "pyyaml"}
+    used = {one.split(".")[0] for name in MODULES for one in imports(name)} - sys.stdlib_module_names - {"mnemo_ops"}
+    assert {named.get(one, one) for one in used} == declared
