@@ -20,7 +20,7 @@ from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.core.secret import Secret
 from mnemo_ops.core.visible import in_a_line
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
-from mnemo_ops.execution.next_command import Advice
+from mnemo_ops.execution.next_command import Advice, again
 from mnemo_ops.execution.report import Report, Style
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` mus
     from mnemo_ops.flows.engine import Flow
     from mnemo_ops.inventory.load import Inventory
 
+OFFERED = 3  # commands that are offered to choose from
 INVENTORIES = ("inventory.yml", "inventories/production.yml")
 COMMON: dict[str, tuple[Any, str]] = {
     "inventory": ("", "inventory file or directory (default: $MNEMO_INVENTORY, ./inventory.yml)"),
@@ -104,15 +105,20 @@ class Run:
     def host(self, name: str, option: str) -> Host:
         """The one host an option names. :raises UsageError: none or several (2)."""
         if not name:
-            known = ", ".join(host.name for host in self.inventory().select("all"))
-            raise UsageError(f"{option} is missing: name a host of the inventory", hint=f"{option} one of: {known}")
+            known = [host.name for host in self.inventory().select("all")]
+            raise UsageError(f"{option} is missing: name a host of the inventory", hint=self._again(option, known))
         found = self.inventory().select(name, self.limit)
         if not found:
-            raise UsageError(f"{option} {name} is outside of --limit {self.limit}", hint="leave --limit out")
+            raise UsageError(f"{option} {name} is outside of --limit {self.limit}", hint=self._again("--limit", ()))
         if len(found) != 1:
-            names = ", ".join(host.name for host in found)
-            raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=f"{option} one of: {names}")
+            hint = self._again(option, [host.name for host in found])
+            raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=hint)
         return found[0]
+
+    def _again(self, option: str, values: Sequence[str]) -> str:
+        """The same command with one value of the option; of many values the first few."""
+        also = ("-l", "--host") if option == "--limit" else ()
+        return again(self.report.command, option, values[:OFFERED], also)
 
     def limit_to(self, host: str) -> None:
         """``--host``, another word for ``--limit``. :raises UsageError: both are given, and differ (2)."""
@@ -129,8 +135,8 @@ class Run:
         """The host of ``--limit``, or the only one of the inventory."""
         found = self.hosts()
         if len(found) != 1:
-            names = ", ".join(host.name for host in found)
-            raise UsageError(f"several hosts: {names}", hint="choose one with --limit")
+            names = [host.name for host in found]
+            raise UsageError(f"several hosts: {', '.join(names)}; name one of them", hint=self._again("--limit", names))
         return found[0]
 
     def can_ask(self, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnemo_ops.agent.base.record import dataclass
@@ -25,6 +26,7 @@ _LIMITED = (
     "restore",
     "volumes",
 )  # they take --limit
+_VARS = ("--vars", "-e")
 _OF_HOSTS = (*_LIMITED, "migrate", "nfs-setup")
 
 
@@ -48,3 +50,39 @@ class Advice:
         if self.limit and task.partition(".")[0] in _LIMITED and not re.search(r" (-l|--limit)\b", rest):
             more += f" --limit {shlex.quote(self.limit)}"
         return f"{program} {task}{more}{self.spoken(rest)}"
+
+
+def again(task: str, name: str, values: Sequence[str], but: Sequence[str] = ()) -> str:
+    """The command that was typed, once for each value of an option that is to have another.
+
+    :param task: by its full name. :param name: of the option, as ``--limit``; no values: the command without it.
+    :param but: other words for it, which are left out.
+    """
+    typed = list(_without(sys.argv[1:], (name, *but)))
+    begin = next((at for at, word in enumerate(typed) if word in (task, task.partition(".")[0])), None)
+    words = [task] if begin is None else typed[begin:]
+    said = " ".join(["invoke", *map(shlex.quote, words)])
+    return "; or ".join([f"{said} {name} {shlex.quote(value)}" for value in values]) or said
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> Iterator[str]:
+    """Words of a command line without some options; of variables the names alone, their values may be secret."""
+    before = ""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if before in options:
+            before = ""
+        elif word in options:
+            before = word
+        elif before in _VARS:
+            before = ""
+            yield _hidden(word)
+        elif option in _VARS and equals:
+            yield f"{option}={_hidden(value)}"
+        elif option not in options:
+            before = word
+            yield word
+
+
+def _hidden(text: str) -> str:
+    return text if text.startswith("@") else re.sub(r"=.*", "=...", text) if "=" in text else "..."

@@ -179,3 +179,46 @@ def test_pruning_keeps_a_set_at_least(
 ) -> None:
     code, text = said(f"backup.prune {words}", capsys, monkeypatch)
     assert code == 2 and "--keep-last" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "next"),
+    [
+        ("restore -i inventory.yml --undo", "new", "replace the data of new"),
+        ("restore -i inventory.yml --undo --limit all", "old", "replace the data of old"),
+        ("restore --id 2026 -l=old,new -i inventory.yml", "new", "replace the data of new"),
+        ("restore --host old,new --undo", "new", "replace the data of new"),
+        ("migrate --from all --to new --limit all", "old", "stop the stack on old and move it to new"),
+        ("migrate --to new", "old", "stop the stack on old and move it to new"),
+        ("migrate --from=old", "new", "stop the stack on old and move it to new"),
+        ("migrate --from=old --to new --limit new", "new", "stop the stack on old and move it to new"),
+    ],
+)
+def test_who_names_no_host_or_several_is_given_the_command_that_names_one(
+    words: str,
+    host: str,
+    next: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Typed as it is printed, it comes to the next question."""
+    monkeypatch.chdir(tmp_path)
+    Path("inventory.yml").write_text("all: {hosts: {new: {ansible_host: 192.0.2.1}, old: {ansible_host: 192.0.2.2}}}")
+    code, text = said(words, capsys, monkeypatch)
+    assert code == 2 and next not in text
+    offered = text.partition("  -> ")[2].strip().split("; or ")
+    (command,) = [one for one in offered if one.endswith(f" {host}")]
+    assert command.startswith("mnemo-ops ")
+    code, text = said(command.removeprefix("mnemo-ops "), capsys, monkeypatch)
+    assert code == 2 and next in text
+
+
+def test_a_command_that_is_typed_again_shows_no_value_of_a_variable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("inventory.yml").write_text("all: {hosts: {new: {ansible_host: 192.0.2.1}, old: {ansible_host: 192.0.2.2}}}")
+    for word in ("-e", "-e=", "--vars"):
+        code, text = said(f"deploy {word}{'' if word[-1] == '=' else ' '}key=hush", capsys, monkeypatch)
+        assert code == 2 and "--limit old" in text and "hush" not in text and "key=..." in text
