@@ -87,9 +87,7 @@ def skew_of(old: Side, new: Side) -> float:
 def _direction(old: Side, new: Side) -> list[str]:
     found = []
     if not old.runs:
-        stopped = " ".join(old.survey.get("container_names", []))
-        how = f": it is stopped; docker start {stopped}, as root there" if stopped else ""
-        found.append(f"{old.name} runs no stack{how}")
+        found.append(f"{old.name} runs no stack{_why_stopped(old)}")
     fence = new.survey["fence"]
     back = fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]
     if back and new.holds:
@@ -105,6 +103,15 @@ def _direction(old: Side, new: Side) -> list[str]:
     elif new.holds and old.runs and new.runs:
         found.append(f"both serve: {_weight(old)}; {_weight(new)}")
     return found
+
+
+def _why_stopped(old: Side) -> str:
+    """With what to do about it; who was moved away from is not to be started."""
+    fence, stopped = old.survey["fence"], " ".join(old.survey.get("container_names", []))
+    if fence is not None and fence["state"] == "final":
+        there = (fence.get("hosts") or ["", f"the machine {fence['target'][:12]}"])[1]
+        return f": run {fence['run']} moved it to {there}; name the host that serves with --from"
+    return f": it is stopped; docker start {stopped}, as root there" if stopped else ""
 
 
 def _weight(side: Side) -> str:

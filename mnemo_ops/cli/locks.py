@@ -23,17 +23,18 @@ def status(run: Run) -> None:
         if owner:
             run.report.say(f"{host}: {owner.get('owner')} runs `{owner.get('command')}` since {owner.get('since')}")
         for name, one in leases.items():
-            run.report.say(f"{host}: {name}: {_state(one)}")
+            run.report.say(f"{host}: {name}: {_state(host, one)}")
         if not (owner or leases):
             run.report.say(f"{host}: free")
         for moved in seen["moved"]:
             run.report.say(f"{host}: its stack moved away by run {moved}, and is fenced here for good")
 
 
-def _state(one: dict[str, Any]) -> str:
+def _state(host: str, one: dict[str, Any]) -> str:
     if one["failing"]:
         why = one["failing"]["why"]
-        return f"CANNOT BE UNDONE YET: {why}\n  -> the host tries on; invoke lock.release ends it and says what stays"
+        ends = f"invoke lock.release --limit {host} ends it and says what stays"
+        return f"CANNOT BE UNDONE YET: {why}\n  -> the host tries on; {ends}"
     if one["jobs"]:
         return f"at work: {', '.join(one['jobs'])}"
     left = one["seconds_left"]
@@ -54,7 +55,9 @@ def release(run: Run, lease: str = "") -> None:
         leases = flow.ready(host, LookAtLocks())["leases"]
         chosen = [lease] if lease else sorted(leases)
         if lease and lease not in leases:
-            raise UsageError(f"{host.name} has no lease '{lease}'", hint="invoke lock.status shows them")
+            raise UsageError(
+                f"{host.name} has no lease '{lease}'", hint=f"invoke lock.status --limit {host.name} shows them"
+            )
         if chosen:
             run.confirm(f"end {', '.join(chosen)} on {host.name}, with the jobs of their runs")
         ended = {name: flow.act(host, EndLease(name)) for name in chosen}

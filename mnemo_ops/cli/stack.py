@@ -56,7 +56,8 @@ def list_(run: Run, all: bool = False) -> None:
         if len(rows) == unfinished:
             run.report.say(f"{host}: no sets")
         if unfinished and not all:
-            run.report.say(f"{host}: {unfinished} never finished: --all shows them, invoke backup.prune removes them")
+            gone = f"invoke backup.prune --limit {host} removes them"
+            run.report.say(f"{host}: {unfinished} never finished: --all shows them, {gone}")
     wrong = [
         f"{row['id']} on {host} is {condition(row)}"
         for host, rows in found.items()

@@ -26,6 +26,7 @@ _LIMITED = (
     "restore",
     "volumes",
 )  # they take --limit
+_HAS_LIMIT = re.compile(r" (-l|--limit)\b").search
 _VARS = ("--vars", "-e")
 _OF_HOSTS = (*_LIMITED, "migrate", "nfs-setup")
 
@@ -47,9 +48,20 @@ class Advice:
         more = ""
         if self.inventory and task.partition(".")[0] in _OF_HOSTS and not re.search(r" (-i|--inventory)\b", rest):
             more += f" -i {shlex.quote(self.inventory)}"
-        if self.limit and task.partition(".")[0] in _LIMITED and not re.search(r" (-l|--limit)\b", rest):
+        if self.limit and task.partition(".")[0] in _LIMITED and not _HAS_LIMIT(rest):
             more += f" --limit {shlex.quote(self.limit)}"
         return f"{program} {task}{more}{self.spoken(rest)}"
+
+
+def on_host(host: str, text: str) -> str:
+    """A hint of a host's, with the host named in each command that may need one: whoever reads it may not have."""
+
+    def named(found: re.Match[str]) -> str:
+        task, rest = found["task"], found["rest"]
+        where = "" if task.partition(".")[0] not in _LIMITED or _HAS_LIMIT(rest) else f" --limit {shlex.quote(host)}"
+        return f"invoke {task}{where}{on_host(host, rest)}"
+
+    return _COMMAND.sub(named, text)
 
 
 def again(task: str, name: str, values: Sequence[str], but: Sequence[str] = ()) -> str:

@@ -84,7 +84,7 @@ class Flow:
         except (MnemoError, KeyboardInterrupt):
             return True, (
                 f"{host.name} takes back by itself what is half done, within two minutes "
-                "(invoke lock.status says free when it has)"
+                f"(invoke lock.status --limit {host.name} says free when it has)"
             )
 
     def forget(self, host: Host, id: str) -> None:

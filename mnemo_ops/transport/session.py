@@ -23,6 +23,7 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.core.model import Batch, Handlers, Host, Task
 from mnemo_ops.errors import FINAL, STRANGERS, ChannelLost, MnemoError, NotAMessage, Unreachable, from_json
+from mnemo_ops.execution.next_command import on_host
 from mnemo_ops.transport import bundle, local_pipe
 from mnemo_ops.transport.agent_channel import Blob, Channel, Pipe
 from mnemo_ops.transport.heard import Asked, Told
@@ -231,6 +232,7 @@ class AgentSession:
             elif kind == "error":
                 error = from_json(message["error"])
                 error.where = f"{self.host.name}, {error.where}" if error.where else self.host.name
+                error.hint = on_host(self.host.name, error.hint)
                 raise error
             elif kind == "done":
                 channel.running = ""

@@ -236,7 +236,7 @@ def test_again_changes_nothing_and_swapped_is_refused(lab: Lab, migration: tuple
     assert swapped.error["hint"]
     assert [lab.old.digest(), lab.new.digest()] == before
     deployed = well(lab.run("deploy", "--limit", "old", "--json"), 3)
-    assert "moved to another host" in deployed.error["message"]
+    assert "from this host to new" in deployed.error["message"] and "--limit new" in deployed.error["hint"]
     assert [lab.old.digest(), lab.new.digest()] == before
 
 

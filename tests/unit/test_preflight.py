@@ -112,3 +112,16 @@ def test_clocks_are_compared_by_when_each_host_was_asked() -> None:
     late = Side("new", {"architecture": "x86_64"}, {**side("new").survey, "clock": 1100.0}, asked=100.0)
     assert not found(old, late), "it was only asked later"
     assert "the clocks differ by 100 s" in found(old, Side("new", late.facts, late.survey))
+
+
+@pytest.mark.parametrize(("hosts", "there"), [(["old", "third"], "third"), (None, "the machine abab")])
+def test_who_was_moved_away_from_is_not_to_be_started(hosts: Any, there: str) -> None:
+    """The advice was to start the older copy beside the one that serves."""
+    fence = {"run": "r1", "state": "final", "target": "ab" * 16, **({"hosts": hosts} if hosts else {})}
+    stopped = serving("old", fence=fence)
+    stopped.survey["containers"]["api"]["state"] = "exited"  # type: ignore[index]
+    said = found(stopped, side("new"))
+    assert "docker start" not in said and there in said and "--from" in said
+    assert "docker start mnemosyne-api" in found(
+        Side("old", stopped.facts, {**stopped.survey, "fence": None}), side("new")
+    )

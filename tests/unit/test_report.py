@@ -15,7 +15,7 @@ from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.cli.program import namespace
 from mnemo_ops.core.model import Task
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
-from mnemo_ops.execution.next_command import Advice
+from mnemo_ops.execution.next_command import Advice, on_host
 from mnemo_ops.execution.progress_bars import LINE
 from mnemo_ops.execution.report import AGAIN, QUIET, Report, Style
 
@@ -364,6 +364,18 @@ def test_advice_says_again_what_the_next_command_needs(text: str, typed: str, mo
     assert Advice("a.yml", "old").spoken(text) == typed
     assert Advice().spoken(text) == text.replace("invoke ", "mnemo-ops ")
     assert Advice("my hosts.yml").spoken("invoke deploy") == "mnemo-ops deploy -i 'my hosts.yml'"
+
+
+def test_what_a_host_says_names_the_host_where_the_next_command_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mnemo-ops"])
+    text = "invoke lock.status, invoke lock.release; invoke deploy --limit new; invoke migrate --from a --to b"
+    said = on_host("o ld", text)
+    assert said == (
+        "invoke lock.status --limit 'o ld', invoke lock.release --limit 'o ld'; invoke deploy --limit new; "
+        "invoke migrate --from a --to b"
+    )
+    assert Advice("a.yml", "all").spoken(said).count("--limit") == 3
+    assert on_host("old", said) == said
 
 
 def test_an_error_is_folded_at_blanks_on_a_terminal_and_what_is_to_be_typed_is_not(

@@ -41,6 +41,7 @@ def test_the_second_one_is_told_who_works_here(open_session: Open, monkeypatch: 
     with pytest.raises(Locked, match=r"bob@attic runs `invoke backup` here since \d{4}-") as caught:
         open_session(Lock("invoke deploy"))
     assert caught.value.exit_code == 5
+    assert caught.value.where == "here" and "invoke lock.status --limit here " in caught.value.hint
 
 
 def test_reading_needs_no_lock(open_session: Open) -> None:

@@ -7,6 +7,7 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
+from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
@@ -60,13 +61,9 @@ class MakeSet(Action):
         recipients.parsed(self.recipients)
         found = containers.containers(machine, stack.project)
         if not found:
-            raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy, or check --limit")
-        fence = read_fence(machine, stack.project)
-        if fence is not None and not self.fenced:
-            raise Refused(
-                f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host",
-                hint="back it up where it serves",
-            )
+            raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy starts it")
+        if not self.fenced:
+            refuse_fenced(machine, stack.project, "backup")
         copy_marker.refuse_unfinished(machine, stack.project)
         exclusivity.refuse_others(machine, stack, self.id)
         containers.refuse_stopped(found, stack.dataset("postgres").service)

@@ -35,12 +35,13 @@ class MarkTarget(Action):
     stack: Mapping[str, Any]
     run_id: RunId
     state: str
+    hosts: Sequence[str] = ()
     kind: ClassVar[str] = "mark_target"
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
         name, held = Stack.from_json(self.stack).project, f"target-{self.run_id}"
-        mark = {"run": self.run_id, "state": self.state, "at": machine.now()}
+        mark = {"run": self.run_id, "state": self.state, "at": machine.now(), "hosts": list(self.hosts)}
         if self.state == "copying":
             found = containers.containers(machine, name)
             if found:
@@ -83,7 +84,8 @@ class StopCopy(Action):
         return {}
 
     def leaves(self, machine: Machine) -> str:
-        return f"the unfinished copy of run {self.run_id}: invoke migrate --abort removes it"
+        mark = copy_marker.read(machine, Stack.from_json(self.stack).project)
+        return f"the unfinished copy of run {self.run_id}: {copy_marker.command(mark, '--abort')} removes it"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent.actions.backup import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
@@ -19,7 +20,6 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, restore_record, serving, volume_options
-from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
@@ -59,17 +59,16 @@ class LoadSet(Action):
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
         lost: List[str] = []
+        if not self.fresh:  # first of all: with whatever set, not here
+            refuse_fenced(machine, stack.project, "backup.list")
+            copy_marker.refuse_unfinished(machine, stack.project)
         directory = f"{stack.store}/{self.id}"
         manifest = read_manifest(machine, directory, self.manifest_sha256)
         other = "choose another set: invoke backup.list"
         if manifest.get("project") != stack.project:
             name = manifest.get("project")
             raise Refused(f"the set {self.id} is of the stack {name!r:.60}, not {stack.project}", hint=other)
-        fence = read_fence(machine, stack.project)
-        if fence is not None and not self.fresh:
-            raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
         if not self.fresh:
-            copy_marker.refuse_unfinished(machine, stack.project)
             exclusivity.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
         absent = [name for name in ("id", "datasets", "parts", "volumes") if name not in manifest]

@@ -17,7 +17,7 @@ from mnemo_ops.agent.stack import exclusivity, serving
 from mnemo_ops.agent.stack.fence import fence_path, read_fence, write_fence
 from mnemo_ops.agent.stack.serving import PATIENCE
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import Broken, CommandFailed, NotStarted, Refused
+from mnemo_ops.errors import Broken, CommandFailed, NotStarted
 
 
 def _policies_off(policies: Mapping[str, str]) -> str:
@@ -92,23 +92,26 @@ class Fence(Action):
     when nobody renews its lease, and the stack serves again.
 
     :param target: machine id of the host the stack moves to.
+    :param hosts: from which to which, by the names of who moves it: for what is said, later, here.
     """
 
     stack: Mapping[str, Any]
     run_id: RunId
     target: MachineId = ""
+    hosts: Sequence[str] = ()
     kind: ClassVar[str] = "fence"
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         fence = read_fence(machine, stack.project)
         if fence is not None and fence["run"] != self.run_id:
-            raise Refused(f"{stack.project} is already fenced by run {fence['run']}")
+            refuse_fenced(machine, stack.project)
         found = project.containers(machine, stack.project)
         if fence is None:
             was = {each.name: {"restart": each.restart, "started": each.started} for each in found}
             start = serving.restart(stack, found)
             fence = {"run": self.run_id, "state": "held", "target": self.target, "containers": was, "start": start}
+            fence["hosts"] = list(self.hosts)
         # lease first: what it undoes is of this run alone, and nothing while there is no fence of it
         about = {"project": stack.project, "run_id": self.run_id}
         undo = [{"kind": "unfence", "args": about}, fence["start"], {"kind": "drop_fence", "args": about}]
@@ -184,7 +187,11 @@ class SettleFence(Action):
         stack = Stack.from_json(self.stack)
         fence = read_fence(machine, stack.project)
         if fence is None or fence["run"] != self.run_id:
-            raise Broken(f"{stack.project} is no longer fenced by run {self.run_id}: it may be serving again")
+            raise Broken(
+                f"the fence of run {self.run_id} on this host has ended, for nobody renewed it: {stack.project} serves "
+                "here again, or is about to",
+                hint=lease.AGAIN,
+            )
         if fence["state"] != "final":
             self._still_stopped(machine, stack, fence)
             final = {**fence, "state": "final", "settled_at": machine.now()}
@@ -200,7 +207,10 @@ class SettleFence(Action):
         again = [each.name for each in found if each.running or each.started != was.get(each.name, {}).get("started")]
         writers = [*again, *exclusivity.strangers(machine, stack)]
         if writers or fence["state"] != "held":
-            raise Broken(f"{', '.join(writers) or stack.project} was started again here after the final set was made")
+            raise Broken(
+                f"{', '.join(writers) or stack.project} was started again on this host after the final set was made",
+                hint=lease.AGAIN,
+            )
 
 
 @dataclass(frozen=True)
@@ -227,12 +237,7 @@ class ComposeUp(Action):
 
     def ready(self, machine: Machine) -> Report:
         name = Stack.from_json(self.stack).project
-        fence = read_fence(machine, name)
-        if fence is not None:
-            raise Refused(
-                f"the stack is fenced here by run {fence['run']}: it moved to another host",
-                hint="deploy on the new host, or use another one",
-            )
+        refuse_fenced(machine, name, "deploy")
         if not self.services:  # a migration itself starts some for the proof, and all when its mark says serving
             target.refuse_unfinished(machine, name)
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping
 
+from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.docker import cli as docker
@@ -13,7 +14,6 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, exclusivity, restore_record, serving
-from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack
@@ -120,9 +120,7 @@ class UndoRestore(Action):
         plan = restore_record.last(machine, stack.project)
         if plan is None:
             raise Refused(f"there is no restore of {stack.project} to undo on this host", hint="invoke backup.list")
-        fence = read_fence(machine, stack.project)
-        if fence is not None:
-            raise Refused(f"the stack is fenced here by run {fence['run']}: it moved to another host")
+        refuse_fenced(machine, stack.project, "backup.list")
         if plan.get("dropping"):
             raise Refused(
                 f"what the restore of {plan['id']} keeps is being removed", hint="invoke backup.prune --aside ends that"

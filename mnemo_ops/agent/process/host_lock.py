@@ -11,6 +11,8 @@ from typing import IO, Any, List, Mapping, Optional, Sequence
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Locked
 
+FREE = "the lock ends with that run; invoke lock.status says free when it has"
+
 
 class HostLock:
     """``flock`` on ``state_dir/lock``, held for the agent's lifetime: the kernel drops it with the process."""
@@ -53,10 +55,8 @@ class HostLock:
             who = (
                 f"{card.get('owner', 'somebody')} runs `{card.get('command', '?')}` here since {card.get('since', '?')}"
             )
-            return Locked(
-                f"the host is locked: {who}", hint="wait for it to end; the lock ends with that run by itself"
-            )
-        return Locked("the host is locked by another run", hint="wait for it to end")
+            return Locked(f"the host is locked: {who}", hint=FREE)
+        return Locked("the host is locked by another run", hint=FREE)
 
 
 def owner(machine: Machine) -> Optional[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
+AGAIN = "invoke lock.status says free when nothing is left to be undone; then the same command again"
 TRYING = 900.0  # seconds in which the host tries to start what does not start; then the next run may begin
 UNIT = "mnemo-lease"
 UNITS = "/etc/systemd/system"
@@ -133,7 +134,7 @@ def guarded(machine: Machine, name: str) -> Iterator[None]:
     """What is done in it is not undone meanwhile. :raises Broken: the lease had expired (6)."""
     with _exclusive(machine):
         if _read(machine, name) is None:
-            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+            raise _expired(name)
         yield
 
 
@@ -145,10 +146,14 @@ def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: 
     """
     with _exclusive(machine):
         if _read(machine, name) is None:
-            raise Broken(f"the lease {name} had expired: what it covered was undone on this host")
+            raise _expired(name)
         settle()
         machine.remove(_path(machine, name))
     machine.leases.discard(name)
+
+
+def _expired(name: str) -> Broken:
+    return Broken(f"nobody renewed {name} for {SECONDS:.0f} s: this host undid what it covered", hint=AGAIN)
 
 
 def leave(machine: Machine, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any, Dict, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
@@ -18,8 +19,8 @@ def _path(machine: Machine, name: str) -> str:
 
 
 def read(machine: Machine, name: str) -> Optional[Mark]:
-    """Of a project: its ``run``, ``state`` (copying or serving), ``paths``, which it found empty, and ``restart``, the
-    policies its containers are to have; ``None``: no such mark."""
+    """Of a project: its ``run``, ``state`` (copying or serving), ``paths``, which it found empty, ``restart``, the
+    policies its containers are to have, and ``hosts``, from which to which; ``None``: no such mark."""
     text = machine.read_text(_path(machine, name))
     return None if text is None else dict(json.loads(text))
 
@@ -34,6 +35,12 @@ def remove(machine: Machine, name: str) -> None:
     machine.remove(_path(machine, name))
 
 
+def command(mark: Optional[Mark], *options: str) -> str:
+    """The migration of a mark, as it is typed."""
+    old, new = map(shlex.quote, (mark or {}).get("hosts") or ("OLD", "NEW"))  # none: of an earlier version
+    return " ".join(["invoke migrate", *options, f"--from {old} --to {new}"])
+
+
 def refuse_unfinished(machine: Machine, name: str) -> None:
     """Whoever used it would lose what they wrote: the next migration removes it.
 
@@ -43,7 +50,7 @@ def refuse_unfinished(machine: Machine, name: str) -> None:
     if mark is not None and mark["state"] == "copying":
         raise Refused(
             f"what is here of {name} is the unfinished copy of run {mark['run']}, which the next migration removes",
-            hint="run that invoke migrate again; or invoke migrate --abort, with the same --from and --to, removes it",
+            hint=f"{command(mark)} finishes it; {command(mark, '--abort')} removes it",
         )
 
 

@@ -39,7 +39,8 @@ def refuse_leases(machine: Machine, run: Optional[str] = None) -> None:
     if found:
         raise Refused(
             f"another run is at work here, or was killed and is about to be undone: {', '.join(found)}",
-            hint=f"wait for it to end; where it was killed that is a minute: else journalctl -u {lease.UNIT} says why",
+            hint="wait for it to end, a minute where it was killed; invoke lock.status shows it, and "
+            "invoke lock.release ends what neither goes on nor can be undone",
         )
 
 

@@ -18,6 +18,30 @@ def read_fence(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
     return None if text is None else dict(json.loads(text))
 
 
+def refuse_fenced(machine: Machine, name: str, task: str = "") -> None:
+    """:param task: of ours, which does the same where the project serves.
+
+    :raises Refused: the project moves, or has moved, to another host: names it, and what to type (3).
+    """
+    fence = read_fence(machine, name)
+    if fence is None:
+        return
+    old, new = map(shlex.quote, fence.get("hosts") or ("OLD", "NEW"))  # none: of an earlier version
+    run, there = fence["run"], new if fence.get("hosts") else f"the machine {fence['target'][:12]}"
+    if fence["state"] == "final":
+        instead = f"invoke {task} --limit {new}" if task else f"{there} serves"
+        raise Refused(
+            f"run {run} moved {name} from this host to {there}: here it is fenced and stopped, with the older copy of "
+            "the data",
+            hint=f"{instead}; what frees this host for {name} again: docs/migrate.md",
+        )
+    raise Refused(
+        f"{name} is fenced on this host by run {run}, which moves it to {there} or is just being undone",
+        hint="invoke lock.status says free when it has ended; to end it now: "
+        f"invoke migrate --abort --from {old} --to {new}",
+    )
+
+
 def write_fence(machine: Machine, name: str, fence: Mapping[str, Any]) -> None:
     machine.mkdir(machine.state_dir, 0o700)
     machine.mkdir(machine.state_dir + "/fences", 0o700)

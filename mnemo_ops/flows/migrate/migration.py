@@ -63,6 +63,8 @@ class Migration:
         self.flow, self.old, self.new, self.id = flow, old, new, run_id
         self.provision, self.place, self.rows = provision, place, rows
         self.accept_loss = accept_loss
+        self.names = (old.name, new.name)
+        self.again = f"invoke migrate --from {old.name} --to {new.name}"
         self.say = flow.report.step
         self.settings = flow.settings(old)
         self.stack = flow.stack(old)
@@ -110,7 +112,7 @@ class Migration:
         if unfinished == "serving":
             self.already_done()
         elif unfinished:
-            self.say(f"run {self.id} is past its point of no return: invoke migrate finishes it")
+            self.say(f"run {self.id} is past its point of no return: {self.again} finishes it")
         else:
             self.say(f"nothing speaks against moving {self.old.name} to {self.new.name}; nothing was changed")
 
@@ -129,7 +131,7 @@ class Migration:
             raise Refused(
                 f"run {fence['run']} is past its point of no return: {self.old.name} is fenced for good, and clients "
                 f"may have written to {self.new.name}",
-                hint=f"invoke migrate --from {self.old.name} --to {self.new.name} finishes it",
+                hint=f"{self.again} finishes it",
             )
         if not self.clean_up(old, new):
             self.say(f"nothing to abort: no migration left anything on {self.old.name} or {self.new.name}")
@@ -278,7 +280,7 @@ class Migration:
             self.provision(self.new)
             self.undo.append((f"stop the copy on {self.new.name}", self.stop_new))
             self.prepared = True
-            self.flow.act(self.new, MarkTarget(self.stack, self.id, "copying"))
+            self.flow.act(self.new, MarkTarget(self.stack, self.id, "copying", self.names))
             self.place(self.new)
             # what disks and file systems of others hold is seen once they are mounted: while old still serves
             if found := self.misplaced(self.sides[1]):
@@ -315,7 +317,7 @@ class Migration:
         with self.phase("quiesce", f"stop what writes on {self.old.name} and fence it"):
             self.fenced_at = time.monotonic()
             self.undo.append((f"start the stack on {self.old.name} again", self.unfence))
-            fence = Fence(self.stack, self.id, self.sides[1].survey["machine_id"])
+            fence = Fence(self.stack, self.id, self.sides[1].survey["machine_id"], self.names)
             self.flow.act(self.old, fence, job=f"{self.id}-fence")
             self.flow.act(self.old, AdoptLease(self.id))
 
@@ -350,7 +352,7 @@ class Migration:
             self.settling = True  # an answer that is lost does not say whether it was done
             self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
             self.promoted = True
-            self.flow.act(self.new, MarkTarget(self.stack, self.id, "serving"))
+            self.flow.act(self.new, MarkTarget(self.stack, self.id, "serving", self.names))
             self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
             self.outage = time.monotonic() - self.fenced_at if self.fenced_at else None
 
@@ -432,7 +434,7 @@ class Migration:
 
     def give_up(self, error: BaseException) -> None:
         """Undo in reverse order, old first; then raise what happened, with the state of both hosts."""
-        again = f"invoke migrate --from {self.old.name} --to {self.new.name}"
+        again = self.again
         for host in (self.old, self.new):
             with suppress(
                 MnemoError, KeyboardInterrupt
@@ -464,7 +466,8 @@ class Migration:
         if fenced:
             raise RollbackFailed(
                 f"{str(error) or 'interrupted'}; and these could not be undone: {'; '.join(failures)}",
-                hint=f"{self.old.name} undoes them by itself within a minute of its return; look: invoke migrate again",
+                hint=f"{self.old.name} undoes them by itself within two minutes of its return: invoke lock.status "
+                f"--limit {self.old.name} says free then, and {again} begins anew",
             ) from error
         if isinstance(error, KeyboardInterrupt):
             left = f"; {self.left()}" if self.prepared else ""
@@ -545,11 +548,15 @@ def runs_of(side: Side) -> set[str]:
         return {_run(validators.lease_name(name)) for name in names}
 
 
+def _two_names(given: Any) -> Any:
+    return given and validators.each(validators.text, 2)(given)  # none: of an earlier version
+
+
 def understood(name: str, survey: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a host says of itself, as far as the other is told of it. :raises Refused: it is not of its form (3)."""
     with validators.by(name):
         validators.machine_id(survey.get("machine_id"))
         for mark in (survey.get("fence"), survey.get("target")):
             if mark is not None:
-                validators.row(run=validators.run_id)(mark)
+                validators.row(run=validators.run_id, hosts=_two_names)(mark)
     return survey

@@ -6,12 +6,12 @@ import posixpath
 import shlex
 from typing import Any, Collection, Dict, List, Mapping, Optional
 
+from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers, exclusivity
-from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.agent.stack.volume_move import moving
@@ -74,9 +74,7 @@ def _kept(stack: Stack, name: str, key: str, id: str) -> str:
 def _refuse_busy(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> None:
     exclusivity.refuse_moving(machine, stack.project, asked["key"])
     exclusivity.refuse_leases(machine, asked["id"])
-    fence = read_fence(machine, stack.project)
-    if fence is not None:
-        raise Refused(f"the stack is fenced here by run {fence['run']}: it moves or has moved to another host")
+    refuse_fenced(machine, stack.project, "volumes")
     record = record_path(machine, stack.project)
     if machine.stat(record) is not None:
         raise Refused(
