@@ -48,18 +48,24 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     size = sum(part["bytes"] for part in manifest["parts"])
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
-    outage, phases = manifest.pop("write_outage_seconds"), manifest.pop("phases")
-    shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
-    flow.report.summary.append(f"write outage {outage:.1f} s ({shown})")
+    stopped(flow, manifest)
     accepted(flow, manifest["accepted_losses"])
     flow.report.extra.update(
         id=id,
         parts=manifest["parts"],
         consistency=manifest["consistency"],
-        write_outage_seconds=outage,
-        phases=[{"name": name, "seconds": seconds} for name, seconds in phases.items()],
     )
     return manifest
+
+
+def stopped(flow: Flow, report: dict[str, Any]) -> None:
+    """Tell how long nobody could write, by phases, and take that out of what a host reports."""
+    outage, phases = report.pop("write_outage_seconds"), report.pop("phases")
+    shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+    flow.report.summary.append(f"write outage {outage:.1f} s ({shown})")
+    flow.report.extra.update(
+        write_outage_seconds=outage, phases=[{"name": name, "seconds": seconds} for name, seconds in phases.items()]
+    )
 
 
 def accepted(flow: Flow, losses: list[str]) -> None:

@@ -61,6 +61,10 @@ STACK = wire(
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
+    return small(tmp_path)
+
+
+def small(tmp_path: Path) -> Machine:
     """A host with two running containers and a systemd that agrees to everything."""
     tools = tmp_path / "bin"
     tools.mkdir()

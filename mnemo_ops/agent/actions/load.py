@@ -111,6 +111,7 @@ class LoadSet(Action):
         directory = f"{stack.store}/{self.id}"
         found = self.ready(machine)
         manifest = found["manifest"]
+        told: Report = {}
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
@@ -130,10 +131,10 @@ class LoadSet(Action):
             forget_blank(machine, server, plan)
         else:
             plan = {**self._plan(machine, stack), "database": database_of(machine, stack).database}
-            yield from self._replace(machine, stack, directory, manifest, plan)
+            told = yield from self._replace(machine, stack, directory, manifest, plan)
         proof = {"level": "restore", "at": machine.now(), "result": "equal"}
         machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
-        return {"id": self.id, "datasets": manifest["datasets"], "accepted_losses": found["losses"]}
+        return {"id": self.id, "datasets": manifest["datasets"], "accepted_losses": found["losses"], **told}
 
     @property
     def _lease(self) -> str:
@@ -159,16 +160,20 @@ class LoadSet(Action):
             yield from self._extract(machine, stack, directory, manifest, plan)
             server = database_of(machine, stack)
             yield from self._rows(server, directory, manifest, plan)
+            began = machine.monotonic()
             serving.hold_down(machine, policies)
             yield from serving.quiet(machine, stack, stack.keep)
+            stopped = machine.monotonic()
             yield Progress(note="swapping")
             with lease.guarded(machine, self._lease):  # should it have expired, it is being undone
                 restore_record.begin(machine, {**plan, "state": SWAPPING})
                 restore_record.place(machine, server, plan, AFTER)
                 restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
+            swapped = machine.monotonic()
             yield Progress(note="starting the stack")
             serving.let_up(machine, policies["args"]["policies"])
             serving.start(machine, restart)
+            told = serving.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
             lease.hold(machine, f"clear-{self.run_id}", self.run_id, [])  # who is killed below leaves no traces
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
             lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
@@ -181,7 +186,7 @@ class LoadSet(Action):
         restore_record.drop_superseded(machine, server, stack.project)
         with suppress(Broken):
             lease.release(machine, f"clear-{self.run_id}")
-        return {}
+        return told
 
     def _state(self, machine: Machine) -> str:
         """What is true after a restore was taken back."""

@@ -150,14 +150,17 @@ class UndoRestore(Action):
         # from here on it is finished by this process or, should that be killed, by the host
         undo = [{"kind": "place_restore", "args": about}, policies, restart]
         lease.hold(machine, f"undo-{plan['stamp']}", self.run_id, undo)
+        began = machine.monotonic()
         serving.hold_down(machine, policies)
         yield from serving.quiet(machine, stack, stack.keep)
+        stopped = machine.monotonic()
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
+        told = serving.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
             raise Broken("the undo was ended by somebody else", hint="invoke lock.status, then the same command again")
-        return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"])}
+        return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
 
 
 def _ready_to_place(machine: Machine, stack: Stack) -> serving.Quieting:

@@ -75,6 +75,16 @@ def start(machine: Machine, deed: Mapping[str, Any]) -> None:
         raise StepFailed(f"not as it was before: {containers.described(wrong)}", hint=looking(list(wrong)))
 
 
+def outage(**until: float) -> Dict[str, Any]:
+    """What a report says of the time in which nobody could write.
+
+    :param until: by the host's clock: ``began``, then each phase's name and when it ended.
+    """
+    ends = list(until.items())
+    phases = {name.replace("_", " "): round(end - begin, 3) for (_, begin), (name, end) in zip(ends, ends[1:])}
+    return {"write_outage_seconds": round(ends[-1][1] - ends[0][1], 3), "phases": phases}
+
+
 def looking(names: List[str]) -> str:
     """The command that shows why a container does not do well."""
     return f"docker logs --tail 50 {names[0]}, on the host"

@@ -1,0 +1,115 @@
+"""A restore and its undoing on a small engine: how long nobody could write, and what stood in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_leases import do, small
+
+from mnemo_ops.agent.actions import load, swap
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.agent.stack.restore_record import AFTER, sibling
+from mnemo_ops.agent.stack.stack import Dataset, Stack
+from mnemo_ops.stack.definition import wire
+
+RUN, LATER = "20261129T220719Z-0001", "20261129T220719Z-0002"
+DATASETS = (Dataset("postgres", "postgres", volume="pg", service="postgres"), Dataset("graph", "files", path="graph"))
+STACK = wire(Stack("app", "/srv/app", ("c.yml",), ".env", "/var/backups/app", DATASETS, ("postgres",), {}))
+GRAPH = "/srv/app/graph"
+
+
+class Server:
+    """Databases by name, and what is in each."""
+
+    database = "app"
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.found = {"app": "before"}
+
+    def exists(self, name: str) -> bool:
+        return name in self.found
+
+    def wait(self, patience: float) -> None:
+        pass
+
+    def size(self, name: str) -> int:
+        return len(self.found.get(name, ""))
+
+    def sql(self, text: str, database: str = "") -> str:
+        if "RENAME TO" in text:
+            _, old, _, new, _ = text.partition("ALTER DATABASE ")[2].split('"')
+            assert new not in self.found
+            self.found[new] = self.found.pop(old)
+        elif text.startswith("DROP DATABASE"):
+            self.found.pop(text.split('"')[1], None)
+        return ""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return small(tmp_path)
+
+
+@pytest.fixture
+def server(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A stack with one directory and a database, and a set that unpacks to others."""
+    made = Server(machine)
+
+    def extract(self: Any, machine: Machine, stack: Any, directory: str, manifest: Any, plan: Any) -> Any:
+        machine.mkdir(sibling(GRAPH, AFTER, plan["stamp"]))
+        machine.write(sibling(GRAPH, AFTER, plan["stamp"]) + "/file", b"after")
+        yield load.Progress()
+        return {}
+
+    def rows(self: Any, server: Any, directory: str, manifest: Any, plan: Any) -> Any:
+        made.found[plan[AFTER]] = "after"
+        yield load.Progress()
+        return {}
+
+    def prove(machine: Machine, directory: str, manifest: Any) -> Any:
+        yield load.Progress()
+        return {}
+
+    for module in (load, swap):
+        monkeypatch.setattr(module, "database_of", lambda machine, stack: made)
+    monkeypatch.setattr(load, "prove_bytes", prove)
+    monkeypatch.setattr(LoadSet, "_extract", extract)
+    monkeypatch.setattr(LoadSet, "_rows", rows)
+    manifest = {"datasets": {}, "id": "s"}
+    monkeypatch.setattr(LoadSet, "ready", lambda self, machine: {"manifest": manifest, "losses": []})
+    monkeypatch.setattr(UndoRestore, "ready", lambda self, machine: restore_record.last(machine, "app"))
+    machine.mkdir(GRAPH)
+    machine.mkdir("/var/backups/app/s")
+    machine.write(f"{GRAPH}/file", b"before")
+    return made
+
+
+def tick(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is one second later."""
+    seconds = iter(range(100, 100_000))
+    monkeypatch.setattr(type(machine), "monotonic", lambda self: float(next(seconds)))
+
+
+def restored(machine: Machine, run: str = RUN) -> Any:
+    return do(machine, LoadSet(STACK, "s", fresh=False, run_id=run))
+
+
+def live(machine: Machine, server: Server) -> tuple[Any, ...]:
+    return machine.read_text(f"{GRAPH}/file"), server.found["app"]
+
+
+def test_a_restore_and_its_undoing_tell_how_long_nobody_could_write(
+    machine: Machine, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick(machine, monkeypatch)
+    for report in (restored(machine), do(machine, UndoRestore(STACK, LATER))):
+        phases = report["phases"]
+        assert next(iter(phases)) == "stop" and all(seconds > 0 for seconds in phases.values())
+        assert report["write_outage_seconds"] == sum(phases.values()) > 0
+    assert live(machine, server) == ("before", "before")
