@@ -68,6 +68,14 @@ def stopped(flow: Flow, report: dict[str, Any]) -> None:
     )
 
 
+def strayed(flow: Flow, host: Host, strays: list[str]) -> None:
+    """Tell what a host found where something had to be put, and kept."""
+    if strays:
+        removes = f"invoke backup.prune --aside --limit {host.name} removes it"
+        flow.report.summary.append(f"kept on {host.name}, for it stood in the way: {', '.join(strays)}; {removes}")
+    flow.report.extra["strays"] = strays
+
+
 def accepted(flow: Flow, losses: list[str]) -> None:
     """Tell what is not there and was accepted as lost."""
     for each in losses:

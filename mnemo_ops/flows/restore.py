@@ -11,7 +11,7 @@ from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Host
 from mnemo_ops.flows import signing
-from mnemo_ops.flows.backup import accepted, choose, stopped
+from mnemo_ops.flows.backup import accepted, choose, stopped, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
 
@@ -59,6 +59,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
     flow.report.say(f"  -> to take it back: {undone}")
     stopped(flow, result)
+    strayed(flow, host, result.pop("strays"))
     accepted(flow, result["accepted_losses"])
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
@@ -96,6 +97,7 @@ def undo(flow: Flow, host: Host, sure: Optional[Sure]) -> dict[str, Any]:
     now = "what it had before the restore" if back else "what it had before the undo"
     flow.report.step(f"{host.name} has {now}, and serves")
     stopped(flow, result)
+    strayed(flow, host, result.pop("strays"))
     flow.report.say(f"  kept aside: {result['kept']}")
     flow.report.say(f"  -> to change back: invoke restore --undo --limit {host.name}")
     flow.report.extra.update(id=plan["id"], undone=back, kept=result["kept"])

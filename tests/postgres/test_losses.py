@@ -186,12 +186,13 @@ def test_ten_of_a_kind_are_named(stock: Postgres) -> None:
 
 def test_what_is_kept_of_a_restore_is_no_loss(stock: Postgres) -> None:
     stamp = "20260101t101112z_ab12"
-    kept = [restore_record.database(side, "20260101T101112Z-ab12") for side in ("before", "after")]
+    kept = [restore_record.database(side, "20260101T101112Z-ab12") for side in ("before", "after", "stray_1767262272")]
     kept += [f"{stock.database}_before_{stamp}_1767262272", f"mnemosyne_restore_{stamp}"]  # of earlier versions
     for name in kept:
         stock.sql(f"CREATE DATABASE {name};")
     try:
         assert losses.of_set(stock) == []
+        assert restore_record.strays(stock.machine, stock, []) == [kept[2]]
         stock.sql(f"CREATE DATABASE {stock.database}_before_ours;")
         assert "_before_ours" in losses.of_set(stock)[0]
     finally:

@@ -25,7 +25,7 @@ LINE = "write outage 7.2 s (stop 2.0 s, swap 1.8 s, start 3.5 s)"
 def told(tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[str, dict[str, Any]]:
     """What the operator reads, and what a program reads."""
     monkeypatch.setattr(flows.signing, "verify", lambda *_: None)
-    result = {"datasets": {}, "accepted_losses": [], "kept": "somewhere", **OUTAGE, **more}
+    result = {"datasets": {}, "accepted_losses": [], "kept": "somewhere", "strays": [], **OUTAGE, **more}
     shown = []
     for style in (Style(), Style(json=True)):
         answers: dict[str, Any] = {"list_sets": lambda: {"sets": [ROW]}}
@@ -48,3 +48,15 @@ def test_how_long_nobody_could_write_is_told_at_the_end(
     text, document = told(tmp_path, undo, monkeypatch)
     assert text.splitlines()[-2:] == [LINE, "old : ok=0 changed=1 failed=0"]
     assert (document["write_outage_seconds"], document["phases"]) == (7.25, PHASES)
+    assert document["strays"] == []
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_what_stood_in_the_way_is_told_with_the_command_that_removes_it(
+    tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strays = ["/data/.mnemo-stray-1-x-graph", "mnemo_stray_1"]
+    text, document = told(tmp_path, undo, monkeypatch, strays=strays)
+    last = text.splitlines()[-2]
+    assert all(name in last for name in strays) and "invoke backup.prune --aside --limit old" in last
+    assert document["strays"] == strays

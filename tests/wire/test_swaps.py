@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from test_leases import do, small
 
-from mnemo_ops.agent.actions import load, swap
+from mnemo_ops.agent.actions import load, prune, swap
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import restore_record
-from mnemo_ops.agent.stack.restore_record import AFTER, sibling
+from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, database, sibling
 from mnemo_ops.agent.stack.stack import Dataset, Stack
+from mnemo_ops.errors import Broken
 from mnemo_ops.stack.definition import wire
 
 RUN, LATER = "20261129T220719Z-0001", "20261129T220719Z-0002"
@@ -37,6 +38,9 @@ class Server:
 
     def wait(self, patience: float) -> None:
         pass
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self.found if name.startswith(prefix))
 
     def size(self, name: str) -> int:
         return len(self.found.get(name, ""))
@@ -76,8 +80,9 @@ def server(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Server:
         yield load.Progress()
         return {}
 
-    for module in (load, swap):
+    for module in (load, swap, prune):
         monkeypatch.setattr(module, "database_of", lambda machine, stack: made)
+    monkeypatch.setattr(prune, "_server", lambda machine, stack: made, raising=False)
     monkeypatch.setattr(load, "prove_bytes", prove)
     monkeypatch.setattr(LoadSet, "_extract", extract)
     monkeypatch.setattr(LoadSet, "_rows", rows)
@@ -113,3 +118,61 @@ def test_a_restore_and_its_undoing_tell_how_long_nobody_could_write(
         assert next(iter(phases)) == "stop" and all(seconds > 0 for seconds in phases.values())
         assert report["write_outage_seconds"] == sum(phases.values()) > 0
     assert live(machine, server) == ("before", "before")
+
+
+def pruned(machine: Machine, *names: str) -> Any:
+    return do(machine, prune.PruneSets(STACK, 1, True, names))
+
+
+def in_the_way(machine: Machine, server: Server, side: str) -> None:
+    """An undo that was killed half way left this; then somebody started the stack, and wrote."""
+    machine.mkdir(sibling(GRAPH, side, RUN))
+    machine.write(sibling(GRAPH, side, RUN) + "/file", b"half")
+    server.found[database(side, RUN)] = "half"
+
+
+def test_what_stood_in_the_way_is_told_outlives_undos_and_goes_by_pruning(machine: Machine, server: Server) -> None:
+    in_the_way(machine, server, BEFORE)
+    strays = restored(machine)["strays"]
+    assert len(strays) == 2 and live(machine, server) == ("after", "after")
+    path, name = strays
+
+    def kept() -> tuple[Any, ...]:
+        return machine.read_text(f"{path}/file"), server.found.get(name)
+
+    assert kept() == ("before", "before")
+    for number, side in enumerate((BEFORE, AFTER, BEFORE, AFTER)):
+        assert do(machine, UndoRestore(STACK, f"20261129T220719Z-00a{number}"))["strays"] == strays
+        assert live(machine, server) == (("half", "half") if side == BEFORE else ("after", "after"))
+        assert kept() == ("before", "before")
+    shown = prune.PruneSets(STACK, 1, False).ready(machine)
+    assert {row["name"] for row in shown["keep"]} >= {path, name} and shown["remove"] == []
+    assert pruned(machine)["removed"] == [] and kept() == ("before", "before")
+    assert {row["name"] for row in pruned(machine, *strays)["removed"]} == {path, name}
+    assert machine.stat(path) is None and name not in server.found
+    assert live(machine, server) == ("after", "after")
+    assert do(machine, UndoRestore(STACK, LATER))["strays"] == []
+
+
+def test_a_restore_that_is_taken_back_names_what_stood_in_the_way(
+    machine: Machine, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut between two renames; Docker made the directory anew, and somebody wrote to it."""
+    real = Machine.rename
+
+    def rename(self: Machine, source: str, target: str) -> None:
+        real(self, source, target)
+        if source == GRAPH and BEFORE in target:
+            self.mkdir(GRAPH)
+            self.write(f"{GRAPH}/file", b"of somebody")
+            raise Broken("cut")
+
+    monkeypatch.setattr(Machine, "rename", rename)
+    with pytest.raises(Broken, match="cut; nothing was changed") as caught:
+        restored(machine)
+    assert live(machine, server) == ("before", "before")
+    (stray,) = [
+        row["name"] for row in prune.PruneSets(STACK, 1, False).ready(machine)["keep"] if "stray" in row["name"]
+    ]
+    assert machine.read_text(f"{stray}/file") == "of somebody"
+    assert stray in caught.value.message and "invoke backup.prune --aside" in caught.value.message

@@ -129,6 +129,7 @@ class LoadSet(Action):
             yield from self._rows(server, directory, manifest, plan)
             restore_record.place(machine, server, plan, AFTER)
             forget_blank(machine, server, plan)
+            told["strays"] = restore_record.strays(machine, server, plan["paths"])
         else:
             plan = {**self._plan(machine, stack), "database": database_of(machine, stack).database}
             told = yield from self._replace(machine, stack, directory, manifest, plan)
@@ -174,6 +175,7 @@ class LoadSet(Action):
             serving.let_up(machine, policies["args"]["policies"])
             serving.start(machine, restart)
             told = serving.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
+            told["strays"] = restore_record.strays(machine, server, plan["paths"])
             lease.hold(machine, f"clear-{self.run_id}", self.run_id, [])  # who is killed below leaves no traces
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
             lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
@@ -191,12 +193,16 @@ class LoadSet(Action):
     def _state(self, machine: Machine) -> str:
         """What is true after a restore was taken back."""
         kept = restore_record.pending(machine, self.run_id)
-        if kept is None or kept["state"] != ASIDE:
-            return "nothing was changed"
-        return (
-            "the data from before are in place again; what was written meanwhile is kept in "
-            f"{restore_record.where(kept, AFTER)} (invoke backup.prune --aside removes it)"
-        )
+        aside = [restore_record.where(kept, AFTER)] if kept is not None and kept["state"] == ASIDE else []
+        said = "the data from before are in place again" if aside else "nothing was changed"
+        with suppress(Exception):  # the database need not answer
+            stack = Stack.from_json(self.stack)
+            paths = self._plan(machine, stack)["paths"]
+            aside += restore_record.strays(machine, database_of(machine, stack), paths)
+        if not aside:
+            return said
+        kept_in = ", and in ".join(aside)
+        return f"{said}; what was written meanwhile is kept in {kept_in} (invoke backup.prune --aside removes it)"
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
         """Decrypt the config part beside its place, compare it, and put it in place."""

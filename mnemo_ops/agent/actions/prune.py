@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
 from mnemo_ops.agent.actions.swap import database_of
@@ -19,7 +19,8 @@ from mnemo_ops.agent.stack import copy_marker, exclusivity, restore_record
 from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE
-from mnemo_ops.agent.stack.stack import Stack
+from mnemo_ops.agent.stack.stack import Stack, root
+from mnemo_ops.errors import MnemoError
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
 SETTLED = 120.0  # seconds: who wrote a moment ago may still be at it, whatever the leases say
@@ -51,10 +52,23 @@ class PruneSets(Action):
             kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
             why = what + ("" if self.aside else ": --aside removes it")
             size = sum(tree.size(machine, path) for path in kept if machine.stat(path) is not None)
-            size += _bytes(machine, stack, each[side])
+            size += _bytes(_server(machine, stack), each[side])
             row = {"name": f"{ASIDE}{each['stamp']}-{side}", "bytes": size, "why": why}
             plan["remove" if self.aside else "keep"].append(row)
+        for name, size in self._strays(machine, stack):
+            why = "it stood where a restore had to put something" + ("" if self.aside else ": --aside removes it")
+            plan["remove" if self.aside else "keep"].append({"name": name, "bytes": size, "why": why})
         return plan
+
+    def _strays(self, machine: Machine, stack: Stack) -> List[Tuple[str, int]]:
+        """What no record knows: names, and bytes; where Docker cannot be asked, none."""
+        try:
+            paths = [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")]
+            server = _server(machine, stack)
+        except MnemoError:
+            return []
+        found = restore_record.strays(machine, server, paths)
+        return [(name, tree.size(machine, name) if name[0] == "/" else _bytes(server, name)) for name in found]
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
@@ -65,6 +79,10 @@ class PruneSets(Action):
             yield Progress(done, total, f"removing {row['name']}")
             if row["name"].startswith(ASIDE):
                 self._drop(machine, row["name"][len(ASIDE) :])
+            elif row["name"].startswith("/"):
+                machine.remove(row["name"])
+            elif row["name"].startswith(restore_record.STRAY):
+                restore_record.drop_database(database_of(machine, Stack.from_json(self.stack)), row["name"])
             else:
                 self._remove(machine, Stack.from_json(self.stack).store, row["name"])
             done += row["bytes"]
@@ -95,11 +113,16 @@ class PruneSets(Action):
         machine.remove(path)
 
 
-def _bytes(machine: Machine, stack: Stack, database: str) -> int:
-    """Of a database; 0 while it cannot be asked."""
+def _server(machine: Machine, stack: Stack) -> Optional[Postgres]:
+    """``None``: it does not run."""
     found = project.containers(machine, stack.project)
     mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
-    return Postgres.of(machine, mine[0]).size(database) if mine else 0
+    return Postgres.of(machine, mine[0]) if mine else None
+
+
+def _bytes(server: Optional[Postgres], database: str) -> int:
+    """Of a database; 0 while it cannot be asked."""
+    return server.size(database) if server else 0
 
 
 def _kept(machine: Machine, project: str) -> List[Tuple[restore_record.Plan, str, str]]:

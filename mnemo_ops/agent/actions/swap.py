@@ -160,6 +160,7 @@ class UndoRestore(Action):
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
             raise Broken("the undo was ended by somebody else", hint="invoke lock.status, then the same command again")
+        told["strays"] = restore_record.strays(machine, database_of(machine, stack), plan["paths"])
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
 
 

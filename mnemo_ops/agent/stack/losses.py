@@ -63,7 +63,7 @@ lost(kind, name) AS (
  SELECT 'database', datname::text FROM pg_database
   WHERE datname NOT IN ('template0', 'template1', 'postgres', current_database())
   AND NOT (datname ~ '_\d{8}t\d{6}z_[0-9a-f]{4}(_\d+)?$'  -- a side of a restore, the last two of earlier versions
-   AND (datname ~ '^mnemo_(before|after)_' OR starts_with(datname, 'mnemosyne_restore_')
+   AND (datname ~ '^mnemo_(before|after|stray)_' OR starts_with(datname, 'mnemosyne_restore_')
     OR starts_with(datname, current_database() || '_before_')))
  UNION ALL SELECT 'role', rolname FROM pg_roles WHERE oid >= 16384 AND rolname <> current_user
  UNION ALL SELECT 'member', format('%s in %s', member::regrole, roleid::regrole) FROM pg_auth_members

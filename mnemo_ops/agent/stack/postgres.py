@@ -127,6 +127,13 @@ class Postgres:
             self.query(f"SELECT to_json(count(*)) FROM pg_database WHERE datname = {literal(database)};", APART)
         )
 
+    def names(self, prefix: str) -> List[str]:
+        """Databases whose names begin so."""
+        begins = f"starts_with(datname, {literal(prefix)})"
+        return list(
+            self.query(f"SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE {begins};", APART) or ()
+        )
+
     def size(self, database: str) -> int:
         """Bytes of a database on the disk; 0 when there is none of that name."""
         named = f"FROM pg_database WHERE datname = {literal(database)}"

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from typing import Any, Dict, List, Optional
 
+from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.postgres import APART, Postgres, identifier, literal
@@ -20,6 +22,8 @@ BEFORE, AFTER = "before", "after"  # the sides: what was there, and what the res
 # how far a pending restore came: nothing is renamed yet; perhaps some; all, and somebody may have written to it; taken
 # back, and what was written to it meanwhile is kept
 LOADING, SWAPPING, STARTING, ASIDE = "loading", "swapping", "starting", "aside"
+
+STRAY = "mnemo_stray_"  # of a database that was found in the place of another
 
 Plan = Dict[str, Any]
 
@@ -143,6 +147,17 @@ def place(machine: Machine, server: Postgres, made: Plan, side: str) -> List[str
     return [each for each in strays if each]
 
 
+def strays(machine: Machine, server: Optional[Postgres], paths: List[str]) -> List[str]:
+    """Names of what :func:`place` found in a place and kept: paths, and databases of the server, if it can be asked."""
+    found = []
+    for path in paths:
+        ours = re.compile(rf"{re.escape(tree.OURS)}stray-\d+-{RUN_ID}-{re.escape(posixpath.basename(path))}")
+        around = posixpath.dirname(path)
+        found += [f"{around}/{name}" for name in machine.names(around) if ours.fullmatch(name)]
+    named = re.compile(rf"{STRAY}\d+(_\d{{8}}t\d{{6}}z_[0-9a-f]{{4}})?")  # of earlier versions without the stamp
+    return [*sorted(found), *(name for name in (server.names(STRAY) if server else ()) if named.fullmatch(name))]
+
+
 def missing(machine: Machine, made: Plan) -> List[str]:
     """Directories of the side that is not in place which are gone; while nothing is half done all must be there."""
     side = BEFORE if made["live"] == AFTER else AFTER
@@ -177,7 +192,7 @@ def _exchange_database(server: Postgres, made: Plan, side: str, other: str) -> s
         return ""
     if server.exists(name):
         # two restores may find one, and so may one that is tried again
-        stray = f"mnemo_stray_{int(server.machine.now())}" if server.exists(made[other]) else ""
+        stray = database(f"stray_{int(server.machine.now())}", made["stamp"]) if server.exists(made[other]) else ""
         rename(server, name, stray or made[other])
     rename(server, made[side], name)
     return stray
@@ -201,7 +216,9 @@ def drop(machine: Machine, server: Postgres, made: Plan, side: str) -> None:
 
 def drop_database(server: Postgres, name: str) -> None:
     """:raises Refused: it is not a name that a side has beside what is in place (3)."""
-    if not (name.startswith(("mnemo_before_", "mnemo_after_")) or "_before_" in name):  # the last: of earlier versions
+    if not (
+        name.startswith(("mnemo_before_", "mnemo_after_", STRAY)) or "_before_" in name
+    ):  # the last: of earlier versions
         raise Refused(f"{name} is no database that a restore left")
     server.sql(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE);", APART)
 

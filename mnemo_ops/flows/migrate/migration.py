@@ -29,7 +29,7 @@ from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.flows import keys, signing
-from mnemo_ops.flows.backup import accepted
+from mnemo_ops.flows.backup import accepted, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal, new_id
 from mnemo_ops.stack import definition
@@ -76,6 +76,7 @@ class Migration:
         self.bytes_copied = 0
         self.bytes_in_outage = 0
         self.manifest: dict[str, Any] = {}
+        self.strays: list[str] = []
         self.sides: tuple[Side, Side]
 
     # -- the runbook ---------------------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ class Migration:
             self.restoring = True
             sums = self.manifest["manifest_sha256"]  # what old made, not what lies there by now
             load = LoadSet(self.stack, self.id, True, self.id, self.age.secret, manifest_sha256=sums)
-            self.flow.act(self.new, load, job=f"{self.id}-restore")
+            self.strays = self.flow.act(self.new, load, job=f"{self.id}-restore")["strays"]
 
     def prove(self) -> None:
         with self.phase("verify", f"start and prove the stack on {self.new.name}; nobody is let in yet"):
@@ -529,6 +530,7 @@ class Migration:
             **self.states(),
         )
         accepted(self.flow, self.manifest.get("accepted_losses", []))
+        strayed(self.flow, self.new, self.strays)
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
             report.summary.append(f"write outage {outage:.1f} s ({moved})")
