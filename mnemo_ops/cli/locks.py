@@ -16,7 +16,7 @@ def status(run: Run) -> None:
     from mnemo_ops.agent.actions.leases import LookAtLocks
 
     with run.flow(reads=True) as flow:
-        found = flow.fleet.each(run.hosts(), lambda host: flow.ready(host, LookAtLocks()))
+        found = flow.fleet.each(run.hosts(), lambda host: flow.ready(host, LookAtLocks(flow.settings(host).store)))
     run.report.extra["locks"] = found
     for host, seen in found.items():
         owner, leases = seen["owner"], seen["leases"]
@@ -26,8 +26,21 @@ def status(run: Run) -> None:
             run.report.say(f"{host}: {name}: {_state(host, one)}")
         if not (owner or leases):
             run.report.say(f"{host}: free")
+        if seen["last"]:
+            run.report.say(f"{host}: {described(seen['last'])}")
         for moved in seen["moved"]:
             run.report.say(f"{host}: its stack moved away by run {moved}, and is fenced here for good")
+
+
+def described(last: dict[str, Any]) -> str:
+    """The run that was last, as its host knows of it."""
+    whose = f" of {last['owner']}" if last["owner"] else ""
+    parts = [f"last: `{last['command']}`{whose}"]
+    parts += [f"run {last['run']}"] if last["run"] else []
+    parts += [f"began {last['began']}"] if last["began"] else []
+    if not last["how"]:
+        return ", ".join(parts) + "; how it ended left no record here"
+    return ", ".join([*parts, f"ended {last['ended']}: {last['how']}"])
 
 
 def _state(host: str, one: dict[str, Any]) -> str:

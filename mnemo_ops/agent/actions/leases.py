@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar, Dict
 
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.process import host_lock, job, lease
+from mnemo_ops.agent.process import host_lock, job, last_run, lease
 from mnemo_ops.errors import MnemoError
 
 
@@ -17,9 +16,12 @@ from mnemo_ops.errors import MnemoError
 class LookAtLocks(Action):
     """``owner``: who works on the host now, if anybody; ``leases``: what is undone when nobody renews it.
 
-    ``moved``: runs that moved a stack away from here.
+    ``moved``: runs that moved a stack away from here; ``last``: the run that was last, as far as records tell.
+
+    :param store: of the stack's sets.
     """
 
+    store: str = ""
     kind: ClassVar[str] = "look_at_locks"
 
     def ready(self, machine: Machine) -> Report:
@@ -33,10 +35,14 @@ class LookAtLocks(Action):
             }
             for name, each in lease.names(machine).items()
         }
-        fences = machine.names(machine.state_dir + "/fences")
-        texts = [machine.read_text(f"{machine.state_dir}/fences/{name}") for name in fences]
-        moved = [fence["run"] for fence in map(json.loads, filter(None, texts)) if fence["state"] == "final"]
-        return {"owner": host_lock.owner(machine), "leases": leases, "moved": moved}
+        fences = last_run.records(machine, f"{machine.state_dir}/fences")
+        moved = [fence["run"] for fence, _ in fences if fence.get("state") == "final"]
+        return {
+            "owner": host_lock.owner(machine),
+            "leases": leases,
+            "moved": moved,
+            "last": last_run.of(machine, self.store),
+        }
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,13 @@ def owner(machine: Machine) -> Optional[Mapping[str, Any]]:
     path = machine.state_dir + "/lock"
     if not machine.is_locked(path):
         return None
-    with contextlib.suppress(ValueError):
-        return dict(json.loads(machine.read_text(path + ".owner") or "{}"))
+    return card(machine)
+
+
+def card(machine: Machine) -> Mapping[str, Any]:
+    """Of who holds the lock, or was the last to; empty: nobody."""
+    with contextlib.suppress(ValueError, TypeError):
+        return dict(json.loads(machine.read_text(machine.state_dir + "/lock.owner") or "{}"))
     return {}
 
 
