@@ -142,12 +142,19 @@ def restore(run: Run, id: str = "", host: str = "", undo: bool = False, accept_l
         "to": "the host that shall serve",
         "method": "dump, the only one yet",
         "abort": "undo what an interrupted or failed migration left on both hosts",
+        "without_old": "the host of --from is gone for good: --to serves from its copy, if that was proven complete",
         **ACCEPT_LOSS,
     },
     only=(*FLOW, "check"),
 )
 def migrate(
-    run: Run, from_: str = "", to: str = "", method: str = "dump", abort: bool = False, accept_loss: bool = False
+    run: Run,
+    from_: str = "",
+    to: str = "",
+    method: str = "dump",
+    abort: bool = False,
+    accept_loss: bool = False,
+    without_old: bool = False,
 ) -> None:
     """The whole stack from one host to another: proven equal before anybody is let in, back by itself if not."""
     from mnemo_ops.flows.deploy import place_volumes, provision
@@ -160,8 +167,13 @@ def migrate(
     old, new = run.host(from_, "--from"), run.host(to, "--to")
     if old.name == new.name:
         raise UsageError(f"--from and --to are the same host: {old.name}", hint="name another host with --to")
+    if abort and without_old:
+        raise UsageError("--abort and --without-old: one of them", hint="--abort needs both hosts")
     id = new_id()
-    if abort:
+    if without_old and not run.check:
+        risk = f"should {old.name} not be fenced for good and start again, both serve"
+        run.confirm(f"let {new.name} serve from its copy, without {old.name}: {risk}")
+    elif abort:
         run.confirm(f"end an unfinished migration and remove its copy from {new.name}")
     elif not run.check:
         run.confirm(f"stop the stack on {old.name} and move it to {new.name}")
@@ -169,7 +181,7 @@ def migrate(
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = definition.volumes(definition.settings(new), inventory.hosts)
-        migration = Migration(flow, old, new, make, place, rows, id, accept_loss)
+        migration = Migration(flow, old, new, make, place, rows, id, accept_loss, without_old)
         (migration.abort if abort else migration.check if run.check else migration.run)()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ class Journal:
     def __init__(self, home: Path, run: str) -> None:
         self.path = home / "runs" / f"{run}.jsonl"
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def steps(self) -> list[str]:
+        """Phase and status of each line: ``verify done``; none when there is no such journal here."""
+        found = []
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            with suppress(ValueError, KeyError, TypeError):  # the last one may be half written
+                row = json.loads(line)
+                found.append(f"{row['phase']} {row['status']}")
+        return found
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line, on disk when this returns."""

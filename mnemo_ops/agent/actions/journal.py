@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, List, Mapping
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
@@ -29,6 +30,16 @@ class WriteJournal(Action):
         path = f"{machine.state_dir}/runs/{self.run_id}.jsonl"
         machine.append(path, json.dumps(dict(self.entry)).encode() + b"\n")
         return {}
+
+
+def steps(machine: Machine, run: str) -> List[str]:
+    """How far a run came, by its journal here: phase and status of each line."""
+    found = []
+    for line in (machine.read_text(f"{machine.state_dir}/runs/{run}.jsonl") or "").splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # the last one may be half written
+            row = json.loads(line)
+            found.append(f"{row['phase']} {row['status']}")
+    return found
 
 
 @dataclass(frozen=True)

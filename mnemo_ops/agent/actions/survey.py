@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
+from mnemo_ops.agent.actions.journal import steps
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
@@ -34,6 +35,7 @@ class Survey(Action):
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
         troubles: List[str] = []
+        mark = copy_marker.read(machine, stack.project)
         report: Dict[str, Any] = {
             "machine_id": (machine.read_text("/etc/machine-id") or "").strip(),
             "clock": machine.now(),
@@ -44,7 +46,8 @@ class Survey(Action):
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),
-            "target": copy_marker.read(machine, stack.project),
+            "target": mark,
+            "steps": steps(machine, mark["run"]) if mark is not None else [],
             "leases": {name: each["run"] for name, each in lease.names(machine).items()},
             "listening": [port for port in self.ports if machine.listens(port)],
             "containers": {},

@@ -27,11 +27,21 @@ from mnemo_ops.agent.base import validators
 from mnemo_ops.checks import preflight
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import Interrupted, Locked, MnemoError, Refused, RollbackFailed, StepFailed
+from mnemo_ops.errors import (
+    STRANGERS,
+    Interrupted,
+    Locked,
+    MnemoError,
+    Refused,
+    RollbackFailed,
+    StepFailed,
+    Unreachable,
+)
 from mnemo_ops.flows import keys, signing
 from mnemo_ops.flows.backup import accepted, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal, new_id
+from mnemo_ops.mnemosyne import gone
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.addresses import addresses, peer_name
 from mnemo_ops.transport.session import connect
@@ -47,6 +57,7 @@ class Migration:
     :param provision: brings a bare host to what the stack needs (the bootstrap playbook).
     :param place: makes the volumes of a host, as its inventory says, on disks of its own where it names some;
     :param rows: new's, of ``layout.volumes``.
+    :param without_old: old is gone: new serves from the copy that was proven, whether or not old is fenced for good.
     """
 
     def __init__(
@@ -59,10 +70,14 @@ class Migration:
         rows: Rows,
         run_id: str,
         accept_loss: bool = False,
+        without_old: bool = False,
     ) -> None:
         self.flow, self.old, self.new, self.id = flow, old, new, run_id
         self.provision, self.place, self.rows = provision, place, rows
         self.accept_loss = accept_loss
+        self.without_old = without_old
+        self.silent: Optional[Unreachable] = None  # why old is done without, since new may serve
+        self.unsure = False  # whether old is fenced for good
         self.names = (old.name, new.name)
         self.again = f"invoke migrate --from {old.name} --to {new.name}"
         self.say = flow.report.step
@@ -71,7 +86,7 @@ class Migration:
         self.journal = Journal(flow.home, run_id)
         self.phases: list[dict[str, Any]] = []
         self.undo: list[tuple[str, Callable[[], Any]]] = []
-        self.settling = self.promoted = self.prepared = self.restoring = False
+        self.settling = self.promoted = self.serving = self.prepared = self.restoring = False
         self.fenced_at = 0.0
         self.bytes_copied = 0
         self.bytes_in_outage = 0
@@ -123,7 +138,10 @@ class Migration:
         :raises Refused: it is past the point of no return, and can only be finished (3).
         """
         with self.phase("preflight", f"look at {self.old.name} and {self.new.name}"):
-            old, new = self.look()
+            try:
+                old, new = self.look()
+            except Unreachable as error:
+                raise gone.waiting(error, self.copy(error)[0], self.names, self.again) from None
         fence = old.survey["fence"]
         if fence is not None and fence["state"] == "final" and fence["target"] == new.survey["machine_id"]:
             mark = new.survey["target"]
@@ -150,7 +168,12 @@ class Migration:
         :returns: how far an earlier run of this pair came: "", "promoted" or "serving".
         """
         with self.phase("preflight", f"look at {self.old.name} and {self.new.name}"):
-            old, new = self.look()
+            try:
+                old, new = self.look()
+            except Unreachable as error:
+                return self.resume_without_old(error)
+            if self.without_old:
+                raise Refused(f"{self.old.name} answers: nothing is done without it", hint=self.again)
             found = preflight.same_machine(old, new)
             if not found:
                 fence = old.survey["fence"]
@@ -210,17 +233,16 @@ class Migration:
             if name not in there
         ]
 
+    def side(self, host: Host) -> Side:
+        session = self.flow.fleet.session(host)
+        asked = time.time()
+        found = session.ready(Survey(self.stack, definition.PORTS))
+        return Side(host.name, session.facts, understood(host.name, found), asked)
+
     def look(self) -> tuple[Side, Side]:
         """Survey both hosts in parallel."""
-        survey = Survey(self.stack, definition.PORTS)
-
-        def one(host: Host) -> Side:
-            session = self.flow.fleet.session(host)
-            asked = time.time()
-            return Side(host.name, session.facts, understood(host.name, session.ready(survey)), asked)
-
         try:
-            sides = self.flow.fleet.each([self.old, self.new], one)
+            sides = self.flow.fleet.each([self.old, self.new], self.side)
         except Locked as error:
             self.refuse_one_machine()
             raise error
@@ -264,16 +286,41 @@ class Migration:
 
     def resume_from(self, fence: dict[str, Any], old: Side, new: Side) -> str:
         """An earlier run came past the point of no return: go on, or say that it is done."""
-        self.id = fence["run"]
-        self.promoted = True
+        self.go_on_with(fence["run"])
+        return "serving" if self.is_done(new) and not old.runs else "promoted"
+
+    def go_on_with(self, run: str) -> None:
+        self.id, self.journal, self.promoted = run, Journal(self.flow.home, run), True
+
+    def is_done(self, new: Side) -> bool:
         healthy = new.runs and all(each["state"] == "running" for each in new.survey["containers"].values())
         target = new.survey["target"]
-        done = healthy and not old.runs and target is not None and target["state"] == "serving"
-        done = done and not target.get("restart")  # policies that are not yet as their owner said
-        return "serving" if done else "promoted"
+        # not while policies are not yet as their owner said
+        return bool(healthy and target is not None and target["state"] == "serving" and not target.get("restart"))
+
+    def copy(self, error: Unreachable) -> tuple[Optional[gone.Copy], Side]:
+        """What new holds, old does not answer. :raises Unreachable: it is new that does not, or it, too (4)."""
+        try:
+            new = self.side(self.new)
+        except MnemoError:
+            raise error from None
+        mark = new.survey["target"]
+        here = Journal(self.flow.home, mark["run"]).steps() if mark is not None else []
+        return gone.copy_on(new, self.names, here), new
+
+    def resume_without_old(self, error: Unreachable) -> str:
+        """As :meth:`resume_from`, from what new and the journals know. :raises Unreachable: old is waited for (4)."""
+        copy, new = self.copy(error)
+        may = copy is not None and (copy.settled or (self.without_old and copy.proven))
+        if copy is None or not may or isinstance(error, STRANGERS):
+            raise gone.waiting(error, copy, self.names, self.again) from None
+        self.silent, self.unsure = error, not copy.settled
+        self.go_on_with(copy.run)
+        return "serving" if self.is_done(new) else "promoted"
 
     def already_done(self) -> None:
         self.say(f"nothing to do: run {self.id} moved the stack from {self.old.name} to {self.new.name}, which serves")
+        self.warn()
         self.flow.report.extra.update(run=self.id, method="dump", **self.states())
 
     def provision_new(self) -> None:
@@ -350,22 +397,27 @@ class Migration:
         """The point of no return: old's fence becomes final before new lets anybody in."""
         with self.phase("promote", f"make the fence final, start everything on {self.new.name}"):
             self.note("promote", "intent")
-            self.settling = True  # an answer that is lost does not say whether it was done
-            self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
-            self.promoted = True
+            if self.silent is None:
+                self.settling = True  # an answer that is lost does not say whether it was done
+                self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
+                self.promoted = True
+                self.write_down("promote", "settled")  # who finishes it need not ask old
             self.flow.act(self.new, MarkTarget(self.stack, self.id, "serving", self.names))
             self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
+            self.serving = True
             self.outage = time.monotonic() - self.fenced_at if self.fenced_at else None
 
     def finish(self) -> None:
         with self.phase("finish", f"{self.old.name} stays stopped and intact; remove this run's keys"):
-            self.flow.act(self.old, StopAll(self.stack), job=f"{self.id}-stop-{new_id()[-4:]}")
+            with self.perhaps_gone():
+                self.flow.act(self.old, StopAll(self.stack), job=f"{self.id}-stop-{new_id()[-4:]}")
             self.drop_keys()
-            for host in (self.old, self.new):
-                if self.manifest:  # none, when an earlier run was finished
-                    signing.sign(self.flow, host, self.settings.store, self.id, self.manifest["manifest_sha256"])
-                self.flow.act(host, Forget(self.id))
-                self.flow.report.host(host.name).add("changed")
+            for host in self.there:
+                with self.perhaps_gone(host):
+                    if self.manifest:  # none, when an earlier run was finished
+                        signing.sign(self.flow, host, self.settings.store, self.id, self.manifest["manifest_sha256"])
+                    self.flow.act(host, Forget(self.id))
+                    self.flow.report.host(host.name).add("changed")
         self.tell()
 
     # -- the pieces ----------------------------------------------------------------------------------------------
@@ -379,8 +431,9 @@ class Migration:
         self.host_keys = self.flow.act(self.old, HostKeys())["keys"]
 
     def drop_keys(self) -> None:
-        for host in (self.old, self.new):
-            self.flow.act(host, Release(f"key-{self.id}"))
+        for host in self.there:
+            with self.perhaps_gone(host):
+                self.flow.act(host, Release(f"key-{self.id}"))
 
     def pull(self, step: str, target: str, files: list[dict[str, Any]]) -> int:
         """Files that old hands out to new; bytes."""
@@ -415,10 +468,31 @@ class Migration:
 
     def note(self, phase: str, status: str) -> None:
         """One line in the journal of the controller and of both hosts."""
+        entry = self.write_down(phase, status)
+        for host in self.there:
+            with self.perhaps_gone(host):
+                self.flow.act(host, WriteJournal(self.id, entry))
+
+    def write_down(self, phase: str, status: str) -> dict[str, Any]:
+        """The line of :meth:`note`, on the controller alone."""
         entry = {"run": self.id, "phase": phase, "status": status, "at": time.time()}
         self.journal.write({**entry, "from": self.old.name, "to": self.new.name})
-        for host in (self.old, self.new):
-            self.flow.act(host, WriteJournal(self.id, entry))
+        return entry
+
+    @property
+    def there(self) -> tuple[Host, ...]:
+        """The hosts that answer."""
+        return (self.new,) if self.silent else (self.old, self.new)
+
+    @contextmanager
+    def perhaps_gone(self, host: Optional[Host] = None) -> Iterator[None]:
+        """Once new may serve, an old that does not answer keeps nobody from it. :param host: whose deed it is."""
+        try:
+            yield
+        except Unreachable as error:
+            if not self.promoted or host is self.new:
+                raise
+            self.silent = error
 
     @contextmanager
     def phase(self, name: str, sentence: str) -> Iterator[None]:
@@ -445,7 +519,8 @@ class Migration:
             self.promoted = self.is_settled(error, again)
         if self.promoted:
             raise StepFailed(
-                f"{error}; {self.old.name} is fenced for good, {self.new.name} holds everything, not all of it runs",
+                f"{error}; {self.old_now()}, {self.new.name} "
+                + ("serves" if self.serving else "holds everything, not all of it runs"),
                 hint=f"run it again to finish: {again}",
             ) from error
         if self.undo:
@@ -468,7 +543,7 @@ class Migration:
             raise RollbackFailed(
                 f"{str(error) or 'interrupted'}; and these could not be undone: {'; '.join(failures)}",
                 hint=f"{self.old.name} undoes them by itself within two minutes of its return: invoke lock.status "
-                f"--limit {self.old.name} says free then, and {again} begins anew",
+                f"--limit {self.old.name} says free then, and {again} begins anew{self.else_without()}",
             ) from error
         if isinstance(error, KeyboardInterrupt):
             left = f"; {self.left()}" if self.prepared else ""
@@ -503,14 +578,37 @@ class Migration:
             fence = self.flow.ready(self.old, Survey(self.stack))["fence"]
         except MnemoError as silence:
             raise RollbackFailed(
-                f"{error}; and {self.old.name} cannot be asked whether its fence is final: {silence}",
-                hint=f"the same command finds out and goes on: {again}",
+                f"{error}; and {self.old.name} cannot be asked whether its fence is final: {silence}; {self.new.name} "
+                "holds the complete copy, compared, which is stopped meanwhile",
+                hint=f"once {self.old.name} answers, the same command finds out and goes on: {again}"
+                f"{self.else_without()}",
             ) from error
         return bool(fence and fence["run"] == self.id and fence["state"] == "final")
 
+    def else_without(self) -> str:
+        """The way out when old never comes back: only with a copy that was proven."""
+        proven = any(phase["name"] == "verify" for phase in self.phases)
+        return f"; only if {self.old.name} never comes back: {gone.without(self.names)}" if proven else ""
+
+    def old_now(self) -> str:
+        fenced = "may not be fenced for good" if self.unsure else "is fenced for good"
+        return f"{self.old.name} {fenced}" + (" and does not answer" if self.silent else "")
+
+    def warn(self) -> None:
+        """What is not as it should be, now that new serves without old."""
+        if self.silent is None:
+            return
+        text = f"{self.old_now()} ({self.silent})"
+        if self.unsure:
+            text += f": started again it may serve beside {self.new.name}; do not let it, or stop its containers there"
+        else:
+            text += f": it does not serve when it is back; then {self.again} clears up there"
+        self.flow.report.summary.append(f"WARNING: {text}")
+        self.flow.report.extra.setdefault("warnings", []).append(text)
+
     def states(self) -> dict[str, Any]:
         return {
-            "old": {"host": self.old.name, "state": "fenced, stopped, intact"},
+            "old": {"host": self.old.name, "state": self.old_now() if self.silent else "fenced, stopped, intact"},
             "new": {"host": self.new.name, "state": "serving"},
         }
 
@@ -534,7 +632,8 @@ class Migration:
         if outage is not None:
             moved = f"{self.bytes_in_outage / 1e6:.1f} MB moved inside it"
             report.summary.append(f"write outage {outage:.1f} s ({moved})")
-        old = f"{self.old.name} is fenced, stopped and intact"
+        self.warn()
+        old = self.old_now() if self.silent else f"{self.old.name} is fenced, stopped and intact"
         report.summary.append(f"{self.new.name} serves, point clients at it; {old} (docs/migrate.md)")
 
 
@@ -558,6 +657,7 @@ def understood(name: str, survey: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a host says of itself, as far as the other is told of it. :raises Refused: it is not of its form (3)."""
     with validators.by(name):
         validators.machine_id(survey.get("machine_id"))
+        validators.each(validators.text)(survey.get("steps", ()))
         for mark in (survey.get("fence"), survey.get("target")):
             if mark is not None:
                 validators.row(run=validators.run_id, hosts=_two_names)(mark)
