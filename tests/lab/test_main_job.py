@@ -109,13 +109,18 @@ def test_backup_leaves_a_set_and_a_serving_stack(lab: Lab, shared: dict[str, Pat
 
 def test_restore_goes_back_to_the_set_and_undo_goes_forward_again(lab: Lab, shared: dict[str, Path]) -> None:
     shared["late"] = write(lab, 25, "late")
-    well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json"))
+    brought = well(lab.run("restore", "--id", "latest", "--limit", "old", "--yes", "--json")).document
+    assert 0 < brought["write_outage_seconds"] < brought["seconds"] and brought["strays"] == []
+    assert [phase["name"] for phase in brought["phases"]] == ["stop", "swap", "start"]
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert found(lab.old, shared["late"]) == (25, 0, 25)
     assert lab.old.rows() == "320"
     assert lab.old.serves()
 
-    well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"))
+    back = well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json")).document
+    assert 0 < back["write_outage_seconds"] < back["seconds"] and back["strays"] == []
+    last = well(lab.run("lock.status", "--limit", "old", "--json")).document["locks"]["old"]["last"]
+    assert (last["command"], bool(last["owner"])) == ("restore --undo", True) and last["ended"] > last["began"]
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert found(lab.old, shared["late"]) == (25, 25, 0)
     assert lab.old.serves()
@@ -218,6 +223,9 @@ def test_nothing_of_the_run_stays_but_its_journals_and_its_set(
         assert run in host.sets(), "the set is a backup"
     journal = lab.inventory.parent / ".mnemo" / "runs" / f"{run}.jsonl"
     assert [json.loads(line)["status"] for line in journal.read_text().splitlines()][-1] == "done"
+    locks = well(lab.run("lock.status", "--json")).document["locks"]
+    for told in (seen["last"] for seen in locks.values()):
+        assert (told["run"], told["command"], told["how"]) == (run, "migrate", "finished")
     assert lab.new.databases() == ["mnemosyne", "postgres"]
 
 
