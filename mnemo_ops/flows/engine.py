@@ -62,6 +62,8 @@ class Flow:
             yield
         except (ChannelLost, *STRANGERS) as error:  # the job goes on without us; its lease cares for it
             error.message += f"; {host.name} finishes it by itself, or takes it back"
+            if not isinstance(error, STRANGERS):
+                error.hint = f"invoke lock.status --limit {host.name} says what came of it"
             raise
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):

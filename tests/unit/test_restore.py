@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from test_migrate import OLD, Fleet
 
+from mnemo_ops.errors import ChannelLost, HostKeyChanged
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows import restore as flows
 from mnemo_ops.flows.engine import Flow
@@ -60,3 +61,14 @@ def test_what_stood_in_the_way_is_told_with_the_command_that_removes_it(
     last = text.splitlines()[-2]
     assert all(name in last for name in strays) and "invoke backup.prune --aside --limit old" in last
     assert document["strays"] == strays
+
+
+def test_who_lost_the_host_is_told_what_shows_the_end_of_it(tmp_path: Path) -> None:
+    """The job goes on without its controller."""
+    flow = Flow(Fleet(), Report("restore", Style(), io.StringIO(), io.StringIO()), tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ChannelLost) as caught, flow.forgetting(OLD, RUN, f"restore-{RUN}", str):
+        raise ChannelLost("the connection to old broke", hint="run the same command again")
+    assert caught.value.hint.startswith("invoke lock.status --limit old")
+    with pytest.raises(HostKeyChanged) as stranger, flow.forgetting(OLD, RUN, f"restore-{RUN}", str):
+        raise HostKeyChanged("another key", hint="compare it first")
+    assert stranger.value.hint == "compare it first"

@@ -127,6 +127,8 @@ class Migration:
         unfinished = self.preflight(act=False)
         if unfinished == "serving":
             self.already_done()
+        elif self.unsure:
+            self.say(f"{self.old.name} does not answer; {self.new.name} would serve from the copy of run {self.id}")
         elif unfinished:
             self.say(f"run {self.id} is past its point of no return: {self.again} finishes it")
         else:
@@ -602,7 +604,7 @@ class Migration:
         if self.unsure:
             text += f": started again it may serve beside {self.new.name}; do not let it, or stop its containers there"
         else:
-            text += f": it does not serve when it is back; then {self.again} clears up there"
+            text += ": it does not serve when it is back"
         self.flow.report.summary.append(f"WARNING: {text}")
         self.flow.report.extra.setdefault("warnings", []).append(text)
 
