@@ -34,6 +34,10 @@ class Side:
         return float(self.survey["clock"]) - self.asked
 
     @property
+    def architecture(self) -> str:
+        return str(self.facts.get("architecture", "of no known architecture"))
+
+    @property
     def runs(self) -> bool:
         return any(each["state"] == "running" for each in self.survey["containers"].values())
 
@@ -68,9 +72,9 @@ def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) 
             f"{new.name}: {chosen.directory} is itself a mount point, and is put in place by renaming: umount it, "
             "and give the disk to a volume (stack.volumes, type: block)"
         )
-    if old.facts["architecture"] != new.facts["architecture"]:
+    if old.architecture != new.architecture:
         found.append(
-            f"{old.name} is {old.facts['architecture']} and {new.name} is {new.facts['architecture']}: "
+            f"{old.name} is {old.architecture} and {new.name} is {new.architecture}: "
             "the images of one do not run on the other"
         )
     skew = abs(skew_of(old, new))

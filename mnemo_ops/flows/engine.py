@@ -41,7 +41,7 @@ class Flow:
             self.report.progress(host.name, event, title)
 
         try:
-            return action.heard(self.fleet.session(host).act(action, job=job, watch=watch), host.name)
+            return self.fleet.session(host).act(action, job=job, watch=watch)
         finally:
             self.report.idle(host.name)
 

@@ -13,8 +13,9 @@ from typing import Any, Optional
 
 from mnemo_ops import errors
 from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.base.validators import Parse
 from mnemo_ops.core.model import Batch, Task
-from mnemo_ops.errors import NotAMessage, StepFailed, Unforeseen
+from mnemo_ops.errors import NotAMessage, Refused, StepFailed, Unforeseen
 
 DEEPEST = 100  # lists and mappings within each other
 MANY = 2_000_000  # values in one message
@@ -166,7 +167,7 @@ class Asked:
     """A request, and what its answer may be.
 
     :param names: what is done, in order, for the message when the channel breaks. :param files: digests of what the
-        host may ask for. :attr:`ended`: ids of tasks that did.
+        host may ask for. :param report: the form of an action's. :attr:`ended`: ids of tasks that did.
     """
 
     op: str
@@ -174,6 +175,7 @@ class Asked:
     names: Collection[str] = ()
     files: Collection[str] = ()
     batch: Optional[Batch] = None
+    report: Optional[Parse] = None
     ended: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -219,9 +221,11 @@ class Asked:
         self.ended[id] = status
         return ""
 
-    def _answered(self, message: Mapping[str, Any]) -> str:
+    def _answered(self, message: dict[str, Any]) -> str:
         if message.get("done", message.get("seq")) != self.seq:
             return "an answer to another request"
+        if self.report and "error" not in message:
+            return self._reported(message)
         if self.op != "converge" or self.batch is None or "error" in message:
             return ""
         left = [step.id for step in self.batch.steps if isinstance(step, Task) and step.id in self._tasks]
@@ -229,8 +233,15 @@ class Asked:
             return "not as its tasks ended"
         return ""
 
+    def _reported(self, message: dict[str, Any]) -> str:
+        try:
+            message["report"] = self.report(message["report"]) if self.report else {}
+        except Refused as error:
+            return f"its report is none of '{next(iter(self.names), '')}': {error}"
+        return ""
 
-_WORDS: Mapping[str, Callable[[Asked, Mapping[str, Any]], str]] = {
+
+_WORDS: Mapping[str, Callable[[Asked, dict[str, Any]], str]] = {
     "need": Asked._need,
     "beat": lambda asked, message: "",
     "status": Asked._status,

@@ -16,6 +16,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
+from mnemo_ops import answers
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import MISSING, asdict, dataclass, field, fields
@@ -196,7 +197,8 @@ class AgentSession:
         deeds = bundle.deeds()  # whole, whatever of it came with a kind: it is what units on the host run
         code = self._code(frozenset() if deeds <= self._shipped else deeds)
         names = (request["kind"], *([request["job"]] if request.get("job") else []))
-        answer = _finish(self._exchange({**request, **code}, Asked(request["op"], names=names), {}), watch)
+        asked = Asked(request["op"], names=names, report=answers.of(request["op"], request["kind"]))
+        answer = _finish(self._exchange({**request, **code}, asked, {}), watch)
         report: Report = Told.by(self.host.name, answer["report"])
         return report
 

@@ -11,20 +11,18 @@ import pytest
 from test_migrate import NEW, OLD, Fleet, migration, side
 from test_recipients import ED25519
 
-from mnemo_ops.agent.actions.backup import SetFiles
+from mnemo_ops import answers
 from mnemo_ops.agent.actions.catalogue import ListSets
-from mnemo_ops.agent.actions.images import SaveImages
 from mnemo_ops.agent.actions.leases import LookAtLocks
 from mnemo_ops.agent.actions.load import LoadSet
-from mnemo_ops.agent.actions.transfer import Fetch, HostKeys, MakeKey
+from mnemo_ops.agent.actions.transfer import Fetch
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import fields
 from mnemo_ops.agent.engine import action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import Refused
-from mnemo_ops.execution.report import Report, Style
-from mnemo_ops.flows.engine import Flow
+from mnemo_ops.errors import NotAMessage, Refused
 from mnemo_ops.stack import definition
+from mnemo_ops.transport import heard
 
 RUN = "20261129T220719Z-f5d5"
 SUM = "0" * 64
@@ -226,18 +224,18 @@ def test_a_manifest_that_lies_is_no_set(lie: dict[str, Any], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("asked", "answer"),
     [
-        (MakeKey(RUN), {"public_key": f"{ED25519}\n{ED25519}"}),
-        (MakeKey(RUN), {}),
-        (HostKeys(), {"keys": [f"@cert-authority * {ED25519}"]}),
-        (HostKeys(), {"keys": []}),
-        (SetFiles("/sets/1", RUN), {"files": [{"name": "/etc/cron.d/x", "size": 1, "sha256": SUM}]}),
-        (SaveImages((), "/sets/i", RUN), {"bytes": "1", "sha256": SUM}),
+        ("make_key", {"public_key": f"{ED25519}\n{ED25519}"}),
+        ("make_key", {}),
+        ("host_keys", {"keys": [f"@cert-authority * {ED25519}"]}),
+        ("host_keys", {"keys": []}),
+        ("set_files", {"files": [{"name": "/etc/cron.d/x", "size": 1, "sha256": SUM}]}),
+        ("save_images", {"bytes": "1", "sha256": SUM}),
+        ("make_set", {"manifest_sha256": "$(id)"}),
     ],
 )
-def test_an_answer_that_is_none_goes_no_further(asked: action.Action, answer: dict[str, Any], tmp_path: Path) -> None:
-    flow = Flow(Fleet(**{asked.kind: lambda: answer}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(Refused, match=r"^old: "):
-        flow.act(OLD, asked)
+def test_an_answer_that_is_none_goes_no_further(asked: str, answer: dict[str, Any]) -> None:
+    with pytest.raises(NotAMessage):
+        heard.Asked("act", 1, (asked,), report=answers.of("act", asked)).heard({"report": answer, "done": 1})
 
 
 @pytest.mark.parametrize("lease", ["fence-", "key-2", "target-../x"])

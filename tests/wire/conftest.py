@@ -11,6 +11,8 @@ from typing import Any, Optional
 import pytest
 from agents import HOST, REAL, RawAgent, with_probe
 
+from mnemo_ops import answers
+from mnemo_ops.agent.base.validators import row
 from mnemo_ops.transport import bundle
 from mnemo_ops.transport.local_pipe import LocalPipe
 from mnemo_ops.transport.session import AgentSession, Lock
@@ -30,6 +32,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def probed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blob = with_probe(REAL)
     monkeypatch.setattr(bundle, "bundle", lambda: blob)
+    for forms in (answers.ACT, answers.READY):
+        monkeypatch.setitem(forms, "dawdle", row(steps=answers.amount))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -270,9 +270,10 @@ def test_a_liar_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_missing_in_a_report_is_its_hosts_fault() -> None:
+    """Also what no form can name: a path of the stack, the name of an export."""
     with AgentSession(Host("liar1", "liar1"), lambda blob: Liar(), None) as opened:
         report = opened.ready(Dawdle("/nowhere"))
-        assert report == {} and report.get("sets") is None
+        assert report == {"steps": 3} and report.get("sets") is None
         with pytest.raises(NotAMessage, match="liar1"):
             report["sets"]
     assert heard.Told.by("x", {"a": [{"b": 1}]}) == {"a": [{"b": 1}]}

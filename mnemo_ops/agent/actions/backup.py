@@ -52,7 +52,6 @@ class MakeSet(Action):
     accept_loss: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "make_set"
-    answer: ClassVar[Mapping[str, validators.Parse]] = {"manifest_sha256": validators.sha256}
 
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
@@ -376,7 +375,6 @@ class SetFiles(Action):
     directory: str
     run_id: RunId
     kind: ClassVar[str] = "set_files"
-    answer: ClassVar[Mapping[str, validators.Parse]] = {"files": validators.files}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()

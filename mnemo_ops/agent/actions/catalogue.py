@@ -109,7 +109,7 @@ def _size_differs(machine: Machine, directory: str, part: Row) -> str:
 def _format(machine: Machine, directory: str) -> int:
     found = _json(machine.read_text(f"{directory}/manifest.json"))
     number = found.get("format") if isinstance(found, dict) else None
-    return number if isinstance(number, int) else 0
+    return number if isinstance(number, int) and number < 1 << 31 else 0
 
 
 def _json(text: Any) -> Any:
@@ -122,7 +122,10 @@ def _json(text: Any) -> Any:
 def _proof(found: Any) -> Any:
     """That a set was restored and compared; ``None`` where what says so has no time."""
     try:
-        return {**found, "at": validators.moment(found["at"])}
+        return {
+            "at": validators.moment(found["at"]),
+            **{name: str(found.get(name, "")) for name in ("level", "result")},
+        }
     except (Refused, TypeError, KeyError):
         return None
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Mapping, Sequence
+from typing import ClassVar, Sequence
 
-from mnemo_ops.agent.base import validators as said
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import RunId
@@ -23,7 +22,6 @@ class SaveImages(Action):
     path: str
     run_id: RunId
     kind: ClassVar[str] = "save_images"
-    answer: ClassVar[Mapping[str, said.Parse]] = {"bytes": said.size, "sha256": said.sha256}
 
     def run(self, machine: Machine) -> Deed:
         undo = [{"kind": "remove_file", "args": {"path": self.path + end}} for end in ("", ".raw", ".partial")]

@@ -7,7 +7,6 @@ import time
 from contextlib import closing
 from typing import Any, ClassVar, List, Mapping
 
-from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import (
@@ -38,7 +37,6 @@ class HostKeys(Action):
     """Public host keys of this server's sshd, for the other host's known_hosts: learned through a trusted channel."""
 
     kind: ClassVar[str] = "host_keys"
-    answer: ClassVar[Mapping[str, validators.Parse]] = {"keys": validators.each(validators.public_key, 1)}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
@@ -53,7 +51,6 @@ class MakeKey(Action):
 
     run_id: RunId
     kind: ClassVar[str] = "make_key"
-    answer: ClassVar[Mapping[str, validators.Parse]] = {"public_key": validators.public_key}
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="making an ephemeral key")

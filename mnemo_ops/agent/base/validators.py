@@ -1,7 +1,7 @@
 """What another host, a manifest or a file says, parsed before it is used: strict, and refused by name.
 
 A field of an action whose annotation is one of :data:`FORMS` is parsed when the action is made, which happens at both
-ends; what an action reports is parsed by its ``answer`` on the controller.
+ends; what an action reports is parsed on the controller, by ``mnemo_ops.answers``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import binascii
 import ipaddress
 import re
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent.base.run_id import RUN_ID
@@ -134,45 +135,57 @@ def fields(key: str) -> Optional[List[bytes]]:
     return found
 
 
+# of others: partials, so that a test sees what they are made of
+
+
 def row(**forms: Parse) -> Parse:
     """A mapping that has these keys in these forms; more of them are left out."""
+    return partial(_row, forms)
 
-    def parse(given: Any) -> Dict[str, Any]:
-        if not isinstance(given, Mapping):
-            raise wrong(given, f"mapping with {', '.join(forms)}")
-        found = {}
-        for name, form in forms.items():
-            with by(name):
-                found[name] = form(given.get(name))
-        return found
 
-    return parse
+def _row(forms: Mapping[str, Parse], given: Any) -> Dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise wrong(given, f"mapping with {', '.join(forms)}")
+    found = {}
+    for name, form in forms.items():
+        with by(name):
+            found[name] = form(given.get(name))
+    return found
 
 
 def each(form: Parse, least: int = 0) -> Parse:
     """A list of what has a form. :param least: how many there must be."""
+    return partial(_each, form, least)
 
-    def parse(given: Any) -> List[Any]:
-        if not isinstance(given, (list, tuple)) or len(given) < least:
-            raise wrong(given, f"list of at least {least}" if least else "list")
-        return [form(one) for one in given]
 
-    return parse
+def _each(form: Parse, least: int, given: Any) -> List[Any]:
+    if not isinstance(given, (list, tuple)) or len(given) < least:
+        raise wrong(given, f"list of at least {least}" if least else "list")
+    return [form(one) for one in given]
 
 
 def table(key: Parse, form: Parse) -> Parse:
     """A mapping from what has one form to what has another."""
+    return partial(_table, key, form)
 
-    def parse(given: Any) -> Dict[str, Any]:
-        if not isinstance(given, Mapping):
-            raise wrong(given, "mapping")
-        found = {}
-        for name, one in given.items():
-            with by(str(key(name))):
-                found[name] = form(one)
-        return found
 
-    return parse
+def _table(key: Parse, form: Parse, given: Any) -> Dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise wrong(given, "mapping")
+    found = {}
+    for name, one in given.items():
+        with by(str(key(name))):
+            found[name] = form(one)
+    return found
+
+
+def perhaps(form: Parse, empty: Any = None) -> Parse:
+    """What has a form, or is not there. :param empty: what stands for it then."""
+    return partial(_perhaps, form, empty)
+
+
+def _perhaps(form: Parse, empty: Any, given: Any) -> Any:
+    return empty if given is None else form(given)
 
 
 def text(given: Any) -> str:
@@ -193,17 +206,13 @@ def _mapping(given: Any) -> Dict[str, Any]:
     return dict(table(text, lambda one: one)(given))
 
 
-def _perhaps(form: Parse, empty: Any = "") -> Parse:
-    return lambda given: empty if given is None else form(given)
-
-
 _TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256}
 _DATABASE: Mapping[str, Parse] = {
     **{name: text for name in ("encoding", "collate", "ctype")},
-    **{name: _perhaps(text) for name in ("provider", "locale", "rules")},
+    **{name: perhaps(text, "") for name in ("provider", "locale", "rules")},
     **{name: _mapping for name in ("extensions", "tables", "sequences")},
-    **{"bytes": size, "major": size, "needed_roles": _perhaps(each(text), ())},
-    "matviews": _perhaps(table(text, _mapping), {}),
+    **{"bytes": size, "major": size, "needed_roles": perhaps(each(text), ())},
+    "matviews": perhaps(table(text, _mapping), {}),
 }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, Type
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Type
 
-from mnemo_ops.agent.base.progress import Deed, Report
 from mnemo_ops.agent.base.record import fields
 
 if TYPE_CHECKING:
@@ -74,11 +73,11 @@ class Action:
     """A frozen dataclass per kind.
 
     ``ready`` is the read-only preflight and may be called at any time; ``run`` does the deed, yields :class:`Progress`
-    and returns its report (bytes, sha256, counts). Running it again after it was cut must be safe.
+    and returns its report (bytes, sha256, counts), of which ``mnemo_ops/answers.py`` says the form. Running it again
+    after it was cut must be safe.
     """
 
     kind: ClassVar[str]
-    answer: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}  # of what ``run`` reports: what goes on to another host
     last: ClassVar[bool] = False  # of what undoes something: it is done also when what comes before it cannot be
 
     def __post_init__(self) -> None:
@@ -88,11 +87,6 @@ class Action:
             if one.type in said.FORMS:
                 with said.by(f"{self.kind}.{one.name}"):
                     self.__dict__[one.name] = said.FORMS[one.type](self.__dict__[one.name])
-
-    def heard(self, report: Report, who: str) -> Report:
-        """What a host reports of it. :raises Refused: something is not of the form of :attr:`answer` (3)."""
-        with _said().by(who):
-            return {**report, **{name: parse(report.get(name)) for name, parse in self.answer.items()}}
 
     def ready(self, machine: Machine) -> Report:
         """Facts the deed depends on. :raises Refused: it cannot succeed; says why and what to do (3)."""

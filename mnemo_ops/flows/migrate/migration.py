@@ -256,7 +256,7 @@ class Migration:
         facts = {}
         for host in (self.old, self.new):
             with connect(host, become=True) as session:
-                facts[host.name] = session.facts["machine_id"]
+                facts[host.name] = str(session.facts.get("machine_id", host.name))
         if len(set(facts.values())) == 1:
             raise Refused(
                 f"{self.old.name} and {self.new.name} are the same machine (machine-id {facts[self.old.name][:12]})",
@@ -455,9 +455,10 @@ class Migration:
             return host.user or str(validators.user_name(facts.get("user_id")))
 
     def fact_addresses(self, host: Host) -> set[str]:
-        found = self.flow.fleet.session(host).facts["default_ipv4"].get("address")
+        told = self.flow.fleet.session(host).facts.get("default_ipv4") or {}
         with validators.by(host.name):
-            return {validators.address(found)} if found else set()
+            found = validators.row(address=validators.perhaps(validators.address, ""))(told)["address"]
+            return {found} - {""}
 
     def drop_images(self) -> None:
         self.flow.act(self.old, Release(f"images-{self.id}"))

@@ -1,0 +1,229 @@
+"""Answers: what each deed reports, field by field, as far as anybody here reads it; no more of it gets through.
+
+What a host only passes on (texts of Docker, of a set, of a user) may be any text or number; what is made of it or goes
+on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from mnemo_ops.agent.base.validators import (
+    Parse,
+    each,
+    facts,
+    part_name,
+    perhaps,
+    port,
+    public_key,
+    row,
+    run_id,
+    sha256,
+    size,
+    table,
+    wrong,
+)
+from mnemo_ops.agent.base.validators import files as files_of_a_set
+from mnemo_ops.errors import Refused
+
+MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
+
+
+def words(given: Any) -> str:
+    """Text that is shown, looked up or compared, and nothing else. :raises Refused: it is none (3)."""
+    if not isinstance(given, str):
+        raise wrong(given, "text")
+    return given
+
+
+def flag(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise wrong(given, "yes or no")
+    return given
+
+
+def amount(given: Any) -> int:
+    """How many, or how many bytes. :raises Refused: it is no such number (3)."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < MOST:
+        raise wrong(given, "amount")
+    return given
+
+
+def number(given: Any) -> float:
+    """Seconds, mostly; also fewer than none. :raises Refused: nobody could reckon with it (3)."""
+    if type(given) not in (int, float) or not math.isfinite(given) or abs(given) > MOST:
+        raise wrong(given, "number")
+    return float(given)
+
+
+def subnet(given: Any) -> str:
+    """A network as :mod:`ipaddress` writes it. :raises Refused: it is none (3)."""
+    try:
+        return str(ipaddress.ip_network(words(given), strict=False))
+    except ValueError:
+        raise wrong(given, "network") from None
+
+
+def image_id(given: Any) -> str:
+    """As Docker writes it. :raises Refused: it is none (3)."""
+    if not words(given).startswith("sha256:"):
+        raise wrong(given, "id of an image")
+    return f"sha256:{sha256(given[7:])}"
+
+
+def one_of(*values: Any) -> Parse:
+    """Exactly one of these."""
+    return partial(_one_of, values)
+
+
+def _one_of(values: Sequence[Any], given: Any) -> Any:
+    if not any(given is value or (isinstance(value, str) and given == value) for value in values):
+        raise wrong(given, f"word of {', '.join(map(str, values))}")
+    return given
+
+
+def any_of(*forms: Parse) -> Parse:
+    """What the first of these takes that takes it."""
+    return partial(_any_of, forms)
+
+
+def _any_of(forms: Sequence[Parse], given: Any) -> Any:
+    for form in forms[:-1]:
+        try:
+            return form(given)
+        except Refused:
+            pass
+    return forms[-1](given)
+
+
+def datasets(given: Any) -> dict[str, Any]:
+    """Those of a set, a database among them. :raises Refused: (3)."""
+    found: dict[str, Any] = table(part_name, facts)(given)
+    if not any(one["kind"] == "postgres" for one in found.values()):
+        raise wrong(list(found), "list of datasets with a database")
+    return found
+
+
+LIST, TEXTS = each(words), table(words, words)
+NOTHING = row()  # nobody reads any of it
+PARTS = each(row(name=part_name, bytes=size, sha256=sha256))
+SET: Mapping[str, Parse] = {"id": words, "created": number, "bytes": amount}  # of each set of a store
+SETS = each(
+    any_of(
+        row(state=one_of("incomplete"), **SET),
+        row(state=one_of("newer"), format=amount, why=words, **SET),
+        row(state=one_of("unreadable"), why=words, **SET),
+        row(
+            state=one_of("complete", "damaged"),
+            checked=one_of("sizes", "checksums"),
+            parts=PARTS,
+            verified=perhaps(row(at=number, level=words, result=words)),
+            **dict.fromkeys(("why", "host", "consistency", "migration"), words),
+            **SET,
+        ),
+    )
+)
+SPARE = each(row(name=words, bytes=amount, why=words))  # what could be removed from a store
+OWNER = row(uid=amount, gid=amount)
+DONE = row(undone=flag)
+RESTORED = row(id=words, stamp=words, live=one_of("before", "after"))
+VOLUME = row(
+    name=words,
+    driver=words,
+    options=perhaps(TEXTS, {}),
+    labels=perhaps(TEXTS, {}),
+    external=perhaps(flag, False),
+)
+MOVE: Mapping[str, Parse] = {"id": run_id, "state": words, "source": VOLUME, "target": VOLUME, "kept": words}
+PLAN = row(bytes=perhaps(amount), entries=perhaps(amount), services=LIST, **MOVE)
+MOVED = row(moved=one_of(True), bytes=amount, files=amount, kept=words, services=LIST, write_outage_seconds=number)
+TROUBLE = row(error=words, hint=words)
+PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number))
+PLACES = table(words, perhaps(amount))
+CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
+LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
+# what Docker says is missing where there is none
+SURVEY = row(
+    machine_id=words,
+    clock=number,
+    tools=table(words, flag),
+    directory=LIST,
+    absent=LIST,
+    mounted=flag,
+    free=table(words, amount),
+    inodes=PLACES,
+    fence=perhaps(row(run=run_id, state=words, target=words)),
+    target=perhaps(row(run=run_id, state=words, restart=perhaps(TEXTS, {}))),
+    leases=TEXTS,
+    listening=each(port),
+    troubles=LIST,
+    containers=table(words, CONTAINER),
+    subnets=perhaps(table(words, each(subnet)), {}),
+    own_subnets=perhaps(each(subnet), ()),
+    sizes=perhaps(table(words, amount), {}),
+    odd_volumes=perhaps(TEXTS, {}),
+    postgres=perhaps(row(bytes=amount, losses=LIST)),
+    **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
+)
+
+# of the read-only look
+READY: Mapping[str, Parse] = {
+    **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
+    "image_user": OWNER,
+    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED)),
+    "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST),
+    "look_at_volumes": row(findings=each(row(volume=words, what=words, remedy=words)), warnings=LIST),
+    "make_set": row(sizes=table(words, amount)),
+    "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag),
+    "prove_mounts": row(proofs=table(words, TROUBLE)),
+    "prune_sets": row(remove=SPARE, keep=SPARE),
+    "survey": SURVEY,
+    "undo_restore": RESTORED,
+}
+UNREAD = (
+    "adopt_lease", "clean_target", "clear_proof", "compose_up", "drop_fence", "drop_key", "drop_lease",
+    "drop_partial", "drop_proof", "drop_scratch", "fence", "finish_deploy", "forget", "grant_key", "hold_proof",
+    "load_images", "mark_target", "place_restore", "remove_file", "return_volume", "revoke_key", "set_restart",
+    "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence", "write_journal",
+)  # fmt: skip
+# of the deed
+ACT: Mapping[str, Parse] = {
+    **dict.fromkeys(UNREAD, NOTHING),
+    "end_lease": row(undone=flag, why=words, leaves=LIST),
+    "fetch": row(bytes=amount),
+    "host_keys": row(keys=each(public_key, 1)),
+    "image_user": OWNER,
+    "list_sets": row(sets=SETS),
+    "load_set": row(datasets=datasets, accepted_losses=LIST),
+    "make_key": row(public_key=public_key),
+    "make_set": row(
+        manifest_sha256=sha256,
+        parts=PARTS,
+        datasets=datasets,
+        consistency=words,
+        accepted_losses=LIST,
+        write_outage_seconds=number,
+        phases=table(words, number),
+    ),
+    "move_volume": any_of(row(moved=one_of(False)), MOVED),
+    "prove_mounts": row(
+        container=flag, proofs=table(words, any_of(row(silent=one_of(True), error=words, hint=words), TROUBLE, PROOF))
+    ),
+    "prove_stack": row(vector_indexes=amount, documents=amount),
+    "prune_sets": row(removed=SPARE, left=LIST),
+    "read_proof": table(words, row(sha256=perhaps(sha256), uid=amount, gid=amount)),
+    "release": DONE,
+    "save_images": row(bytes=size, sha256=sha256),
+    "set_files": row(files=files_of_a_set),
+    "smoke": row(postgres=words, containers=amount, health=words),
+    "undo_restore": row(kept=words),
+}
+
+
+def of(op: str, kind: str) -> Parse:
+    """The form of the report of an action. :raises KeyError: a deed has none, which is a bug."""
+    return ACT[kind] if op == "act" else READY.get(kind, NOTHING)  # most have no look of their own

@@ -1,0 +1,246 @@
+"""Hosts that answer every deed as an honest one would, or with one lie; and the typed commands that ask them.
+
+Nothing here knows what the controller believes: it is told on the wire, and an exit code and a text come of it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.context import Context
+from liar import Liar
+
+from mnemo_ops.agent.base import protocol
+from mnemo_ops.cli import locks, stack, storage
+from mnemo_ops.core.model import Host
+from mnemo_ops.execution import session_pool as fleets
+from mnemo_ops.execution.playbook_run import Plays
+from mnemo_ops.flows import deploy
+from mnemo_ops.flows.migrate import migration as migrate
+from mnemo_ops.transport import session
+from mnemo_ops.transport.session import AgentSession
+
+RUN = "20261129T220719Z-f5d5"
+SUM = "5" * 64
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhY"
+FACTS = {
+    **{"user_id": "root", "distribution": "Debian", "system": "Linux", "architecture": "x86_64"},
+    **{"default_ipv4": {"address": "192.0.2.7"}},
+}
+ROOM = {"/var/backups/mnemosyne": 1 << 40, "/srv/mnemosyne": 1 << 40, "/var/lib/docker": 1 << 40}
+BARE = {
+    **{"machine_id": "b" * 32, "clock": 1e9, "tools": {"docker": True, "rsync": True}, "directory": []},
+    **{"absent": [], "mounted": False, "free": ROOM, "inodes": dict.fromkeys(ROOM, 1 << 20), "fence": None},
+    **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
+}
+CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+SERVING = {
+    **BARE,
+    **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
+    **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
+    **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
+    **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
+    **{"sizes": {"lightrag": 5}, "postgres": {"bytes": 5, "losses": []}, "compose": "2.30"},
+}
+PARTS = [{"name": "postgres.dump", "bytes": 5, "sha256": SUM}, {"name": "config.tar.age", "bytes": 5, "sha256": SUM}]
+DATASETS = {
+    "postgres": {
+        **{"kind": "postgres", "bytes": 5, "major": 16, "encoding": "UTF8", "collate": "C", "ctype": "C"},
+        **{"provider": "c", "locale": "", "rules": "", "extensions": {}, "tables": {}, "sequences": {}},
+        **{"needed_roles": [], "matviews": {}},
+    },
+    "config": {"kind": "config", "bytes": 5, "sha256": SUM},
+}
+ROW = {
+    **{"id": RUN, "state": "complete", "checked": "sizes", "why": "", "created": 1e9, "host": "old", "bytes": 10},
+    **{"consistency": "quiesced", "parts": PARTS, "migration": ""},
+    **{"verified": {"at": 1e9, "level": "restore", "result": "equal"}},
+}
+ROWS = [
+    ROW,
+    {**ROW, "id": "20261128T220719Z-f5d5", "state": "damaged", "why": "a part is missing", "verified": None},
+    {"id": "a", "state": "newer", "format": 9, "why": "newer", "created": 1e8, "bytes": 1},
+    {"id": "b", "state": "unreadable", "why": "odd", "created": 1e7, "bytes": 1},
+    {"id": "c.partial", "state": "incomplete", "created": 1e6, "bytes": 1},
+]
+MADE = {"name": "mnemosyne_lightrag_data", "driver": "local", "options": {}, "labels": {}}
+PLACE = {"type": "none", "o": "bind", "device": "/data/lightrag"}
+MOVE = {
+    **{"id": RUN, "state": "moved", "source": MADE, "target": {**MADE, "options": PLACE, "external": False}},
+    **{"kept": "mnemosyne-kept-lightrag_data", "services": ["api"], "bytes": 5, "entries": 2},
+}
+LEASE = {"run": RUN, "seconds_left": 60.0, "undo": ["drop_fence"], "failing": None, "jobs": [f"{RUN}-set"]}
+OWNER = {"uid": 999, "gid": 999}
+SPARE = [{"name": f"{RUN}.partial", "bytes": 5, "why": "never finished"}]
+
+Asked = tuple[str, str]  # ready or act, and the kind; ("hello", "") for what it tells of itself
+TOLD: Mapping[Asked, Any] = {
+    ("hello", ""): FACTS,
+    ("ready", "survey"): SERVING,
+    ("ready", "look_at_volumes"): {
+        "findings": [],
+        "warnings": ["lightrag_data: its server is far away"],
+    },
+    ("ready", "look_at_locks"): {
+        "owner": {"command": "mnemo-ops backup", "owner": "ann@laptop", "run": RUN, "since": "2026-11-29T22:07:19Z"},
+        "leases": {f"set-{RUN}": LEASE, "x": {**LEASE, "jobs": [], "failing": {"since": 1e9, "why": "busy"}}},
+        "moved": [RUN],
+    },
+    ("act", "end_lease"): {"undone": False, "why": "busy", "leaves": ["a file in /tmp"]},
+    ("ready", "prune_sets"): {"remove": SPARE, "keep": SPARE},
+    ("act", "prune_sets"): {"removed": SPARE, "keep": [], "left": ["x"]},
+    ("act", "list_sets"): {"sets": ROWS},
+    ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "free": 1 << 40, "losses": []},
+    ("act", "make_set"): {
+        **{"format": 2, "id": RUN, "created": 1e9, "parts": PARTS, "datasets": DATASETS, "volumes": {}},
+        **{"consistency": "quiesced", "accepted_losses": ["a role"], "manifest_sha256": SUM},
+        **{"write_outage_seconds": 1.5, "phases": {"stop": 0.5, "start": 1.0}},
+    },
+    ("ready", "load_set"): {
+        **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
+        "previous": {"id": RUN, "stamp": RUN, "live": "after", "project": "mnemosyne", "paths": []},
+    },
+    ("act", "load_set"): {"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"]},
+    ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},
+    ("act", "undo_restore"): {"undone": RUN, "live": "before", "kept": "beside it"},
+    ("act", "release"): {"undone": True},
+    ("ready", "move_volume"): {"plan": {**MOVE, "state": "copying"}, "last": None, "alive": False},
+    ("act", "move_volume"): {
+        **{"moved": True, "bytes": 5, "files": 2, "kept": "mnemosyne-kept", "services": ["api"]},
+        "write_outage_seconds": 1.5,
+    },
+    ("ready", "image_user"): OWNER,
+    ("act", "image_user"): OWNER,
+    ("act", "smoke"): {"postgres": "16.4", "containers": 9, "health": "200"},
+    ("act", "save_images"): {"bytes": 5, "sha256": SUM},
+    ("act", "make_key"): {"public_key": KEY},
+    ("act", "host_keys"): {"keys": [KEY]},
+    ("act", "set_files"): {"files": [{"name": "manifest.json", "size": 5, "sha256": SUM}]},
+    ("act", "fetch"): {"bytes": 5, "files": 1},
+    ("act", "prove_stack"): {"vector_indexes": 1, "documents": 5},
+    ("ready", "prove_mounts"): {"proofs": {"graph": {"error": "no way", "hint": "look"}}},
+    ("act", "prove_mounts"): {
+        "container": True,
+        "proofs": {
+            "graph": {"sha256": SUM, "bytes": 5, "fsync_ms": {"median": 1.5, "p99": 2.5}},
+            "uploads": {"error": "no way", "hint": "look", "silent": True},
+        },
+    },
+    ("act", "read_proof"): {"/srv/nfs/graph": {"sha256": SUM, "uid": 999, "gid": 999}},
+}
+# what another host, or a later look, answers instead
+NEW = {("ready", "survey"): BARE}
+MOVED = {("ready", "move_volume"): {"plan": None, "last": MOVE, "alive": False}}
+MOUNTED: Mapping[Asked, Any] = {("ready", "prove_mounts"): {"proofs": {}}}
+COPYING = {
+    ("ready", "survey"): {
+        **SERVING,
+        "leases": {f"fence-{RUN}": RUN},
+        "fence": {"run": RUN, "state": "held", "target": "b" * 32},
+    }
+}
+UNFINISHED = {("ready", "survey"): {**BARE, "target": {"run": RUN, "state": "copying", "restart": {"m-api-1": "no"}}}}
+
+Told = Mapping[Asked, Any]
+Command = tuple[Any, dict[str, Any], tuple[str, ...], dict[str, Told]]
+YES = {"yes": True}
+# task, options, its hosts, and what one of them answers else
+COMMANDS: Mapping[str, Command] = {
+    "lock.status": (locks.status, {}, ("one", "two"), {}),
+    "lock.release": (locks.release, YES, ("one",), {}),
+    "backup.list": (stack.backup_list, {"all": True}, ("one", "two"), {}),
+    "backup.prune": (stack.backup_prune, YES, ("one", "two"), {}),
+    "backup --check": (stack.backup_create, {**YES, "check": True}, ("one",), {}),
+    "backup": (stack.backup_create, YES, ("one",), {}),
+    "restore": (stack.restore, {**YES, "id": "latest"}, ("one",), {}),
+    "restore --undo": (stack.restore, {**YES, "undo": True}, ("one",), {}),
+    "migrate --check": (stack.migrate, {"from_": "one", "to": "two", "check": True}, ("one", "two"), {"two": NEW}),
+    "migrate": (stack.migrate, {**YES, "from_": "one", "to": "two"}, ("one", "two"), {"two": NEW}),
+    "migrate --abort": (
+        stack.migrate,
+        {**YES, "from_": "one", "to": "two", "abort": True},
+        ("one", "two"),
+        {"one": COPYING, "two": UNFINISHED},
+    ),
+    "deploy": (stack.deploy, {}, ("one",), {}),
+    "deploy --check": (stack.deploy, {"check": True}, ("one",), {}),
+    "volumes": (storage.volumes, {}, ("one", "two"), {}),
+    "volumes --to": (storage.volumes, {**YES, "volume": "lightrag_data", "to": "bind"}, ("one",), {}),
+    "volumes --undo": (storage.volumes, {**YES, "volume": "lightrag_data", "undo": True}, ("one",), {"one": MOVED}),
+    "nfs-setup": (storage.nfs_setup, {}, ("one", "two"), {"two": MOUNTED}),
+    "nfs-setup, closed": (storage.nfs_setup, {}, ("one", "two"), {}),
+}
+HONEST_END = {"nfs-setup, closed": 6}  # what is told here speaks against it
+
+
+class Answering(Liar):
+    """A host whose agent reports what it is told to."""
+
+    def __init__(self, told: Callable[[Asked], Any]) -> None:
+        super().__init__()
+        self.told = told
+
+    def _answer(self, request: Mapping[str, Any]) -> None:
+        op, seq = request["op"], request.get("seq", 0)
+        if op == "hello":
+            hello = {"facts": self.told(("hello", "")), "login": "root", "pending_handlers": [], "done": seq}
+            self.said.parts.extend([protocol.GREETING, protocol.encode(hello)])
+        elif op in ("act", "ready"):
+            self.said.parts.append(protocol.encode({"report": self.told((op, request["kind"])), "done": seq}))
+        else:
+            super()._answer(request)
+
+
+class Typed:
+    """A command as somebody types it, against such hosts. :attr:`heard`: what each of them was asked, whole."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self.told: Callable[[str, Asked], Any] = lambda host, asked: {}
+        self.pipes: list[tuple[str, Answering]] = []
+        self.real = fleets.connect
+        monkeypatch.chdir(home)
+        monkeypatch.setattr(session, "RECONNECT", (0.01,))
+        monkeypatch.setattr(fleets, "connect", self._connect)
+        monkeypatch.setattr(migrate, "connect", self._connect)
+        # playbooks are not what is looked at here
+        monkeypatch.setattr(Plays, "run", lambda *_, **__: None)
+        monkeypatch.setattr(deploy, "check_files", lambda *_: None)
+
+    def _connect(self, host: Host, **given: Any) -> AgentSession:
+        def reach(blob: bytes) -> Answering:
+            self.pipes.append((host.name, Answering(lambda asked: self.told(host.name, asked))))
+            return self.pipes[-1][1]
+
+        return AgentSession(host, reach, given.get("lock"), given.get("alias", ""))
+
+    def asked(self, host: str) -> str:
+        """Every request a host got, as JSON."""
+        return "\n".join(json.dumps(one) for name, pipe in self.pipes if name == host for one in pipe.heard)
+
+    def __call__(self, name: str, lies: Callable[[str, Asked, Any], Any] | None = None, **more: Any) -> tuple[int, str]:
+        """Exit code and all that was printed. :param lies: what a host says instead of the truth."""
+        task, options, hosts, other = COMMANDS[name]
+
+        def told(host: str, asked: Asked) -> Any:
+            truth = other.get(host, {}).get(asked, TOLD.get(asked, {}))
+            return lies(host, asked, truth) if lies else truth
+
+        self.told = told
+        self.pipes.clear()
+        (self.home / "env").write_text("POSTGRES_USER=mnemo\n")
+        moved = {"lightrag_data": {"type": "bind", "path": "/data/lightrag"}} if name == "volumes --to" else {}
+        nfs = {"server": "one", "clients": ["two"], "exports": {"graph": {"owner": 999}}}
+        named = {host: {"ansible_host": f"192.0.2.{number}"} for number, host in enumerate(hosts, 1)}
+        all_ = {"stack": {"env_file": "env", "volumes": moved}, **({"nfs": nfs} if "nfs" in name else {})}
+        (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
+        out = io.StringIO()
+        with redirect_stdout(out), redirect_stderr(out), pytest.raises(SystemExit) as ended:
+            task(Context(), inventory=str(self.home / "inventory.yml"), **options, **more)
+        return int(ended.value.code or 0), out.getvalue()
