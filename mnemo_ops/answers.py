@@ -7,7 +7,6 @@ on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
 from __future__ import annotations
 
 import ipaddress
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -55,7 +54,7 @@ def amount(given: Any) -> int:
 
 def number(given: Any) -> float:
     """Seconds, mostly; also fewer than none. :raises Refused: nobody could reckon with it (3)."""
-    if type(given) not in (int, float) or not math.isfinite(given) or abs(given) > MOST:
+    if type(given) not in (int, float) or not -MOST < given < MOST:  # neither is what is no number
         raise wrong(given, "number")
     return float(given)
 

@@ -82,16 +82,15 @@ def _asked(chosen: Plan, id: str) -> ProveMounts:
 
 def _use(flow: Flow, server: Host, client: Host, asked: ProveMounts, closed: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of one client; ``closed``: those of the exports it cannot mount."""
-    found = dict(closed)
-    mounted = [row for row in asked.exports if row["name"] not in found]
-    answer: Mapping[str, Any] = {"container": False}
+    mounted = [row for row in asked.exports if row["name"] not in closed]
+    answer: Mapping[str, Any] = {"container": False, "proofs": {}}
     written: Mapping[str, Any] = {}
     if mounted:
         flow.report.step(f"proof on {client.name}: write, fsync, rename, lock; read back on {server.name}")
         answer = flow.act(client, replace(asked, exports=mounted))
         written = flow.act(server, ReadProof(asked.id, [row["path"] for row in mounted]))
-        found.update(answer["proofs"])
-    rows = [_row(client, row, found[row["name"]], written.get(row["path"])) for row in asked.exports]
+    found = [(closed if row["name"] in closed else answer["proofs"])[row["name"]] for row in asked.exports]
+    rows = [_row(client, row, one, written.get(row["path"])) for row, one in zip(asked.exports, found)]
     for row in rows:
         flow.report.say(_line(row, server.name, answer["container"]))
     return [{**row, "container": answer["container"]} for row in rows]
