@@ -192,7 +192,9 @@ class Answering(Liar):
             hello = {"facts": self.told(("hello", "")), "login": "root", "pending_handlers": [], "done": seq}
             self.said.parts.extend([protocol.GREETING, protocol.encode(hello)])
         elif op in ("act", "ready"):
-            self.said.parts.append(protocol.encode({"report": self.told((op, request["kind"])), "done": seq}))
+            report = self.told((op, request["kind"]))
+            said = report(seq) if callable(report) else [{"report": report, "done": seq}]
+            self.said.parts.extend(map(protocol.encode, said))
         else:
             super()._answer(request)
 
@@ -224,8 +226,11 @@ class Typed:
         """Every request a host got, as JSON."""
         return "\n".join(json.dumps(one) for name, pipe in self.pipes if name == host for one in pipe.heard)
 
-    def __call__(self, name: str, lies: Callable[[str, Asked, Any], Any] | None = None, **more: Any) -> tuple[int, str]:
-        """Exit code and all that was printed. :param lies: what a host says instead of the truth."""
+    def __call__(
+        self, name: str, lies: Callable[[str, Asked, Any], Any] | None = None, out: Any = None, **more: Any
+    ) -> tuple[int, str]:
+        """Exit code and all that was printed. :param lies: what a host says instead of the truth, or a function that
+        makes messages of the number of the request. :param out: where it is printed."""
         task, options, hosts, other = COMMANDS[name]
 
         def told(host: str, asked: Asked) -> Any:
@@ -240,7 +245,35 @@ class Typed:
         named = {host: {"ansible_host": f"192.0.2.{number}"} for number, host in enumerate(hosts, 1)}
         all_ = {"stack": {"env_file": "env", "volumes": moved}, **({"nfs": nfs} if "nfs" in name else {})}
         (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
-        out = io.StringIO()
+        out = out or io.StringIO()
         with redirect_stdout(out), redirect_stderr(out), pytest.raises(SystemExit) as ended:
             task(Context(), inventory=str(self.home / "inventory.yml"), **options, **more)
         return int(ended.value.code or 0), out.getvalue()
+
+
+Way = tuple[Any, ...]  # to a text in a report: keys and places, and "" behind the key that is meant itself
+
+
+def texts(truth: Any, way: Way = ()) -> list[Way]:
+    """Every text of a report, also the names in it, as far as lists are begun."""
+    if isinstance(truth, str):
+        return [way]
+    if isinstance(truth, Mapping):
+        return [found for key, one in truth.items() for found in (*texts(one, (*way, key)), (*way, key, ""))]
+    return (
+        [found for at, one in enumerate(truth[:1]) for found in texts(one, (*way, at))]
+        if isinstance(truth, list)
+        else []
+    )
+
+
+def instead(truth: Any, way: Way, text: str) -> Any:
+    """The report with another text there."""
+    if not way:
+        return text
+    key, *rest = way
+    if rest == [""]:
+        return {text if name == key else name: one for name, one in truth.items()}
+    if isinstance(truth, list):
+        return [instead(one, tuple(rest), text) if at == key else one for at, one in enumerate(truth)]
+    return {**truth, key: instead(truth[key], tuple(rest), text)}
