@@ -160,8 +160,37 @@ def test_the_key_made_here_opens_the_secrets_of_a_set_and_no_host_has_it(lab: La
     assert "./.env.production" in names.splitlines()
 
 
-def test_a_migration_takes_all_of_a_file_along(lab: Lab, adorned: dict[str, str]) -> None:
-    well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json"))
+MIGRATE = ("migrate", "--from", "old", "--to", "new", "--yes", "--json")
+LYING = """
+cat >/usr/local/bin/age-keygen <<'END'
+#!/bin/sh
+[ $# = 0 ] || exec /usr/bin/age-keygen "$@"
+/usr/bin/age-keygen 2>/dev/null | sed '/public key/s|$|$(id>/root/PWNED)|'
+END
+chmod 755 /usr/local/bin/age-keygen; age-keygen | grep -q PWNED
+"""
+
+
+def test_a_set_that_asks_for_the_hosts_own_etc_gets_nothing(lab: Lab, adorned: dict[str, str]) -> None:
+    """Old turns hostile once it was looked at: its set wants a volume that is new's /etc."""
+    running = lab.start(*MIGRATE)
+    labels = "--label com.docker.compose.project=mnemosyne --label com.docker.compose.volume=cron"
+    make = f"docker volume create {labels} --opt type=none --opt o=rbind --opt device=/etc mnemosyne_cron"
+    begun = f'compgen -G "{STATE}/runs/2*.jsonl" >/dev/null'
+    lab.old.sh(f"timeout 60 bash -c 'until {begun}; do sleep 0.02; done' && {make}")
+    said = well(lab.ended(running), 6)
+    assert "'cron'" in said.error["message"] and "'rbind'" in said.error["message"]
+    assert "mnemosyne_cron" not in lab.new.sh("docker volume ls -q; cat /proc/mounts")
+    assert lab.old.serves()
+    lab.old.sh("docker volume rm mnemosyne_cron")
+
+
+def test_a_migration_takes_all_of_a_file_along_and_runs_nothing_that_new_says(
+    lab: Lab, adorned: dict[str, str]
+) -> None:
+    lab.new.sh(LYING)
+    well(lab.run(*MIGRATE))
+    assert lab.old.sh("ls /root/PWNED 2>/dev/null || true") == "", "what new said ran as root on old"
     assert {where: on(lab.new, SHOWN, where) for where in adorned} == adorned
     assert lab.new.serves()
 
