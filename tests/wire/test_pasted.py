@@ -58,14 +58,18 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", TOGETHER)
 def test_no_field_of_one_host_reaches_another(name: str, typed: Typed, tmp_path: Path) -> None:
-    every, pasted = [each for each in told(typed, name) if not data(*each[1:])], []
+    every = [each for each in told(typed, name) if not data(*each[1:])]
+    if not FUZZED:  # names of fields are tried with what deeds report; those of leases are the host's own
+        every = [each for each in every if each[2][-1] != "" or "leases" in each[2]]
+    pasted, bugs = list[Any](), list[Any]()
     tries = [(each, LINES[number % len(LINES)]) for number, each in enumerate(every)]
     for (liar, victim, way), line in product(every, LINES) if FUZZED else tries:
         code, said = typed(name, lie(liar, victim, way, line))
-        assert code in (0, 3, 4, 6, 7, 8) and "a bug" not in said, (liar, victim, way, said)
+        if code not in (0, 3, 4, 6, 7, 8) or "a bug" in said:
+            bugs.append((liar, victim, way, line, said))
         others = [host for host in COMMANDS[name][2] if host != liar and MARK in typed.asked(host)]
         pasted += [(liar, victim, way, line, where) for where in (*others, *tmp_path.rglob(f"*{MARK}*"))]
-    assert pasted == []
+    assert (pasted, bugs) == ([], [])
     assert len(every) > 10
 
 
@@ -76,7 +80,7 @@ def test_a_recipient_an_identity_and_an_address_with_shell_in_it_go_no_further(n
     liar = COMMANDS[name][2][-1]
 
     def more(host: str, asked: Asked, truth: Any) -> Any:
-        return {**odd, **truth} if host == liar else truth
+        return {**truth, **odd} if host == liar else truth
 
     code, said = typed(name, more)
     assert code == 0, said

@@ -15,7 +15,7 @@ from truthful import COMMANDS, Asked, Typed
 
 ATTACK = "\x1b]0;t\x07\x1b[2J\x1b]52;c;cm0=\x07\rok\x9b2J\u202ez"
 RAW = ("\x1b]", "\x1b[2J", "\x07", "\rok", "\x9b", "\u202e")
-TRIES = 30  # of a command; all of them with MNEMO_FUZZ
+TRIES = 20  # of a command; all of them with MNEMO_FUZZ
 SILENT = ("backup --check", "volumes --undo")  # numbers; what the inventory says
 PROGRAM = Path(sys.executable).with_name("mnemo-ops")
 PLAYBOOK = r"""
