@@ -17,10 +17,10 @@ from invoke.tasks import Task
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.secrecy import can_hide, ordinary
 from mnemo_ops.cli.extra_vars import variables
+from mnemo_ops.core.next_command import Advice, again
 from mnemo_ops.core.secret import Secret
 from mnemo_ops.core.visible import in_a_line
 from mnemo_ops.errors import Interrupted, MnemoError, UsageError
-from mnemo_ops.execution.next_command import Advice, again
 from mnemo_ops.execution.report import Report, Style
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it

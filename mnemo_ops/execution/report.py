@@ -16,10 +16,10 @@ from typing import Any, Optional, TextIO
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.model import Task
+from mnemo_ops.core.next_command import Advice
 from mnemo_ops.core.secret import Mask, of_result
 from mnemo_ops.core.visible import folded, in_a_line, indented, visible
 from mnemo_ops.errors import DriftFound, MnemoError
-from mnemo_ops.execution.next_command import Advice
 from mnemo_ops.execution.progress_bars import Bars, Row, plain
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar

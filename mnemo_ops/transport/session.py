@@ -16,16 +16,15 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
-from mnemo_ops import answers
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import MISSING, asdict, dataclass, field, fields
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.core.model import Batch, Handlers, Host, Task
+from mnemo_ops.core.next_command import on_host
 from mnemo_ops.errors import FINAL, STRANGERS, ChannelLost, MnemoError, NotAMessage, Unreachable, from_json
-from mnemo_ops.execution.next_command import on_host
-from mnemo_ops.transport import bundle, local_pipe
+from mnemo_ops.transport import answers, bundle, local_pipe
 from mnemo_ops.transport.agent_channel import Blob, Channel, Pipe
 from mnemo_ops.transport.heard import Asked, Told
 from mnemo_ops.transport.local_pipe import LocalPipe

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from world import World
 
-from mnemo_ops import answers
 from mnemo_ops.agent.actions.backup import SetFiles, compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.load import LoadSet
@@ -30,6 +29,7 @@ from mnemo_ops.agent.stack.postgres import creation, literal
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError, Refused
 from mnemo_ops.flows.backup import condition, shown
+from mnemo_ops.transport import answers
 
 EXAMPLES = int(os.environ.get("MNEMO_FUZZ", "60"))
 RUN = "20261129T220719Z-0001"

@@ -14,8 +14,8 @@ from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.cli.program import namespace
 from mnemo_ops.core.model import Task
+from mnemo_ops.core.next_command import Advice, on_host
 from mnemo_ops.errors import Locked, MnemoError, Refused, StepFailed
-from mnemo_ops.execution.next_command import Advice, on_host
 from mnemo_ops.execution.progress_bars import LINE
 from mnemo_ops.execution.report import AGAIN, QUIET, Report, Style
 

@@ -11,7 +11,6 @@ import pytest
 from test_migrate import NEW, OLD, Fleet, migration, side
 from test_recipients import ED25519
 
-from mnemo_ops import answers
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.leases import LookAtLocks
 from mnemo_ops.agent.actions.load import LoadSet
@@ -22,7 +21,7 @@ from mnemo_ops.agent.engine import action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import NotAMessage, Refused
 from mnemo_ops.stack import definition
-from mnemo_ops.transport import heard
+from mnemo_ops.transport import answers, heard
 
 RUN = "20261129T220719Z-f5d5"
 SUM = "0" * 64

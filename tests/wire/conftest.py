@@ -11,9 +11,8 @@ from typing import Any, Optional
 import pytest
 from agents import HOST, REAL, RawAgent, with_probe
 
-from mnemo_ops import answers
 from mnemo_ops.agent.base.validators import row
-from mnemo_ops.transport import bundle
+from mnemo_ops.transport import answers, bundle
 from mnemo_ops.transport.local_pipe import LocalPipe
 from mnemo_ops.transport.session import AgentSession, Lock
 

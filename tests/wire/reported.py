@@ -1,4 +1,4 @@
-"""What deeds may report, and lies about it, both made of the forms that are declared: mnemo_ops/answers.py."""
+"""What deeds may report, and lies about it, both made of the forms that are declared: transport/answers.py."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 from liar import ANY, DIGESTS, ODD
 
-from mnemo_ops import answers
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.validators import Parse
+from mnemo_ops.transport import answers
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhY"
 RUNS = ("20261129T220719Z-f5d5", "20261128T220719Z-0001")

@@ -14,14 +14,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from truthful import COMMANDS, HONEST_END, TOLD, Answering, Asked, Typed
 
-from mnemo_ops import answers
 from mnemo_ops.agent.base import protocol
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import Parse
 from mnemo_ops.agent.engine.action import KINDS, Action, action_class
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import NotAMessage, Refused
-from mnemo_ops.transport import heard
+from mnemo_ops.transport import answers, heard
 from mnemo_ops.transport.session import AgentSession
 
 FUZZED = 10_000 if os.environ.get("MNEMO_FUZZ") else 200  # reports; as many again, and a half, through commands

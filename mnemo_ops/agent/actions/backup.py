@@ -7,7 +7,6 @@ import json
 import posixpath
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
@@ -17,7 +16,7 @@ from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, postgres_digest, recipients, serving
-from mnemo_ops.agent.stack.fence import read_fence
+from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
 from mnemo_ops.agent.stack.packing import pack
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, root, waiver

@@ -8,7 +8,8 @@ from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.process import host_lock, job, last_run, lease
+from mnemo_ops.agent.process import host_lock, job, lease
+from mnemo_ops.agent.stack import last_run
 from mnemo_ops.errors import MnemoError
 
 

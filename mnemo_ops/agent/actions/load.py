@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent.actions.backup import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
-from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
@@ -20,6 +19,7 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, restore_record, serving, volume_options
+from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling

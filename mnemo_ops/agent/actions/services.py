@@ -14,7 +14,7 @@ from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack import copy_marker as target
 from mnemo_ops.agent.stack import exclusivity, serving
-from mnemo_ops.agent.stack.fence import fence_path, read_fence, write_fence
+from mnemo_ops.agent.stack.fence import fence_path, read_fence, refuse_fenced, write_fence
 from mnemo_ops.agent.stack.serving import PATIENCE
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, CommandFailed, NotStarted

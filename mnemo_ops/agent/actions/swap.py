@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.docker import cli as docker
@@ -14,6 +13,7 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, exclusivity, restore_record, serving
+from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack

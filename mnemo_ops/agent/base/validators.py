@@ -1,7 +1,7 @@
 """What another host, a manifest or a file says, parsed before it is used: strict, and refused by name.
 
 A field of an action whose annotation is one of :data:`FORMS` is parsed when the action is made, which happens at both
-ends; what an action reports is parsed on the controller, by ``mnemo_ops.answers``.
+ends; what an action reports is parsed on the controller, by ``mnemo_ops.transport.answers``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Type
 
+from mnemo_ops.agent.base.progress import Deed, Report
 from mnemo_ops.agent.base.record import fields
 
 if TYPE_CHECKING:
     from mnemo_ops.agent.machine import Machine
-
 
 # kind -> module below agent/actions
 KINDS: Dict[str, str] = {
@@ -73,7 +73,7 @@ class Action:
     """A frozen dataclass per kind.
 
     ``ready`` is the read-only preflight and may be called at any time; ``run`` does the deed, yields :class:`Progress`
-    and returns its report (bytes, sha256, counts), of which ``mnemo_ops/answers.py`` says the form. Running it again
+    and returns its report (bytes, sha256, counts), of which ``transport/answers.py`` says the form. Running it again
     after it was cut must be safe.
     """
 

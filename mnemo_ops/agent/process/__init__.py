@@ -1,4 +1,4 @@
 """The agent's process: channel, jobs and leases that outlive it, the lock of the host, kept code.
 
-Offers ``channel``, ``code_cache``, ``handout``, ``host_lock``, ``job``, ``last_run``, ``lease``.
+Offers ``channel``, ``code_cache``, ``handout``, ``host_lock``, ``job``, ``lease``.
 """

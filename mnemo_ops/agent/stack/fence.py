@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any, Dict, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.errors import Refused
 
 
 def fence_path(machine: Machine, name: str) -> str:

@@ -41,7 +41,7 @@ from mnemo_ops.flows import keys, signing
 from mnemo_ops.flows.backup import accepted, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal, new_id
-from mnemo_ops.mnemosyne import gone
+from mnemo_ops.flows.migrate import gone
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.addresses import addresses, peer_name
 from mnemo_ops.transport.session import connect

@@ -6,12 +6,12 @@ import posixpath
 import shlex
 from typing import Any, Collection, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent.actions.services import refuse_fenced
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers, exclusivity
+from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.agent.stack.volume_move import moving
