@@ -76,7 +76,8 @@ class Load:
     :param writers: concurrent ones.
     :param documents: stop after this many attempts.
     :param seconds: stop after this time.
-    :param size: bytes of a document. :param pause: seconds a writer waits between two documents.
+    :param size: bytes of a document. :param pause: seconds a writer waits between two documents; may be
+        assigned anew, too.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Load:
         """Longest time in seconds between two acknowledgements, any writer: the write outage."""
         self._verify_tls = verify_tls
         self._size = size
-        self._pause = pause
+        self.pause = pause
         self._seed = random.Random().getrandbits(64)
         self._attempts = 0
         self._last = 0.0
@@ -140,7 +141,7 @@ class Load:
                     client.close()
                     client = Client(self.base_url, self._verify_tls)
                 written = self._attempt(client, writer, sequence)
-                self._stopped.wait(self._pause if written else max(_BACKOFF, self._pause))
+                self._stopped.wait(self.pause if written else max(_BACKOFF, self.pause))
         finally:
             client.close()
 

@@ -8,13 +8,14 @@ last message was true, and the next run works. A cell whose fault did not demons
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,10 +29,12 @@ from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
 BUGS = ("a bug", "nobody foresaw")  # of the controller, of an agent
 HEALING = 120.0  # seconds
+PACE, SLOW = 0.1, 1.0  # seconds between two documents of a writer; while the host heals
 RANDOM = 10  # moments for each way of killing
 KILLS = ("controller", "job", "both", "interrupt")
 FAULTS = ("port", "unhealthy", "full", "docker", "postgres", "cut")
 FLOWS = ("backup", "restore", "undo", "migrate", "move", "deploy")
+GRAPH = "/data/graph"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Outcome:
     healed: float = 0.0
     seconds: float = 0.0
     commit: str = ""
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by what they went to; not kept."""
 
 
 @dataclass
@@ -93,7 +98,9 @@ class Table:
             return ("migrate", "--from", here, "--to", there, "--yes", "-v")
         if flow == "move":
             kind = "local" if self.stored() == "bind" else "bind"
-            volumes = {"lightrag_data": {"type": "bind", "path": "/data/graph"}} if kind == "bind" else {}
+            # a new one each time: what it came from a move keeps
+            where = f"{GRAPH}/{self.lab.commands}"
+            volumes = {"lightrag_data": {"type": "bind", "path": where}} if kind == "bind" else {}
             path = self.inventory("moved", volumes=volumes)
             return ("volumes", "--volume", "lightrag_data", "--to", kind, "--yes", "-i", str(path), *common)
         self.level = "DEBUG" if self.level == "INFO" else "INFO"
@@ -109,7 +116,7 @@ class Table:
 
     def stored(self) -> str:
         shown = self.here.sh("docker volume inspect mnemosyne_lightrag_data --format '{{.Options.device}}'")
-        return "bind" if shown.startswith("/data") else "local"
+        return "bind" if shown.startswith(GRAPH) else "local"
 
     def base(self) -> str:
         """The oldest complete set where the stack is."""
@@ -129,9 +136,14 @@ class Table:
                 self.must(*self.words("restore"))
         else:
             self.must("backup.prune", "--aside", "--limit", self.here.name, "--yes")
+            self.here.sh("docker volume ls -q --filter label=mnemo.kept | xargs -r docker volume rm >/dev/null")
+            if self.stored() == "local":
+                self.here.sh(f"rm -rf {GRAPH}")
         self.write("before", 20)
         if cell.flow == "migrate":
             self.empty(self.there)
+            if "image" in cell.at:  # such a note is there only where they are not
+                self.there.sh("docker images -q | sort -u | xargs -r docker rmi -f >/dev/null")
 
     def undoable(self) -> bool:
         return self.here.sh(f"compgen -G '{DIRECTORY}/.mnemo-before-*' || true") != ""
@@ -153,26 +165,30 @@ class Table:
             f"docker ps -aq --filter label=com.docker.compose.project={PROJECT} | xargs -r docker rm -f >/dev/null;"
             f"docker volume ls -q | grep '^{PROJECT}_' | xargs -r docker volume rm >/dev/null;"
             f"docker network ls -q --filter label=com.docker.compose.project={PROJECT} | xargs -r docker network rm;"
-            f"rm -rf {DIRECTORY} {STORE} /data/graph {STATE}/fences {STATE}/targets {STATE}/restores {STATE}/moves"
+            f"rm -rf {DIRECTORY} {STORE} {GRAPH} {STATE}/fences {STATE}/targets {STATE}/restores {STATE}/moves"
         )
 
     # -- rehearsals ----------------------------------------------------------------------------------------------
 
     def rehearse(self, flow: str) -> Rehearsal:
-        """The notes of a flow, taken from its own output."""
+        """The notes of a flow, taken from its own output, and those it printed in earlier runs of the table."""
         if flow not in self.known:
             self.runs += 1
             self.prepare(Cell(flow, "", ""))
             said = self.must(*self.words(flow))
-            self.known[flow] = Rehearsal(list(dict.fromkeys(notes(said.out))), said.seconds)
+            self.known[flow] = Rehearsal(self.notes(said.out), said.seconds)
             if flow == "migrate":
                 self.here, self.there = self.there, self.here
         return self.known[flow]
 
-    def cells(self, flow: str, seed: int) -> list[Cell]:
-        """Every cell of a flow. :param seed: chooses the random moments."""
+    def notes(self, printed: str) -> list[str]:
+        return list(dict.fromkeys(notes(printed, self.here.name, self.there.name)))
+
+    def cells(self, flow: str, seed: int, known: Sequence[str] = ()) -> list[Cell]:
+        """Every cell of a flow. :param seed: chooses the random moments. :param known: notes it printed before."""
         chance = random.Random(f"{flow}-{seed}")
         seen = self.rehearse(flow)
+        seen.notes = merged(known, seen.notes)
         phases = [note for note in seen.notes if not note.startswith("...")]
         found = [Cell(flow, fault, note) for fault in KILLS for note in seen.notes]
         found += [Cell(flow, fault, f"{chance.uniform(0.02, 0.98):.3f}") for fault in KILLS for _ in range(RANDOM)]
@@ -181,58 +197,93 @@ class Table:
 
     # -- one attack ----------------------------------------------------------------------------------------------
 
-    def attack(self, cell: Cell) -> Outcome:
-        """Strike, lift the fault, and look."""
+    def attack(self, cell: Cell, others: Collection[Cell] = ()) -> Outcome:
+        """Strike, lift the fault, and look.
+
+        :param others: cells of the same flow and fault that are wanted, too: when the note of `cell` is not printed
+            this time, the first of them that is printed later is struck.
+        """
         began = time.monotonic()
         self.runs += 1
         seen = self.rehearse(cell.flow)
         self.prepare(cell)
         load = Load(
-            f"https://{self.here.address}", self.lab.root / f"{self.runs}-during", writers=self.writers, pause=0.1
+            f"https://{self.here.address}", self.lab.root / f"{self.runs}-during", writers=self.writers, pause=PACE
         ).start()
+        outcome = Outcome(cell.name, False)
         try:
             eventually("somebody writes", lambda: load.acknowledged > 3, 30, 0.1)
+            outcome.spent["prepare"] = time.monotonic() - began
             running = self.lab.start(*self.words(cell.flow))
             with ExitStack() as lifted:
-                struck = self._strike(cell, seen, running, lifted)
+                outcome.cell, outcome.struck = self._strike(cell, others, seen, running, lifted)
                 said = self._ended(running, cell)
-            healing = time.monotonic()
-            outcome = Outcome(cell.name, struck, code=said.code, message=last_words(said))
+            seen.notes = merged(seen.notes, self.notes(said.out))
+            healing, load.pause = time.monotonic(), SLOW
+            outcome.spent["run"] = healing - running.began
+            outcome.code, outcome.message = said.code, last_words(said)
             self._healed(cell, outcome)
             outcome.healed = round(time.monotonic() - healing, 1)
         finally:
             load.stop()
+        looking = time.monotonic()
         for name in ("before", "during"):
             self._whole(self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED, outcome)
+        outcome.spent["look"] = time.monotonic() - looking
         self._next_run(cell, outcome)
         outcome.documents = load.acknowledged
         outcome.seconds = round(time.monotonic() - began, 1)
+        outcome.spent["next"] = time.monotonic() - looking - outcome.spent["look"]
         return outcome
 
-    def _strike(self, cell: Cell, seen: Rehearsal, running: Running, lifted: ExitStack) -> bool:
-        """Whether the fault struck while the flow was at work."""
+    def _strike(
+        self, cell: Cell, others: Collection[Cell], seen: Rehearsal, running: Running, lifted: ExitStack
+    ) -> tuple[str, bool]:
+        """The cell that was struck, and whether the fault struck while the flow was at work."""
+        name = cell.name
         with ExitStack() as shells:
             hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])]
             ready = {host.name: shells.enter_context(shell(host)) for host in hosts}
             if re.fullmatch(r"0\.\d+", cell.at):
                 time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
             else:
-                end = time.monotonic() + 120
-                while cell.at not in notes(running.printed()):
-                    if running.process.poll() is not None or time.monotonic() > end:
-                        return False
-                    time.sleep(0.005)
+                wanted = self._from(cell, others, seen.notes)
+                found = self._said(wanted, running)
+                if found is None:
+                    return name, False
+                name = wanted[found].name
             if running.process.poll() is not None:
-                return False
+                return name, False
             killed = [ready[host.name](KILL_JOB) for host in hosts] if cell.fault in ("job", "both") else []
             if cell.fault in ("controller", "both"):
                 running.process.kill()
             if cell.fault == "interrupt":
                 running.process.send_signal(signal.SIGINT)
             if cell.fault in FAULTS:
-                return fault(self, cell.fault, lifted, self.there if cell.flow == "migrate" else self.here)
+                return name, fault(self, cell.fault, lifted, self.there if cell.flow == "migrate" else self.here)
         at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
-        return at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
+        return name, at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
+
+    def _from(self, cell: Cell, others: Collection[Cell], order: Sequence[str]) -> dict[str, Cell]:
+        """Of the cells that are wanted those from the note of `cell` on."""
+        wanted = {other.at: other for other in others if other.fault == cell.fault and other.at in order}
+        after = order[order.index(cell.at) :] if cell.at in order else []
+        return {cell.at: cell, **{note: wanted[note] for note in after if note in wanted}}
+
+    def _said(self, wanted: Collection[str], running: Running) -> str | None:
+        """The first of these notes that a flow prints; ``None``: it ended before."""
+        end, printed = time.monotonic() + 120, ""
+        while time.monotonic() < end:
+            ended = running.process.poll() is not None
+            if (now := running.printed()) != printed:
+                printed = now
+                found = [note for note in self.notes(printed) if note in wanted]
+                if found:
+                    return found[0]
+            if ended:
+                break
+            time.sleep(0.01)
+        return None
 
     def _ended(self, running: Running, cell: Cell) -> Said:
         try:
@@ -246,12 +297,14 @@ class Table:
 
     def _healed(self, cell: Cell, outcome: Outcome) -> None:
         end = time.monotonic() + HEALING
-        while True:
-            serving = [host for host in (self.here, self.there) if host.has_docker() and host.serves()]
-            left = [f"{host.name}: {one}" for host in (self.here, self.there) for one in unnamed(host)]
-            if (len(serving) == 1 and not left) or time.monotonic() > end:
-                break
-            time.sleep(1)
+        with attached(self.here) as here, attached(self.there) as there:
+            while True:
+                left = [f"{host.name}: {one}" for host in (here, there) for one in unnamed(host)]
+                late = time.monotonic() > end
+                serving = [host for host in (here, there) if host.serves()] if not left or late else []
+                if (len(serving) == 1 and not left) or late:
+                    break
+                time.sleep(0.5)
         if outcome.code == -99:
             outcome.wrong.append("the command hung")
         if len(serving) != 1:
@@ -294,6 +347,7 @@ class Table:
         if cell.flow == "migrate" and outcome.code == 0:
             return  # it is done; the next cell prepares the way back
         said = self.lab.run(*self.words(cell.flow if cell.flow != "undo" else "restore"))
+        self.known[cell.flow].notes = merged(self.known[cell.flow].notes, self.notes(said.out))
         if said.code != 0:
             outcome.wrong.append(f"the next run ended with {said.code}: {last_words(said)}")
         elif cell.flow == "migrate":
@@ -316,11 +370,28 @@ def shell(host: Host) -> Iterator[Callable[[str], str]]:
 
         def type_in(line: str) -> str:
             assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(f"{{ {line}; }} 2>&1; echo end-of-answer\n")
+            process.stdin.write(f"{{ {line}\n}} 2>&1; echo end-of-answer\n")
             process.stdin.flush()
             return "".join(iter(process.stdout.readline, "end-of-answer\n"))
 
         yield type_in
+
+
+class Attached(Host):
+    """A host that is looked at through one shell: a look every half second must not keep the machine busy."""
+
+    type_in: Callable[[str], str]
+
+    def sh(self, script: str, timeout: float = 120, check: bool = True) -> str:
+        return self.type_in(script).strip()
+
+
+@contextmanager
+def attached(host: Host) -> Iterator[Attached]:
+    with shell(host) as type_in:
+        found = Attached(host.root, host.name, host.ssh)
+        found.type_in = type_in
+        yield found
 
 
 def fault(table: Table, name: str, lifted: ExitStack, starting: Host) -> bool:
@@ -363,9 +434,9 @@ def fault(table: Table, name: str, lifted: ExitStack, starting: Host) -> bool:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def notes(printed: str) -> list[str]:
-    """What a flow said it does, without what differs from run to run."""
-    found = []
+def notes(printed: str, here: str, there: str) -> list[str]:
+    """What a flow said it does, without what differs from run to run; the hosts are HERE and THERE."""
+    found, names = [], {here: "HERE", there: "THERE"}
     for line in printed.splitlines():
         step = re.match(r"\[ *[\d.]+ s\] (.*)", line)
         note = re.match(r"  \.\.\. +\S+ +(.*)", line)
@@ -373,7 +444,20 @@ def notes(printed: str) -> list[str]:
             continue
         text = step[1] if step else f"... {note[1]}" if note else ""
         text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
-        found.append(re.sub(r"[\d.]+ ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip())
+        text = re.sub(rf"{GRAPH}/\d+", GRAPH, text)
+        text = re.sub(r"\d+ files", "N files", text)
+        text = re.sub(r"\b[\d.]+(/[\d.]+)? ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip()
+        found.append(re.sub(rf"\b({here}|{there})\b", lambda name: names[name[0]], text))
+    return found
+
+
+def merged(known: Sequence[str], seen: Sequence[str]) -> list[str]:
+    """What was not known goes behind what came before it."""
+    found, at = list(known), 0
+    for note in seen:
+        if note not in found:
+            found.insert(at, note)
+        at = found.index(note) + 1
     return found
 
 
@@ -393,6 +477,12 @@ def unnamed(host: Host) -> list[str]:
     ]
 
 
+def pick(cells: Sequence[Cell], chance: random.Random) -> Cell:
+    """Every fault as often as another, however many cells it has."""
+    chosen = chance.choice(sorted({cell.fault for cell in cells}))
+    return chance.choice([cell for cell in cells if cell.fault == chosen])
+
+
 # -- keeping -------------------------------------------------------------------------------------------------------
 
 
@@ -404,16 +494,56 @@ def commit() -> str:
 
 
 class Kept:
-    """Cells that were run, a line of JSON each: a table that takes hours goes on where it was."""
+    """Cells that were run, a line of JSON each, and the notes of each flow: a table that takes hours goes on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def _rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+
     def done(self) -> dict[str, dict[str, Any]]:
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        return {row["cell"]: row for row in map(json.loads, lines)}
+        """The last outcome of each cell; one that came too late says nothing of those before."""
+        found: dict[str, dict[str, Any]] = {}
+        for row in self._rows():
+            if "cell" in row and (row["struck"] or row["wrong"] or row["cell"] not in found):
+                found[row["cell"]] = row
+        return found
+
+    def notes(self, flow: str) -> list[str]:
+        found: list[str] = []
+        for row in self._rows():
+            found = merged(found, row["notes"] if row.get("flow") == flow else [])
+        return found
+
+    def left(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those that were not struck yet, or not well."""
+        done = self.done()
+        return [cell for cell in cells if not is_well(done.get(cell.name))]
 
     def add(self, outcome: Outcome) -> None:
+        row = {key: value for key, value in asdict(outcome).items() if key != "spent"}
+        self._append({**row, "message": outcome.message[:200], "wrong": [line[:300] for line in outcome.wrong]})
+
+    def learn(self, flow: str, seen: Sequence[str]) -> None:
+        """Keep what a flow printed that is new."""
+        if merged(known := self.notes(flow), seen) != known:
+            self._append({"flow": flow, "notes": list(seen)})
+
+    def _append(self, row: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(asdict(outcome)) + "\n")
+        with self.path.open("ab") as file:  # two labs may share it: one write
+            os.write(file.fileno(), (json.dumps(row) + "\n").encode())
+
+
+def is_well(row: dict[str, Any] | None) -> bool:
+    return row is not None and bool(row["struck"]) and not row["wrong"]
+
+
+def summary(kept: Kept, flow: str, cells: Sequence[Cell]) -> str:
+    """A row of the table in docs/soak.md."""
+    done = kept.done()
+    rows = [done[cell.name] for cell in cells if cell.name in done]
+    struck, green = sum(row["struck"] for row in rows), sum(is_well(row) for row in rows)
+    hours = sum(row["seconds"] for row in rows) / 3600
+    return f"| {flow} | {len(cells)} | {len(rows)} | {struck} | {green} | {hours:.1f} |"
