@@ -328,7 +328,6 @@ class Table:
         back = missing - (missing - self._found(acknowledged))
         if undone.code != 0 or missing - back:
             outcome.wrong.append(f"{len(missing - back)} of {len(missing)} documents are lost")
-        self.lab.run("restore", "--undo", "--yes", "--limit", self.here.name)
 
     def _missing(self, acknowledged: Path, outcome: Outcome) -> set[str]:
         seen = check(f"https://{self.here.address}", acknowledged)
