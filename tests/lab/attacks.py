@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -34,6 +35,11 @@ RANDOM = 10  # moments for each way of killing
 KILLS = ("controller", "job", "both", "interrupt")
 FAULTS = ("port", "unhealthy", "full", "docker", "postgres", "cut")
 FLOWS = ("backup", "restore", "undo", "migrate", "move", "deploy")
+CAN = {  # which flows a fault can strike: those that start nginx, that fill the store, that have a peer
+    "port": ("backup", "restore", "undo", "migrate"),
+    "full": ("backup", "restore", "migrate"),
+    "cut": ("migrate",),
+}
 GRAPH = "/data/graph"
 
 
@@ -192,7 +198,7 @@ class Table:
         phases = [note for note in seen.notes if not note.startswith("...")]
         found = [Cell(flow, fault, note) for fault in KILLS for note in seen.notes]
         found += [Cell(flow, fault, f"{chance.uniform(0.02, 0.98):.3f}") for fault in KILLS for _ in range(RANDOM)]
-        found += [Cell(flow, fault, note) for fault in FAULTS for note in phases if fault != "cut" or flow == "migrate"]
+        found += [Cell(flow, fault, note) for fault in FAULTS if flow in CAN.get(fault, FLOWS) for note in phases[:-1]]
         return found
 
     # -- one attack ----------------------------------------------------------------------------------------------
@@ -260,7 +266,8 @@ class Table:
             if cell.fault == "interrupt":
                 running.process.send_signal(signal.SIGINT)
             if cell.fault in FAULTS:
-                return name, fault(self, cell.fault, lifted, self.there if cell.flow == "migrate" else self.here)
+                starting = self.there if cell.flow == "migrate" else self.here
+                return name, fault(self, cell.fault, lifted, starting, lambda: running.process.poll() is None)
         at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
         return name, at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
 
@@ -393,17 +400,26 @@ def attached(host: Host) -> Iterator[Attached]:
         yield found
 
 
-def fault(table: Table, name: str, lifted: ExitStack, starting: Host) -> bool:
-    """Let something be wrong until ``lifted`` closes; whether it is. ``starting``: where the stack is to start."""
+def fault(
+    table: Table, name: str, lifted: ExitStack, starting: Host, at_work: Callable[[], bool] = lambda: True
+) -> bool:
+    """Let something be wrong until ``lifted`` closes; whether it is.
+
+    :param starting: where the stack is to start. :param at_work: false once it is too late.
+    """
     here, there = table.here, table.there
     if name == "port":
         listen = (
-            "import socket,sys,time\ns=socket.socket();s.setsockopt(1,2,1)\nwhile 1:\n"
-            " try:\n  s.bind(('0.0.0.0',443));s.listen();break\n except OSError: time.sleep(.01)\n"
+            "import select,socket,sys\ns=socket.socket();s.setsockopt(1,2,1)\nwhile 1:\n"
+            " try:\n  s.bind(('0.0.0.0',443));s.listen();break\n"
+            " except OSError:\n  if select.select([sys.stdin],[],[],.01)[0]: sys.exit()\n"
             "print('taken',flush=True);sys.stdin.read()"
         )
-        taken = lifted.enter_context(starting.meanwhile(f"timeout 60 python3 -c {shlex.quote(listen)}"))
+        taken = lifted.enter_context(starting.meanwhile(f"timeout 300 python3 -c {shlex.quote(listen)}"))
         assert taken.stdout is not None
+        while not select.select([taken.stdout], [], [], 0.1)[0]:
+            if not at_work():
+                return False
         return taken.stdout.readline().strip() == "taken"
     if name == "unhealthy":  # what the check of the worker looks for is not there
         inside = "docker exec -u 0 mnemosyne-celery-worker mv"
@@ -420,10 +436,12 @@ def fault(table: Table, name: str, lifted: ExitStack, starting: Host) -> bool:
         return here.sh(f"df --output=avail {STORE} | tail -1").strip() == "0"
     if name == "docker":
         here.sh("systemctl stop docker.socket docker.service", timeout=200)
-        lifted.callback(here.sh, "systemctl start docker.service", timeout=200)
+        lifted.callback(here.sh, "systemctl start docker.socket docker.service", timeout=200)
         return here.sh("systemctl is-active docker || true") == "inactive"
     if name == "postgres":
-        return here.sh("docker kill mnemosyne-postgres && echo killed", check=False).endswith("killed")
+        # its process, as the kernel does when memory ends: after `docker kill` Docker itself would not start it again
+        kill = "kill -9 $(docker inspect -f '{{.State.Pid}}' mnemosyne-postgres) && echo killed"
+        return here.sh(kill, check=False).endswith("killed")
     server.disconnect(table.lab.root, there.name)
     lifted.callback(server.connect, table.lab.root, there.name)
     time.sleep(60)  # longer than a lease
