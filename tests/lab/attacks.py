@@ -376,7 +376,7 @@ def shell(host: Host) -> Iterator[Callable[[str], str]]:
 
         def type_in(line: str) -> str:
             assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(f"{{ {line}\n}} 2>&1; echo end-of-answer\n")
+            process.stdin.write(f"{{ {line}\n}} 2>&1; echo; echo end-of-answer\n")
             process.stdin.flush()
             return "".join(iter(process.stdout.readline, "end-of-answer\n"))
 
