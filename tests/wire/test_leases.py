@@ -18,7 +18,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack.fence import read_fence, write_fence
 from mnemo_ops.agent.stack.stack import Dataset, Stack
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, NotStarted
 from mnemo_ops.stack.definition import wire
 
 # A small engine: containers are rows of a JSON file beside it.
@@ -240,6 +240,21 @@ def test_what_is_undone_is_not_undone_again_by_the_next_try(machine: Machine) ->
     forsake(machine)
     lease.expire(machine)
     assert machine.read("/srv/once") == b"of somebody else"
+
+
+def test_an_undo_that_failed_is_tried_by_the_host_at_once(machine: Machine) -> None:
+    """Whoever failed renewed it once more: the host looked on for 45 s before it tried."""
+    lease.hold(machine, "a", "20261129T220719Z-0001", [{"kind": "start_containers", "args": {"names": ["api"]}}])
+    machine.run(["docker", "stop", "api"])
+    tool = Path(machine.search_path.split(":")[0]) / "docker"
+    whole = tool.read_text()
+    stubborn(machine, "api")
+    with pytest.raises(NotStarted):
+        lease.undo(machine, "a")
+    lease.renew_held(machine)
+    tool.write_text(whole)  # the port is free again
+    assert lease.expire(machine) == ["a"]
+    assert containers(machine) == SERVING
 
 
 def test_what_never_starts_does_not_keep_the_host_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,7 @@ def leave(machine: Machine, name: str) -> None:
 
 
 def undo(machine: Machine, name: str) -> bool:
-    """Run a lease's undo list now and end it; false when there is none."""
+    """Run a lease's undo list now and end it; false when there is none. One that fails the host tries from now on."""
     with _exclusive(machine):
         try:
             return _undo(machine, name)
@@ -184,7 +184,8 @@ def _undo(machine: Machine, name: str) -> bool:
             since = float((lease.get("failing") or {}).get("since", machine.now()))
             if not (isinstance(error, NotStarted) and machine.now() - since > TRYING):
                 why = error.message if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
-                lease["failing"] = {"since": since, "why": why}
+                lease.update(failing={"since": since, "why": why}, deadline=0.0, until=0.0)  # the host's from now on
+                machine.leases.discard(name)
                 with suppress(OSError):  # the disk may be full: why it fails is then not kept
                     machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
                 raise
