@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from outcomes import DIRECTORY, PROJECT, STATE, STORE, Host, Lab, Running, Said, eventually
+from outcomes import DIRECTORY, PROJECT, STATE, STORE, Host, Lab, Running, Said, eventually, read_back
 
 from mnemo_ops.lab import server
-from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
+from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 BUGS = ("a bug", "nobody foresaw")  # of the controller, of an agent
 HEALING = 120.0  # seconds
@@ -177,15 +177,20 @@ class Table:
     # -- rehearsals ----------------------------------------------------------------------------------------------
 
     def rehearse(self, flow: str) -> Rehearsal:
-        """The notes of a flow, taken from its own output, and those it printed in earlier runs of the table."""
-        if flow not in self.known:
+        """The notes of a flow, taken from its own output, and how long it takes when it is let alone."""
+        if flow not in self.known or not self.known[flow].seconds:
             self.runs += 1
             self.prepare(Cell(flow, "", ""))
             said = self.must(*self.words(flow))
-            self.known[flow] = Rehearsal(self.notes(said.out), said.seconds)
+            self._learn(flow, said)
             if flow == "migrate":
                 self.here, self.there = self.there, self.here
         return self.known[flow]
+
+    def _learn(self, flow: str, said: Said) -> None:
+        seen = self.known.setdefault(flow, Rehearsal([], 0.0))
+        seen.notes = merged(seen.notes, self.notes(said.out))
+        seen.seconds = said.seconds if said.code == 0 else seen.seconds
 
     def notes(self, printed: str) -> list[str]:
         return list(dict.fromkeys(notes(printed, self.here.name, self.there.name)))
@@ -193,7 +198,8 @@ class Table:
     def cells(self, flow: str, seed: int, known: Sequence[str] = ()) -> list[Cell]:
         """Every cell of a flow. :param seed: chooses the random moments. :param known: notes it printed before."""
         chance = random.Random(f"{flow}-{seed}")
-        seen = self.rehearse(flow)
+        seen = self.known.setdefault(flow, Rehearsal(list(known), 0.0))
+        seen = self.rehearse(flow) if not known else seen
         seen.notes = merged(known, seen.notes)
         phases = [note for note in seen.notes if not note.startswith("...")]
         found = [Cell(flow, fault, note) for fault in KILLS for note in seen.notes]
@@ -211,7 +217,7 @@ class Table:
         """
         began = time.monotonic()
         self.runs += 1
-        seen = self.rehearse(cell.flow)
+        seen = self.rehearse(cell.flow) if is_share(cell.at) else self.known[cell.flow]
         self.prepare(cell)
         load = Load(
             f"https://{self.here.address}", self.lab.root / f"{self.runs}-during", writers=self.writers, pause=PACE
@@ -224,7 +230,7 @@ class Table:
             with ExitStack() as lifted:
                 outcome.cell, outcome.struck = self._strike(cell, others, seen, running, lifted)
                 said = self._ended(running, cell)
-            seen.notes = merged(seen.notes, self.notes(said.out))
+            self._learn(cell.flow, said)
             healing, load.pause = time.monotonic(), SLOW
             outcome.spent["run"] = healing - running.began
             outcome.code, outcome.message = said.code, last_words(said)
@@ -233,8 +239,7 @@ class Table:
         finally:
             load.stop()
         looking = time.monotonic()
-        for name in ("before", "during"):
-            self._whole(self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED, outcome)
+        self._whole([self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED for name in ("before", "during")], outcome)
         outcome.spent["look"] = time.monotonic() - looking
         self._next_run(cell, outcome)
         outcome.documents = load.acknowledged
@@ -250,7 +255,7 @@ class Table:
         with ExitStack() as shells:
             hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])]
             ready = {host.name: shells.enter_context(shell(host)) for host in hosts}
-            if re.fullmatch(r"0\.\d+", cell.at):
+            if is_share(cell.at):
                 time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
             else:
                 wanted = self._from(cell, others, seen.notes)
@@ -324,28 +329,24 @@ class Table:
         if len(serving) == 1 and serving[0].name != self.here.name:
             self.here, self.there = self.there, self.here
 
-    def _whole(self, acknowledged: Path, outcome: Outcome) -> None:
+    def _whole(self, files: Sequence[Path], outcome: Outcome) -> None:
         """Every acknowledged document serves, or an undo of the last restore brings it back."""
         if outcome.wrong:
             return
-        missing = self._missing(acknowledged, outcome)
+        missing = self._missing(files, outcome)
         if not missing or outcome.wrong:
             return
         undone = self.lab.run("restore", "--undo", "--yes", "--limit", self.here.name)
-        back = missing - (missing - self._found(acknowledged))
-        if undone.code != 0 or missing - back:
-            outcome.wrong.append(f"{len(missing - back)} of {len(missing)} documents are lost")
+        lost = missing & self._missing(files, outcome)
+        if undone.code != 0 or lost:
+            outcome.wrong.append(f"undo ended with {undone.code}; {len(lost)} of {len(missing)} documents are lost")
 
-    def _missing(self, acknowledged: Path, outcome: Outcome) -> set[str]:
-        seen = check(f"https://{self.here.address}", acknowledged)
-        if seen.wrong:
-            outcome.wrong.append(f"{len(seen.wrong)} documents are not whole, the first: {seen.wrong[0]}")
-        return set(seen.missing)
-
-    def _found(self, acknowledged: Path) -> set[str]:
-        seen = check(f"https://{self.here.address}", acknowledged)
-        every = {json.loads(line)["id"] for line in acknowledged.read_text().splitlines()}
-        return every - set(seen.missing)
+    def _missing(self, files: Sequence[Path], outcome: Outcome) -> set[str]:
+        seen = [read_back(self.here, acknowledged) for acknowledged in files]
+        wrong = [line for each in seen for line in each.wrong]
+        if wrong:
+            outcome.wrong.append(f"{len(wrong)} documents are not whole, the first: {wrong[0]}")
+        return {id for each in seen for id in each.missing}
 
     def _next_run(self, cell: Cell, outcome: Outcome) -> None:
         if outcome.wrong:
@@ -353,7 +354,8 @@ class Table:
         if cell.flow == "migrate" and outcome.code == 0:
             return  # it is done; the next cell prepares the way back
         said = self.lab.run(*self.words(cell.flow if cell.flow != "undo" else "restore"))
-        self.known[cell.flow].notes = merged(self.known[cell.flow].notes, self.notes(said.out))
+        if cell.flow != "undo":
+            self._learn(cell.flow, said)
         if said.code != 0:
             outcome.wrong.append(f"the next run ended with {said.code}: {last_words(said)}")
         elif cell.flow == "migrate":
@@ -466,6 +468,10 @@ def notes(printed: str, here: str, there: str) -> list[str]:
         text = re.sub(r"\b[\d.]+(/[\d.]+)? ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip()
         found.append(re.sub(rf"\b({here}|{there})\b", lambda name: names[name[0]], text))
     return found
+
+
+def is_share(at: str) -> bool:
+    return re.fullmatch(r"0\.\d+", at) is not None
 
 
 def merged(known: Sequence[str], seen: Sequence[str]) -> list[str]:
