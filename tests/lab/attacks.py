@@ -71,6 +71,15 @@ class Outcome:
     """Seconds by what they went to; not kept."""
 
 
+@dataclass(frozen=True)
+class State:
+    """What a flow changes: where the stack serves, which sets are whole there, how the graph's volume is stored."""
+
+    here: str
+    sets: frozenset[str]
+    stored: str
+
+
 @dataclass
 class Rehearsal:
     """A flow that was let alone: its notes in order, and how long it took."""
@@ -225,6 +234,7 @@ class Table:
         outcome = Outcome(cell.name, False)
         try:
             eventually("somebody writes", lambda: load.acknowledged > 3, 30, 0.1)
+            before = self.state()
             outcome.spent["prepare"] = time.monotonic() - began
             running = self.lab.start(*self.words(cell.flow))
             with ExitStack() as lifted:
@@ -239,7 +249,12 @@ class Table:
         finally:
             load.stop()
         looking = time.monotonic()
-        self._whole([self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED for name in ("before", "during")], outcome)
+        self._whole(
+            cell,
+            before,
+            [self.lab.root / f"{self.runs}-{name}" / ACKNOWLEDGED for name in ("before", "during")],
+            outcome,
+        )
         outcome.spent["look"] = time.monotonic() - looking
         self._next_run(cell, outcome)
         outcome.documents = load.acknowledged
@@ -329,17 +344,44 @@ class Table:
         if len(serving) == 1 and serving[0].name != self.here.name:
             self.here, self.there = self.there, self.here
 
-    def _whole(self, files: Sequence[Path], outcome: Outcome) -> None:
+    def _whole(self, cell: Cell, before: State, files: Sequence[Path], outcome: Outcome) -> None:
         """Every acknowledged document serves, or an undo of the last restore brings it back."""
         if outcome.wrong:
             return
         missing = self._missing(files, outcome)
+        self._true(cell, before, bool(missing), outcome)
         if not missing or outcome.wrong:
             return
         undone = self.lab.run("restore", "--undo", "--yes", "--limit", self.here.name)
         lost = missing & self._missing(files, outcome)
         if undone.code != 0 or lost:
             outcome.wrong.append(f"undo ended with {undone.code}; {len(lost)} of {len(missing)} documents are lost")
+
+    def state(self) -> State:
+        return State(
+            self.here.name, frozenset(self.here.lines(f"ls -d {STORE}/*/manifest.json || true")), self.stored()
+        )
+
+    def _true(self, cell: Cell, before: State, gone: bool, outcome: Outcome) -> None:
+        """Whether what was said of the end is so. :param gone: what was written is not what serves now."""
+        said, after, ends = outcome.message, self.state(), list[tuple[bool, bool]]()
+        well = outcome.code == 0
+        if cell.flow == "backup" and after.here == before.here:
+            new = {path.split("/")[-2] for path in after.sets - before.sets}
+            ends = [(well, bool(new)), ("no set was made" in said, not new)]
+            ends += [(True, id in new) for id in re.findall(r"the set (\S+) is complete", said)]
+        if cell.flow in ("restore", "undo"):
+            done = "is in place, and" in said or "but it is done" in said
+            ends = [(well or done, gone), ("nothing was changed" in said, not gone)]
+        if cell.flow == "migrate":
+            moved = after.here != before.here
+            stays = f"{before.here} serves" in said or f"{before.here} was not stopped" in said
+            ends = [(well or "fenced for good" in said, moved), (stays, not moved)]
+        if cell.flow == "move":
+            moved = after.stored != before.stored
+            ends = [(well or "is moved" in said, moved), ("lies where it was" in said, not moved)]
+        if any(told and not so for told, so in ends):
+            outcome.wrong.append(f"not so: {outcome.code} {said}; before {before}, after {after}, gone {gone}")
 
     def _missing(self, files: Sequence[Path], outcome: Outcome) -> set[str]:
         seen = [read_back(self.here, acknowledged) for acknowledged in files]
@@ -486,7 +528,7 @@ def merged(known: Sequence[str], seen: Sequence[str]) -> list[str]:
 
 def last_words(said: Said) -> str:
     lines = [line for line in said.err.splitlines() if line.startswith("ERROR") or "Traceback" in line]
-    return (lines or said.err.splitlines() or [""])[-1][:600]
+    return (lines or said.err.splitlines() or [""])[-1]
 
 
 def unnamed(host: Host) -> list[str]:
