@@ -119,6 +119,23 @@ def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machi
     assert machine.names(machine.state_dir) == ["fences", "leases", "leases.lock"]
 
 
+def test_the_timer_unmakes_itself_without_a_reload(machine: Machine) -> None:
+    """systemd then forgot that its service may take long: one that had taken over 90 s failed, and was listed for ever."""
+    tools, said = Path(machine.search_path.split(":")[0]), machine.root + "/said"
+    (tools / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
+    Path(said).write_text("")
+    forsake(machine)
+    lease.expire(machine)
+    assert machine.names("/etc/systemd/system") == []
+    assert "daemon-reload" not in Path(said).read_text().split()
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
+    assert lease.undo(machine, "a")
+    Path(said).write_text("")
+    lease.tidy(machine)
+    assert "daemon-reload" in Path(said).read_text().split(), "another may: the service is stopped before"
+
+
 def test_a_container_that_is_just_ending_does_not_stop_the_fence_from_being_undone(machine: Machine) -> None:
     do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     file = Path(machine.search_path.split(":")[0]) / "containers.json"

@@ -283,9 +283,10 @@ def _tidy(machine: Machine, *options: str) -> None:
             machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
         machine.remove(f"{UNITS}/{UNIT}.timer")
         machine.remove(f"{UNITS}/{UNIT}.service")
-        machine.run(["systemctl", "daemon-reload"], check=False)
-        # a failure of the service would be listed for ever, although there is no such unit any more
-        machine.run(["systemctl", "reset-failed", f"{UNIT}.service"], check=False)
+        if not options:  # of a unit at work it would forget that it may take long, and end it as failed
+            machine.run(["systemctl", "daemon-reload"], check=False)
+            # a failure of the service would be listed for ever, although there is no such unit any more
+            machine.run(["systemctl", "reset-failed", f"{UNIT}.service"], check=False)
     if not machine.names(machine.state_dir + "/jobs"):
         for name in machine.names(machine.state_dir):
             if name.startswith("agent-"):
