@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import copy_marker
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import copy_marker, exclusivity, serving
 from mnemo_ops.agent.stack.containers import PROJECT, volumes
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import occupied
@@ -155,6 +157,37 @@ def test_a_host_that_served_is_never_cleaned(tmp_path: Path) -> None:
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "serving").run(machine))
     with pytest.raises(Refused, match="not the unfinished copy of run 20261129T220719Z-0001"):
         ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
+
+
+@pytest.mark.parametrize(("state", "done"), [("copying", ["quiet"]), ("serving", ["up"])])
+def test_what_nobody_goes_on_with_is_stopped_as_a_copy_and_started_where_it_is_to_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, done: list[str]
+) -> None:
+    """Once old was fenced for good and the controller was killed nobody served until somebody came."""
+    told: list[str] = []
+
+    def deed(name: str) -> Any:
+        def run(*_: Any) -> Deed:
+            told.append(name)
+            yield from ()
+            return {}
+
+        return run
+
+    monkeypatch.setattr(ComposeUp, "run", deed("up"))
+    monkeypatch.setattr(serving, "quiet", deed("quiet"))
+    machine, run = marked(host(tmp_path)), "20261129T220719Z-0001"
+    for mark in ("copying", state):
+        ran(MarkTarget(wire(STACK), run, mark).run(machine))
+    assert exclusivity.AT_WORK[-1] + run in lease.names(machine), "nobody else stops what is being started"
+    assert lease.expire(machine) == [] and told == []
+    machine.write(f"{machine.state_dir}/leases/target-{run}.json", json.dumps(late(machine, run)).encode())
+    assert lease.expire(machine) == [f"target-{run}"]
+    assert told == done and lease.names(machine) == {}
+
+
+def late(machine: Machine, run: str) -> dict[str, Any]:
+    return {**lease.names(machine)[f"target-{run}"], "until": 0.0}
 
 
 def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:

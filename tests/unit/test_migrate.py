@@ -10,7 +10,7 @@ import pytest
 
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import NotStarted, Refused, StepFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.migrate.migration import Migration
@@ -118,3 +118,29 @@ def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: 
         side("new"),
     )
     assert not fleet.asked
+
+
+@pytest.mark.parametrize(
+    ("fails", "asked", "said"),
+    [
+        ("", ["mark_target", "compose_up", "drop_lease"], ""),
+        ("compose_up", ["mark_target", "compose_up"], "new goes on starting it for 15 minutes"),
+        ("mark_target", ["mark_target"], "not all of it runs"),
+    ],
+)
+def test_past_the_point_of_no_return_new_itself_starts_everything(
+    tmp_path: Path, fails: str, asked: list[str], said: str
+) -> None:
+    def fail() -> dict[str, Any]:
+        raise NotStarted("nginx: its port is taken")
+
+    fleet = Fleet(**({fails: fail} if fails else {}))
+    run = migration(tmp_path, fleet)
+    try:
+        run.promote()
+    except NotStarted as error:
+        with pytest.raises(StepFailed) as caught:
+            run.give_up(error)
+        assert caught.value.message.endswith(said)
+    of_new = [line.split()[1] for line in fleet.asked if line.startswith("new: ")]
+    assert [kind for kind in of_new if kind not in ("write_journal", "forget")] == asked

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent.actions.load import identity_path
+from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import RunId
@@ -25,7 +25,7 @@ from mnemo_ops.errors import Refused
 class MarkTarget(Action):
     """Write the mark. ``state``: copying, or serving once the stack may take writes here.
 
-    A copy that nobody goes on with is stopped by its lease, and stays stopped.
+    A copy that nobody goes on with is stopped by its lease, and stays stopped; what may serve is started by it.
 
     What marks of an earlier life are on a host without the stack (it served, or moved away, and was emptied) go.
 
@@ -49,16 +49,12 @@ class MarkTarget(Action):
                 raise Refused(f"{name} already has containers on this host: {names}")
             machine.remove(fence_path(machine, name))
             machine.remove(record_path(machine, name))  # what a restore kept here went with the data
-            stop = {"kind": "stop_copy", "args": {"stack": dict(self.stack), "run_id": self.run_id}}
-            lease.hold(machine, held, self.run_id, [stop])  # it does nothing without the mark of this run
-            copy_marker.write(machine, name, mark)
-            return mark
-        before = copy_marker.read(machine, name) or {}
-        settle = partial(copy_marker.write, machine, name, {**mark, "restart": before.get("restart", {})})
-        if held in lease.names(machine):
-            lease.release(machine, held, settle)  # in one: what serves is never stopped for a copy
         else:
-            settle()
+            mark["restart"] = (copy_marker.read(machine, name) or {}).get("restart", {})
+        end = {"kind": "stop_copy", "args": {"stack": dict(self.stack), "run_id": self.run_id}}
+        lease.hold(machine, held, self.run_id, [end])  # it does nothing without the mark of this run
+        with lease.guarded(machine, held):  # what serves is never stopped for a copy
+            copy_marker.write(machine, name, mark)
         copy_marker.let_go(machine, name)
         return mark
 
@@ -67,7 +63,7 @@ class MarkTarget(Action):
 class StopCopy(Action):
     """Stop the copy of a run that does not go on, so that nothing of it comes up again; it stays for inspection.
 
-    Nothing where the mark is of another run, or says that the stack serves here.
+    Where its mark says that the stack serves here all of it is started. Nothing where the mark is of another run.
     """
 
     stack: Mapping[str, Any]
@@ -78,13 +74,21 @@ class StopCopy(Action):
         stack = Stack.from_json(self.stack)
         yield Progress()
         mark = copy_marker.read(machine, stack.project)
-        if mark is not None and mark["run"] == self.run_id and mark["state"] == "copying":
+        if mark is None or mark["run"] != self.run_id:
+            return {}
+        if mark["state"] == "copying":
             copy_marker.hold_back(machine, stack)
             yield from serving.quiet(machine, stack, ())
+        else:
+            containers.wait_for_docker(machine)
+            copy_marker.let_go(machine, stack.project)
+            yield from ComposeUp(self.stack).run(machine)
         return {}
 
     def leaves(self, machine: Machine) -> str:
         mark = copy_marker.read(machine, Stack.from_json(self.stack).project)
+        if mark is not None and mark["state"] == "serving":
+            return ComposeUp(self.stack).leaves(machine)
         return f"the unfinished copy of run {self.run_id}: {copy_marker.command(mark, '--abort')} removes it"
 
 

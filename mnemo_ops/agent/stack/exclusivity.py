@@ -13,7 +13,7 @@ from mnemo_ops.agent.stack.stack import Stack, waiver
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.errors import Refused
 
-AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-", "deploy-")  # leases that start what they stopped
+AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-", "deploy-", "target-")  # leases that start or stop
 
 
 def refuse_others(machine: Machine, stack: Stack, run: Optional[str] = None) -> None:

@@ -19,11 +19,12 @@ from mnemo_ops.agent.actions.images import LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, Forget, RemoveFile, WriteJournal
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.prove import ProveStack
-from mnemo_ops.agent.actions.services import ComposeUp, Fence, SettleFence, StopAll
+from mnemo_ops.agent.actions.services import ComposeUp, DropLease, Fence, SettleFence, StopAll
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.process.lease import TRYING
 from mnemo_ops.checks import preflight
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
@@ -86,7 +87,7 @@ class Migration:
         self.journal = Journal(flow.home, run_id)
         self.phases: list[dict[str, Any]] = []
         self.undo: list[tuple[str, Callable[[], Any]]] = []
-        self.settling = self.promoted = self.serving = self.prepared = self.restoring = False
+        self.settling = self.promoted = self.marked = self.serving = self.prepared = self.restoring = False
         self.fenced_at = 0.0
         self.bytes_copied = 0
         self.bytes_in_outage = 0
@@ -405,7 +406,9 @@ class Migration:
                 self.promoted = True
                 self.write_down("promote", "settled")  # who finishes it need not ask old
             self.flow.act(self.new, MarkTarget(self.stack, self.id, "serving", self.names))
+            self.marked = True  # from here on new itself starts everything, should we be killed
             self.flow.act(self.new, ComposeUp(self.stack), job=f"{self.id}-up-{new_id()[-4:]}")
+            self.flow.act(self.new, DropLease(f"target-{self.id}"))
             self.serving = True
             self.outage = time.monotonic() - self.fenced_at if self.fenced_at else None
 
@@ -521,9 +524,10 @@ class Migration:
         if self.settling and not self.promoted:
             self.promoted = self.is_settled(error, again)
         if self.promoted:
+            tries = f"; {self.new.name} goes on starting it for {TRYING / 60:.0f} minutes" if self.marked else ""
             raise StepFailed(
-                f"{error}; {self.old_now()}, {self.new.name} "
-                + ("serves" if self.serving else "holds everything, not all of it runs"),
+                f"{str(error) or 'interrupted'}; {self.old_now()}, {self.new.name} "
+                + ("serves" if self.serving else f"holds everything, not all of it runs{tries}"),
                 hint=f"run it again to finish: {again}",
             ) from error
         if self.undo:
