@@ -120,7 +120,7 @@ def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machi
 
 
 def test_the_timer_unmakes_itself_without_a_reload(machine: Machine) -> None:
-    """systemd then forgot that its service may take long: one that had taken over 90 s was listed as failed for ever."""
+    """systemd then forgot that its service may take long: one that took over 90 s was listed as failed for ever."""
     tools, said = Path(machine.search_path.split(":")[0]), machine.root + "/said"
     (tools / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
     do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
