@@ -21,7 +21,7 @@ from dawdle import Dawdle
 from mnemo_ops.agent.actions.journal import RemoveFile
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.process import job
+from mnemo_ops.agent.process import job, lease
 from mnemo_ops.errors import (
     ChannelLost,
     HostKeyChanged,
@@ -309,5 +309,21 @@ def test_a_job_whose_controller_never_comes_back_leaves_nothing(
     assert machine.names(where) == ["state.json"]
     monkeypatch.setattr(job, "LINGERING", 0.0)
     job.linger(machine, where)
+    assert machine.names(machine.state_dir + "/jobs") == []
+    assert not [name for name in machine.names(machine.state_dir) if name.startswith("agent-")]
+
+
+def test_a_job_that_is_killed_while_it_waits_for_its_controller_leaves_nothing(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had ended, so nobody forgot it: a host that lost its power at that moment kept its last state for ever."""
+    start(machine, tmp_path, steps=1)
+    assert end(machine)[1] == {"steps": 1}
+    os.kill(int((tmp_path / "bin" / "mnemo-job-j1.pid").read_text()), signal.SIGKILL)
+    machine.wait_until("it is dead", lambda: not job.is_alive(machine, "j1"), 5.0)
+    lease.expire(machine, job.sweep)
+    assert machine.names(machine.state_dir + "/jobs") == ["j1"], "its controller may still come"
+    monkeypatch.setattr(job, "LINGERING", 0.0)
+    lease.expire(machine, job.sweep)
     assert machine.names(machine.state_dir + "/jobs") == []
     assert not [name for name in machine.names(machine.state_dir) if name.startswith("agent-")]

@@ -119,6 +119,17 @@ def test_a_forsaken_fence_ends_and_takes_the_timer_and_the_program_with_it(machi
     assert machine.names(machine.state_dir) == ["fences", "leases", "leases.lock"]
 
 
+def test_the_timer_stays_while_the_traces_of_a_job_do(machine: Machine) -> None:
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
+    machine.mkdir(machine.state_dir + "/jobs")
+    machine.mkdir(machine.state_dir + "/jobs/20261129T220719Z-0001-set")
+    forsake(machine)
+    assert lease.expire(machine) == ["a"]
+    assert machine.names("/etc/systemd/system") == ["mnemo-lease.service", "mnemo-lease.timer"]
+    lease.expire(machine, lambda machine, undone: machine.remove(machine.state_dir + "/jobs"))
+    assert machine.names("/etc/systemd/system") == []
+
+
 def test_the_timer_unmakes_itself_without_a_reload(machine: Machine) -> None:
     """systemd then forgot that its service may take long: one that took over 90 s was listed as failed for ever."""
     tools, said = Path(machine.search_path.split(":")[0]), machine.root + "/said"

@@ -100,13 +100,15 @@ def stop(machine: Machine, name: str) -> None:
     machine.remove(directory(machine, name))
 
 
-def sweep(machine: Machine) -> None:
-    """Forget jobs that were killed: nobody asks for them any more once what they left is undone."""
+def sweep(machine: Machine, undone: bool) -> None:
+    """Forget jobs that were killed: at work once what they left is undone, after their end once nobody asks any more."""
     for name in machine.names(machine.state_dir + "/jobs"):
-        state = read_state(machine, name)
+        state, found = read_state(machine, name), machine.stat(directory(machine, name))
         ended = state is not None and ("report" in state or "error" in state)  # their controller may still come
-        if not ended and not is_alive(machine, name):
-            machine.remove(directory(machine, name))
+        age = machine.now() - found.mtime_ns / 1e9 if found is not None else 0.0
+        if not 0 <= age < LINGERING or (undone and not ended):
+            if not is_alive(machine, name):
+                machine.remove(directory(machine, name))
 
 
 def read_state(machine: Machine, name: str) -> Optional[Dict[str, Any]]:

@@ -247,10 +247,10 @@ def _given_up(machine: Machine, deed: Mapping[str, Any]) -> str:
     return said
 
 
-def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine: None) -> List[str]:
+def expire(machine: Machine, sweep: Callable[[Machine, bool], object] = lambda machine, undone: None) -> List[str]:
     """What the timer does: undo what nobody renewed; remove the timer when no lease is left. Names of the undone.
 
-    :param sweep: forgets what else is left of runs that were killed.
+    :param sweep: forgets what else is left of runs that were killed; whether something was undone just now.
     """
     undone: List[str] = []
     with _exclusive(machine):
@@ -261,8 +261,7 @@ def expire(machine: Machine, sweep: Callable[[Machine], object] = lambda machine
                     undone.append(name)
                 except Exception as error:  # try again at the next tick; one lease must not hold up the others
                     print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
-        if undone:
-            sweep(machine)
+        sweep(machine, bool(undone))
         _tidy(machine, "--no-block")  # it is this very unit that would wait for its own end
     return undone
 
@@ -274,7 +273,7 @@ def tidy(machine: Machine) -> None:
 
 
 def _tidy(machine: Machine, *options: str) -> None:
-    if _all(machine):
+    if _all(machine) or machine.names(machine.state_dir + "/jobs"):
         return
     if machine.stat(f"{UNITS}/{UNIT}.timer") is not None:
         machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
@@ -287,10 +286,9 @@ def _tidy(machine: Machine, *options: str) -> None:
             machine.run(["systemctl", "daemon-reload"], check=False)
             # a failure of the service would be listed for ever, although there is no such unit any more
             machine.run(["systemctl", "reset-failed", f"{UNIT}.service"], check=False)
-    if not machine.names(machine.state_dir + "/jobs"):
-        for name in machine.names(machine.state_dir):
-            if name.startswith("agent-"):
-                machine.remove(f"{machine.state_dir}/{name}")
+    for name in machine.names(machine.state_dir):
+        if name.startswith("agent-"):
+            machine.remove(f"{machine.state_dir}/{name}")
 
 
 def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
