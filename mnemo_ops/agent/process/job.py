@@ -101,14 +101,13 @@ def stop(machine: Machine, name: str) -> None:
 
 
 def sweep(machine: Machine, undone: bool) -> None:
-    """Forget jobs that were killed: at work once what they left is undone, after their end once nobody asks any more."""
+    """Forget jobs that were killed: once what they left is undone; those that had ended once nobody asks any more."""
     for name in machine.names(machine.state_dir + "/jobs"):
         state, found = read_state(machine, name), machine.stat(directory(machine, name))
         ended = state is not None and ("report" in state or "error" in state)  # their controller may still come
         age = machine.now() - found.mtime_ns / 1e9 if found is not None else 0.0
-        if not 0 <= age < LINGERING or (undone and not ended):
-            if not is_alive(machine, name):
-                machine.remove(directory(machine, name))
+        if (not 0 <= age < LINGERING or (undone and not ended)) and not is_alive(machine, name):
+            machine.remove(directory(machine, name))
 
 
 def read_state(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
