@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from world import World
 from mnemo_ops.agent.actions.copy_target import CleanTarget, MarkTarget
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.services import ComposeUp
+from mnemo_ops.agent.actions.transfer import key_path
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.agent.stack import copy_marker, exclusivity, serving
 from mnemo_ops.agent.stack.containers import PROJECT, volumes
 from mnemo_ops.agent.stack.stack import Dataset, Stack
@@ -184,6 +186,51 @@ def test_what_nobody_goes_on_with_is_stopped_as_a_copy_and_started_where_it_is_t
     machine.write(f"{machine.state_dir}/leases/target-{run}.json", json.dumps(late(machine, run)).encode())
     assert lease.expire(machine) == [f"target-{run}"]
     assert told == done and lease.names(machine) == {}
+
+
+ASK = {
+    "run_id": "20261129T220719Z-0001",
+    "user": "ann",
+    "address": "192.0.2.1",
+    "port": 22,
+    "host_keys": [],
+    "target": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "key", "state", "left"),
+    [
+        ("printf 'final\\n'", True, "serving", []),
+        ("printf 'not final\\n'", True, "copying", []),
+        ("exit 255", True, "copying", ["target-20261129T220719Z-0001"]),
+        ("exit 255", False, "copying", []),
+    ],
+    ids=["final", "not final", "silent", "nobody to ask"],
+)
+def test_between_the_final_fence_and_the_mark_new_asks_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, key: bool, state: str, left: list[str]
+) -> None:
+    """A controller that was killed there left both hosts stopped."""
+    world = host(tmp_path)
+    machine, run = marked(world), str(ASK["run_id"])
+    (tmp_path / "usr/bin/ssh").write_text(f"#!/bin/sh\ncat >/dev/null\n{answer}\n")
+    (tmp_path / "usr/bin/ssh").chmod(0o755)
+    (tmp_path / "usr/bin/cat").symlink_to("/bin/cat")
+    file = {"name": handout.fence(run), "size": len(handout.FINAL), "sha256": sha256(handout.FINAL).hexdigest()}
+    ran(MarkTarget(wire(STACK), run, "copying").run(machine))
+    machine.mkdir(machine.state_dir + "/keys")
+    if key:
+        machine.write(key_path(machine, run), b"")
+    ran(MarkTarget(wire(STACK), run, "settling", {**ASK, "files": [file]}).run(machine))
+    up: list[str] = []
+    monkeypatch.setattr(ComposeUp, "run", lambda *_: iter(up.append("up") or ()))
+    monkeypatch.setattr(serving, "quiet", lambda *_: iter(up.append("down") or ()))
+    machine.write(f"{machine.state_dir}/leases/target-{run}.json", json.dumps(late(machine, run)).encode())
+    lease.expire(machine)
+    assert (copy_marker.read(machine, "p") or {})["state"] == state
+    assert up == ([] if left else ["up"] if state == "serving" else ["down"])
+    assert sorted(lease.names(machine)) == left
 
 
 def late(machine: Machine, run: str) -> dict[str, Any]:

@@ -144,3 +144,13 @@ def test_past_the_point_of_no_return_new_itself_starts_everything(
         assert caught.value.message.endswith(said)
     of_new = [line.split()[1] for line in fleet.asked if line.startswith("new: ")]
     assert [kind for kind in of_new if kind not in ("write_journal", "forget")] == asked
+
+
+def test_before_the_fence_becomes_final_new_knows_how_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet()
+    run = migration(tmp_path, fleet)
+    run.prepared = True
+    monkeypatch.setattr(run, "question", dict)
+    run.promote()
+    kinds = [" ".join(line.split()[:2]) for line in fleet.asked]
+    assert kinds.index("new: mark_target") < kinds.index("old: settle_fence") and kinds.count("new: mark_target") == 2

@@ -19,6 +19,7 @@ from mnemo_ops.agent.actions.images import SaveImages
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, RevokeKey
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import code_cache, handout, lease
+from mnemo_ops.agent.stack.fence import write_fence
 from mnemo_ops.errors import Broken, CommandFailed, VerificationFailed
 from mnemo_ops.transport import bundle
 
@@ -100,6 +101,21 @@ def test_nothing_else_is(line: bytes, machine: Machine, tmp_path: Path) -> None:
     done = asked(machine, line, {"SSH_ORIGINAL_COMMAND": "cat /etc/shadow", "PYTHONPATH": str(tmp_path)})
     assert (done.returncode, done.stdout) == (1, b"") and done.stderr.startswith(b"mnemo_ops: ")
     assert b"Traceback" not in done.stderr
+
+
+def test_whether_the_fence_of_the_run_is_final_is_told(machine: Machine, tmp_path: Path) -> None:
+    allow(machine, tmp_path)
+    question = handout.fence(RUN).encode() + b"\n"
+    assert asked(machine, question).stdout == handout.OTHER
+    other = OTHER
+    for run, state, told in (
+        (RUN, "held", handout.OTHER),
+        (other, "final", handout.OTHER),
+        (RUN, "final", handout.FINAL),
+    ):
+        write_fence(machine, "app", {"run": run, "state": state})
+        assert asked(machine, question).stdout == told
+    assert asked(machine, handout.fence(other).encode() + b"\n").returncode == 1
 
 
 def test_a_directory_that_became_a_link_hands_nothing_out(machine: Machine, tmp_path: Path) -> None:

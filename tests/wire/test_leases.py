@@ -225,6 +225,14 @@ def test_one_undo_that_fails_does_not_hold_up_the_others_and_is_tried_again(mach
     assert lease.expire(machine) == ["a"]
 
 
+def test_a_lease_that_is_to_outlive_others_is_renewed_as_such(machine: Machine) -> None:
+    lease.hold(machine, "a", "20261129T220719Z-0001", [])
+    lease.hold(machine, "key", "20261129T220719Z-0001", [], 2 * lease.SECONDS)
+    lease.renew_held(machine)
+    left = {name: lease.seconds_left(machine, one) for name, one in lease.names(machine).items()}
+    assert lease.SECONDS - 5 < left["a"] <= lease.SECONDS < 2 * lease.SECONDS - 5 < left["key"]
+
+
 def test_a_renewal_never_waits_for_an_undo_that_takes_long(machine: Machine) -> None:
     lease.hold(machine, "a", "20261129T220719Z-0001", [])
     before = lease.names(machine)["a"]["until"]

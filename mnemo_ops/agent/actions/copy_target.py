@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent.actions.load import identity_path
 from mnemo_ops.agent.actions.services import ComposeUp
+from mnemo_ops.agent.actions.transfer import Fetch, key_path
 from mnemo_ops.agent.base.progress import Deed, Progress
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.validators import RunId
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.engine.action import Action
@@ -18,17 +20,19 @@ from mnemo_ops.agent.stack import containers, copy_marker, serving
 from mnemo_ops.agent.stack.fence import fence_path
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, record_path, sibling
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Refused, VerificationFailed
 
 
 @dataclass(frozen=True)
 class MarkTarget(Action):
-    """Write the mark. ``state``: copying, or serving once the stack may take writes here.
+    """Write the mark. ``state``: copying, or serving once the stack may take writes here; in between settling, which
+    writes none: what is here is still a copy, but its lease asks old first whether it is to serve.
 
     A copy that nobody goes on with is stopped by its lease, and stays stopped; what may serve is started by it.
 
     What marks of an earlier life are on a host without the stack (it served, or moved away, and was emptied) go.
 
+    :param ask: the arguments of a :class:`~mnemo_ops.agent.actions.transfer.Fetch`, which fetches old's answer.
     :raises Refused: copying to a host that holds the stack (3).
     """
 
@@ -36,6 +40,7 @@ class MarkTarget(Action):
     run_id: RunId
     state: str
     hosts: Sequence[str] = ()
+    ask: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "mark_target"
 
     def run(self, machine: Machine) -> Deed:
@@ -51,12 +56,45 @@ class MarkTarget(Action):
             machine.remove(record_path(machine, name))  # what a restore kept here went with the data
         else:
             mark["restart"] = (copy_marker.read(machine, name) or {}).get("restart", {})
-        end = {"kind": "stop_copy", "args": {"stack": dict(self.stack), "run_id": self.run_id}}
-        lease.hold(machine, held, self.run_id, [end])  # it does nothing without the mark of this run
+        about = {"stack": dict(self.stack), "run_id": self.run_id}
+        ask = [{"kind": "ask_fence", "args": {**about, "ask": dict(self.ask)}}] if self.state == "settling" else []
+        # they do nothing without the mark of this run
+        lease.hold(machine, held, self.run_id, [*ask, {"kind": "stop_copy", "args": about}])
+        if self.state == "settling":
+            return {}
         with lease.guarded(machine, held):  # what serves is never stopped for a copy
             copy_marker.write(machine, name, mark)
         copy_marker.let_go(machine, name)
         return mark
+
+
+@dataclass(frozen=True)
+class AskFence(Action):
+    """Where the fence of the run became final on old, and nobody was left to say so here, the stack is to serve here.
+
+    Nothing where it did not, and where the key is gone: what is here stays a copy, the same command finishes it.
+
+    :raises CommandFailed: old does not answer (6).
+    """
+
+    stack: Mapping[str, Any]
+    run_id: RunId
+    ask: Mapping[str, Any]
+    kind: ClassVar[str] = "ask_fence"
+
+    def run(self, machine: Machine) -> Deed:
+        name = Stack.from_json(self.stack).project
+        yield Progress()
+        mark = copy_marker.read(machine, name)
+        key = key_path(machine, self.run_id)
+        if mark is None or mark["run"] != self.run_id or machine.stat(key) is None:
+            return {}
+        try:
+            yield from Fetch(**{**self.ask, "target": posixpath.dirname(key)}).run(machine)
+        except VerificationFailed:  # it answers, and the fence is not final
+            return {}
+        copy_marker.write(machine, name, {**mark, "state": "serving"})
+        return {}
 
 
 @dataclass(frozen=True)

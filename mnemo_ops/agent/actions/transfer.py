@@ -26,9 +26,10 @@ from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.errors import Refused, VerificationFailed
 
 HOURS = 12  # after which sshd itself no longer accepts the key, whatever else happened
+KEPT = 2 * lease.SECONDS  # who asks with it what became of its run does so when the other leases have ended
 
 
-def _key_path(machine: Machine, run_id: str) -> str:
+def key_path(machine: Machine, run_id: str) -> str:
     return f"{machine.state_dir}/keys/{run_id}"
 
 
@@ -54,9 +55,9 @@ class MakeKey(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="making an ephemeral key")
-        path = _key_path(machine, self.run_id)
+        path = key_path(machine, self.run_id)
         undo = [{"kind": "drop_key", "args": {"run_id": self.run_id}}]
-        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo)
+        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo, KEPT)
         machine.mkdir(machine.state_dir + "/keys", 0o700)
         if machine.stat(path) is None:
             machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"mnemo-{self.run_id}", "-f", path])
@@ -72,8 +73,8 @@ class DropKey(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        path = _key_path(machine, self.run_id)
-        for name in (path, path + ".pub", path + ".known_hosts"):
+        path = key_path(machine, self.run_id)
+        for name in (path, path + ".pub", path + ".known_hosts", path + ".fence"):
             machine.remove(name)
         return {}
 
@@ -94,7 +95,7 @@ class GrantKey(Action):
     def run(self, machine: Machine) -> Deed:
         yield Progress(note="granting the key")
         undo = [{"kind": "revoke_key", "args": {"run_id": self.run_id, "user": self.user}}]
-        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo)
+        lease.hold(machine, f"key-{self.run_id}", self.run_id, undo, KEPT)
         path = authorized_keys(machine, self.user)
         account = machine.accounts("passwd")[self.user]
         uid, gid = int(account[2]), int(account[3])
@@ -180,7 +181,7 @@ class Fetch(Action):
         return {"reaches": self.address}
 
     def run(self, machine: Machine) -> Deed:
-        key = _key_path(machine, self.run_id)
+        key = key_path(machine, self.run_id)
         name = self.address if self.port == 22 else f"[{self.address}]:{self.port}"
         known = "".join(f"{name} {line}\n" for line in self.host_keys)
         machine.write(key + ".known_hosts", known.encode(), 0o600)

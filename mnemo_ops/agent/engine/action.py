@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # kind -> module below agent/actions
 KINDS: Dict[str, str] = {
     "adopt_lease": "journal",
+    "ask_fence": "copy_target",
     "check_exports": "nfs_proof_server",
     "clean_target": "copy_target",
     "clear_proof": "nfs_proof_server",

@@ -1,4 +1,5 @@
-"""What the key of a migration fetches: the files written down for its run, each by its name; nothing else of a host.
+"""What the key of a migration fetches: the files written down for its run, each by its name, and whether its fence is
+final; nothing else of a host.
 
 The key's forced command is :func:`serve`. It reads one name and writes that file: no path, no option, no second one.
 """
@@ -15,6 +16,7 @@ from mnemo_ops.agent.process import lease
 from mnemo_ops.errors import MnemoError, Refused
 
 LONGEST = 256  # bytes of a name and its newline
+FINAL, OTHER = b"final\n", b"not final\n"
 
 
 def _path(machine: Machine, run: str) -> str:
@@ -43,10 +45,25 @@ def command(machine: Machine, run: str, root: bool) -> str:
     return shlex.join([*([] if root else ["sudo", "-n"]), *machine.starting("run_handout", run)])
 
 
+def fence(run: str) -> str:
+    """The name that is answered with :data:`FINAL` once the stack may serve on the other host, and there only."""
+    return f"{run}.fence"
+
+
+def _is_final(machine: Machine, run: str) -> bool:
+    where = machine.state_dir + "/fences"
+    fences = [json.loads(machine.read_text(f"{where}/{name}") or "{}") for name in machine.names(where)]
+    return any((one.get("run"), one.get("state")) == (run, "final") for one in fences)
+
+
 def serve(machine: Machine, run: str, asked: IO[bytes], into: IO[bytes]) -> None:
     """Write the file that is asked for on one line. :raises Refused: it is none of the run's (3)."""
     line = asked.readline(LONGEST)
     name = line[:-1].decode("utf-8", "replace")
+    if line == f"{fence(run)}\n".encode():
+        into.write(FINAL if _is_final(machine, run) else OTHER)
+        into.flush()
+        return
     directory = _names(machine, run).get(name) if line.endswith(b"\n") else None
     there = machine.stat(directory) if directory is not None else None
     if there is None or there.kind != "directory":

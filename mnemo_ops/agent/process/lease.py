@@ -50,10 +50,10 @@ DAMAGED = {"kind": "nothing that is known", "args": {}}  # no undo may be taken 
 _is_run = re.compile(rf"{RUN_ID}(-\d+)?", re.ASCII).fullmatch
 
 
-def _until(machine: Machine) -> Dict[str, Any]:
+def _until(machine: Machine, seconds: float) -> Dict[str, Any]:
     """When a lease ends: by a clock that nobody sets and that stands still while the machine sleeps."""
     boot = (machine.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
-    return {"deadline": machine.now() + SECONDS, "until": machine.monotonic() + SECONDS, "boot": boot}
+    return {"deadline": machine.now() + seconds, "until": machine.monotonic() + seconds, "boot": boot}
 
 
 def seconds_left(machine: Machine, lease: Mapping[str, Any]) -> float:
@@ -87,14 +87,15 @@ def _exclusive(machine: Machine, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]]) -> None:
+def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]], seconds: float = SECONDS) -> None:
     """Write the lease, before the change it covers; this process renews it from now on (:func:`renew_held`).
 
     :param name: of the lease; holding it again replaces its undo list.
     :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
+    :param seconds: it ends so long after the last renewal.
     """
     with _exclusive(machine):
-        lease = {"run": run, "undo": list(undo), **_until(machine)}
+        lease = {"run": run, "undo": list(undo), "seconds": seconds, **_until(machine, seconds)}
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
         _install(machine)
     machine.leases.add(name)
@@ -125,7 +126,7 @@ def _push(machine: Machine) -> None:
         if lease is None:
             machine.leases.discard(name)  # it expired and was undone; whoever relies on it will find out
             continue
-        lease.update(_until(machine))
+        lease.update(_until(machine, float(lease.get("seconds", SECONDS))))
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
 
 

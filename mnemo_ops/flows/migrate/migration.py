@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from typing import Any, Optional
 
 from mnemo_ops import __version__
@@ -24,6 +25,8 @@ from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.agent.process import handout
 from mnemo_ops.agent.process.lease import TRYING
 from mnemo_ops.checks import preflight
 from mnemo_ops.checks.preflight import Side
@@ -401,6 +404,9 @@ class Migration:
         with self.phase("promote", f"make the fence final, start everything on {self.new.name}"):
             self.note("promote", "intent")
             if self.silent is None:
+                if self.prepared:  # should we be killed between the two, new asks old itself
+                    mark = MarkTarget(self.stack, self.id, "settling", self.names, self.question())
+                    self.flow.act(self.new, mark)
                 self.settling = True  # an answer that is lost does not say whether it was done
                 self.flow.act(self.old, SettleFence(self.stack, self.id), job=f"{self.id}-settle-{new_id()[-4:]}")
                 self.promoted = True
@@ -446,6 +452,15 @@ class Migration:
         report = self.flow.act(self.new, fetch, job=f"{self.id}-{step}")
         self.bytes_copied += int(report["bytes"])
         return int(report["bytes"])
+
+    def question(self) -> dict[str, Any]:
+        """How new asks old, with the key of this run, whether its fence is final."""
+        answer = {
+            "name": handout.fence(self.id),
+            "size": len(handout.FINAL),
+            "sha256": sha256(handout.FINAL).hexdigest(),
+        }
+        return asdict(self.fetch([answer], self.host_keys, ""))
 
     def fetch(self, files: Any, host_keys: Any, target: str) -> Fetch:
         address = peer_name(self.old)
