@@ -256,7 +256,7 @@ class Table:
             outcome,
         )
         outcome.spent["look"] = time.monotonic() - looking
-        self._next_run(cell, outcome)
+        self._next_run(cell, before, outcome)
         outcome.documents = load.acknowledged
         outcome.seconds = round(time.monotonic() - began, 1)
         outcome.spent["next"] = time.monotonic() - looking - outcome.spent["look"]
@@ -390,17 +390,21 @@ class Table:
             outcome.wrong.append(f"{len(wrong)} documents are not whole, the first: {wrong[0]}")
         return {id for each in seen for id in each.missing}
 
-    def _next_run(self, cell: Cell, outcome: Outcome) -> None:
+    def _next_run(self, cell: Cell, before: State, outcome: Outcome) -> None:
         if outcome.wrong:
             return
         if cell.flow == "migrate" and outcome.code == 0:
             return  # it is done; the next cell prepares the way back
-        said = self.lab.run(*self.words(cell.flow if cell.flow != "undo" else "restore"))
-        if cell.flow != "undo":
+        words = self.words(cell.flow if cell.flow != "undo" else "restore")
+        moved = self.here.name != before.here  # the same command then says that it is done
+        if moved:
+            words = ("migrate", "--from", before.here, "--to", self.here.name, "--yes", "-v")
+        said = self.lab.run(*words)
+        if cell.flow != "undo" and not moved:
             self._learn(cell.flow, said)
         if said.code != 0:
             outcome.wrong.append(f"the next run ended with {said.code}: {last_words(said)}")
-        elif cell.flow == "migrate":
+        elif cell.flow == "migrate" and not moved:
             self.here, self.there = self.there, self.here
 
 
