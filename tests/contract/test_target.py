@@ -25,7 +25,7 @@ from mnemo_ops.agent.stack import copy_marker, exclusivity, serving
 from mnemo_ops.agent.stack.containers import PROJECT, volumes
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import occupied
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import CommandFailed, NotStarted, Refused
 from mnemo_ops.stack.definition import wire
 
 STACK = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("graph", "files", volume="graph"),), (), {})
@@ -250,6 +250,25 @@ def test_an_unfinished_copy_is_not_put_to_use(tmp_path: Path) -> None:
         assert "invoke migrate --abort" in caught.value.hint
     ran(MarkTarget(wire(STACK), "20261129T220719Z-0001", "serving").run(machine))
     ComposeUp(wire(STACK)).ready(machine)
+
+
+def test_what_does_not_start_is_told_without_what_compose_tells_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty lines of containers that were created and started stood before the port that was taken."""
+    machine = marked(host(tmp_path))
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise CommandFailed(
+            "docker compose ended with 1: Container p-api  Running\n Container p-nginx  Starting\n"
+            "Error response from daemon: 0.0.0.0:443: bind: address already in use"
+        )
+
+    monkeypatch.setattr(machine, "run", fail)
+    with pytest.raises(NotStarted) as caught:
+        ran(ComposeUp(wire(STACK)).run(machine))
+    port = "Error response from daemon: 0.0.0.0:443: bind: address already in use"
+    assert caught.value.message == f"not all of it starts: {port}"
 
 
 def test_a_copy_that_somebody_uses_is_not_removed(tmp_path: Path) -> None:

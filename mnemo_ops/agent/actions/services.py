@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any, ClassVar, Mapping, Sequence
 
@@ -227,6 +228,10 @@ class StopAll(Action):
         return {"stopped": [each.name for each in found if each.running]}
 
 
+# what compose tells of each container on its way; why one did not come there stands below
+_moves = re.compile(r"(Container|Network|Volume) \S+ +[A-Z][a-z]+").fullmatch
+
+
 @dataclass(frozen=True)
 class ComposeUp(Action):
     """``docker compose up -d --wait`` for the named services (all, when none is named)."""
@@ -250,7 +255,11 @@ class ComposeUp(Action):
         try:
             machine.run(stack.compose(*up, *self.services))
         except CommandFailed as error:
-            raise NotStarted(error.message, hint="docker compose ps -a, on the host, shows which") from None
+            said = [line.strip() for line in error.message.partition(": ")[2].splitlines()]
+            why = " ".join(line for line in said if not _moves(line)) or error.message
+            raise NotStarted(
+                f"not all of it starts: {why}", hint="docker compose ps -a, on the host, shows which"
+            ) from None
         target.hold_back(machine, stack)
         return {"up_at": machine.now()}
 
