@@ -531,8 +531,12 @@ def merged(known: Sequence[str], seen: Sequence[str]) -> list[str]:
 
 
 def last_words(said: Said) -> str:
-    lines = [line for line in said.err.splitlines() if line.startswith("ERROR") or "Traceback" in line]
-    return (lines or said.err.splitlines() or [""])[-1]
+    """The last error, all of its lines without the advice, in one."""
+    lines = said.err.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("ERROR") or "Traceback" in line]
+    told = lines[starts[-1] :] if starts else lines[-1:]
+    ends = [number for number, line in enumerate(told) if line.startswith("  -> ")]
+    return " ".join(line.strip() for line in told[: ends[0] if ends else None])
 
 
 def unnamed(host: Host) -> list[str]:
