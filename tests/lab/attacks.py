@@ -268,8 +268,9 @@ class Table:
         """The cell that was struck, and whether the fault struck while the flow was at work."""
         name = cell.name
         with ExitStack() as shells:
-            hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])]
-            ready = {host.name: shells.enter_context(shell(host)) for host in hosts}
+            kills = cell.fault in ("job", "both")  # a shell to a host that is cut off has no end
+            hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])] if kills else []
+            ready = [shells.enter_context(shell(host)) for host in hosts]
             if is_share(cell.at):
                 time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
             else:
@@ -280,7 +281,7 @@ class Table:
                 name = wanted[found].name
             if running.process.poll() is not None:
                 return name, False
-            killed = [ready[host.name](KILL_JOB) for host in hosts] if cell.fault in ("job", "both") else []
+            killed = [type_in(KILL_JOB) for type_in in ready]
             if cell.fault in ("controller", "both"):
                 running.process.kill()
             if cell.fault == "interrupt":
@@ -289,7 +290,7 @@ class Table:
                 starting = self.there if cell.flow == "migrate" else self.here
                 return name, fault(self, cell.fault, lifted, starting, lambda: running.process.poll() is None)
         at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
-        return name, at_work and (cell.fault not in ("job", "both") or any("killed" in one for one in killed))
+        return name, at_work and (not kills or any("killed" in one for one in killed))
 
     def _from(self, cell: Cell, others: Collection[Cell], order: Sequence[str]) -> dict[str, Cell]:
         """Of the cells that are wanted those from the note of `cell` on."""
