@@ -191,15 +191,15 @@ class Table:
             self.runs += 1
             self.prepare(Cell(flow, "", ""))
             said = self.must(*self.words(flow))
-            self._learn(flow, said)
+            self._learn(flow, said.out)
+            self.known[flow].seconds = said.seconds
             if flow == "migrate":
                 self.here, self.there = self.there, self.here
         return self.known[flow]
 
-    def _learn(self, flow: str, said: Said) -> None:
+    def _learn(self, flow: str, printed: str) -> None:
         seen = self.known.setdefault(flow, Rehearsal([], 0.0))
-        seen.notes = merged(seen.notes, self.notes(said.out))
-        seen.seconds = said.seconds if said.code == 0 else seen.seconds
+        seen.notes = merged(seen.notes, self.notes(printed))
 
     def notes(self, printed: str) -> list[str]:
         return list(dict.fromkeys(notes(printed, self.here.name, self.there.name)))
@@ -240,7 +240,6 @@ class Table:
             with ExitStack() as lifted:
                 outcome.cell, outcome.struck = self._strike(cell, others, seen, running, lifted)
                 said = self._ended(running, cell)
-            self._learn(cell.flow, said)
             healing, load.pause = time.monotonic(), SLOW
             outcome.spent["run"] = healing - running.began
             outcome.code, outcome.message = said.code, last_words(said)
@@ -279,6 +278,7 @@ class Table:
                 if found is None:
                     return name, False
                 name = wanted[found].name
+            self._learn(cell.flow, running.printed())  # what it says later follows from the fault
             if running.process.poll() is not None:
                 return name, False
             killed = [type_in(KILL_JOB) for type_in in ready]
@@ -401,8 +401,6 @@ class Table:
         if moved:
             words = ("migrate", "--from", before.here, "--to", self.here.name, "--yes", "-v")
         said = self.lab.run(*words)
-        if cell.flow != "undo" and not moved:
-            self._learn(cell.flow, said)
         if said.code != 0:
             outcome.wrong.append(f"the next run ended with {said.code}: {last_words(said)}")
         elif cell.flow == "migrate" and not moved:
@@ -505,7 +503,7 @@ def notes(printed: str, here: str, there: str) -> list[str]:
     found, names = [], {here: "HERE", there: "THERE"}
     for line in printed.splitlines():
         step = re.match(r"\[ *[\d.]+ s\] (.*)", line)
-        note = re.match(r"  \.\.\. +\S+ +(.*)", line)
+        note = re.match(r"  \.\.\. +\S+ +(.*: .*)", line)  # without a colon it only says that it is still at work
         if not (step or note):
             continue
         text = step[1] if step else f"... {note[1]}" if note else ""
