@@ -510,6 +510,7 @@ def notes(printed: str, here: str, there: str) -> list[str]:
         text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
         text = re.sub(rf"{GRAPH}/\d+", GRAPH, text)
         text = re.sub(r"\d+ files", "N files", text)
+        text = re.sub(r":[0-9a-f]{12}\b", "", text)  # of an image
         text = re.sub(r"\b[\d.]+(/[\d.]+)? ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip()
         found.append(re.sub(rf"\b({here}|{there})\b", lambda name: names[name[0]], text))
     return found
