@@ -47,9 +47,12 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
 
     def state() -> str:
-        last = flow.ready(host, action)["previous"]
-        if last and last["stamp"] == run:
+        found = flow.ready(host, action)
+        if found["previous"] and found["previous"]["stamp"] == run:
             return f"but the set {id} is in place, and {host.name} serves with it: there is nothing more to do"
+        if run in found["aside"]:
+            kept = "what was written meanwhile is kept beside them (invoke backup.prune --aside removes it)"
+            return f"the data from before are in place again, and {kept}"
         return f"nothing was changed, and {host.name} serves as before"
 
     hint = f"where nothing was changed, the same command begins anew; to take it back: {undone}"

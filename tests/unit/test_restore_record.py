@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mnemo_ops.agent.actions import swap
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.agent.stack import containers, restore_record
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, Plan
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Refused
+from mnemo_ops.stack.definition import wire
 
 STAMP = "20261129T120000Z-ab12"
 
@@ -156,3 +160,33 @@ def test_only_names_of_ours_are_dropped(tmp_path: Path) -> None:
     server = world(tmp_path)[1]
     with pytest.raises(Refused):
         restore_record.drop_database(server, "app")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "runs", "side", "then"),
+    [
+        (restore_record.SWAPPING, False, "before", restore_record.LOADING),
+        (restore_record.SWAPPING, True, "before", restore_record.ASIDE),
+        (restore_record.STARTING, True, "after", ""),
+        (restore_record.STARTING, False, "after", ""),
+        (restore_record.FAILED, True, "before", restore_record.ASIDE),
+    ],
+)
+def test_a_restore_that_is_killed_once_it_may_have_been_written_to_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, runs: bool, side: str, then: str
+) -> None:
+    """It was taken back, with what its clients had written to it, and the message said that nothing was changed."""
+    host, server, plan = world(tmp_path)
+    restore_record.place(host, server, plan, AFTER)  # type: ignore[arg-type]
+    restore_record.begin(host, {**plan, "state": state})
+    monkeypatch.setattr(containers, "containers", lambda *_: [SimpleNamespace(running=runs, service="api")])
+    monkeypatch.setattr(swap, "database_of", lambda *_: server)
+    monkeypatch.setattr(swap, "_ready_to_place", lambda *_: iter(()))
+    stack = wire(Stack("app", "/srv/app", (), ".env", "/sets", (), ("postgres",), {}))
+    for _ in range(2):
+        assert list(swap.UndoSwap(stack, STAMP).run(host)) is not None
+        assert live(host, server) == {side}
+        pending, last = restore_record.pending(host, STAMP), restore_record.last(host, "app")
+        assert (pending or {"state": ""})["state"] == then
+        assert (last is not None) == (side == "after")
+    assert everything(tmp_path, server) == sorted(["before", "after"] * 3)

@@ -22,7 +22,7 @@ from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, 
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
-from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, STARTING, SWAPPING, sibling
+from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.stack.serving import PATIENCE
 from mnemo_ops.agent.stack.stack import Stack, mountpoint, root
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
@@ -104,7 +104,8 @@ class LoadSet(Action):
             "signature": (machine.read_text(f"{directory}/{SIGNATURE}") or "")[:200],
             "manifest_sha256": machine.sha256(f"{directory}/manifest.json"),
         }
-        return {"manifest": manifest, "losses": lost, "previous": previous, **signed}
+        aside = [each["stamp"] for each in restore_record.aside(machine, stack.project)]
+        return {"manifest": manifest, "losses": lost, "previous": previous, "aside": aside, **signed}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
@@ -182,6 +183,9 @@ class LoadSet(Action):
         except BaseException as problem:
             with suppress(Broken):
                 lease.release(machine, f"clear-{self.run_id}")
+            started = restore_record.pending(machine, self.run_id)
+            if started is not None and started["state"] == STARTING:
+                restore_record.begin(machine, {**started, "state": FAILED})
             lease.undo_because(machine, self._lease, problem, partial(self._state, machine))
             raise
         yield Progress(note="removing what an earlier restore replaced")
@@ -191,7 +195,9 @@ class LoadSet(Action):
         return told
 
     def _state(self, machine: Machine) -> str:
-        """What is true after a restore was taken back."""
+        """What is true after a restore was taken back, or ended by the host."""
+        if restore_record.settled(machine, Stack.from_json(self.stack).project, self.run_id):
+            return f"but the set {self.id} is in place, and serves"
         kept = restore_record.pending(machine, self.run_id)
         aside = [restore_record.where(kept, AFTER)] if kept is not None and kept["state"] == ASIDE else []
         said = "the data from before are in place again" if aside else "nothing was changed"

@@ -15,16 +15,17 @@ from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, exclusivity, restore_record, serving
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.postgres import Postgres
-from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, LOADING, STARTING, SWAPPING
+from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, FAILED, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, Refused
 
 
 @dataclass(frozen=True)
 class UndoSwap(Action):
-    """Take back a restore that did not come to its end: this one and no other; nothing when there is no such.
+    """End a restore that did not come to its end: this one and no other; nothing when there is no such.
 
-    What somebody may have written to what it brought is kept aside.
+    Once all of it is in place it is finished: somebody may have written to it. Before, and where it does not start, it
+    is taken back; what somebody may have written to what it brought is kept aside.
     """
 
     stack: Mapping[str, Any]
@@ -39,14 +40,17 @@ class UndoSwap(Action):
         if restore_record.settled(machine, stack.project, self.stamp):  # killed between the two writes of its end
             restore_record.forget(machine, self.stamp)
             return {}
+        if plan["state"] == STARTING:
+            restore_record.keep(machine, plan, AFTER)
+            return {}
         found = containers.containers(machine, stack.project)
         if plan["state"] == SWAPPING and any(each.running and each.service not in stack.keep for each in found):
-            plan = {**plan, "state": STARTING}  # somebody started it, half in place as it was: it may have taken writes
+            plan = {**plan, "state": FAILED}  # somebody started it, half in place as it was: it may have taken writes
             restore_record.begin(machine, plan)  # known to the next try, too, which finds it stopped
         yield from _ready_to_place(machine, stack)
         yield Progress(note="putting back what was there before")
         restore_record.place(machine, database_of(machine, stack), plan, BEFORE)
-        restore_record.begin(machine, {**plan, "state": ASIDE if plan["state"] == STARTING else LOADING})
+        restore_record.begin(machine, {**plan, "state": ASIDE if plan["state"] == FAILED else LOADING})
         return {}
 
     def leaves(self, machine: Machine) -> str:

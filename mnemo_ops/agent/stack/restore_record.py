@@ -19,9 +19,9 @@ from mnemo_ops.agent.stack.postgres import APART, Postgres, identifier, literal
 from mnemo_ops.errors import Broken, Refused
 
 BEFORE, AFTER = "before", "after"  # the sides: what was there, and what the restore brought
-# how far a pending restore came: nothing is renamed yet; perhaps some; all, and somebody may have written to it; taken
-# back, and what was written to it meanwhile is kept
-LOADING, SWAPPING, STARTING, ASIDE = "loading", "swapping", "starting", "aside"
+# how far a pending restore came: nothing is renamed yet; perhaps some; all, and somebody may have written to it; it
+# does not start, and is to be taken back; that is done, and what was written to it meanwhile is kept
+LOADING, SWAPPING, STARTING, FAILED, ASIDE = "loading", "swapping", "starting", "failed", "aside"
 
 STRAY = "mnemo_stray_"  # of a database that was found in the place of another
 
