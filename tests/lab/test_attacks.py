@@ -189,8 +189,10 @@ def test_a_sample_of_the_table(table: Table, tmp_path: Path) -> None:
     print(f"seed {SEED}: MNEMO_ATTACK_SEED={SEED} pytest -s tests/lab/test_attacks.py -k sample")
     kept, end, outcomes = Kept(tmp_path / "cells"), time.monotonic() + SAMPLE, list[Outcome]()
     while time.monotonic() < end or not any(each.struck for each in outcomes):
-        cell = chance.choice(table.cells(chance.choice(("backup", "restore", "undo")), SEED))
-        outcomes.append(attacked(table, cell, kept))
+        flow = chance.choice(("backup", "restore", "undo"))
+        cells = table.cells(flow, SEED, Kept(KEPT).notes(flow))
+        cell = chance.choice(cells)
+        outcomes.append(attacked(table, cell, kept, cells))
         assert not outcomes[-1].wrong, f"MNEMO_ATTACK_SEED={SEED}: {cell.name}: {outcomes[-1].wrong}"
     print(f"{len(outcomes)} cells, {sum(each.struck for each in outcomes)} struck")
 
