@@ -30,7 +30,7 @@ from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
 BUGS = ("a bug", "nobody foresaw")  # of the controller, of an agent
 HEALING = 120.0  # seconds
-PACE, SLOW = 0.1, 1.0  # seconds between two documents of a writer; while the host heals
+PACE, SLOW = 0.2, 1.0  # seconds between two documents of a writer; while the host heals
 RANDOM = 10  # moments for each way of killing
 KILLS = ("controller", "job", "both", "interrupt")
 FAULTS = ("port", "unhealthy", "full", "docker", "postgres", "cut")
@@ -327,12 +327,14 @@ class Table:
         end = time.monotonic() + HEALING
         with attached(self.here) as here, attached(self.there) as there:
             while True:
-                left = [f"{host.name}: {one}" for host in (here, there) for one in unnamed(host)]
                 late = time.monotonic() > end
+                left = [f"{here.name}: {one}" for one in unnamed(here)]
+                if not left or late:  # a look costs: there only where nothing is left here
+                    left += [f"{there.name}: {one}" for one in unnamed(there)]
                 serving = [host for host in (here, there) if host.serves()] if not left or late else []
                 if (len(serving) == 1 and not left) or late:
                     break
-                time.sleep(0.5)
+                time.sleep(1)
         if outcome.code == -99:
             outcome.wrong.append("the command hung")
         if len(serving) != 1:
