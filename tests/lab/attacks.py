@@ -97,6 +97,9 @@ class Table:
         self.runs = 0
         self.writers = writers
         self.level = "INFO"
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # a shell starts what is to run in the background so, and what is started here would never hear Ctrl-C
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     # -- the flows -----------------------------------------------------------------------------------------------
 
