@@ -126,6 +126,8 @@ SETS = each(
         ),
     )
 )
+PAIR = perhaps(each(words, 2), ())  # of a migration: from which host to which; none: of an earlier version
+STOPPED: Mapping[str, Parse] = {"write_outage_seconds": number, "phases": table(words, number)}
 SPARE = each(row(name=words, bytes=amount, why=words))  # what could be removed from a store
 OWNER = row(uid=amount, gid=amount)
 DONE = row(undone=flag)
@@ -145,6 +147,7 @@ PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number)
 PLACES = table(words, perhaps(amount))
 CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
+LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
 # what Docker says is missing where there is none
 SURVEY = row(
     machine_id=words,
@@ -155,8 +158,9 @@ SURVEY = row(
     mounted=flag,
     free=table(words, amount),
     inodes=PLACES,
-    fence=perhaps(row(run=run_id, state=words, target=words)),
-    target=perhaps(row(run=run_id, state=words, restart=perhaps(TEXTS, {}))),
+    fence=perhaps(row(run=run_id, state=words, target=words, hosts=PAIR)),
+    target=perhaps(row(run=run_id, state=words, restart=perhaps(TEXTS, {}), hosts=PAIR)),
+    steps=perhaps(LIST, ()),
     leases=TEXTS,
     listening=each(port),
     troubles=LIST,
@@ -173,8 +177,8 @@ SURVEY = row(
 READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
-    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED)),
-    "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST),
+    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST),
+    "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(row(volume=words, what=words, remedy=words)), warnings=LIST),
     "make_set": row(sizes=table(words, amount)),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag),
@@ -184,7 +188,7 @@ READY: Mapping[str, Parse] = {
     "undo_restore": RESTORED,
 }
 UNREAD = (
-    "adopt_lease", "clean_target", "clear_proof", "compose_up", "drop_fence", "drop_key", "drop_lease",
+    "adopt_lease", "ask_fence", "clean_target", "clear_proof", "compose_up", "drop_fence", "drop_key", "drop_lease",
     "drop_partial", "drop_proof", "drop_scratch", "fence", "finish_deploy", "forget", "grant_key", "hold_proof",
     "load_images", "mark_target", "place_restore", "remove_file", "return_volume", "revoke_key", "set_restart",
     "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence", "write_journal",
@@ -197,7 +201,10 @@ ACT: Mapping[str, Parse] = {
     "host_keys": row(keys=each(public_key, 1)),
     "image_user": OWNER,
     "list_sets": row(sets=SETS),
-    "load_set": row(datasets=datasets, accepted_losses=LIST),
+    "load_set": any_of(
+        row(datasets=datasets, accepted_losses=LIST, strays=LIST, **STOPPED),
+        row(datasets=datasets, accepted_losses=LIST, strays=LIST),  # into a host that serves nobody
+    ),
     "make_key": row(public_key=public_key),
     "make_set": row(
         manifest_sha256=sha256,
@@ -205,8 +212,7 @@ ACT: Mapping[str, Parse] = {
         datasets=datasets,
         consistency=words,
         accepted_losses=LIST,
-        write_outage_seconds=number,
-        phases=table(words, number),
+        **STOPPED,
     ),
     "move_volume": any_of(row(moved=one_of(False)), MOVED),
     "prove_mounts": row(
@@ -219,7 +225,7 @@ ACT: Mapping[str, Parse] = {
     "save_images": row(bytes=size, sha256=sha256),
     "set_files": row(files=files_of_a_set),
     "smoke": row(postgres=words, containers=amount, health=words),
-    "undo_restore": row(kept=words),
+    "undo_restore": row(kept=words, strays=LIST, **STOPPED),
 }
 
 

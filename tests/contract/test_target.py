@@ -222,7 +222,7 @@ def test_between_the_final_fence_and_the_mark_new_asks_old(
     machine.mkdir(machine.state_dir + "/keys")
     if key:
         machine.write(key_path(machine, run), b"")
-    ran(MarkTarget(wire(STACK), run, "settling", {**ASK, "files": [file]}).run(machine))
+    ran(MarkTarget(wire(STACK), run, "settling", ask={**ASK, "files": [file]}).run(machine))
     up: list[str] = []
     monkeypatch.setattr(ComposeUp, "run", lambda *_: iter(up.append("up") or ()))
     monkeypatch.setattr(serving, "quiet", lambda *_: iter(up.append("down") or ()))

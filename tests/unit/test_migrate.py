@@ -149,7 +149,7 @@ def test_past_the_point_of_no_return_new_itself_starts_everything(
 def test_before_the_fence_becomes_final_new_knows_how_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet()
     run = migration(tmp_path, fleet)
-    run.prepared = True
+    run.host_keys = ["ssh-ed25519 AAAA"]
     monkeypatch.setattr(run, "question", dict)
     run.promote()
     kinds = [" ".join(line.split()[:2]) for line in fleet.asked]

@@ -79,6 +79,8 @@ LEASE = {"run": RUN, "seconds_left": 60.0, "undo": ["drop_fence"], "failing": No
 OWNER = {"uid": 999, "gid": 999}
 SPARE = [{"name": f"{RUN}.partial", "bytes": 5, "why": "never finished"}]
 
+OUTAGE = {"write_outage_seconds": 1.5, "phases": {"stop": 0.5, "start": 1.0}}
+
 Asked = tuple[str, str]  # ready or act, and the kind; ("hello", "") for what it tells of itself
 TOLD: Mapping[Asked, Any] = {
     ("hello", ""): FACTS,
@@ -91,6 +93,10 @@ TOLD: Mapping[Asked, Any] = {
         "owner": {"command": "mnemo-ops backup", "owner": "ann@laptop", "run": RUN, "since": "2026-11-29T22:07:19Z"},
         "leases": {f"set-{RUN}": LEASE, "x": {**LEASE, "jobs": [], "failing": {"since": 1e9, "why": "busy"}}},
         "moved": [RUN],
+        "last": {
+            **{"run": RUN, "command": "backup", "owner": "ann@laptop", "began": "2026-11-29T22:07:19Z"},
+            **{"ended": "2026-11-29T22:09:19Z", "how": "the set is complete"},
+        },
     },
     ("act", "end_lease"): {"undone": False, "why": "busy", "leaves": ["a file in /tmp"]},
     ("ready", "prune_sets"): {"remove": SPARE, "keep": SPARE},
@@ -100,15 +106,19 @@ TOLD: Mapping[Asked, Any] = {
     ("act", "make_set"): {
         **{"format": 2, "id": RUN, "created": 1e9, "parts": PARTS, "datasets": DATASETS, "volumes": {}},
         **{"consistency": "quiesced", "accepted_losses": ["a role"], "manifest_sha256": SUM},
-        **{"write_outage_seconds": 1.5, "phases": {"stop": 0.5, "start": 1.0}},
+        **OUTAGE,
     },
     ("ready", "load_set"): {
         **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
+        "aside": [RUN],
         "previous": {"id": RUN, "stamp": RUN, "live": "after", "project": "mnemosyne", "paths": []},
     },
-    ("act", "load_set"): {"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"]},
+    ("act", "load_set"): {
+        **{"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"], "strays": ["/srv/x.mnemo-stray-1"]},
+        **OUTAGE,
+    },
     ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},
-    ("act", "undo_restore"): {"undone": RUN, "live": "before", "kept": "beside it"},
+    ("act", "undo_restore"): {"undone": RUN, "live": "before", "kept": "beside it", "strays": [], **OUTAGE},
     ("act", "release"): {"undone": True},
     ("ready", "move_volume"): {"plan": {**MOVE, "state": "copying"}, "last": None, "alive": False},
     ("act", "move_volume"): {
@@ -142,10 +152,11 @@ COPYING = {
     ("ready", "survey"): {
         **SERVING,
         "leases": {f"fence-{RUN}": RUN},
-        "fence": {"run": RUN, "state": "held", "target": "b" * 32},
+        "fence": {"run": RUN, "state": "held", "target": "b" * 32, "hosts": ["one", "two"]},
     }
 }
-UNFINISHED = {("ready", "survey"): {**BARE, "target": {"run": RUN, "state": "copying", "restart": {"m-api-1": "no"}}}}
+COPY = {"run": RUN, "state": "copying", "restart": {"m-api-1": "no"}, "hosts": ["one", "two"]}
+UNFINISHED = {("ready", "survey"): {**BARE, "target": COPY, "steps": ["verify done"]}}
 
 Told = Mapping[Asked, Any]
 Command = tuple[Any, dict[str, Any], tuple[str, ...], dict[str, Told]]

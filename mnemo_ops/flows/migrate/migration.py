@@ -96,6 +96,7 @@ class Migration:
         self.bytes_in_outage = 0
         self.manifest: dict[str, Any] = {}
         self.strays: list[str] = []
+        self.host_keys: Sequence[str] = ()  # of old, once new has a key for it
         self.sides: tuple[Side, Side]
 
     # -- the runbook ---------------------------------------------------------------------------------------------
@@ -404,7 +405,7 @@ class Migration:
         with self.phase("promote", f"make the fence final, start everything on {self.new.name}"):
             self.note("promote", "intent")
             if self.silent is None:
-                if self.prepared:  # should we be killed between the two, new asks old itself
+                if self.host_keys:  # should we be killed between the two, new asks old itself
                     mark = MarkTarget(self.stack, self.id, "settling", self.names, self.question())
                     self.flow.act(self.new, mark)
                 self.settling = True  # an answer that is lost does not say whether it was done
