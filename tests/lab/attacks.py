@@ -228,8 +228,8 @@ class Table:
             this time, the first of them that is printed later is struck.
         """
         began = time.monotonic()
-        self.runs += 1
         seen = self.rehearse(cell.flow) if is_share(cell.at) else self.known[cell.flow]
+        self.runs += 1  # each has its own lists of what was acknowledged
         self.prepare(cell)
         load = Load(
             f"https://{self.here.address}", self.lab.root / f"{self.runs}-during", writers=self.writers, pause=PACE
