@@ -313,6 +313,19 @@ def test_a_job_whose_controller_never_comes_back_leaves_nothing(
     assert not [name for name in machine.names(machine.state_dir) if name.startswith("agent-")]
 
 
+def test_a_job_that_is_killed_before_its_first_lease_leaves_nothing(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer came with the first lease: nobody forgot what was killed before it, its request and its secrets."""
+    start(machine, tmp_path, steps=100, seconds=0.2)
+    os.kill(int((tmp_path / "bin" / "mnemo-job-j1.pid").read_text()), signal.SIGKILL)
+    machine.wait_until("it is dead", lambda: not job.is_alive(machine, "j1"), 5.0)
+    assert sorted(machine.names(machine.state_dir + "/units")) == ["mnemo-lease.service", "mnemo-lease.timer"]
+    monkeypatch.setattr(job, "LINGERING", 0.0)
+    lease.expire(machine, job.sweep)
+    assert machine.names(machine.state_dir + "/jobs") == machine.names(machine.state_dir + "/units") == []
+
+
 def test_a_job_that_is_killed_while_it_waits_for_its_controller_leaves_nothing(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

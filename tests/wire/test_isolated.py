@@ -28,7 +28,6 @@ def machine(tmp_path: Path) -> Machine:
     for name, text in (("systemd-run", SYSTEMD_RUN), ("systemctl", SYSTEMCTL)):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    (tmp_path / "etc/systemd/system").mkdir(parents=True)
     made = Machine(str(tmp_path), search_path=f"{tools}:/usr/bin:/bin", state_dir="/state")
     made.program = lambda: code_cache.merged([bundle.bundle(), bundle.pack(bundle.deeds())])
     return made
@@ -37,7 +36,7 @@ def machine(tmp_path: Path) -> Machine:
 def vectors(machine: Machine, root: Path) -> dict[str, list[str]]:
     """Every argument vector that starts python on a host."""
     lease.hold(machine, f"key-{RUN}", RUN, [])
-    unit = (root / "etc/systemd/system/mnemo-lease.service").read_text()
+    unit = (root / "state/units/mnemo-lease.service").read_text()
     (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     job.start(machine, "j1", {"kind": "forget", "args": {"run_id": RUN}})
     started = (root / "bin/systemd-run.mnemo-job-j1.argv").read_text()

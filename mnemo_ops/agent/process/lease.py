@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import posixpath
 import re
 import shlex
 from contextlib import contextmanager, suppress
@@ -68,6 +69,12 @@ def _directory(machine: Machine) -> str:
     return machine.state_dir + "/leases"
 
 
+def _unit(machine: Machine, end: str) -> str:
+    """Its path; a state directory of its own has no part in the host's units."""
+    usual = machine.state_dir == "/var/lib/mnemo_ops"
+    return f"{UNITS if usual else machine.state_dir + '/units'}/{UNIT}.{end}"
+
+
 def _path(machine: Machine, name: str) -> str:
     return f"{_directory(machine)}/{name}.json"
 
@@ -99,6 +106,12 @@ def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
         _install(machine)
     machine.leases.add(name)
+
+
+def watch(machine: Machine) -> None:
+    """Let the timer look after this host until nothing is left of a run: one may be killed before its first lease."""
+    with _exclusive(machine):
+        _install(machine)
 
 
 def adopt(machine: Machine, run: str) -> None:
@@ -276,13 +289,13 @@ def tidy(machine: Machine) -> None:
 def _tidy(machine: Machine, *options: str) -> None:
     if _all(machine) or machine.names(machine.state_dir + "/jobs"):
         return
-    if machine.stat(f"{UNITS}/{UNIT}.timer") is not None:
+    if machine.stat(_unit(machine, "timer")) is not None:
         machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
         machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
         if not options:
             machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
-        machine.remove(f"{UNITS}/{UNIT}.timer")
-        machine.remove(f"{UNITS}/{UNIT}.service")
+        machine.remove(_unit(machine, "timer"))
+        machine.remove(_unit(machine, "service"))
         if not options:  # of a unit at work it would forget that it may take long, and end it as failed
             machine.run(["systemctl", "daemon-reload"], check=False)
             # a failure of the service would be listed for ever, although there is no such unit any more
@@ -323,10 +336,11 @@ def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
 
 def _install(machine: Machine) -> None:
     service = SERVICE.format(command=shlex.join(machine.starting("run_watchdog"))).encode()
-    changed = machine.read(f"{UNITS}/{UNIT}.service") != service
+    changed = machine.read(_unit(machine, "service")) != service
     if changed:
-        machine.write(f"{UNITS}/{UNIT}.service", service, 0o644)
-        machine.write(f"{UNITS}/{UNIT}.timer", TIMER.encode(), 0o644)
+        machine.mkdir(posixpath.dirname(_unit(machine, "service")))
+        machine.write(_unit(machine, "service"), service, 0o644)
+        machine.write(_unit(machine, "timer"), TIMER.encode(), 0o644)
         machine.run(["systemctl", "daemon-reload"])
     if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
         machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])
