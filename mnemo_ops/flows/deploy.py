@@ -109,8 +109,8 @@ def _finished_by_the_host(flow: Flow, host: Host, check: bool) -> Iterator[None]
         yield
         return
     run = new_id()
-    flow.act(host, FinishDeploy(flow.stack(host), run))
     try:
+        flow.act(host, FinishDeploy(flow.stack(host), run))
         yield
     except (ChannelLost, *STRANGERS) as error:
         error.message += f"; {host.name} starts the stack by itself within two minutes"
