@@ -151,11 +151,18 @@ def _filled(text: str, words: Mapping[str, Any]) -> str:
 def _look(name: str, file: str) -> dict[str, Any]:
     """What the configuration says of a host, by lower-case option; ``hostname`` is always there.
 
+    What OpenSSH itself adds for who says nothing (its usual keys and files) is left out.
+
     :param file: that of ``-F``, alone; empty: the user's and the system's.
     """
-    usual, found = _asked("usual", "none"), _asked(name, file or _of_this_user())
-    said = {option: value for option, value in found.items() if value != usual.get(option)}
-    return {**said, "name": name, "hostname": found["hostname"]}
+    found = {option: value for option, value in _asked(name, file or _of_this_user()).items() if not _none(value)}
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    if found.get("userknownhostsfile") == f"{home}/.ssh/known_hosts {home}/.ssh/known_hosts2":
+        del found["userknownhostsfile"]
+    keys = found.get("identityfile", [])
+    if len(keys) > 2 and all(re.fullmatch(r"~/\.ssh/id_\w+", key) for key in keys):
+        del found["identityfile"]
+    return {**found, "name": name}
 
 
 def _of_this_user() -> str:
