@@ -326,6 +326,18 @@ def test_a_job_that_is_killed_before_its_first_lease_leaves_nothing(
     assert machine.names(machine.state_dir + "/jobs") == machine.names(machine.state_dir + "/units") == []
 
 
+def test_the_request_of_a_job_is_looked_after_before_it_is_there(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: Machine) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lease, "watch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start(machine, tmp_path)
+    assert machine.names(job.directory(machine, "j1")) == []
+
+
 def test_a_job_that_is_killed_while_it_waits_for_its_controller_leaves_nothing(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
