@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mnemo_ops.agent.actions import swap
+from mnemo_ops.agent.actions import load, swap
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import containers, restore_record
+from mnemo_ops.agent.stack import containers, restore_record, serving
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, Plan
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import NotStarted, Refused
 from mnemo_ops.stack.definition import wire
 
 STAMP = "20261129T120000Z-ab12"
@@ -190,3 +190,41 @@ def test_a_restore_that_is_killed_once_it_may_have_been_written_to_is_finished(
         assert (pending or {"state": ""})["state"] == then
         assert (last is not None) == (side == "after")
     assert everything(tmp_path, server) == sorted(["before", "after"] * 3)
+
+
+def test_a_restore_that_does_not_start_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is killed then is finished; what fails is not."""
+    host, server, plan = world(tmp_path)
+    stack = wire(Stack("app", "/srv/app", (), ".env", "/sets", (), ("postgres",), {}))
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/systemctl").write_text("#!/bin/sh\n")
+    (tmp_path / "usr/bin/systemctl").chmod(0o755)
+    host.search_path, host.program = str(tmp_path / "usr/bin"), lambda: b"a program"
+
+    def nothing(*_: Any) -> Any:
+        return iter(())
+
+    def fail(*_: Any) -> None:
+        raise NotStarted("not as it was before: app-nginx")
+
+    monkeypatch.setattr(load, "prove_bytes", nothing)
+    for name in ("_extract", "_rows"):
+        monkeypatch.setattr(load.LoadSet, name, nothing)
+    for module in (load, swap):
+        monkeypatch.setattr(module, "database_of", lambda *_: server)
+    monkeypatch.setattr(containers, "containers", lambda *_: [])
+    monkeypatch.setattr(swap, "_ready_to_place", nothing)
+    deed = {"kind": "remove_file", "args": {"path": "/gone"}}
+    monkeypatch.setattr(serving, "restart", lambda *_: deed)
+    monkeypatch.setattr(serving, "policies", lambda *_: {"kind": "set_restart", "args": {"policies": {}}})
+    monkeypatch.setattr(containers, "wait_for_docker", nothing)
+    for name in ("hold_down", "quiet", "let_up"):
+        monkeypatch.setattr(serving, name, nothing)
+    monkeypatch.setattr(serving, "start", fail)
+    action = load.LoadSet(stack, "set-1", False, STAMP)
+    with pytest.raises(NotStarted, match="the data from before are in place again"):
+        list(action._replace(host, Stack.from_json(stack), "/sets/set-1", {}, plan))
+    assert live(host, server) == {"before"}
+    assert (restore_record.pending(host, STAMP) or {})["state"] == restore_record.ASIDE
+    assert restore_record.last(host, "app") is None
