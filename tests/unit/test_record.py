@@ -103,11 +103,11 @@ def test_a_shared_default_is_refused(library: Any) -> None:
 
 
 def test_made_many_times_faster() -> None:
-    spent = {}
-    for library in (dataclasses, record):
-        _classes(library)
-        began = time.process_time()
-        for _ in range(20):
-            _classes(library)
-        spent[library] = time.process_time() - began
+    spent = {dataclasses: 9.0, record: 9.0}
+    for _ in range(15):  # the best of each: whoever is interrupted pays for it
+        for library in spent:
+            began = time.process_time()
+            for _ in range(4):
+                _classes(library)
+            spent[library] = min(spent[library], time.process_time() - began)
     assert spent[record] < spent[dataclasses] / 5, spent
