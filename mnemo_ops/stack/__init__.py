@@ -1,4 +1,4 @@
-"""What a compose project is: its definition in the inventory, checked before anything is opened.
+"""What a compose project is: ``stack`` of the inventory and its types of volumes, checked before anything is opened.
 
 Offers ``addresses``, ``definition``, ``env_file``, ``nfs_options``, ``nfs_plan``, ``nfs_schema``.
 """

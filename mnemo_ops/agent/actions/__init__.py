@@ -1,4 +1,4 @@
-"""What flows do on a host: one idea a file, in the registry of :mod:`mnemo_ops.agent.engine.action`.
+"""What flows and commands do on a host, or look at: in the registry of :mod:`mnemo_ops.agent.engine.action`.
 
 Offers every module in it.
 """

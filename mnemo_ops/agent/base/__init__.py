@@ -1,4 +1,6 @@
-"""What the agent and the controller both speak: records, the protocol, validators of what the other end said.
+"""What the agent and the controller both speak: records, the protocol, validators.
+
+What a deed may report is said with them in ``transport/answers.py``.
 
 Offers ``progress``, ``protocol``, ``record``, ``run_id``, ``secrecy``, ``state``, ``validators``.
 """
