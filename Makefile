@@ -44,8 +44,10 @@ fast: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
-	@echo "== wire, bench: agents on this machine, which time what they do"
-	@$(VENV)/bin/pytest tests/wire tests/bench
+	@echo "== wire: agents on this machine"
+	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
+	@echo "== bench: what is timed, alone"
+	@$(VENV)/bin/pytest tests/bench
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
 

@@ -87,7 +87,7 @@ def granted(pair: Pair, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_the_files_of_the_run_arrive(granted: Pair) -> None:
-    assert granted.fetch()["files"] == 2
+    assert granted.fetch()["bytes"] == sum(file["size"] for file in granted.files)
     for name in ("a.tar.zst", "manifest.json"):
         path = f"{granted.directory}/{name}"
         assert granted.new.sh(f"sha256sum {path}") == granted.old.sh(f"sha256sum {path}")
