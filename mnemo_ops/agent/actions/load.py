@@ -112,7 +112,7 @@ class LoadSet(Action):
         directory = f"{stack.store}/{self.id}"
         found = self.ready(machine)
         manifest = found["manifest"]
-        told: Report = {}
+        told: Report = {"write_outage_seconds": 0.0, "phases": {}}  # nobody is served yet
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
