@@ -8,6 +8,7 @@ import posixpath
 from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
 from mnemo_ops.agent.base.validators import RunId
@@ -359,7 +360,7 @@ def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Ma
     """Differences between a dataset's listing in the set and what is there now."""
     text = machine.read_text(f"{directory}/{name}.files") or ""
     try:
-        return tuple(tree.differences([json.loads(line) for line in text.splitlines()], rows))
+        return tuple(tree.differences([json.loads(line) for line in each_line(text)], rows))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it only says where to look
         return (f"{name}.files cannot be read",)
 

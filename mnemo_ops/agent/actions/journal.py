@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any, ClassVar, List, Mapping
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import RunId
@@ -35,7 +36,7 @@ class WriteJournal(Action):
 def steps(machine: Machine, run: str) -> List[str]:
     """How far a run came, by its journal here: phase and status of each line."""
     found = []
-    for line in (machine.read_text(f"{machine.state_dir}/runs/{run}.jsonl") or "").splitlines():
+    for line in each_line(machine.read_text(f"{machine.state_dir}/runs/{run}.jsonl") or ""):
         with suppress(ValueError, KeyError, TypeError):  # the last one may be half written
             row = json.loads(line)
             found.append(f"{row['phase']} {row['status']}")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
 from mnemo_ops.agent.actions.swap import database_of
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
@@ -182,7 +183,7 @@ def _failed(machine: Machine, run: str) -> bool:
     """Whether a migration certainly did: its journal is here, and it never came to the point of no return."""
     text = machine.read_text(f"{machine.state_dir}/runs/{run}.jsonl")
     phases: List[Any] = []
-    for line in (text or "").splitlines():
+    for line in each_line(text or ""):
         try:
             phases.append(json.loads(line).get("phase"))
         except (ValueError, AttributeError):  # its last line may be half written

@@ -6,6 +6,7 @@ import re
 from functools import partial
 from typing import Any, ClassVar, Mapping, Sequence
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.validators import LeaseName, MachineId, RunId
@@ -255,7 +256,7 @@ class ComposeUp(Action):
         try:
             machine.run(stack.compose(*up, *self.services))
         except CommandFailed as error:
-            said = [line.strip() for line in error.message.partition(": ")[2].splitlines()]
+            said = [line.strip() for line in each_line(error.message.partition(": ")[2])]
             why = " ".join(line for line in said if not _moves(line)) or error.message
             raise NotStarted(
                 f"not all of it starts: {why}", hint="docker compose ps -a, on the host, shows which"

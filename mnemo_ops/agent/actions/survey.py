@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.actions.journal import steps
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
@@ -76,7 +77,7 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     except Refused as error:
         troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
-    others = machine.ask(["docker", "ps", "-a", "--format", "json"]).out.splitlines()
+    others = each_line(machine.ask(["docker", "ps", "-a", "--format", "json"]).out)
     rows = [json.loads(line) for line in others]
     return {
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from typing import Any, ClassVar, List, Mapping
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import (
@@ -138,7 +139,7 @@ def authorized_keys(machine: Machine, user: str) -> str:
 
 
 def _without(text: str, run_id: str) -> str:
-    lines = [line for line in text.splitlines() if not line.endswith(f" mnemo-{run_id}")]
+    lines = [line for line in each_line(text) if not line.endswith(f" mnemo-{run_id}")]
     return "".join(line + "\n" for line in lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.machine import Completed, Machine
 from mnemo_ops.errors import Broken
 
@@ -22,14 +23,14 @@ def ask(machine: Machine, *words: str) -> str:
     """What a reading command prints. :raises Broken: the daemon does not answer (6)."""
     done = machine.ask(["docker", *words], check=False)
     if done.rc != 0:
-        said = (done.err.strip() or "no output").splitlines()[-1][:500]
+        said = each_line(done.err.strip() or "no output")[-1][:500]
         raise Broken(f"the Docker daemon does not answer: {said}", hint="journalctl -u docker -n 50")
     return done.out
 
 
 def rows(machine: Machine, *words: str) -> List[Row]:
     """One object per line of a listing."""
-    return [json.loads(line) for line in ask(machine, *words, "--format", "{{json .}}").splitlines() if line.strip()]
+    return [json.loads(line) for line in each_line(ask(machine, *words, "--format", "{{json .}}")) if line.strip()]
 
 
 def inspect(machine: Machine, kind: str, names: Sequence[str]) -> List[Row]:

@@ -12,6 +12,7 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base import secrecy
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.machine import Machine
@@ -126,7 +127,7 @@ class Project:
 
         def read() -> Dict[str, str]:
             out = self._machine.ask(argv, data=text.encode()).out
-            return {name: hash for name, hash in (line.split() for line in out.splitlines() if line.strip())}
+            return {name: hash for name, hash in (line.split() for line in each_line(out) if line.strip())}
 
         hashes: Dict[str, str] = self._machine.once(" ".join(argv), read)
         return hashes
@@ -161,7 +162,7 @@ class Project:
             [*self._options, *self._files, *words], timeout=timeout, cwd=self._machine.path("/"), check=False
         )
         if done.rc != 0:
-            said = "\n".join(self._masked(done.err).strip().splitlines()[-10:])
+            said = "\n".join(each_line(self._masked(done.err).strip())[-10:])
             failing = (
                 {} if words[0] == "down" else {name: each for name, each in self.look()[0].items() if _failed(each)}
             )

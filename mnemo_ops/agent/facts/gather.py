@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Dict
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.facts import hardware
 from mnemo_ops.agent.facts import network as facts_network
 from mnemo_ops.agent.machine import Machine
@@ -102,7 +103,7 @@ def _distribution(machine: Machine) -> Dict[str, Any]:
 
 
 def _assignments(text: str) -> Dict[str, str]:
-    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    pairs = (line.split("=", 1) for line in each_line(text) if "=" in line and not line.startswith("#"))
     return {key: value.strip().strip("\"'") for key, value in pairs}
 
 
@@ -125,7 +126,7 @@ def _names(machine: Machine) -> Dict[str, Any]:
 
 def _canonical(machine: Machine, node: str) -> str:
     """As getfqdn finds it in /etc/hosts; a name server is not asked: it may be slow, and facts are not."""
-    for line in (machine.read_text("/etc/hosts") or "").splitlines():
+    for line in each_line(machine.read_text("/etc/hosts") or ""):
         names = line.partition("#")[0].split()[1:]
         if node in names:
             return next((name for name in names if "." in name), node)

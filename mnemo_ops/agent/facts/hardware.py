@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.machine import Machine
 
 # asking a dead server for its size would hang
@@ -23,7 +24,7 @@ def gather(machine: Machine) -> Dict[str, Any]:
 def _processors(machine: Machine) -> Dict[str, Any]:
     blocks: List[Dict[str, str]] = []
     for block in (machine.read_text("/proc/cpuinfo") or "").split("\n\n"):
-        pairs = (line.partition(":") for line in block.splitlines())
+        pairs = (line.partition(":") for line in each_line(block))
         found = {key.strip(): value.strip() for key, _, value in pairs}
         if "processor" in found:
             blocks.append(found)
@@ -42,7 +43,7 @@ def _processors(machine: Machine) -> Dict[str, Any]:
 
 
 def _memory(machine: Machine) -> Dict[str, Any]:
-    lines = (line.split() for line in (machine.read_text("/proc/meminfo") or "").splitlines())
+    lines = (line.split() for line in each_line(machine.read_text("/proc/meminfo") or ""))
     mb = {line[0].rstrip(":"): int(line[1]) // 1024 for line in lines if len(line) > 1}
     total, free, swap, swap_free = (mb.get(key, 0) for key in ("MemTotal", "MemFree", "SwapTotal", "SwapFree"))
     unused = free + mb.get("Cached", 0) + mb.get("Buffers", 0)
@@ -63,7 +64,7 @@ def _mounts(machine: Machine) -> List[Dict[str, Any]]:
     """Of disks and of servers, as Ansible lists them; sizes in bytes, those of servers are not asked for."""
     uuids = {machine.realpath(f"/dev/disk/by-uuid/{uuid}"): uuid for uuid in machine.names("/dev/disk/by-uuid")}
     found = []
-    for line in (machine.read_text("/proc/self/mounts") or "").splitlines():
+    for line in each_line(machine.read_text("/proc/self/mounts") or ""):
         device, mount, fstype, options, dump, passno = (word.replace("\\040", " ") for word in line.split(" "))
         if fstype == "none" or not (device.startswith("/") or ":/" in device):
             continue

@@ -6,6 +6,7 @@ import contextlib
 import struct
 from typing import Any, Dict, List
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.machine import Address, Machine
 
 KINDS = {"1": "ether", "772": "loopback", "776": "sit", "778": "gre", "32": "infiniband", "512": "ppp"}
@@ -93,7 +94,7 @@ def _default(machine: Machine, interfaces: Dict[str, Any], family: str, route: D
 
 def _route4(machine: Machine) -> Dict[str, str]:
     """proc_net(5): addresses are hexadecimal in the host's byte order; the lowest metric wins."""
-    rows = [line.split() for line in (machine.read_text("/proc/net/route") or "").splitlines()[1:]]
+    rows = [line.split() for line in each_line(machine.read_text("/proc/net/route") or "")[1:]]
     best = min((row for row in rows if row[1] == row[7] == "00000000"), key=lambda row: int(row[6]), default=None)
     if best is None:
         return {}
@@ -101,7 +102,7 @@ def _route4(machine: Machine) -> Dict[str, str]:
 
 
 def _route6(machine: Machine) -> Dict[str, str]:
-    for line in (machine.read_text("/proc/net/ipv6_route") or "").splitlines():
+    for line in each_line(machine.read_text("/proc/net/ipv6_route") or ""):
         row = line.split()
         if row[0] == "0" * 32 and row[1] == "00" and row[9] != "lo":
             return {"interface": row[9], "gateway": machine.ipv6_text(bytes.fromhex(row[4]))}
@@ -110,7 +111,7 @@ def _route6(machine: Machine) -> Dict[str, str]:
 
 def _dns(machine: Machine) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
-    for line in (machine.read_text("/etc/resolv.conf") or "").splitlines():
+    for line in each_line(machine.read_text("/etc/resolv.conf") or ""):
         words = line.split()
         if words[:1] == ["nameserver"] and len(words) > 1:
             found.setdefault("nameservers", []).append(words[1])

@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Refused
@@ -27,8 +28,8 @@ class Mounted:
 def mounted(machine: Machine) -> Dict[str, Mounted]:
     """Mount point -> what is on top there."""
     found: Dict[str, Mounted] = {}
-    for line in (machine.read_text("/proc/self/mountinfo") or "").splitlines():
-        fields = line.split()
+    for line in each_line(machine.read_text("/proc/self/mountinfo") or ""):
+        fields = line.split(" ")  # as the kernel parts them: a user names directories that he mounts on
         fstype, source = fields[fields.index("-") + 1 :][:2]
         found[_plain(fields[4])] = Mounted(_plain(source), _plain(fields[3]), fstype)
     return found
@@ -40,14 +41,14 @@ def _plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A field of fstab: what would end it is written in octal."""
-    for letter in "\\ &\t":
+    for letter in "\\ &\t\n":
         text = text.replace(letter, f"\\{ord(letter):03o}")
     return text
 
 
 def fields(line: str) -> Dict[str, str]:
     """A line of fstab; empty for comments and what is none."""
-    words: List[str] = line.partition("#")[0].split()
+    words: List[str] = re.findall(r"[^ \t]+", line.partition("#")[0])
     if not 4 <= len(words) <= 6:
         return {}
     return dict(zip(FIELDS, [_plain(word) for word in [*words, "0", "0"]]))
@@ -55,7 +56,7 @@ def fields(line: str) -> Dict[str, str]:
 
 def entry(machine: Machine, path: str) -> Optional[str]:
     """What fstab mounts there."""
-    rows = map(fields, (machine.read_text("/etc/fstab") or "").splitlines())
+    rows = map(fields, each_line(machine.read_text("/etc/fstab") or ""))
     return next((row["src"] for row in rows if row.get("path") == path), None)
 
 

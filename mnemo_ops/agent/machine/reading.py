@@ -9,6 +9,7 @@ import stat as statmod
 import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import hashing as digest
 from mnemo_ops.agent.machine.attributes import ACL, attributes_of, own_mode
@@ -20,6 +21,11 @@ ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")
 OF_THE_HOST = ("security.selinux", "security.ima", "security.evm")  # labels and signatures that mean nothing elsewhere
 FLAGS = 0x80086601  # FS_IOC_GETFLAGS of 64-bit Linux (ioctl_iflags(2))
 FIXED = 0x30  # FS_IMMUTABLE_FL and FS_APPEND_FL
+COLUMNS = {
+    "passwd": 7,
+    "group": 4,
+    "shadow": 8,
+}  # of a row; one with less is no account
 KINDS = {
     statmod.S_IFREG: "file",
     statmod.S_IFDIR: "directory",
@@ -313,9 +319,9 @@ class Reading(Door):
         """``passwd`` or ``group``: name -> the fields of its line."""
 
         def read() -> Dict[str, List[str]]:
-            lines = (self.read_text("/etc/" + database) or "").splitlines()
+            lines = each_line(self.read_text("/etc/" + database) or "")
             rows = [line.split(":") for line in lines if line and not line.startswith("#")]
-            return {row[0]: row for row in rows}
+            return {row[0]: row for row in rows if len(row) >= COLUMNS[database]}
 
         found: Dict[str, List[str]] = self.once("accounts/" + database, read)
         return found

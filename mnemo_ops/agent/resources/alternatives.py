@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -75,4 +76,4 @@ class Alternatives(Resource):
 
 
 def _fields(block: str) -> Dict[str, str]:
-    return dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and line[0] != " ")
+    return dict(line.split(": ", 1) for line in each_line(block) if ": " in line and line[0] != " ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -92,7 +93,7 @@ class AptRepository(Resource):
         return found if self._file() in found else [*found, self._file()]
 
     def _lines(self, machine: Machine, path: str) -> List[str]:
-        return (machine.read_text(path) or "").splitlines()
+        return each_line(machine.read_text(path) or "")
 
     def apply(self, machine: Machine, change: Change) -> State:
         before = {path: machine.read(path) for path in self._files(machine)}

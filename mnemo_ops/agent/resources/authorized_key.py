@@ -6,6 +6,7 @@ import io
 import posixpath
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -92,7 +93,7 @@ class AuthorizedKey(Resource):
         text = machine.read_text(path)
         wrong = [place for place, right in self._owned(row, path) if self._differs(machine, place, right)]
         return {
-            "lines": (text or "").splitlines(),
+            "lines": each_line(text or ""),
             "wanted": [list(key) for key in self._wanted(machine)],
             "permission": ", ".join(wrong) or "right",
             "user": self.user,

@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -120,7 +121,7 @@ class Cron(Resource):
 
     def _lines(self, machine: Machine) -> List[str]:
         if self.cron_file:
-            return (machine.read_text(self._path) or "").splitlines()
+            return each_line(machine.read_text(self._path) or "")
 
         def read() -> List[str]:
             if self.user:
@@ -128,7 +129,7 @@ class Cron(Resource):
             done = machine.ask(["crontab", *self._owner(), "-l"], check=False)
             if done.rc != 0 and "no crontab for" not in done.err:
                 raise CommandFailed(f"crontab ended with {done.rc}: {done.err.strip()}")
-            lines = done.out.splitlines() if done.rc == 0 else []
+            lines = each_line(done.out) if done.rc == 0 else []
             return [line for at, line in enumerate(lines) if at > 2 or not _HEADER.match(line)]
 
         found: List[str] = machine.once(f"crontab/{self.user}", read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -163,5 +164,5 @@ def _field(key: str, value: Any) -> str:
         value = "yes" if value else "no"
     text = " ".join(value) if isinstance(value, list) else str(value)
     if "\n" in text:  # a key in the paragraph: each line indented, empty ones as a dot
-        return f"{name}:\n" + "".join(f"    {line.strip() or '.'}\n" for line in text.strip().splitlines())
+        return f"{name}:\n" + "".join(f"    {line.strip() or '.'}\n" for line in each_line(text.strip()))
     return f"{name}: {text}\n"

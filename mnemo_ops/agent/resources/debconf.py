@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -78,7 +79,7 @@ class Debconf(Resource):
         """What this package has been answered: debconf's file of paragraphs (debconf-devel(7), driver File)."""
         found: Dict[str, str] = {}
         for block in (machine.read_text(path) or "").split("\n\n"):
-            fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and line[0] != " ")
+            fields = dict(line.split(": ", 1) for line in each_line(block) if ": " in line and line[0] != " ")
             if self.name in fields.get("Owners", "").split(", ") and "Name" in fields:
                 found[fields["Name"]] = fields.get("Value", "")
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -273,7 +274,7 @@ class DockerContainer(Resource):
         text = machine.read_text(machine.expanded(self.env_file))
         if text is None:
             raise NotYet(f"{self.env_file} does not exist")
-        lines = [line.strip() for line in text.splitlines()]
+        lines = [line.strip() for line in each_line(text)]
         return dict(line.partition("=")[::2] for line in lines if line and not line.startswith("#"))
 
     def _seen(self, machine: Machine, row: docker.Row, name: str, declared: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -129,7 +130,7 @@ class DockerEngine(Resource):
 
     def _release(self, machine: Machine) -> Dict[str, str]:
         text = machine.read_text("/etc/os-release") or machine.read_text("/usr/lib/os-release") or ""
-        return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in text.splitlines())}
+        return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in each_line(text))}
 
     def _refuse_another(self, machine: Machine, known: Any) -> None:
         if machine.stat("/snap/docker") is not None:

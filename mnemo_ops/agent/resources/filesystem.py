@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -88,7 +89,7 @@ class Filesystem(Resource):
             return None
         if done.rc not in (0, 8):
             raise Broken(f"blkid cannot tell what is on {self.dev}: {done.err.strip() or done.rc}")
-        found = dict(line.split("=", 1) for line in done.out.splitlines() if "=" in line)
+        found = dict(line.split("=", 1) for line in each_line(done.out) if "=" in line)
         there = found.get("TYPE") or (f"a {found['PTTYPE']} partition table" if "PTTYPE" in found else "several things")
         wanted = "LVM2_member" if self.fstype == "lvm" else self.fstype
         if self.state == "absent" or there != wanted:

@@ -7,6 +7,7 @@ import posixpath
 import re
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.state import State
 from mnemo_ops.agent.engine.resource import Resource
@@ -169,7 +170,7 @@ class Find(Resource):
         text = (machine.read(path) or b"").decode(self.encoding or "utf-8", "surrogateescape")
         if self.read_whole_file:
             return pattern.search(text) is not None
-        return any(pattern.match(line) for line in text.splitlines())
+        return any(pattern.match(line) for line in each_line(text.replace("\r\n", "\n")))
 
 
 def _expression(text: str) -> None:

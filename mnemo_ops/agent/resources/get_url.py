@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 from typing import IO, Any, ClassVar, Dict, List, Mapping, Optional, Tuple, cast
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.files.file_write import Placing
@@ -194,7 +195,7 @@ class GetUrl(Web):
             if answer.status >= 300:
                 raise StepFailed(f"{shown(value)} answered {answer.status} {answer.reason}")
             name = posixpath.basename(self.url.split("?")[0])
-            rows = [line.split(None, 1) for line in answer.body.decode("utf-8", "replace").splitlines() if line.strip()]
+            rows = [line.split(None, 1) for line in each_line(answer.body.decode("utf-8", "replace")) if line.strip()]
             for row in rows:
                 named = row[1].strip().lstrip("*") if len(row) > 1 else ""
                 if posixpath.basename(named) == name or (len(rows) == 1 and not named):

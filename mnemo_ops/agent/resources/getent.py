@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import State
 from mnemo_ops.agent.engine.resource import Resource
@@ -47,7 +48,7 @@ class Getent(Resource):
         key = [] if self.key is None else ["--", self.key]
         done = machine.ask(["getent", *service, self.database, *key], check=False)
         if done.rc not in (0, 2):
-            said = done.err.strip().splitlines()[:1] or [f"getent ended with {done.rc}"]
+            said = each_line(done.err.strip())[:1] or [f"getent ended with {done.rc}"]
             raise Broken(f"the database {self.database} cannot be read: {said[0]}")
         found = self._entries(done.out)
         if done.rc == 2 and self.key is not None:
@@ -60,7 +61,7 @@ class Getent(Resource):
         """A key that comes more than once (hosts) has a list of its entries."""
         separator = self.split or (":" if self.database in WITH_COLONS else None)
         rows: Dict[str, Any] = {}
-        for line in text.splitlines():
+        for line in each_line(text):
             first, *rest = line.split(separator) or [""]
             rows.setdefault(first, []).append(rest)
         return {name: entries[0] if len(entries) == 1 else entries for name, entries in rows.items()}

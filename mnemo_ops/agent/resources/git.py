@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -194,7 +195,7 @@ class Git(Resource):
         names = ["HEAD"] if version == "HEAD" else [f"refs/{one}/{version}" for one in ("heads", "tags")]
         asked = [self.executable, "ls-remote", "--symref", self._url, *names, f"refs/tags/{version}^{{}}"]
         said = machine.ask(asked, env=self._environment(), timeout=PATIENCE).out
-        lines = [line.split("\t", 1) for line in said.splitlines() if "\t" in line]
+        lines = [line.split("\t", 1) for line in each_line(said) if "\t" in line]
         rows = {name: commit for commit, name in lines if not commit.startswith("ref: ")}
         if version == "HEAD" and "HEAD" in rows:
             head = next((ref[len("ref: ") :] for ref, _ in lines if ref.startswith("ref: ")), "")

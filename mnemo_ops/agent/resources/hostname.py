@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -39,7 +40,7 @@ class Hostname(Resource):
     def observe(self, machine: Machine) -> State:
         if machine.which("hostnamectl") is None:
             return ABSENT
-        lines = [line.strip() for line in (machine.read_text("/etc/hostname") or "").splitlines()]
+        lines = [line.strip() for line in each_line(machine.read_text("/etc/hostname") or "")]
         current = (machine.read_text("/proc/sys/kernel/hostname") or "").strip()
         short, _, domain = self.name.partition(".")
         names = {"hostname": short, "nodename": self.name, "fqdn": self.name, "domain": domain}

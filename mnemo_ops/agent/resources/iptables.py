@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -202,7 +203,7 @@ class Iptables(Resource):
             return "absent"
         if self.flush or self.policy is not None:
             listed = self._ask(machine, program, "-S", *([self.chain] if self.chain else []))
-            lines = listed.out.splitlines() if listed.rc == 0 else []
+            lines = each_line(listed.out) if listed.rc == 0 else []
             if self.flush:
                 return "full" if any(line.startswith("-A ") for line in lines) or listed.rc != 0 else "flushed"
             return next((line.split()[2] for line in lines if line.startswith(f"-P {self.chain} ")), "absent")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import ClassVar, List, Literal, Mapping, Optional, Set
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -89,7 +90,7 @@ class KnownHosts(Resource):
 
     def observe(self, machine: Machine) -> State:
         text = machine.read_text(self._path(machine)) or ""
-        return {"lines": text.splitlines(), "name": self.name, "path": self.path, "state": self.state}
+        return {"lines": each_line(text), "name": self.name, "path": self.path, "state": self.state}
 
     def _path(self, machine: Machine) -> str:
         return machine.expanded(self.path)

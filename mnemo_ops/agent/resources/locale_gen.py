@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Dict, List, Literal, Mapping, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -41,7 +42,7 @@ class LocaleGen(Resource):
     def observe(self, machine: Machine) -> State:
         if machine.which("locale-gen") is None:
             return ABSENT
-        there = {_plain(line) for line in machine.ask(["locale", "-a"]).out.splitlines()}
+        there = {_plain(line) for line in each_line(machine.ask(["locale", "-a"]).out)}
         for name in self._names():
             if self.state == "present" and _plain(name) not in there:
                 self._line(machine, name)
@@ -50,7 +51,7 @@ class LocaleGen(Resource):
     def _line(self, machine: Machine, name: str) -> str:
         """The line that chooses it. :raises NotYet: nobody knows this locale (6)."""
         for path in (CHOSEN, SUPPORTED):
-            for line in (machine.read_text(path) or "").splitlines():
+            for line in each_line(machine.read_text(path) or ""):
                 words = line.lstrip("# ").split()
                 if len(words) == 2 and words[0] == name:
                     return " ".join(words)
@@ -58,7 +59,7 @@ class LocaleGen(Resource):
 
     def apply(self, machine: Machine, change: Change) -> State:
         names = [name for name in self._names() if name in change.keys]
-        old = (machine.read_text(CHOSEN) or "").splitlines()
+        old = each_line(machine.read_text(CHOSEN) or "")
         new = self._with(machine, old, names) if self.state == "present" else _without(old, names)
         if new != old:
             machine.write(CHOSEN, "".join(line + "\n" for line in new).encode(), fresh=0o644)

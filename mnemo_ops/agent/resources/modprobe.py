@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Pattern
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -58,9 +59,9 @@ class Modprobe(Resource):
 
     def _loaded(self, machine: Machine) -> bool:
         name = self.name.replace("-", "_")
-        modules = (machine.read_text("/proc/modules") or "").splitlines()
+        modules = each_line(machine.read_text("/proc/modules") or "")
         release = (machine.read_text("/proc/sys/kernel/osrelease") or "").strip()
-        built_in = (machine.read_text(f"/lib/modules/{release}/modules.builtin") or "").splitlines()
+        built_in = each_line(machine.read_text(f"/lib/modules/{release}/modules.builtin") or "")
         files = (line.rpartition("/")[2].partition(".")[0].replace("-", "_") for line in built_in)
         return name in (line.split(" ", 1)[0] for line in modules) or name in files
 
@@ -74,7 +75,7 @@ class Modprobe(Resource):
 
     def _lines(self, machine: Machine, directory: str) -> List[str]:
         texts = (machine.read_text(f"{directory}/{name}") or "" for name in machine.names(directory))
-        return [line for text in texts for line in text.splitlines()]
+        return [line for text in texts for line in each_line(text)]
 
     def apply(self, machine: Machine, change: Change) -> State:
         if "options" in change.keys:
@@ -99,7 +100,7 @@ class Modprobe(Resource):
     def _comment_out(self, machine: Machine, directory: str, pattern: Pattern[str]) -> None:
         for name in machine.names(directory):
             old: Optional[str] = machine.read_text(f"{directory}/{name}")
-            lines = (old or "").splitlines()
+            lines = each_line(old or "")
             new = ["#" + line if pattern.fullmatch(line) else line for line in lines]
             if new != lines:
                 machine.write(f"{directory}/{name}", "".join(line + "\n" for line in new).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -119,7 +120,7 @@ class Mount(Resource):
         return {**own, "entry": entry and self._shown(entry), "mounted": now}
 
     def _lines(self, machine: Machine) -> List[str]:
-        return (machine.read_text(self.fstab) or "").splitlines()
+        return each_line(machine.read_text(self.fstab) or "")
 
     def _is_ours(self, entry: Mapping[str, str]) -> bool:
         if not entry or (entry["path"].rstrip("/") or "/") != self._path:

@@ -7,6 +7,7 @@ import posixpath
 import re
 from typing import ClassVar, Dict, List, Literal, Mapping, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -104,7 +105,7 @@ class NfsExport(Resource):
         done = machine.ask(["exportfs", "-v"], check=False)
         if done.rc != 0:
             raise Broken(f"exportfs does not answer: {done.err.strip()[-500:]}")
-        lines = re.sub(r"\n\s+", " ", done.out).splitlines()  # a long path stands on a line of its own
+        lines = each_line(re.sub(r"\n\s+", " ", done.out))  # a long path stands on a line of its own
         rows = (re.match(r"(\S+)\s+(\S+?)\((.*?)\)", line) for line in lines)
         mine = [row for row in rows if row is not None and row[1] == self.path]
         return {row[2].replace("<world>", WORLD): tuple(row[3].split(",")) for row in mine}

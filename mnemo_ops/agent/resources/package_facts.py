@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, List, Literal, Mapping
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -65,7 +66,7 @@ def _dpkg(machine: Machine) -> Packages:
 def _rpm(machine: Machine) -> Packages:
     form = "|".join("%{" + name.upper() + "}" for name in RPM) + "\n"
     found: Packages = {}
-    for line in machine.ask(["rpm", "--query", "--all", f"--queryformat={form}"]).out.splitlines():
+    for line in each_line(machine.ask(["rpm", "--query", "--all", f"--queryformat={form}"]).out):
         row: Dict[str, Any] = {**dict(zip(RPM, line.split("|"))), "source": "rpm"}
         row["epoch"] = None if row["epoch"] == "(none)" else int(row["epoch"])
         found.setdefault(row["name"], []).append(row)

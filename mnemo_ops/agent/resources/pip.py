@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -133,7 +134,7 @@ class Pip(Resource):
         if text is None:
             raise NotYet(f"there is no file {full}")
         found: List[str] = []
-        for line in text.replace("\\\n", " ").splitlines():
+        for line in each_line(text.replace("\\\n", " ")):
             line = line.split(" #")[0].strip()
             option, _, rest = line.partition(" ")
             if option in ("-r", "--requirement"):

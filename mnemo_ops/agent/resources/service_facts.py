@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Dict, List, Mapping
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -41,7 +42,7 @@ class ServiceFacts(Resource):
 def _services(machine: Machine) -> Dict[str, Dict[str, str]]:
     def rows(what: str) -> Dict[str, List[str]]:
         words = ["systemctl", what, "--type=service", "--all", "--plain", "--no-legend", "--no-pager", "--full"]
-        lines = (line.split() for line in machine.ask(words).out.splitlines())
+        lines = (line.split() for line in each_line(machine.ask(words).out))
         return {fields[0]: fields[1:] for fields in lines if len(fields) > 1}
 
     units, files = rows("list-units"), rows("list-unit-files")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -88,7 +89,7 @@ class Sysctl(Resource):
     def _pairs(self, machine: Machine) -> List[Tuple[str, str]]:
         """Each line's name and value; a line without is ('', the line)."""
         found = []
-        for line in (machine.read_text(self.sysctl_file) or "").splitlines():
+        for line in each_line(machine.read_text(self.sysctl_file) or ""):
             key, equals, value = line.strip().partition("=")
             said = equals and not line.lstrip().startswith(("#", ";"))
             found.append((key.strip(), value.strip()) if said else ("", line.strip()))

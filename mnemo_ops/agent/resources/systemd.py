@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -97,7 +98,7 @@ def _scope(args: Mapping[str, Any]) -> str:
 def _properties(shown: str) -> Properties:
     found: Properties = {}
     key = ""
-    for line in shown.splitlines():
+    for line in each_line(shown):
         if _PROPERTY.match(line):
             key, _, found[key] = line.partition("=")
         elif key and line:  # a value of several lines
@@ -207,7 +208,7 @@ class Systemd(Resource):
             words = [*systemctl(self.scope), "show", f"--property={what}", *units]
             return machine.ask(words, env=session(machine, self.scope)).out
 
-        if "NeedDaemonReload=yes" in show("NeedDaemonReload", "--", "*").splitlines():
+        if "NeedDaemonReload=yes" in each_line(show("NeedDaemonReload", "--", "*")):
             return True
         loaded = show("UnitsLoadTimestampMonotonic").partition("=")[2].strip()
         if self.scope != "system" or not loaded.isdigit():

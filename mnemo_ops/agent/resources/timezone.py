@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -45,7 +46,7 @@ class Timezone(Resource):
             raise NotYet(f"there is no time zone {self.name} on this host", hint="is tzdata installed?")
         link = machine.stat(LINK)
         zone = machine.readlink(LINK).partition("zoneinfo/")[2] if link and link.kind == "link" else ""
-        lines = (machine.read_text("/etc/adjtime") or "").splitlines()
+        lines = each_line(machine.read_text("/etc/adjtime") or "")
         found: Dict[str, Any] = {"hwclock": "local" if lines[2:3] == ["LOCAL"] else "UTC"}
         return {**found, "name": zone or ("a file of its own" if link else "UTC")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -164,7 +165,7 @@ class Ufw(Resource):
 
 
 def _rules(text: str) -> List[str]:
-    return sorted(line for line in text.splitlines() if line.startswith("### tuple ###"))
+    return sorted(line for line in each_line(text) if line.startswith("### tuple ###"))
 
 
 def _settings(machine: Machine, path: str) -> Dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.machine import Machine
@@ -214,7 +215,7 @@ def remaining(machine: Machine, names: Iterable[str]) -> List[str]:
 
     :raises Broken: Docker does not answer (6).
     """
-    lines = docker.ask(machine, "ps", "-a", "--format", "{{.Names}}").splitlines()
+    lines = each_line(docker.ask(machine, "ps", "-a", "--format", "{{.Names}}"))
     return [name for name in names if name in lines]
 
 

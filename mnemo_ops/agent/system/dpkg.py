@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
 
@@ -61,7 +62,7 @@ def provided(machine: Machine) -> Set[str]:
 def blocks(machine: Machine) -> Iterator[Dict[str, str]]:
     """The :data:`FIELDS` of each package in dpkg's status file."""
     for block in (machine.read_text(STATUS) or "").split("\n\n"):
-        yield dict(line.split(": ", 1) for line in block.splitlines() if line.startswith(FIELDS))
+        yield dict(line.split(": ", 1) for line in each_line(block) if line.startswith(FIELDS))
 
 
 def _read(machine: Machine) -> Tuple[Dict[str, Package], Set[str]]:
@@ -122,7 +123,7 @@ def _options(values: Sequence[str]) -> List[str]:
 def simulated(machine: Machine, verb: str, *words: str) -> Dict[str, List[str]]:
     """What apt-get would do: ``Inst``, ``Remv``, ``Purg`` or ``Del`` -> packages. Asks for no lock."""
     found: Dict[str, List[str]] = {}
-    for line in machine.ask(["apt-get", "-s", "-q", "-y", verb, *words]).out.splitlines():
+    for line in each_line(machine.ask(["apt-get", "-s", "-q", "-y", verb, *words]).out):
         deed, _, rest = line.strip().partition(" ")
         if deed in ("Inst", "Remv", "Purg", "Del") and rest:
             found.setdefault(deed, []).append(rest.split()[0])
@@ -209,7 +210,7 @@ def candidates(machine: Machine, names: Sequence[str], release: str = "") -> Dic
     done = machine.ask(["apt-cache", *prefer, "--no-all-versions", "show", *names], check=False)  # 100: one is unknown
     found: Dict[str, str] = {}
     for block in done.out.split("\n\n"):
-        fields: List[List[str]] = [line.split(": ", 1) for line in block.splitlines() if ": " in line]
+        fields: List[List[str]] = [line.split(": ", 1) for line in each_line(block) if ": " in line]
         known = {pair[0]: pair[1] for pair in fields}
         if "Package" in known:
             found[known["Package"]] = known.get("Version", "")

@@ -8,6 +8,8 @@ import hmac
 import re
 from typing import List, NamedTuple, Optional
 
+from mnemo_ops.agent.base.lines import each_line
+
 _TYPES = r"(?:ssh-\S+|ecdsa-sha2-\S+|sk-\S+)"
 # options may hold spaces, inside of quotes only
 _LINE = re.compile(rf'\s*(?:((?:[^\s"]|"(?:\\.|[^"\\])*")+)\s+)?({_TYPES})\s+([A-Za-z0-9+/=]+)(?:\s+(.*?))?\s*')
@@ -34,7 +36,7 @@ def parse(line: str) -> Optional[Key]:
 def parse_all(text: str) -> List[Key]:
     """The keys of a text; comments and empty lines are left out. :raises ValueError: a line is neither."""
     keys = []
-    for line in text.splitlines():
+    for line in each_line(text):
         key = parse(line)
         if key is not None:
             keys.append(key)

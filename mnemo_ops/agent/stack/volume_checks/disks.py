@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Tuple
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
@@ -98,7 +99,7 @@ def _peek(machine: Machine, row: Row) -> Tuple[List[str], str]:
     fstype = row["mount"]["fstype"]
     argv = ["unshare", "--mount", "sh", "-ec", PEEK, "sh", fstype, UNTOUCHED[fstype], row["device"], SENTINEL]
     names, _, sentinel = machine.ask(argv).out.partition("//\n")
-    return names.splitlines(), sentinel
+    return each_line(names), sentinel
 
 
 def _refuse_foreign(project: str, row: Row, names: List[str], sentinel: str) -> None:
