@@ -110,3 +110,19 @@ def test_what_is_there_already_is_not_replaced(world: World) -> None:
     assert event.status == "failed" and event.error is not None and event.error["class"] == "Refused"
     event = checked_out(world, "file:///nonexistent/repo")
     assert event.status == "failed"
+
+
+def test_what_is_fetched_is_no_option(world: World) -> None:
+    repo, planted = fresh(world)["repo"], world.root / "planted"
+    with pytest.raises(ValueError, match="refspec"):
+        checked_out(world, repo, refspec=f"--upload-pack=touch {planted}; git-upload-pack")
+    assert not planted.exists()
+
+
+@pytest.mark.parametrize("depth", [None, 1])
+def test_a_server_whose_head_is_no_branch(world: World, depth: int) -> None:
+    repo, origin = fresh(world)["repo"], world.root / "home/repo"
+    git(origin, "update-ref", "refs/odd", "main")
+    git(origin, "symbolic-ref", "HEAD", "refs/odd")
+    assert checked_out(world, repo, depth=depth).status == "changed"
+    assert (world.root / "srv/app/file").read_text() == "two\n"

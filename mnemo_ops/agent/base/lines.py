@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, List
 
 
 def each_line(text: str) -> List[str]:
@@ -13,3 +13,18 @@ def each_line(text: str) -> List[str]:
     """
     found = text.split("\n")
     return found if found[-1] else found[:-1]
+
+
+def refuse_lines(**given: Any) -> None:
+    """What becomes a part of a line. :raises ValueError: one of them would be several lines."""
+    for name, value in given.items():
+        if isinstance(value, str) and "\n" in value:
+            raise ValueError(f"{name} must be one line")
+
+
+def refuse_options(**given: Any) -> None:
+    """What programs are told as it is, alone or in a list. :raises ValueError: they would take one for an option."""
+    for name, value in given.items():
+        for word in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(word, str) and word.startswith("-"):
+                raise ValueError(f"{name} does not begin with '-'")

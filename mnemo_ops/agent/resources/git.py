@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -82,8 +82,7 @@ class Git(Resource):
     executable: str = "git"
 
     def __post_init__(self) -> None:
-        if any(word.startswith("-") for word in (self.repo, self.version, self.remote)):
-            raise ValueError("repo, version and remote do not begin with '-'")
+        refuse_options(repo=self.repo, version=self.version, remote=self.remote, refspec=self.refspec)
         if self.depth is not None and self.depth < 1:
             raise ValueError("depth is at least 1")
 
@@ -199,7 +198,8 @@ class Git(Resource):
         rows = {name: commit for commit, name in lines if not commit.startswith("ref: ")}
         if version == "HEAD" and "HEAD" in rows:
             head = next((ref[len("ref: ") :] for ref, _ in lines if ref.startswith("ref: ")), "")
-            return Wanted(rows["HEAD"], head[len("refs/heads/") :], head)
+            branch = head[len("refs/heads/") :] if head.startswith("refs/heads/") else ""  # the server names any
+            return Wanted(rows["HEAD"], branch, head if branch else "")
         if f"refs/heads/{version}" in rows:
             return Wanted(rows[f"refs/heads/{version}"], version, f"refs/heads/{version}")
         tag = f"refs/tags/{version}"
