@@ -86,3 +86,12 @@ def test_a_job_is_one_line_whoever_writes_the_table_next(world: World, end: str)
     run(task("cron", name="first", **job), world.machine())
     run(task("cron", name="second", job="true", user="old", cron_file="x"), world.machine())
     assert evil not in lines(world, "etc/cron.d/x")
+
+
+def test_a_source_of_a_mount_is_one_entry(world: World) -> None:
+    source = "/dev/sdb1 /etc ext4 defaults\n/dev/sdb1"
+    args = {"path": "/data", "src": source, "fstype": "ext4", "state": "present"}
+    assert run(task("mount", **args), world.machine()).status == "changed"
+    (entry,) = [mounts.fields(line) for line in world.read("etc/fstab").splitlines()]
+    assert (entry["src"], entry["path"]) == (source, "/data")
+    assert run(task("mount", **args), world.machine()).status == "ok"

@@ -18,8 +18,9 @@ def each_line(text: str) -> List[str]:
 def refuse_lines(**given: Any) -> None:
     """What becomes a part of a line. :raises ValueError: one of them would be several lines."""
     for name, value in given.items():
-        if isinstance(value, str) and "\n" in value:
-            raise ValueError(f"{name} must be one line")
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, str) and "\n" in one:
+                raise ValueError(f"{name} must be one line")
 
 
 def refuse_options(**given: Any) -> None:

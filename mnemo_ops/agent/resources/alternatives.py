@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -35,6 +35,9 @@ class Alternatives(Resource):
     link: Optional[str] = None
     priority: Optional[int] = None
     state: Literal["selected", "present", "auto", "absent"] = "selected"
+
+    def __post_init__(self) -> None:
+        refuse_options(name=self.name, path=self.path, link=self.link)
 
     def desired(self) -> State:
         if self.state == "absent":

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
+from mnemo_ops.agent.base.lines import refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -102,6 +103,7 @@ class Apt(Resource):
     auto_install_module_deps: bool = True
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
         given = [self.name is not None, self.deb is not None, self._upgrade != ""]
         if sum(given) > 1:
             raise ValueError("name, deb and upgrade exclude each other")

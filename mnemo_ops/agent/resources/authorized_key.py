@@ -6,7 +6,7 @@ import io
 import posixpath
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -54,6 +54,7 @@ class AuthorizedKey(Resource):
     validate_certs: Literal[True] = True
 
     def __post_init__(self) -> None:
+        refuse_lines(comment=self.comment, key_options=self.key_options)
         if "://" not in self.key:
             self._parsed(self.key)
 

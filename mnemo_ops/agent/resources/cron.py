@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -64,6 +64,15 @@ class Cron(Resource):
     backup: bool = False
 
     def __post_init__(self) -> None:
+        refuse_lines(
+            name=self.name,
+            user=self.user,
+            minute=self.minute,
+            hour=self.hour,
+            day=self.day,
+            month=self.month,
+            weekday=self.weekday,
+        )
         if self.state == "present" and self.job is None:
             raise ValueError("job is missing")
         if self.state == "present" and self.cron_file and not self.user:

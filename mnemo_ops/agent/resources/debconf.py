@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional, Union
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -46,6 +46,7 @@ class Debconf(Resource):
     unseen: bool = False
 
     def __post_init__(self) -> None:
+        refuse_lines(name=self.name, question=self.question)
         given = [self.question is not None, self.vtype is not None, self.value is not None]
         if any(given) != all(given):
             raise ValueError("question, vtype and value belong together")

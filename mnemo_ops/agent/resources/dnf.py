@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Union
 
+from mnemo_ops.agent.base.lines import refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -83,6 +84,7 @@ class Dnf(Resource):
     lock_timeout: int = 30
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
         if self.name is None and not (self.update_cache or self.autoremove):
             raise ValueError("name is missing")
         if any(name.startswith("@") for name in self._names()):

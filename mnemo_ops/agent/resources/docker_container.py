@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -180,6 +180,7 @@ class DockerContainer(Resource):
     keep_volumes: bool = True
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name, image=self.image, networks=[one.get("name") for one in self.networks or ()])
         known = {*PARTS, "command", "image", "networks", "restart_policy", "*"}
         unknown = sorted(set(self.comparisons or ()) - known)
         if unknown:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -70,6 +70,7 @@ class DockerEngine(Resource):
     enabled: bool = True
 
     def __post_init__(self) -> None:
+        refuse_lines(repository_url=self.repository_url, suite=self.suite)
         if (self.source == "docker") != (self.repository_url is not None and self.key is not None):
             raise ValueError("source docker needs repository_url and key, and they go with nothing else")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import refuse_options
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -50,6 +51,7 @@ class DockerImage(Resource):
     sha256: Optional[str] = field(default=None, metadata={"internal": True})
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name, repository=self.repository)
         if self.state == "present" and self.source is None:
             raise ValueError("source is missing: pull, load or local")
         if self.force_tag and self.repository is None:

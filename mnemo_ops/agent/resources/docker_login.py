@@ -8,6 +8,7 @@ import json
 import posixpath
 from typing import ClassVar, Dict, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker.container_spec import digest
@@ -47,6 +48,7 @@ class DockerLogin(Resource):
     state: Literal["present", "absent"] = "present"
 
     def __post_init__(self) -> None:
+        refuse_options(registry_url=self.registry_url)
         if self.state == "present" and (self.username is None or self.password is None):
             raise ValueError("username and password are needed to log in")
         if posixpath.basename(self.config_path) != "config.json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Mapping
 
+from mnemo_ops.agent.base.lines import refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -29,6 +30,9 @@ class DpkgSelections(Resource):
 
     name: str
     selection: Literal["install", "hold", "deinstall", "purge"]
+
+    def __post_init__(self) -> None:
+        refuse_lines(name=self.name)
 
     def desired(self) -> State:
         return {"selection": self.selection}

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -56,6 +56,7 @@ class Filesystem(Resource):
     state: Literal["present", "absent"] = "present"
 
     def __post_init__(self) -> None:
+        refuse_options(dev=self.dev)
         if self.state == "present" and self.fstype is None:
             raise ValueError("fstype is missing")
         if self.resizefs and self.uuid is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import State
 from mnemo_ops.agent.engine.resource import Resource
@@ -38,6 +38,9 @@ class Getent(Resource):
     split: Optional[str] = None
     fail_key: bool = True
     service: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        refuse_options(database=self.database)
 
     def desired(self) -> State:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, List, Literal, Mapping, Optional
 
+from mnemo_ops.agent.base.lines import refuse_lines, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -43,6 +44,8 @@ class Group(Resource):
     state: Literal["present", "absent"] = "present"
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
+        refuse_lines(name=self.name)
         if self.non_unique and self.gid is None:
             raise ValueError("non_unique needs a gid")
 

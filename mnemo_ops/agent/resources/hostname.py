@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -31,6 +31,7 @@ class Hostname(Resource):
     use: Optional[Literal["systemd"]] = None
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
         if not 0 < len(self.name) <= 64 or self.name.split() != [self.name]:
             raise ValueError("name should be 1 to 64 characters without spaces")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, List, Literal, Mapping, Optional, Tuple
 
+from mnemo_ops.agent.base.lines import refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.files.mode import Mode
 from mnemo_ops.agent.files.ownership import Owner
@@ -63,6 +64,7 @@ class IniFile(Edit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_lines(section=self.section, option=self.option)
         if self.value is not None and self.values is not None:
             raise ValueError("give either value or values")
         if self.state == "present" and not self.allow_no_value and self.value is None and not self.values:

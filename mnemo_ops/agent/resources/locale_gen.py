@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Dict, List, Literal, Mapping, Union
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -32,6 +32,9 @@ class LocaleGen(Resource):
 
     name: Union[List[str], str]
     state: Literal["present", "absent"] = "present"
+
+    def __post_init__(self) -> None:
+        refuse_lines(name=self.name)
 
     def _names(self) -> List[str]:
         return [self.name] if isinstance(self.name, str) else self.name

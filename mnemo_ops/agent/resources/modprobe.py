@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Pattern
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -36,6 +36,10 @@ class Modprobe(Resource):
     state: Literal["present", "absent"] = "present"
     params: str = ""
     persistent: Literal["disabled", "present", "absent"] = "disabled"
+
+    def __post_init__(self) -> None:
+        refuse_options(name=self.name, params=self.params)
+        refuse_lines(name=self.name, params=self.params)
 
     def desired(self) -> State:
         found: Dict[str, Any] = {"state": self.state}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -59,6 +59,7 @@ class Mount(Resource):
     guard: bool = False
 
     def __post_init__(self) -> None:
+        refuse_options(src=self.src, path=self.path)
         if self.state in ("mounted", "present", "ephemeral") and None in (self.src, self.fstype):
             raise ValueError(f"state {self.state} needs src and fstype")
         if self.path == "none" and self.state not in ("present", "absent_from_fstab"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, List, Literal, Mapping, Union
 
+from mnemo_ops.agent.base.lines import refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -36,6 +37,9 @@ class Package(Resource):
     state: Literal["present", "installed", "latest", "absent", "removed"] = "present"
     update_cache: bool = False
     use: Literal["auto", "apt", "dnf", "dnf5", "yum"] = "auto"
+
+    def __post_init__(self) -> None:
+        refuse_options(name=self.name)
 
     def _apt(self) -> Apt:
         state = STATES.get(self.state, self.state)

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -57,6 +57,7 @@ class Pip(Resource):
     break_system_packages: bool = False
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
         if self.name is None and self.requirements is None and self.virtualenv is None:
             raise ValueError("give name, requirements or virtualenv")
         if self.name is not None and self.requirements is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_lines, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -43,6 +43,8 @@ class Sysctl(Resource):
     ignoreerrors: bool = False
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
+        refuse_lines(value=self._value)
         if not self._name or set("=#;\n") & set(self._name):
             raise ValueError("name should be a parameter of the kernel")
         if self.state == "present" and (self.value is None or not str(self.value).strip()):

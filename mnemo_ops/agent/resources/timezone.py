@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import each_line
+from mnemo_ops.agent.base.lines import each_line, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -33,6 +33,7 @@ class Timezone(Resource):
     hwclock: Optional[Literal["UTC", "local"]] = None
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name)
         if self.name is None and self.hwclock is None:
             raise ValueError("give name or hwclock")
 

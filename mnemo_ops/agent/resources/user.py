@@ -6,6 +6,7 @@ import posixpath
 import time
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
+from mnemo_ops.agent.base.lines import refuse_lines, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
@@ -103,6 +104,8 @@ class User(Resource):
     force: bool = False
 
     def __post_init__(self) -> None:
+        refuse_options(name=self.name, skeleton=self.skeleton, umask=self.umask)
+        refuse_lines(name=self.name, ssh_key_comment=self.ssh_key_comment)
         if self.password is not None and (":" in self.password or "\n" in self.password):
             raise ValueError("password must be a hash as crypt(3) makes it")
         if self.force and self.generate_ssh_key:
