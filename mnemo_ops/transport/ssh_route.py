@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.secret import Secret
 from mnemo_ops.errors import UsageError
 
 CONNECT_TIMEOUT = 10  # seconds
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+# an option, several words, or code: where a configuration says `Match exec` or `ProxyCommand`, %h and %r are pasted
+_NO_NAME = re.compile(r"^-|[\s\x00-\x1f\x7f'\"`;&<>|(){}]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def route(host: Host) -> Route:
     proxy = "" if jumps or _none(words.get("proxycommand")) else str(words["proxycommand"])
     secrets = {"password": host.password, "passphrase": host.passphrase}
     through = tuple(_jump(jump, config, host) for jump in jumps)
-    return _hop(host.name, host, words, **secrets, jumps=through, proxy=_filled(proxy, words))
+    way = _hop(host.name, host, words, **secrets, jumps=through)
+    return replace(way, proxy=_filled(proxy, words))
 
 
 def _jump(text: str, config: str, host: Host) -> Route:
@@ -115,9 +118,9 @@ def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
         return Route(
             name,
             host.name,
-            str(words["hostname"]).strip("[]"),
+            _plain(str(words["hostname"]).strip("[]")),
             int(words.get("port") or 22),
-            str(words.get("user") or getpass.getuser()),
+            _plain(str(words.get("user") or getpass.getuser())),
             tuple(str(Path(_filled(key, words)).expanduser()) for key in keys if not _none(key)),
             str(words.get("identitiesonly", "no")).lower() == "yes",
             known_hosts=(*(Path(file).expanduser() for file in files), SYSTEM_KNOWN_HOSTS),
@@ -127,6 +130,14 @@ def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
         )
     except ValueError as problem:
         raise UsageError(f"the ssh configuration of {name} is not valid: {problem}") from None
+
+
+def _plain(name: str) -> str:
+    """A host's or a user's, as newer versions of OpenSSH take them. :raises UsageError: it is none (2)."""
+    if _NO_NAME.search(name):
+        hint = "look at ansible_host, ansible_user and ProxyJump in the inventory"
+        raise UsageError(f"{name!r} is no name of a host or a user to ssh", hint=hint)
+    return name
 
 
 def _none(value: Any) -> bool:
@@ -155,7 +166,9 @@ def _look(name: str, file: str) -> dict[str, Any]:
 
     :param file: that of ``-F``, alone; empty: the user's and the system's.
     """
-    found = {option: value for option, value in _asked(name, file or _of_this_user()).items() if not _none(value)}
+    found = {
+        option: value for option, value in _asked(_plain(name), file or _of_this_user()).items() if not _none(value)
+    }
     home = pwd.getpwuid(os.getuid()).pw_dir
     if found.get("userknownhostsfile") == f"{home}/.ssh/known_hosts {home}/.ssh/known_hosts2":
         del found["userknownhostsfile"]

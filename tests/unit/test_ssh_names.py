@@ -1,0 +1,50 @@
+"""What an inventory calls a host or a user is never an option, two words or code to OpenSSH or a ProxyCommand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mnemo_ops.core.model import Host
+from mnemo_ops.errors import UsageError
+from mnemo_ops.transport import ssh_route
+
+BAD = ["-oProxyCommand=id", "a -oX=y", "a;id", "a`id`", "a$(id)", "a|id", "a&id", "a>b", "a'b", 'a"b', "a\nb", "a\0b"]
+
+
+@pytest.fixture(autouse=True)
+def pasting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that pastes both."""
+    (tmp_path / ".ssh").mkdir()
+    text = f"Match exec \"echo '%h' '%r' >> {tmp_path}/asked\"\nHost *\n ProxyCommand nc -l %r %h %p\n"
+    (tmp_path / ".ssh/config").write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_such_name_reaches_openssh(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = ssh_route._asked
+    monkeypatch.setattr(ssh_route, "_asked", lambda name, file: asked.append(name) or real(name, file))
+    for host in (
+        Host("h", name),
+        Host("h", "a", ssh={"proxyjump": name}),
+        Host("h", "a", ssh={"proxyjump": f"{name}@b"}),
+    ):
+        with pytest.raises(UsageError, match="no name"):
+            ssh_route.route(host)
+    assert name not in asked
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_such_user_is_a_word_of_a_proxy_command(name: str) -> None:
+    with pytest.raises(UsageError, match="no name"):
+        ssh_route.route(Host("h", "a", user=name))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fe80::1%eth0", "a_b-c.example.org", "büro.example.org"])
+@pytest.mark.parametrize("user", ["root", "ada@example.org", "EXAMPLE\\ada", "host$", "a.b-c_d+e"])
+def test_what_systems_call_hosts_and_users(address: str, user: str) -> None:
+    way = ssh_route.route(Host("h", address, user=user))
+    assert way.proxy == f"nc -l {user} {address} 22"
