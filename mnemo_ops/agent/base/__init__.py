@@ -2,5 +2,5 @@
 
 What a deed may report is said with them in ``transport/answers.py``.
 
-Offers ``progress``, ``protocol``, ``record``, ``run_id``, ``secrecy``, ``state``, ``validators``.
+Offers ``lines``, ``progress``, ``protocol``, ``record``, ``run_id``, ``secrecy``, ``state``, ``validators``.
 """
