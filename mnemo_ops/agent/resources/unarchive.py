@@ -147,10 +147,14 @@ class Unarchive(Resource):
     def _open(self, machine: Machine) -> IO[bytes]:
         if self.sha256 is not None or "://" in self.src:
             file = machine.spool()
-            if self.sha256 is not None:
-                machine.fetch(self.sha256, file)
-            else:
-                self._download(machine, file)
+            try:
+                if self.sha256 is not None:
+                    machine.fetch(self.sha256, file)
+                else:
+                    self._download(machine, file)
+            except BaseException:
+                file.close()
+                raise
             file.seek(0)
             return file
         stat = machine.stat(self.src, follow=True)

@@ -17,6 +17,8 @@ from mnemo_ops.agent.system.http import Answer, send
 from mnemo_ops.agent.system.request_args import Web
 from mnemo_ops.errors import Broken, StepFailed
 
+DEEPEST = 90  # lists and mappings within each other; what hosts say has a bound, too
+
 
 @dataclass(frozen=True)
 class Uri(Web):
@@ -172,14 +174,14 @@ class Uri(Web):
         kind, _, more = answer.headers.get("content-type", "").partition(";")
         if kind.strip().endswith(("/json", "+json")):
             try:
-                record["json"] = json.loads(answer.body)
-            except ValueError:
+                record["json"] = _parsed(answer.body)
+            except (ValueError, RecursionError):
                 record["msg"] += "; what it calls JSON is not"
         if self.return_content or answer.status not in self.status_code:
             charset = more.partition("charset=")[2].split(";")[0].strip().strip('"') or "utf-8"
             try:
                 record["content"] = answer.body.decode(charset, "replace")
-            except LookupError:
+            except (LookupError, ValueError):  # there are codecs that are none of texts
                 record["content"] = answer.body.decode("utf-8", "replace")
         return record
 
@@ -193,3 +195,16 @@ class Uri(Web):
             Placing(permission).put(machine, path, lambda file: file.write(answer.body))
         permission.apply(machine, path)
         return path
+
+
+def _parsed(body: bytes) -> Any:
+    """JSON that travels on as JSON. :raises ValueError: it is none, or too deep, or has numbers that are none."""
+    found = json.loads(body)
+    json.dumps(found, allow_nan=False)
+    level: List[Any] = [[found]]
+    for _ in range(DEEPEST):
+        inner = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in inner if isinstance(value, (dict, list))]
+        if not level:
+            return found
+    raise ValueError("it is too deep")

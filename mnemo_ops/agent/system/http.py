@@ -6,7 +6,9 @@ from typing import IO, Any, Dict, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.machine import CHUNK, Machine
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, MnemoError
+
+MOST = 64 * CHUNK  # bytes of an answer that goes into no file
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,18 @@ def send(machine: Machine, request: Request, into: Optional[IO[bytes]] = None) -
     :raises Broken: no answer at all, or half a one (6).
     """
     import gzip
-    import http.client
     import http.cookiejar
     import urllib.error
     import urllib.request
 
-    url, login = _without_login(request)
     try:
+        url, login = _without_login(request)
         asked = urllib.request.Request(url, data=request.body, method=request.method)
     except ValueError as error:
-        raise Broken(f"{url!r} is not a URL: {error}") from None
-    login = login or _from_netrc(machine, request, asked.host)
+        raise Broken(f"this is not a URL: {error}") from None
+    login = login or _from_netrc(machine, request, asked.host or "")
     jar = http.cookiejar.CookieJar()
-    opener = urllib.request.build_opener(*_handlers(machine, request, asked.host, jar, login))
+    opener = urllib.request.build_opener(*_handlers(machine, request, asked.host or "", jar, login))
     opener.addheaders = []
     hidden = {name.lower() for name in request.unredirected}
     headers = {**(_basic(login) if login and request.at_once else {}), **request.headers}
@@ -90,8 +91,15 @@ def send(machine: Machine, request: Request, into: Optional[IO[bytes]] = None) -
                 for chunk in iter(lambda: source.read(CHUNK), b""):
                     into.write(chunk)
             else:
-                body = source.read()
-    except (OSError, EOFError, http.client.HTTPException) as error:
+                for chunk in iter(lambda: source.read(CHUNK), b""):
+                    body += chunk
+                    if len(body) > MOST:
+                        raise Broken(f"{url} answers with more than {MOST >> 20} MiB", hint="get_url keeps large files")
+            if getattr(answer, "length", None):
+                raise EOFError(f"it ended {answer.length} bytes before its end")
+    except MnemoError:
+        raise
+    except Exception as error:  # whatever urllib stumbles over in what a server says; the list of that has no end
         raise Broken(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
     found = {name.lower(): value for name, value in answer.headers.items()}
     cookies = {cookie.name: cookie.value or "" for cookie in jar}
@@ -110,7 +118,7 @@ def _handlers(machine: Machine, request: Request, host: str, jar: Any, login: Op
     if login and not request.at_once:
         known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         known.add_password(None, request.url.partition("://")[0] + "://" + host, *login)
-        handlers += _answers_to_who(known)
+        handlers += _answers_to_who(known, request.url.startswith("https:"))
     return handlers
 
 
@@ -175,13 +183,18 @@ def _basic(login: Tuple[str, str]) -> Dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(":".join(login).encode()).decode()}
 
 
-def _answers_to_who(known: Any) -> List[Any]:
-    """Handlers that log in when a server asks who it is; urllib's own leave the question's connection open."""
+def _answers_to_who(known: Any, secret: bool) -> List[Any]:
+    """Handlers that log in when a server asks who it is; urllib's own leave the question's connection open.
+
+    :param secret: not where anybody could read it.
+    """
     import urllib.error
     import urllib.request
 
     class Asked(urllib.request.BaseHandler):
         def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+            if secret and req.type != "https":
+                return None
             try:
                 answer = super().http_error_401(req, fp, code, msg, headers)  # type: ignore[misc]
             except urllib.error.HTTPError:
@@ -218,7 +231,8 @@ def _redirects(asked: Request) -> Any:
                 new = urllib.request.Request(newurl, data=body, headers=dict(req.headers), method=method)
                 if body is None:
                     new.headers = {k: v for k, v in new.headers.items() if not k.lower().startswith("content-")}
-            if new is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            old, to = urlsplit(req.full_url), urlsplit(newurl)
+            if new is not None and (to.netloc != old.netloc or to.scheme != old.scheme == "https"):
                 new.remove_header("Authorization")
             return new
 
