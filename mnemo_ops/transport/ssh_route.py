@@ -169,7 +169,7 @@ def _look(name: str, file: str) -> dict[str, Any]:
     found = {
         option: value for option, value in _asked(_plain(name), file or _of_this_user()).items() if not _none(value)
     }
-    home = pwd.getpwuid(os.getuid()).pw_dir
+    home = _home()
     if found.get("userknownhostsfile") == f"{home}/.ssh/known_hosts {home}/.ssh/known_hosts2":
         del found["userknownhostsfile"]
     keys = found.get("identityfile", [])
@@ -178,9 +178,20 @@ def _look(name: str, file: str) -> dict[str, Any]:
     return {**found, "name": name}
 
 
+def _home() -> str:
+    """Where OpenSSH takes the user to be at home. :raises UsageError: the system does not know the user (2)."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise UsageError(
+            f"this machine knows no user with the number {os.getuid()}, and ssh runs for none that it does not know",
+            hint="run it as a user of /etc/passwd",
+        ) from None
+
+
 def _of_this_user() -> str:
     """OpenSSH looks where /etc/passwd says the user is at home; who set another HOME means that one."""
-    if str(Path.home()) == pwd.getpwuid(os.getuid()).pw_dir:
+    if str(Path.home()) == _home():
         return ""
     file = Path.home() / ".ssh" / "config"
     return str(file) if file.exists() else "none"

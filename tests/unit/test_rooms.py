@@ -19,7 +19,6 @@ import mnemo_ops
 ROOT = Path(mnemo_ops.__file__).parent
 HANDBOOK = ROOT.parent / "CONTRIBUTING.md"
 FLAT = 8  # modules and no more that lie in no room: at the top, and in the agent
-# the only modules of the agent that may import what touches the system
 SYSTEM = ("os", "subprocess", "shutil", "socket")
 ELSEWHERE = "lab.standin"  # runs in its own image, with that image's packages
 
@@ -38,6 +37,7 @@ def _sources() -> dict[str, Path]:
 SOURCES = _sources()
 MODULES = sorted(SOURCES)
 AGENT = [name for name in MODULES if name.split(".")[0] in ("agent", "errors")]
+# the only modules of the agent that may import SYSTEM
 DOORS = ("agent.main", *(name for name in AGENT if f"{name}.".startswith("agent.machine.")))
 
 
@@ -57,7 +57,7 @@ def room(name: str) -> str:
 
 
 def allowed(one: str) -> frozenset[str]:
-    """Names in a row; ``controller`` stands for nothing but itself, ``errors`` for everybody."""
+    """What a room may import: its row, itself, and what everybody may."""
     return RULES[one] | {"errors", "agent", one}
 
 
@@ -137,7 +137,7 @@ def test_a_planted_circle_is_named() -> None:
 
 def test_few_modules_lie_in_no_room() -> None:
     for top in (ROOT, ROOT / "agent"):
-        assert len([path for path in top.glob("*.py")]) <= FLAT, top
+        assert len(list(top.glob("*.py"))) <= FLAT, top
 
 
 def test_every_room_of_the_agent_finds_what_comes_later() -> None:

@@ -48,3 +48,14 @@ def test_no_such_user_is_a_word_of_a_proxy_command(name: str) -> None:
 def test_what_systems_call_hosts_and_users(address: str, user: str) -> None:
     way = ssh_route.route(Host("h", address, user=user))
     assert way.proxy == f"nc -l {user} {address} 22"
+
+
+def test_a_user_whom_the_machine_does_not_know_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that runs under any number: OpenSSH refuses it, too."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(UsageError, match="knows no user with the number"):
+        ssh_route.route(Host("web", "192.0.2.1"))
