@@ -1,4 +1,4 @@
-"""A terminal of 80 columns for tests: what a program shows on it, from frame to frame."""
+"""A terminal for tests: what a program shows on it, from frame to frame."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import subprocess
 import termios
 from collections.abc import Sequence
 
-WIDTH = 80
+from rich.cells import cell_len
+
+HEIGHT = 24
 
 
 class Screen:
-    """What a terminal of 80 columns shows: the few control sequences that are used, anything else fails the test."""
+    """What a terminal shows: the few control sequences that are used, anything else fails the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 80) -> None:
+        self.width = width
+        self.cursor = True
         self.rows: list[list[str]] = [[]]
         self.row = self.column = 0
         self.seen: list[list[str]] = []
@@ -37,11 +41,11 @@ class Screen:
             self._control(token)
         else:
             assert token.isprintable(), f"{token!r} reached the terminal"
-            for cell in (token, "") if "\u1100" <= token <= "\uffdc" else (token,):
+            for cell in (token, "")[: cell_len(token)]:  # none for what is put upon the character before
                 self._put(cell)
 
     def _put(self, cell: str) -> None:
-        if self.column == WIDTH:
+        if self.column == self.width:
             self.wrapped = True
             self.column = 0
             self._down()
@@ -61,18 +65,20 @@ class Screen:
             assert number == "2"
             self.rows[self.row] = []
         elif last == "A":
+            assert int(number or 1) < HEIGHT, "what left the screen above cannot be written over"
             self.row = max(0, self.row - int(number or 1))
         else:
             assert last in "hlm", token
+            self.cursor = last == "h" if number == "?25" else self.cursor
 
     def shown(self) -> list[str]:
         return ["".join(line).rstrip() for line in self.rows]
 
 
-def on_a_terminal(argv: Sequence[str], timeout: float = 60, **more: str) -> Screen:
+def on_a_terminal(argv: Sequence[str], timeout: float = 60, width: int = 80, **more: str) -> Screen:
     """Run a program on a terminal of its own, to its good end; what was to be seen."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, width, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
     env |= {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **more}
     process = subprocess.Popen(list(argv), stdin=theirs, stdout=theirs, stderr=theirs, env=env)
@@ -85,6 +91,6 @@ def on_a_terminal(argv: Sequence[str], timeout: float = 60, **more: str) -> Scre
             break
     os.close(ours)
     assert process.wait(timeout) == 0, said
-    screen = Screen()
+    screen = Screen(width)
     screen.feed(said.decode())
     return screen

@@ -172,7 +172,8 @@ class Report:
             if row is None or begins:
                 row = self._rows[host] = Row(host, job)
             beats = not (done or total or note)  # alive, and where it was
-            row.update(*((row.done, row.total, row.note) if beats else (done, total, self.mask.hide(note))))
+            was = row.count
+            row.update(*((was.done, was.total, was.note) if beats else (done, total, self.mask.hide(note))))
             if self._terminal():
                 self._bars.show(row)
             else:
@@ -180,12 +181,12 @@ class Report:
 
     def _speak(self, row: Row, begins: bool, elapsed: Optional[float]) -> None:
         now = time.monotonic()
-        again = self._said.get(row.host) == (row.job, row.note)
+        again = self._said.get(row.host) == (row.job, row.count.note)
         quiet = now - self._spoke.setdefault(row.host, now)
-        told = self.style.verbose and row.note and not again  # each of them, once
+        told = self.style.verbose and row.count.note and not again  # each of them, once
         if not told and (begins or quiet < (AGAIN if again else QUIET)):  # most jobs are over at once
             return
-        self._spoke[row.host], self._said[row.host] = now, (row.job, row.note)
+        self._spoke[row.host], self._said[row.host] = now, (row.job, row.count.note)
         self.say(plain(row, elapsed))
 
     def idle(self, host: str) -> None:
@@ -195,7 +196,7 @@ class Report:
             self._bars.clear(host)
 
     def _terminal(self) -> bool:
-        return self._err.isatty() and "NO_COLOR" not in os.environ
+        return self._err.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
     # -- how it ends ---------------------------------------------------------------------------------------------
 
