@@ -9,7 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import postgres_digest
@@ -18,6 +18,13 @@ from mnemo_ops.agent.stack.postgres import Postgres, creation
 OWNER = "mnemo"
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 PROGRAMS = Path(os.environ.get("MNEMO_POSTGRES") or INSTALLED[-1])  # the directory of another major's programs
+
+
+class Application(Postgres):
+    """What a test says in SQL is meant as an application says it: names without a schema are of ``public``."""
+
+    def sql(self, text: str, database: Optional[str] = None) -> str:
+        return super().sql("SET search_path = public; " + text, database)
 
 
 class Server:
@@ -31,8 +38,8 @@ class Server:
         stub.parent.mkdir()
         stub.write_text(
             "#!/bin/sh\n"
-            '[ "$1 $2" = "exec -i" ] || { echo "docker $*: no stub" >&2; exit 64; }\n'
-            f"shift 3; export PGHOST={shlex.quote(str(home))}; program=$1; shift\n"
+            '[ "$1 $2 $3" = "exec -i -e" ] || { echo "docker $*: no stub" >&2; exit 64; }\n'
+            f'export "$4" PGHOST={shlex.quote(str(home))}; shift 5; program=$1; shift\n'
             f'exec {shlex.quote(str(PROGRAMS))}/"$program" "$@"\n'
         )
         stub.chmod(0o755)
@@ -56,7 +63,7 @@ class Server:
         assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
 
     def database(self, name: str) -> Postgres:
-        return Postgres(self.machine, "any", OWNER, name)
+        return Application(self.machine, "any", OWNER, name)
 
 
 Make = Callable[..., Postgres]

@@ -155,9 +155,9 @@ def refuse(losses: Sequence[str], accept: bool, what: str, more: str = "") -> No
 
 
 def _sentences(server: Postgres, kinds: Sequence[str] | Mapping[str, object]) -> List[str]:
-    found: Dict[str, List[str]] = dict(server.query("SET search_path = pg_catalog; " + _SURVEY))
+    found: Dict[str, List[str]] = dict(server.query(_SURVEY))
     if "main" in kinds and server.database != "postgres":
-        found["main"] = server.query("SET search_path = pg_catalog; " + _MAIN, "postgres")
+        found["main"] = server.query(_MAIN, "postgres")
     return [
         KINDS[kind][1].format(_few(found[kind]), user=server.user)
         for kind in KINDS

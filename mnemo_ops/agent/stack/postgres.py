@@ -39,6 +39,8 @@ SELECT json_build_object(
 
 APART = "template1"  # from where databases are made, renamed and removed: the stack's own may be called postgres
 OURSELVES = "mnemo_ops"
+# over what the database or the role says: we are a superuser, and run no function or operator of a database's owner
+OWN_NAMES = "PGOPTIONS=-c search_path=pg_catalog"
 _LOCK = """DO $$ DECLARE name text; BEGIN
  FOR name IN SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
   WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -66,7 +68,7 @@ class Postgres:
 
     def argv(self, *words: str) -> List[str]:
         """A program inside the container; the local socket needs no password."""
-        return ["docker", "exec", "-i", self.container, *words]
+        return ["docker", "exec", "-i", "-e", OWN_NAMES, self.container, *words]
 
     def _psql(self, database: str) -> List[str]:
         return self.argv("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", self.user, "-d", database)

@@ -23,7 +23,6 @@ SETTINGS = (
     # of Postgres 17; nothing is printed, also where there is none
     " SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout' \\g /dev/null\n"
 )
-NO_PATH = "SET search_path = pg_catalog;"  # so that a name in a value is told with its schema
 
 _OWN = """n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_extension e ON e.oid = d.refobjid AND c.oid = ANY (e.extconfig)
@@ -37,9 +36,12 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 
     + ";"
 )
 
-# order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called
-_HASH = """md5(coalesce(sum(hashtextextended({text} COLLATE "C", 0)::numeric), 0)::text || ':' ||
- coalesce(sum(hashtextextended({text} COLLATE "C", 1)::numeric), 0)::text)"""
+# order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called.
+# every name is told with its schema: the first way needs another search path
+_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::numeric), 0)
+ ::pg_catalog.text"""
+_HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
+_HASH += _SUM.replace("SEED", "1") + ")"
 _TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + _HASH.format(text="ROW(t.*)::text") + ") "
 _TABLE += "FROM ONLY {name} AS t;"
 _SEQUENCE = "SELECT json_build_object('last', last_value, 'called', is_called) FROM {name};"
@@ -56,11 +58,14 @@ _LARGE += """) FROM (SELECT loid, pageno, data || decode(repeat('00', size - len
  FROM pg_largeobject, (SELECT current_setting('block_size')::int / 4 AS size) s) p
  WHERE data <> decode(repeat('00', size), 'hex');"""
 
-# the first way: a row is what a column of the name t holds, and names depend on the search path of the database
+# the first way: a row is what a column of the name t holds, and names depend on the search path, as a fresh database's
+_FIRST_PATH = 'SET LOCAL search_path = "$user", public;'
+_OWN_CASTS = "SELECT to_json(count(*)) FROM pg_cast WHERE casttarget = 'text'::regtype AND castfunc >= 16384;"
 _FIRST_NAMES = """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';"""
-_FIRST_TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + _HASH.format(text="t::text") + ") FROM {name} t;"
+_FIRST_TABLE = "SELECT pg_catalog.json_build_object('rows', pg_catalog.count(*), 'hash', "
+_FIRST_TABLE += _HASH.format(text="t::pg_catalog.text") + ") FROM {name} t;"
 _FIRST_SEQUENCES = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
 FROM pg_sequences WHERE schemaname !~ '^pg_';"""
 
@@ -70,7 +75,6 @@ _SHOWN = "SELECT to_json(pg_get_viewdef('pg_temp.\"mnemo view\"'::regclass));"
 
 def digest(talk: Conversation) -> Dict[str, Any]:
     """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them."""
-    talk.ask(NO_PATH)
     return {
         "digest": WAY,
         "tables": _each(talk, "r", _TABLE),
@@ -123,9 +127,17 @@ def _reread(talk: Conversation, view: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _first(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
-    """As sets of the first way were hashed; they hold materialized views as tables, which no restore can reproduce."""
+    """As sets of the first way were hashed; they hold materialized views as tables, which no restore can reproduce.
+
+    :raises Refused: a cast of the database's owner would be run, and we are a superuser (3).
+    """
+    if json.loads(talk.ask(_OWN_CASTS)):
+        hint = "psql's \\dC lists them; drop them in the database that the set is of, and make another set"
+        raise Refused("the set is of the first way, and the database has casts to text of its own", hint=hint)
     views = json.loads(talk.ask(_VIEWS))
     names = json.loads(talk.ask(_FIRST_NAMES))
+    sequences = json.loads(talk.ask(_FIRST_SEQUENCES))
+    talk.ask(_FIRST_PATH)
     return compare(
         {
             "tables": {name: row for name, row in before["tables"].items() if name not in views},
@@ -134,7 +146,7 @@ def _first(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
         },
         {
             "tables": {name: json.loads(talk.ask(_FIRST_TABLE.replace("{name}", name))) for name in names},
-            "sequences": json.loads(talk.ask(_FIRST_SEQUENCES)),
+            "sequences": sequences,
             "matviews": {},
         },
     )
