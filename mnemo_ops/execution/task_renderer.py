@@ -252,11 +252,15 @@ class Renderer:
 
     def arguments(self, entry: Entry, scope: Scope) -> dict[str, Any]:
         """Its arguments rendered; those that are expressions themselves stay as they are."""
-        raw = {name for name, one in module_args.fields_of(entry.kind).items() if one.expression}
+        known = module_args.fields_of(entry.kind)
+        raw = {name for name, one in known.items() if one.expression}
         found = {}
         for name, value in entry.args.items():
             where = entry.args.where(name) if isinstance(entry.args, Table) else entry.where
-            found[str(render(name, scope, where))] = value if name in raw else render(value, scope, where)
+            key = str(render(name, scope, where))
+            found[key] = value if name in raw else render(value, scope, where)
+            if key in known:  # before a file of the controller is looked for under it
+                module_args.refuse_nul(key, found[key], where)
         return found
 
     def _user(self, entry: Entry, scope: Scope) -> str:
@@ -265,6 +269,7 @@ class Renderer:
         if entry.become if says is None else says:
             own = None if entry.delegate_to else host.become_user
             wanted = own or str(render(entry.become_user, scope, entry.where))
+            module_args.refuse_nul("become_user", wanted, entry.where)
         else:  # the one who came in: here that is whoever runs this
             wanted = pwd.getpwuid(os.geteuid()).pw_name if entry.delegate_to else self.user.login
         return "" if wanted == self.user.agent and not entry.delegate_to else wanted
@@ -291,6 +296,10 @@ def environment(entry: Entry, scope: Scope) -> dict[str, str]:
         if not isinstance(rendered, Mapping):
             raise TemplateError("'environment' should be a mapping", where=entry.where)
         found.update({str(key): str(value) for key, value in rendered.items()})
+    module_args.refuse_nul("environment", found, entry.where)
+    for key in found:
+        if not key or "=" in key:
+            raise TemplateError(f"'environment': {key!r} is no name of a variable", where=entry.where)
     return found
 
 

@@ -22,6 +22,10 @@ from mnemo_ops.templates.render import is_template
 _REQUIRED = object()
 # what a field may name on the controller, as its metadata says
 SOURCES = ("file", "template", "script", "archive", "fragments")
+# what becomes the content of a file, of a request or of a message: any character may stand there
+_CONTENT = frozenset(
+    ("body", "block", "content", "fail_msg", "line", "msg", "regexp", "replace", "search_string", "stdin")
+)
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,21 @@ def _make(kind: str, values: Mapping[str, Any], where: str) -> Resource:
         raise PlaybookError(f"{kind}: {problem}", where=where, hint=f"invoke docs {kind}") from None
 
 
+def refuse_nul(name: str, value: Any, where: str) -> None:
+    """Paths, words of programs and their variables end at a NUL. :raises PlaybookError: there is one (2)."""
+    if isinstance(value, str):
+        if "\0" in value and name not in _CONTENT:
+            raise PlaybookError(
+                f"'{name}' holds a NUL character, at which a path or a word of a program ends", where=where
+            )
+    elif isinstance(value, (Mapping, list, tuple)):
+        for one in (*value, *value.values()) if isinstance(value, Mapping) else value:
+            refuse_nul(name, one, where)
+
+
 def _checked(kind: str, name: str, value: Any, where: str) -> Any:
     """The value as the field's type, converted as Ansible converts: ``a,b`` to a list, 5 to "5", "yes" to true."""
+    refuse_nul(name, value, where)
     hint = fields_of(kind)[name].hint
     if _fits(hint, value):
         return list(value) if isinstance(value, list) else value

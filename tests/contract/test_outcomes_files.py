@@ -144,4 +144,4 @@ def test_a_link_itself_and_times(world: World) -> None:
 
 def test_a_path_no_system_call_takes_is_no_bug(world: World) -> None:
     event = run(task("file", path="/srv/a\0b", state="touch"), world.machine())
-    assert event.status == "failed" and "NUL" in event.why
+    assert event.status == "failed" and event.error is not None and event.error["class"] == "StepFailed"

@@ -13,7 +13,7 @@ from mnemo_ops.agent.engine.check_taint import Undone, leaves
 from mnemo_ops.agent.engine.os_errors import trouble
 from mnemo_ops.agent.engine.resource import Resource, build
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import MnemoError, NotYet
+from mnemo_ops.errors import MnemoError, NotYet, StepFailed
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,6 @@ def _outcome(task: Task, machine: Machine, check: bool, notified: Notified, undo
         return Event.failure(task.id, error)
     except OSError as error:
         return Event.failure(task.id, trouble(error, "" if machine.is_root else machine.user_name))
-    except ValueError as error:
-        if "embedded null" not in str(error):
-            raise
-        return Event.failure(task.id, MnemoError("a path or a word of a command holds a NUL character"))
     finally:
         machine.variables = {}
 
@@ -154,6 +150,15 @@ def _as_user(task: Task, machine: Machine, check: bool, notified: Notified) -> E
 
 
 def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
+    try:
+        return _converged(task, machine, check, notified)
+    except ValueError as error:
+        if "embedded null" not in str(error):
+            raise
+        raise StepFailed("a path or a word of a program holds a NUL character, at which it ends") from None
+
+
+def _converged(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
     resource = task.resource()
     observed = resource.observe(machine)
     desired = resource.target(observed)
