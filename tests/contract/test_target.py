@@ -21,8 +21,9 @@ from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.agent.stack import copy_marker, exclusivity, serving
+from mnemo_ops.agent.stack import copy_marker, exclusivity
 from mnemo_ops.agent.stack.containers import PROJECT, volumes
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import occupied
 from mnemo_ops.errors import CommandFailed, NotStarted, Refused
@@ -177,7 +178,7 @@ def test_what_nobody_goes_on_with_is_stopped_as_a_copy_and_started_where_it_is_t
         return run
 
     monkeypatch.setattr(ComposeUp, "run", deed("up"))
-    monkeypatch.setattr(serving, "quiet", deed("quiet"))
+    monkeypatch.setattr(Orchestrator, "stop", deed("quiet"))
     machine, run = marked(host(tmp_path)), "20261129T220719Z-0001"
     for mark in ("copying", state):
         ran(MarkTarget(wire(STACK), run, mark).run(machine))
@@ -225,7 +226,7 @@ def test_between_the_final_fence_and_the_mark_new_asks_old(
     ran(MarkTarget(wire(STACK), run, "settling", ask={**ASK, "files": [file]}).run(machine))
     up: list[str] = []
     monkeypatch.setattr(ComposeUp, "run", lambda *_: iter(up.append("up") or ()))
-    monkeypatch.setattr(serving, "quiet", lambda *_: iter(up.append("down") or ()))
+    monkeypatch.setattr(Orchestrator, "stop", lambda *_, **__: iter(up.append("down") or ()))
     machine.write(f"{machine.state_dir}/leases/target-{run}.json", json.dumps(late(machine, run)).encode())
     lease.expire(machine)
     assert (copy_marker.read(machine, "p") or {})["state"] == state

@@ -11,7 +11,8 @@ import pytest
 
 from mnemo_ops.agent.actions import load, swap
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import containers, restore_record, serving
+from mnemo_ops.agent.stack import containers, orchestrator, restore_record
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, Plan
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import NotStarted, Refused
@@ -216,12 +217,13 @@ def test_a_restore_that_does_not_start_is_taken_back(tmp_path: Path, monkeypatch
     monkeypatch.setattr(containers, "containers", lambda *_: [])
     monkeypatch.setattr(swap, "_ready_to_place", nothing)
     deed = {"kind": "remove_file", "args": {"path": "/gone"}}
-    monkeypatch.setattr(serving, "restart", lambda *_: deed)
-    monkeypatch.setattr(serving, "policies", lambda *_: {"kind": "set_restart", "args": {"policies": {}}})
+    monkeypatch.setattr(Orchestrator, "restart", lambda *_: deed)
+    monkeypatch.setattr(orchestrator, "policies", lambda *_: {"kind": "set_restart", "args": {"policies": {}}})
     monkeypatch.setattr(containers, "wait_for_docker", nothing)
-    for name in ("hold_down", "quiet", "let_up"):
-        monkeypatch.setattr(serving, name, nothing)
-    monkeypatch.setattr(serving, "start", fail)
+    for name in ("hold_down", "let_up"):
+        monkeypatch.setattr(orchestrator, name, nothing)
+    monkeypatch.setattr(Orchestrator, "stop", lambda *_, **__: iter(()))
+    monkeypatch.setattr(Orchestrator, "start", fail)
     action = load.LoadSet(stack, "set-1", False, STAMP)
     with pytest.raises(NotStarted, match="the data from before are in place again"):
         list(action._replace(host, Stack.from_json(stack), "/sets/set-1", {}, plan))

@@ -16,8 +16,17 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, postgres_digest, recipients, serving
+from mnemo_ops.agent.stack import (
+    containers,
+    copy_marker,
+    exclusivity,
+    losses,
+    orchestrator,
+    postgres_digest,
+    recipients,
+)
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.packing import pack
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, root, waiver
@@ -85,9 +94,10 @@ class MakeSet(Action):
     def run(self, machine: Machine) -> Deed:
         lost = self.ready(machine)["losses"]
         stack = Stack.from_json(self.stack)
-        found = containers.containers(machine, stack.project)
+        services = Orchestrator(machine, stack)
+        found = services.found()
         workdir = f"{stack.store}/{self.id}.partial"
-        restart = serving.restart(stack, found)
+        restart = services.restart(found)
         drop = {"kind": "drop_partial", "args": {"store": stack.store, "id": self.id}}
         phases: Dict[str, float] = {}
         try:
@@ -97,7 +107,7 @@ class MakeSet(Action):
             machine.mkdir(workdir, 0o700)
             began = machine.monotonic()
             if not self.fenced:
-                yield from serving.quiet(machine, stack, stack.keep)
+                yield from services.stop(but=stack.keep)
                 phases["stop"] = machine.monotonic() - began
             datasets = yield from self._all(machine, stack, found, workdir)
             phases["dump and archive"] = machine.monotonic() - began - phases.get("stop", 0.0)
@@ -105,7 +115,7 @@ class MakeSet(Action):
             if not self.fenced:
                 yield Progress(note="starting the stack")
                 started = machine.monotonic()
-                ill = serving.bring_back(machine, restart, hurry=True)
+                ill = services.bring_back(restart, hurry=True)
                 if set(ill) <= set(containers.running(machine, list(ill))):  # what runs is not to be started again
                     lease.hold(machine, self._lease, self.id, [drop])
                 phases["start"] = machine.monotonic() - started
@@ -142,7 +152,7 @@ class MakeSet(Action):
             ) from error
         if ill:
             raise StepFailed(
-                f"the set {self.id} is complete; but {containers.described(ill)}", hint=serving.looking(list(ill))
+                f"the set {self.id} is complete; but {containers.described(ill)}", hint=orchestrator.looking(list(ill))
             )
         seconds = {name: round(value, 3) for name, value in phases.items()}
         told = {"write_outage_seconds": round(outage, 3), "phases": seconds}
@@ -157,7 +167,7 @@ class MakeSet(Action):
         with Postgres.of(machine, containers.one(found, stack.dataset("postgres").service)).shut():
             datasets = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
-            yield from serving.quiet(machine, stack, ())
+            yield from Orchestrator(machine, stack).stop()
         return datasets
 
     def _still_quiet(self, machine: Machine, stack: Stack) -> None:

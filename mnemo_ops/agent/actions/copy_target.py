@@ -16,8 +16,9 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker, serving
+from mnemo_ops.agent.stack import containers, copy_marker
 from mnemo_ops.agent.stack.fence import fence_path
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, record_path, sibling
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Refused, VerificationFailed
@@ -116,7 +117,7 @@ class StopCopy(Action):
             return {}
         if mark["state"] == "copying":
             copy_marker.hold_back(machine, stack)
-            yield from serving.quiet(machine, stack, ())
+            yield from Orchestrator(machine, stack).stop()
         else:
             containers.wait_for_docker(machine)
             copy_marker.let_go(machine, stack.project)

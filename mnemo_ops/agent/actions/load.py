@@ -18,12 +18,20 @@ from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, restore_record, serving, volume_options
+from mnemo_ops.agent.stack import (
+    containers,
+    copy_marker,
+    exclusivity,
+    losses,
+    orchestrator,
+    restore_record,
+    volume_options,
+)
 from mnemo_ops.agent.stack.fence import refuse_fenced
+from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
-from mnemo_ops.agent.stack.serving import PATIENCE
 from mnemo_ops.agent.stack.stack import Stack, mountpoint, root
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
 from mnemo_ops.errors import Broken, Refused, VerificationFailed
@@ -121,7 +129,7 @@ class LoadSet(Action):
             copy_marker.fills(machine, stack, self.id)
             plan = self._plan(machine, stack)
             yield from self._extract(machine, stack, directory, manifest, plan)
-            yield from _up(machine, stack, stack.keep)
+            yield from Orchestrator(machine, stack).up(stack.keep)
             copy_marker.hold_back(machine, stack)
             server = database_of(machine, stack)
             server.wait(PATIENCE)
@@ -151,8 +159,9 @@ class LoadSet(Action):
         self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
     ) -> Making:
         """Into the stack that is here; however it ends, the host undoes what is half done, and only that."""
-        found = containers.containers(machine, stack.project)
-        restart, policies = serving.restart(stack, found), serving.policies(found)
+        services = Orchestrator(machine, stack)
+        found = services.found()
+        restart, policies = services.restart(found), orchestrator.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"]}
         undo = [{"kind": "undo_swap", "args": about}, policies, restart, {"kind": "drop_scratch", "args": about}]
         restore_record.begin(machine, plan)
@@ -163,8 +172,8 @@ class LoadSet(Action):
             server = database_of(machine, stack)
             yield from self._rows(server, directory, manifest, plan)
             began = machine.monotonic()
-            serving.hold_down(machine, policies)
-            yield from serving.quiet(machine, stack, stack.keep)
+            orchestrator.hold_down(machine, policies["args"]["policies"])
+            yield from services.stop(but=stack.keep)
             stopped = machine.monotonic()
             yield Progress(note="swapping")
             with lease.guarded(machine, self._lease):  # should it have expired, it is being undone
@@ -173,9 +182,9 @@ class LoadSet(Action):
                 restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
             swapped = machine.monotonic()
             yield Progress(note="starting the stack")
-            serving.let_up(machine, policies["args"]["policies"])
-            serving.start(machine, restart)
-            told = serving.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
+            orchestrator.let_up(machine, policies["args"]["policies"])
+            services.start(restart)
+            told = orchestrator.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
             told["strays"] = restore_record.strays(machine, server, plan["paths"])
             lease.hold(machine, f"clear-{self.run_id}", self.run_id, [])  # who is killed below leaves no traces
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
@@ -277,13 +286,6 @@ class LoadSet(Action):
             raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
         server.sql("ANALYZE;", database)
         return {}
-
-
-def _up(machine: Machine, stack: Stack, services: Any) -> Making:
-    yield Progress(note="starting " + ", ".join(services))
-    up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
-    machine.run(stack.compose(*up, *services))
-    return {}
 
 
 def _missing(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> Mapping[str, Any]:

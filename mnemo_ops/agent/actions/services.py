@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any, ClassVar, Mapping, Sequence
 
-from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.validators import LeaseName, MachineId, RunId
@@ -15,11 +13,11 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack import copy_marker as target
-from mnemo_ops.agent.stack import exclusivity, serving
+from mnemo_ops.agent.stack import exclusivity, orchestrator
 from mnemo_ops.agent.stack.fence import fence_path, read_fence, refuse_fenced, write_fence
-from mnemo_ops.agent.stack.serving import PATIENCE
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import Broken, CommandFailed, NotStarted
+from mnemo_ops.errors import Broken, NotStarted
 
 
 def _policies_off(policies: Mapping[str, str]) -> str:
@@ -53,11 +51,11 @@ class StartContainers(Action):
         yield Progress(note="starting " + ", ".join(self.names))
         project.wait_for_docker(machine)
         names = project.remaining(machine, self.names)
-        wrong = project.start(machine, names, self.healthy, self.stores, PATIENCE)
+        wrong = orchestrator.start(machine, names, self.healthy, self.stores)
         running = project.running(machine, names)
         down = {name: why for name, why in wrong.items() if name not in running}
         if down:
-            raise NotStarted(f"not started: {project.described(down)}", hint=serving.looking(list(down)))
+            raise NotStarted(f"not started: {project.described(down)}", hint=orchestrator.looking(list(down)))
         return {"started": names, "ill": wrong}
 
     def leaves(self, machine: Machine) -> str:
@@ -79,7 +77,7 @@ class SetRestart(Action):
     def run(self, machine: Machine) -> Deed:
         yield Progress()
         project.wait_for_docker(machine)
-        serving.let_up(machine, self.policies)
+        orchestrator.let_up(machine, self.policies)
         return {}
 
     def leaves(self, machine: Machine) -> str:
@@ -108,10 +106,11 @@ class Fence(Action):
         fence = read_fence(machine, stack.project)
         if fence is not None and fence["run"] != self.run_id:
             refuse_fenced(machine, stack.project)
-        found = project.containers(machine, stack.project)
+        services = Orchestrator(machine, stack)
+        found = services.found()
         if fence is None:
             was = {each.name: {"restart": each.restart, "started": each.started} for each in found}
-            start = serving.restart(stack, found)
+            start = services.restart(found)
             fence = {"run": self.run_id, "state": "held", "target": self.target, "containers": was, "start": start}
             fence["hosts"] = list(self.hosts)
         # lease first: what it undoes is of this run alone, and nothing while there is no fence of it
@@ -119,9 +118,9 @@ class Fence(Action):
         undo = [{"kind": "unfence", "args": about}, fence["start"], {"kind": "drop_fence", "args": about}]
         lease.hold(machine, f"fence-{self.run_id}", self.run_id, undo)
         write_fence(machine, stack.project, fence)
-        project.set_restart(machine, "no", [each.name for each in found])
+        orchestrator.hold_down(machine, [each.name for each in found])
         began = machine.now()
-        yield from serving.quiet(machine, stack, stack.keep)
+        yield from services.stop(but=stack.keep)
         return {"stopped_at": began, "seconds": machine.now() - began}
 
 
@@ -144,9 +143,7 @@ class Unfence(Action):
         write_fence(machine, self.project, {**fence, "state": "undoing"})
         yield Progress(note="starting the stack again")
         project.wait_for_docker(machine)
-        was = fence["containers"]
-        for name in project.remaining(machine, was):
-            project.set_restart(machine, was[name]["restart"], [name])
+        orchestrator.let_up(machine, {name: was["restart"] for name, was in fence["containers"].items()})
         return {"unfenced": True}
 
     def leaves(self, machine: Machine) -> str:
@@ -223,14 +220,10 @@ class StopAll(Action):
     kind: ClassVar[str] = "stop_all"
 
     def run(self, machine: Machine) -> Deed:
-        stack = Stack.from_json(self.stack)
-        found = project.containers(machine, stack.project)
-        yield from serving.quiet(machine, stack, ())
+        services = Orchestrator(machine, Stack.from_json(self.stack))
+        found = services.found()
+        yield from services.stop()
         return {"stopped": [each.name for each in found if each.running]}
-
-
-# what compose tells of each container on its way; why one did not come there stands below
-_moves = re.compile(r"(Container|Network|Volume) \S+ +[A-Z][a-z]+").fullmatch
 
 
 @dataclass(frozen=True)
@@ -251,16 +244,7 @@ class ComposeUp(Action):
     def run(self, machine: Machine) -> Deed:
         self.ready(machine)
         stack = Stack.from_json(self.stack)
-        yield Progress(note="starting " + (", ".join(self.services) or "every service"))
-        up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
-        try:
-            machine.run(stack.compose(*up, *self.services))
-        except CommandFailed as error:
-            said = [line.strip() for line in each_line(error.message.partition(": ")[2])]
-            why = " ".join(line for line in said if not _moves(line)) or error.message
-            raise NotStarted(
-                f"not all of it starts: {why}", hint="docker compose ps -a, on the host, shows which"
-            ) from None
+        yield from Orchestrator(machine, stack).up(self.services)
         target.hold_back(machine, stack)
         return {"up_at": machine.now()}
 

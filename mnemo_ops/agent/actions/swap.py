@@ -12,8 +12,9 @@ from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, exclusivity, restore_record, serving
+from mnemo_ops.agent.stack import containers, exclusivity, orchestrator, restore_record
 from mnemo_ops.agent.stack.fence import refuse_fenced
+from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, FAILED, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack
@@ -148,19 +149,20 @@ class UndoRestore(Action):
         side = BEFORE if plan["live"] == AFTER else AFTER
         if not database_of(machine, stack).exists(plan[side]):
             raise Refused(f"nothing can be put back: the database {plan[side]} is gone", hint="invoke backup.list")
-        found = containers.containers(machine, stack.project)
-        restart, policies = serving.restart(stack, found), serving.policies(found)
+        services = Orchestrator(machine, stack)
+        found = services.found()
+        restart, policies = services.restart(found), orchestrator.policies(found)
         about = {"stack": dict(self.stack), "stamp": plan["stamp"], "side": side}
         # from here on it is finished by this process or, should that be killed, by the host
         undo = [{"kind": "place_restore", "args": about}, policies, restart]
         lease.hold(machine, f"undo-{plan['stamp']}", self.run_id, undo)
         began = machine.monotonic()
-        serving.hold_down(machine, policies)
-        yield from serving.quiet(machine, stack, stack.keep)
+        orchestrator.hold_down(machine, policies["args"]["policies"])
+        yield from services.stop(but=stack.keep)
         stopped = machine.monotonic()
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
-        told = serving.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
+        told = orchestrator.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
             raise Broken("the undo was ended by somebody else", hint="invoke lock.status, then the same command again")
@@ -168,13 +170,14 @@ class UndoRestore(Action):
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
 
 
-def _ready_to_place(machine: Machine, stack: Stack) -> serving.Quieting:
+def _ready_to_place(machine: Machine, stack: Stack) -> Deed:
     """Nothing runs but the database, which answers: a reboot may have started everything in mid-swap."""
     containers.wait_for_docker(machine)
-    yield from serving.quiet(machine, stack, stack.keep)
-    names = [each.name for each in containers.containers(machine, stack.project) if each.service in stack.keep]
-    containers.start(machine, names, (), stack.stores, serving.PATIENCE)
-    database_of(machine, stack).wait(serving.PATIENCE)
+    services = Orchestrator(machine, stack)
+    yield from services.stop(but=stack.keep)
+    names = [each.name for each in services.found() if each.service in stack.keep]
+    orchestrator.start(machine, names, (), stack.stores)
+    database_of(machine, stack).wait(PATIENCE)
     return {}
 
 

@@ -15,8 +15,8 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import job, lease
-from mnemo_ops.agent.stack import containers, serving
-from mnemo_ops.agent.stack.serving import PATIENCE
+from mnemo_ops.agent.stack import containers, orchestrator
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.agent.stack.volume_move.move_plan import (
@@ -29,7 +29,7 @@ from mnemo_ops.agent.stack.volume_move.move_plan import (
 )
 from mnemo_ops.agent.stack.volume_move.moving import Plan
 from mnemo_ops.agent.stack.volume_move.sync import UNREADY, VANISHED, Twin, copy, squashed, unequal
-from mnemo_ops.errors import Broken, MnemoError, Refused, RollbackFailed, StepFailed, VerificationFailed
+from mnemo_ops.errors import Broken, MnemoError, NotStarted, Refused, RollbackFailed, StepFailed, VerificationFailed
 
 AGAIN = "the host tries it every few seconds; invoke volumes with the same words tries it now"
 
@@ -110,7 +110,7 @@ class MoveVolume(Action):
             yield from source.hash(size, f"hashing {self.key}")
             yield from target.hash(size, f"hashing the copy of {self.key}")
         began = machine.now()
-        yield from _quiet(machine, stack, plan)
+        yield from Orchestrator(machine, stack).stop(only=plan["services"])
         yield from _settled(source, target, size)
         rows = source.rows()
         files = sum(row["kind"] == "file" for row in rows)
@@ -140,7 +140,7 @@ class MoveVolume(Action):
         """What was written since the start is copied back first. Always raises."""
         try:
             yield Progress(note="it does not start there: going back, with what was written meanwhile")
-            yield from _quiet(machine, stack, plan)
+            yield from Orchestrator(machine, stack).stop(only=plan["services"])
             back = {**plan, "source": {"name": plan["target"]["name"]}}
             source, target = self._twins(machine, {**back, "staged": plan["kept"] or plan["source"]["name"]})
             refuse_emptied(source, target)  # it may be the disk that failed
@@ -189,12 +189,6 @@ class ReturnVolume(Action):
 # -- the steps -----------------------------------------------------------------------------------------------------
 
 
-def _quiet(machine: Machine, stack: Stack, plan: Plan) -> Deed:
-    found = containers.containers(machine, stack.project)
-    others = {each.service for each in found} - set(plan["services"])
-    return (yield from serving.quiet(machine, stack, others))
-
-
 def _settled(source: Twin, target: Twin, size: int) -> Deed:
     """The last look, with nobody writing. :raises VerificationFailed: they are no twins (7)."""
     lines: List[str] = []
@@ -239,21 +233,22 @@ def _go_on(machine: Machine, stack: Stack, plan: Plan) -> Deed:
 
 def _up(machine: Machine, stack: Stack, plan: Plan) -> Deed:
     """What ran runs, what was only there is there."""
-    yield Progress(note="starting " + ", ".join(plan["services"]))
-    if plan["idle"]:
-        machine.run(stack.compose("up", "--no-start", "--no-deps", "--no-build", "--pull", "never", *plan["idle"]))
+    services = Orchestrator(machine, stack)
+    services.make(plan["idle"])
     if plan["services"]:
-        up = ["up", "-d", "--wait", "--wait-timeout", str(int(PATIENCE)), "--no-build", "--pull", "never"]
-        machine.run(stack.compose(*up, *plan["services"]))
+        try:
+            yield from services.up(plan["services"])
+        except NotStarted as error:  # the host gives that up after a while, and a move that is half done never
+            raise Broken(error.message, hint=error.hint) from None
     return {}
 
 
 def _start(machine: Machine, plan: Plan) -> None:
     found = [each for each in containers.containers(machine, plan["project"]) if each.service in plan["services"]]
     names = [each.name for each in found]
-    wrong = containers.start(machine, names, names, (), PATIENCE)  # none that was ill would have been moved
+    wrong = orchestrator.start(machine, names, names, ())  # none that was ill would have been moved
     if wrong:
-        raise Broken(f"not as it was before: {containers.described(wrong)}", hint=serving.looking(list(wrong)))
+        raise Broken(f"not as it was before: {containers.described(wrong)}", hint=orchestrator.looking(list(wrong)))
 
 
 def _remove_containers(machine: Machine, plan: Plan, force: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""A compose project as Docker sees it: its containers, in JSON, stopped and started in a given order."""
+"""A compose project as Docker sees it: its containers, in JSON, and the order in which they stop and start."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, Refused
-
-WITHOUT = 20.0  # seconds others are waited for when what keeps their data does not start
-RELAUNCHES = 3  # times a container that does not stay up is started again
-ENDING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries: a container that is just ending cannot be updated
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -182,34 +178,6 @@ def _reached(needed: Mapping[str, Set[str]], name: str) -> Set[str]:
     return seen
 
 
-def stop(machine: Machine, chosen: Iterable[Container], grace: int) -> List[str]:
-    """Stop running containers side by side; the names of those that were running.
-
-    :param grace: seconds between SIGTERM and SIGKILL, where the container's owner did not ask for more.
-    :raises CommandFailed: one could not be stopped (6).
-    """
-    running = [container for container in chosen if container.running]
-    machine.note = "stopping " + ", ".join(container.name for container in running)
-    times: Dict[int, List[str]] = {}
-    for container in running:
-        times.setdefault(max(grace, container.grace), []).append(container.name)
-    longest = max(times, default=0) + 60.0
-    machine.run_each(
-        [["docker", "stop", "--time", str(time), *names] for time, names in times.items()], timeout=longest
-    )
-    return [container.name for container in running]
-
-
-def set_restart(machine: Machine, policy: str, names: Sequence[str]) -> None:
-    """Set the restart policy of containers. :raises CommandFailed: Docker does not take it (6)."""
-    update = ["docker", "update", "--restart", policy, *names]
-    for pause in ENDING:
-        if machine.run(update, check=False).rc == 0:
-            return
-        machine.sleep(pause)
-    machine.run(update)
-
-
 def remaining(machine: Machine, names: Iterable[str]) -> List[str]:
     """Those that are containers still, in this order: what somebody removed cannot be started, ever.
 
@@ -219,74 +187,14 @@ def remaining(machine: Machine, names: Iterable[str]) -> List[str]:
     return [name for name in names if name in lines]
 
 
-def start(
-    machine: Machine,
-    names: Sequence[str],
-    well: Collection[str],
-    stores: Collection[str],
-    patience: float,
-    guarded: bool = False,
-    hurry: bool = False,
-) -> Dict[str, str]:
-    """Start containers, what stores first, and wait for those that were well before.
-
-    :param well: names of those that were healthy when they were stopped: only they are waited for.
-    :param stores: services that keep data: others start once they are well. :param patience: seconds for all together.
-    :param guarded: who depends on others starts once they are well, too: nobody is let in before.
-    :param hurry: nobody waits for another, once it was started: the database went on running.
-    :returns: name -> what is wrong with it; empty when all run and are as well as they were.
-    """
-    end = machine.monotonic() + patience
-    wrong: Dict[str, str] = {}
-    ordered = layers(_inspect(machine, names), stores)[::-1]
-    for number, layer in enumerate(ordered):
-        machine.note = "starting " + ", ".join(each.name for each in layer)
-        wrong.update(_launch(machine, [each.name for each in layer if each.state != "running"]))
-        if number + 1 < len(ordered) and not hurry:
-            awaited = [each.name for each in layer if guarded or each.service in stores]
-            _wait(machine, [name for name in awaited if name in well and name not in wrong], well, end)
-            if any(each.service in stores and each.name in wrong for each in layer):
-                end = min(end, machine.monotonic() + WITHOUT)  # nobody gets well without what it needs
-    started = [name for name in names if name not in wrong]
-    return {**wrong, **_wait(machine, started, well, end)}
-
-
-def _launch(machine: Machine, names: Sequence[str]) -> Dict[str, str]:
-    """:returns: name -> why Docker did not start it."""
-    done = machine.run_each([["docker", "start", name] for name in names], check=False)
-    failed = {name: one for name, one in zip(names, done) if one.rc != 0}
-    return {name: one.err.strip() or f"docker start ended with {one.rc}" for name, one in failed.items()}
-
-
-def _wait(machine: Machine, names: Sequence[str], well: Collection[str], end: float) -> Dict[str, str]:
-    """Until they run and those in ``well`` are healthy; what they are instead when the time is over.
-
-    :param end: by the host's monotonic clock.
-    """
-    tries: Dict[str, int] = {}
-    while True:
-        found = _inspect(machine, names)
-        down = [each for each in found if not each.running]
-        # a stop that was cut short in its command still ends in the engine, after our start
-        again = [each.name for each in down if tries.get(each.name, 0) < (1 if each.ended else RELAUNCHES)]
-        gone = [each for each in down if each.name not in again and not each.ended]
-        ill = [each for each in found if each.running and each.name in well and each.health not in ("", "healthy")]
-        over = machine.monotonic() > end
-        if over or not (again or ill):
-            wrong = {each.name: f"ended with exit code {each.exit_code}" for each in gone}
-            return {**wrong, **{each.name: f"is {each.health}" for each in ill}}
-        _launch(machine, again)
-        tries.update({name: tries.get(name, 0) + 1 for name in again})
-        machine.sleep(0.25)
-
-
 def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
     """Until the engine answers: it may be starting with the host. :raises Broken: it does not (6)."""
     version = ["docker", "version", "--format", "{{.Server.Version}}"]
     machine.wait_until("Docker answers", lambda: machine.ask(version, check=False).rc == 0, patience)
 
 
-def _inspect(machine: Machine, names: Sequence[str]) -> List[Container]:
+def named(machine: Machine, names: Sequence[str]) -> List[Container]:
+    """Containers by their names, without those that somebody removed meanwhile."""
     return [_container(row) for row in _rows(machine, names)]
 
 
@@ -300,7 +208,7 @@ def one(found: Found, service: str) -> Container:
 
 def running(machine: Machine, names: Sequence[str]) -> List[str]:
     """Those of them that run, or ended as they should."""
-    return [each.name for each in _inspect(machine, names) if each.running or each.ended]
+    return [each.name for each in named(machine, names) if each.running or each.ended]
 
 
 def healthy(found: Found) -> List[str]:
@@ -309,5 +217,5 @@ def healthy(found: Found) -> List[str]:
 
 
 def described(wrong: Mapping[str, str]) -> str:
-    """What :func:`start` found wrong, for people."""
+    """What is wrong with containers, for people. :param wrong: name -> what."""
     return "; ".join(f"{name}: {what}" for name, what in wrong.items())

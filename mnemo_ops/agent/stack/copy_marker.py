@@ -7,7 +7,7 @@ import shlex
 from typing import Any, Dict, Mapping, Optional
 
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack import containers, orchestrator
 from mnemo_ops.agent.stack.stack import Stack, root
 from mnemo_ops.errors import Refused
 
@@ -62,7 +62,7 @@ def hold_back(machine: Machine, stack: Stack) -> None:
     found = {each.name: each.restart for each in containers.containers(machine, stack.project) if each.restart != "no"}
     if found:
         write(machine, stack.project, {**mark, "restart": {**mark.get("restart", {}), **found}})
-        containers.set_restart(machine, "no", sorted(found))
+        orchestrator.hold_down(machine, sorted(found))
 
 
 def let_go(machine: Machine, name: str) -> None:
@@ -70,8 +70,7 @@ def let_go(machine: Machine, name: str) -> None:
     mark = read(machine, name)
     if mark is None or not mark.get("restart"):
         return
-    for container in containers.remaining(machine, mark["restart"]):
-        containers.set_restart(machine, mark["restart"][container], [container])
+    orchestrator.let_up(machine, mark["restart"])
     write(machine, name, {**mark, "restart": {}})
 
 
