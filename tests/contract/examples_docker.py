@@ -196,6 +196,26 @@ EXAMPLES: tuple[Example, ...] = (
         with_container(WEB, "C=2\n# comment\nB=x y\n"),
         tools=DOCKER,
     ),
+    Example(
+        "environment-of-every-kind",
+        "docker_container",
+        {**WEB, "env": {"KEY": "-\nb\n", "END": "x\r", "LONG": "x" * 70000, "HASH": "#", "E": "a=b ", "EMPTY": ""}},
+        with_container(None),
+        tools=DOCKER,
+    ),
+    Example(
+        "mounts-with-commas",
+        "docker_container",
+        {
+            **WEB,
+            "mounts": [
+                {"type": "bind", "source": '/srv/a,b "c"', "target": "/d", "read_only": True},
+                {"source": "data", "target": "/srv/x,readonly"},
+            ],
+        },
+        with_container(None),
+        tools=DOCKER,
+    ),
     Example("login", "docker_login", {**LOGIN, "registry_url": "https://registry.example.org"}, engine(), tools=DOCKER),
     Example("another-user", "docker_login", {**LOGIN, "username": "b"}, logged_in, tools=DOCKER),
     Example("again", "docker_login", {**LOGIN, "reauthorize": True}, logged_in, deed=True, tools=DOCKER),

@@ -92,6 +92,13 @@ def test_a_job_is_registered_with_its_backup(world: World) -> None:
     assert world.read(event.after["backup_file"].lstrip("/")) == CRONTAB["var/spool/cron/crontabs/root"]
 
 
+def test_a_value_with_quotes_is_one_value(world: World) -> None:
+    written(CRONTAB)(world)
+    assert run(task("cron", name="A", env=True, job='say "x"'), world.machine()).status == "changed"
+    assert world.read("var/spool/cron/crontabs/root").startswith("A='say \"x\"'\n")
+    assert run(task("cron", name="A", env=True, job='say "x"'), world.machine()).status == "ok"
+
+
 def test_a_file_for_cron_names_the_user_and_goes_with_its_last_job(world: World) -> None:
     args = {"name": "x", "cron_file": "app"}
     assert run(task("cron", **args, user="old", job="/x"), world.machine()).status == "changed"

@@ -66,6 +66,31 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ("user", {"name": MORE, "password": "$6$x"}),
     ("user", {"name": "ada", "generate_ssh_key": True, "ssh_key_comment": f"ada\n{KEY}"}),
 ]  # fmt: skip
+WEB = {"name": "web", "image": "api"}
+KEYS: list[tuple[str, dict[str, Any]]] = [
+    *[("docker_container", {**WEB, field: {key: "x"}}) for field in ("env", "labels", "sysctls", "log_options")
+      for key in ("A=B", "A\nB", "A\n", "", "#A")],
+    *[("docker_container", {**WEB, "env": {key: "a\nb"}}) for key in ("PATH", "HOME", "DOCKER_HOST")],
+    ("docker_container", {**WEB, "etc_hosts": {"a\n10.0.0.1 b": "10.0.0.2"}}),
+    ("docker_container", {**WEB, "etc_hosts": {"a": "10.0.0.2\n10.0.0.1 b"}}),
+    ("docker_container", {**WEB, "dns_search_domains": ["a\nnameserver 10.0.0.1"]}),
+    ("docker_container", {**WEB, "hostname": "a\nb"}),
+    *[(kind, {name: "a", field: {key: "x"}})
+      for kind, name in (("docker_network", "name"), ("docker_volume", "volume_name")) for field in ("labels", "driver_options") for key in ("A=B", "A\nB", "")],
+    *[("cron", {"name": name, "job": "x", "env": True}) for name in ("A=B", 'A"', "#A", "A B", "")],
+    ("cron", {"name": "A", "job": "a\"b'c", "env": True}),
+    ("cron", {**JOB, "user": "root id;"}),
+    ("cron", {**JOB, "weekday": "* root id;"}),
+    ("nfs_export", {"path": "/srv", "clients": ["10.0.0.1"], "options": "rw)\n/ *(rw"}),
+    ("nfs_export", {"path": "/srv", "clients": ["10.0.0.1"], "options": "rw) *(rw"}),
+    ("sysctl", {"name": "a=b", "value": "1"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "args"), KEYS, ids=str)
+def test_a_key_is_one(kind: str, args: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        build(kind, args)
 
 
 @pytest.mark.parametrize(("kind", "args"), WORDS, ids=str)

@@ -23,6 +23,14 @@ def refuse_lines(**given: Any) -> None:
                 raise ValueError(f"{name} must be one line")
 
 
+def refuse_keys(**given: Any) -> None:
+    """Mappings that are told as ``key=value``. :raises ValueError: a key would be read as another, or as none."""
+    for name, mapping in given.items():
+        for key in map(str, mapping or ()):
+            if not key or key != key.strip() or key.startswith("#") or {"=", "\n"} & {*key}:
+                raise ValueError(f"{name}: {key!r} would be another key, or none")
+
+
 def refuse_options(**given: Any) -> None:
     """What programs are told as it is, alone or in a list. :raises ValueError: they would take one for an option."""
     for name, value in given.items():

@@ -116,9 +116,14 @@ def _bindings(value: Any) -> List[str]:
 
 def mount(value: Mapping[str, Any]) -> str:
     kind = str(value.get("type", "volume"))
-    ends = "" if not value.get("read_only") else ",readonly"
-    source = f",source={value['source']}" if value.get("source") else ""
-    return f"type={kind}{source},target={value['target']}{ends}"
+    parts = [
+        f"type={kind}",
+        *([f"source={value['source']}"] if value.get("source") else []),
+        f"target={value['target']}",
+    ]
+    # a row of CSV: what a comma divides is in quotes
+    parts = ['"' + one.replace('"', '""') + '"' if {",", '"', "\n"} & {*one} else one for one in parts]
+    return ",".join([*parts, *(["readonly"] if value.get("read_only") else [])])
 
 
 def _mounted(values: Any) -> List[str]:

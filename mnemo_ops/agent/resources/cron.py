@@ -83,8 +83,14 @@ class Cron(Resource):
             raise ValueError("special_time excludes every other time")
         if (self.insertafter or self.insertbefore) and not self.env:
             raise ValueError("insertafter and insertbefore are for variables (env)")
-        if "\n" in self.name or "\n" in (self.job or "").strip("\r\n") or (self.env and " " in self.name):
-            raise ValueError("name and job must be one line, and the name of a variable one word")
+        if "\n" in (self.job or "").strip("\r\n"):
+            raise ValueError("job must be one line")
+        if any(re.search(r"\s", word) for word in (*self._times, self.user or "")):
+            raise ValueError("the fields of a time and the user are one word each")
+        if self.env and not re.fullmatch(r"[^\s=\"'#]+", self.name):
+            raise ValueError("the name of a variable is one word without '=', quotes and '#'")
+        if self.env and {'"', "'"} <= {*(self.job or "")}:
+            raise ValueError("cron has no way to write a value with both kinds of quotes")
 
     @property
     def _times(self) -> List[str]:
@@ -94,7 +100,8 @@ class Cron(Resource):
     def _line(self) -> str:
         """The line that should be there."""
         if self.env:
-            return f'{self.name}="{self.job}"'
+            quote = "'" if '"' in (self.job or "") else '"'
+            return f"{self.name}={quote}{self.job}{quote}"
         when = ["@" + self.special_time] if self.special_time else self._times
         who = [str(self.user)] if self.cron_file else []
         return ("#" if self.disabled else "") + " ".join([*when, *who, (self.job or "").strip("\r\n")])

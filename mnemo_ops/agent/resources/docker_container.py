@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional, Set, Union
 
-from mnemo_ops.agent.base.lines import each_line, refuse_options
+from mnemo_ops.agent.base.lines import each_line, refuse_keys, refuse_lines, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -14,6 +14,8 @@ from mnemo_ops.agent.docker.container_spec import PARTS
 from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import NotYet, StepFailed
+
+READS = ("HOME", "PATH")  # what docker itself reads of its environment, beside DOCKER_*
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,10 @@ class DockerContainer(Resource):
 
     def __post_init__(self) -> None:
         refuse_options(name=self.name, image=self.image, networks=[one.get("name") for one in self.networks or ()])
+        refuse_keys(env=self.env, labels=self.labels, sysctls=self.sysctls, log_options=self.log_options)
+        hosts = self.etc_hosts or {}  # these are lines of files in the container
+        refuse_lines(etc_hosts=[*hosts, *hosts.values()], dns_search_domains=self.dns_search_domains)
+        refuse_lines(dns_opts=self.dns_opts, hostname=self.hostname, domainname=self.domainname)
         known = {*PARTS, "command", "image", "networks", "restart_policy", "*"}
         unknown = sorted(set(self.comparisons or ()) - known)
         if unknown:
@@ -193,6 +199,9 @@ class DockerContainer(Resource):
         for one in self.mounts or ():
             if set(one) - {"type", "source", "target", "read_only"} or "target" not in one:
                 raise ValueError("mounts takes target (needed), source, type and read_only")
+        for key, value in docker.texts(self.env).items():
+            if (key in READS or key.startswith("DOCKER_")) and not _is_line(value):
+                raise ValueError(f"env: {key} must be one line: docker itself would read it otherwise")
         self._declared({})
 
     # -- what is declared --------------------------------------------------------------------------------------------
@@ -375,8 +384,8 @@ class DockerContainer(Resource):
             words += ["--restart", self._declared({}).get("restart_policy", self.restart_policy)]
         entry = container_spec.words(self.entrypoint)
         words += ["--entrypoint", entry[0] if entry else ""] if self.entrypoint is not None else []
-        lines = "".join(f"{key}={value}\n" for key, value in env.items() if "\n" not in value)
-        long = {key: value for key, value in env.items() if "\n" in value}  # a file of variables has one line for each
+        long = {key: value for key, value in env.items() if not _is_line(value)}
+        lines = "".join(f"{key}={value}\n" for key, value in env.items() if key not in long)
         words += ["--env-file", "/dev/stdin"] if lines else []  # not in the argument vector: everybody sees that
         words += [word for key in long for word in ("--env", key)]
         argv = ["docker", "create", *words, self._reference, *entry[1:], *container_spec.words(self.command)]
@@ -457,3 +466,8 @@ def _shown(row: docker.Row) -> docker.Row:
     """The inspected object without the values of its environment."""
     names = [f"{each.partition('=')[0]}=[secret]" for each in (row["Config"].get("Env") or ())]
     return {**row, "Config": {**row["Config"], "Env": names}}
+
+
+def _is_line(value: str) -> bool:
+    """Whether a file of variables can hold it: a return at its end would be lost, and a line has at most 64 KiB."""
+    return not {"\n", "\r"} & {*value} and len(value) < 16000

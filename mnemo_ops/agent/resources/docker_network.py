@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, ClassVar, Dict, List, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import refuse_options
+from mnemo_ops.agent.base.lines import refuse_keys, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -61,6 +61,7 @@ class DockerNetwork(Resource):
 
     def __post_init__(self) -> None:
         refuse_options(name=self.name, connected=self.connected)
+        refuse_keys(driver_options=self.driver_options, labels=self.labels)
         if self.connected and not self.appends:
             raise ValueError("connected without appends would cut off others; say appends: true")
         for pool in self.ipam_config or []:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Literal, Mapping, Optional
 
-from mnemo_ops.agent.base.lines import refuse_options
+from mnemo_ops.agent.base.lines import refuse_keys, refuse_options
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.docker import cli as docker
@@ -57,6 +57,7 @@ class DockerVolume(Resource):
 
     def __post_init__(self) -> None:
         refuse_options(volume_name=self.volume_name)
+        refuse_keys(driver_options=self.driver_options, labels=self.labels)
         permission = self._permission.desired()
         if permission and (self.driver != "local" or docker.texts(self.driver_options).get("type") in ("nfs", "nfs4")):
             raise ValueError("owner, group and mode are set on local volumes only; set them on the server of this one")

@@ -49,6 +49,8 @@ class NfsExport(Resource):
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or re.search(r'[\s"#\\]', self.path):
             raise ValueError("path must be absolute, without spaces and quotes")
+        if re.search(r'[()\s"#\\]', self.options):
+            raise ValueError("options must be words with commas between them")
         if not self.clients and self.state == "present":
             raise ValueError("clients is empty: nobody could mount it")
         for client in self._parsed():

@@ -3,6 +3,7 @@
 # ruff: noqa: PTH103, PTH104, PTH123
 from __future__ import annotations
 
+import csv
 import os
 import sys
 
@@ -65,7 +66,14 @@ def fill(root: str, state: Any, row: dict[str, Any], found: dict[str, list[str]]
         elif option in FLAGS:
             put(row, FLAGS[option], values[0] == "true")
         elif option == "--env-file":
-            row["Config"]["Env"] += sys.stdin.read().splitlines()
+            for line in sys.stdin.read().split("\n"):  # as Go's ScanLines
+                if len(line) > 65535:
+                    fail("bufio.Scanner: token too long", 125)
+                row["Config"]["Env"] += [line.removesuffix("\r")] if line and not line.startswith("#") else []
+        elif option == "--env":
+            row["Config"]["Env"] += [f"{name}={os.environ[name]}" for name in values]
+        elif option == "--mount":
+            put(row, "HostConfig.Mounts", [mounted(next(csv.reader([value], strict=True))) for value in values])
         elif option == "--entrypoint":
             row["Config"]["Entrypoint"] = [values[0]]
         elif option == "--memory":
@@ -80,6 +88,15 @@ def fill(root: str, state: Any, row: dict[str, Any], found: dict[str, list[str]]
             join(state, row, values[0], found.get("--network-alias", []), found.get("--ip", [""])[0])
         elif option not in ("--name", "--network-alias", "--ip"):
             fail(f"unknown flag: {option}", 125)
+
+
+def mounted(words: list[str]) -> dict[str, Any]:
+    names = {"type": "Type", "source": "Source", "target": "Target"}
+    found = dict(word.split("=", 1) for word in words if word != "readonly")
+    return {
+        **{names[key]: value for key, value in found.items()},
+        **({"ReadOnly": True} if "readonly" in words else {}),
+    }
 
 
 def publish(bindings: Any, *words: str) -> None:
