@@ -330,6 +330,7 @@ def kill(running: Running) -> None:
     running.process.wait(10)
 
 
+@pytest.mark.soak  # it waits for a lease to end
 def test_a_second_operator_is_told_who_is_at_it_and_a_controller_killed_in_the_copy_leaves_old_serving(
     lab: Lab, stack: dict[str, str]
 ) -> None:
@@ -348,6 +349,16 @@ def test_a_second_operator_is_told_who_is_at_it_and_a_controller_killed_in_the_c
     old_is_itself_again(lab, stack)
 
 
+def test_ctrl_c_while_it_stops_old_gives_old_back_at_once(lab: Lab, stack: dict[str, str]) -> None:
+    running = lab.start(*MIGRATE)  # the first that copies the images: the full disk below is for the set alone
+    when(lab.old, QUIESCED, seconds=240)
+    running.process.send_signal(signal.SIGINT)
+    said = refused(lab.ended(running), 130, "old serves", "migrate")
+    assert said.error["class"] == "Interrupted"
+    old_is_itself_again(lab, stack)
+    eventually("nothing of the run is left", lambda: is_over(lab), 30)
+
+
 def test_a_full_disk_on_new_during_the_copy(lab: Lab, stack: dict[str, str]) -> None:
     lab.new.sh(f"mount -t tmpfs -o size=700M,mode=700 tmpfs {STORE}")
     fill = f"until {COPYING}; do read -t 0.02; [ $? -gt 128 ] || exit; done; dd if=/dev/zero of={STORE}/fill bs=1M"
@@ -363,16 +374,6 @@ def test_a_full_disk_on_new_during_the_copy(lab: Lab, stack: dict[str, str]) -> 
         lab.new.sh(f"umount -l {STORE}")
 
 
-def test_ctrl_c_while_it_stops_old_gives_old_back_at_once(lab: Lab, stack: dict[str, str]) -> None:
-    running = lab.start(*MIGRATE)
-    when(lab.old, QUIESCED)
-    running.process.send_signal(signal.SIGINT)
-    said = refused(lab.ended(running), 130, "old serves", "migrate")
-    assert said.error["class"] == "Interrupted"
-    old_is_itself_again(lab, stack)
-    eventually("nothing of the run is left", lambda: is_over(lab), 30)
-
-
 @pytest.mark.parametrize("victim", ["the job on new", "the database on old"])
 def test_somebody_kills(victim: str, lab: Lab, stack: dict[str, str]) -> None:
     running = lab.start(*MIGRATE)
@@ -386,6 +387,7 @@ def test_somebody_kills(victim: str, lab: Lab, stack: dict[str, str]) -> None:
     eventually("nothing of the run is left", lambda: is_over(lab), 60)
 
 
+@pytest.mark.soak  # it waits for a lease to end, and for a reboot
 def test_a_controller_killed_while_it_stops_old_and_old_rebooted_on_top(lab: Lab, stack: dict[str, str]) -> None:
     running = lab.start(*MIGRATE)
     try:

@@ -219,6 +219,7 @@ def test_on_a_terminal_it_asks_once_and_a_check_asks_and_changes_nothing(lab: La
     assert [lab.old.digest(), lab.new.digest()] == before
 
 
+@pytest.mark.soak  # it waits for leases to end, and for a reboot
 def test_a_copy_that_nobody_goes_on_with_stops_stays_stopped_and_is_removed_by_abort(lab: Lab, plain: Host) -> None:
     running = lab.start(*MIGRATE)
     lab.new.sh("timeout 200 bash -c 'until docker ps -q --filter name=mnemosyne-api | grep -q .; do sleep .05; done'")
