@@ -70,7 +70,7 @@ def route(host: Host) -> Route:
     """
     given = dict(host.ssh)
     config = given.pop("configfile", "")
-    found = _look(host.address, config)
+    found = _look(host.address, config, host.user or str(given.get("user") or ""))
     words: dict[str, Any] = {**found, **given}
     if "proxyjump" in given:  # whichever is nearer wins, not both
         words.pop("proxycommand", None)
@@ -101,7 +101,7 @@ def _jump(text: str, config: str, host: Host) -> Route:
     if not colon or (":" in name and not name.endswith("]")):
         name, port = where, ""
     name = name.strip("[]")
-    words: dict[str, Any] = _look(name, config)
+    words: dict[str, Any] = _look(name, config, user)
     words.update({key: value for key, value in (("user", user), ("port", port)) if value})
     if host.key_file:
         words.setdefault("identityfile", [host.key_file])
@@ -159,16 +159,16 @@ def _filled(text: str, words: Mapping[str, Any]) -> str:
     return re.sub("%[hnprud%]", lambda mark: str(values[mark[0]]), text)
 
 
-def _look(name: str, file: str) -> dict[str, Any]:
+def _look(name: str, file: str, user: str) -> dict[str, Any]:
     """What the configuration says of a host, by lower-case option; ``hostname`` is always there.
 
     What OpenSSH itself adds for who says nothing (its usual keys and files) is left out.
 
     :param file: that of ``-F``, alone; empty: the user's and the system's.
+    :param user: who it is, for ``Match user``; empty: whom the configuration names.
     """
-    found = {
-        option: value for option, value in _asked(_plain(name), file or _of_this_user()).items() if not _none(value)
-    }
+    said = _asked(_plain(name), file or _of_this_user(), _plain(user))
+    found = {option: value for option, value in said.items() if not _none(value)}
     home = _home()
     if found.get("userknownhostsfile") == f"{home}/.ssh/known_hosts {home}/.ssh/known_hosts2":
         del found["userknownhostsfile"]
@@ -198,12 +198,13 @@ def _of_this_user() -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _asked(name: str, file: str) -> dict[str, Any]:
+def _asked(name: str, file: str, user: str) -> dict[str, Any]:
     """What ``ssh -G`` prints: Include, Match and all; an option that may be said again is a list."""
-    where = ["-F", str(Path(file).expanduser())] if file else []
+    words = ["-F", str(Path(file).expanduser())] if file else []
+    words += ["-l", user] if user else []
     try:
         done = subprocess.run(
-            ["ssh", "-T", "-G", *where, "--", name],
+            ["ssh", "-T", "-G", *words, "--", name],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,

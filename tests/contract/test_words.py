@@ -75,8 +75,8 @@ KEYS: list[tuple[str, dict[str, Any]]] = [
     ("docker_container", {**WEB, "etc_hosts": {"a": "10.0.0.2\n10.0.0.1 b"}}),
     ("docker_container", {**WEB, "dns_search_domains": ["a\nnameserver 10.0.0.1"]}),
     ("docker_container", {**WEB, "hostname": "a\nb"}),
-    *[(kind, {name: "a", field: {key: "x"}})
-      for kind, name in (("docker_network", "name"), ("docker_volume", "volume_name")) for field in ("labels", "driver_options") for key in ("A=B", "A\nB", "")],
+    *[(kind, {name: "a", field: {key: "x"}}) for key in ("A=B", "A\nB", "") for field in ("labels", "driver_options")
+      for kind, name in (("docker_network", "name"), ("docker_volume", "volume_name"))],
     *[("cron", {"name": name, "job": "x", "env": True}) for name in ("A=B", 'A"', "#A", "A B", "")],
     ("cron", {"name": "A", "job": "a\"b'c", "env": True}),
     ("cron", {**JOB, "user": "root id;"}),

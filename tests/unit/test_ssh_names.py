@@ -26,7 +26,7 @@ def pasting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_such_name_reaches_openssh(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     real = ssh_route._asked
-    monkeypatch.setattr(ssh_route, "_asked", lambda name, file: asked.append(name) or real(name, file))
+    monkeypatch.setattr(ssh_route, "_asked", lambda *words: asked.extend(words) or real(*words))
     for host in (
         Host("h", name),
         Host("h", "a", ssh={"proxyjump": name}),
@@ -59,3 +59,32 @@ def test_a_user_whom_the_machine_does_not_know_is_told_so(monkeypatch: pytest.Mo
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(UsageError, match="knows no user with the number"):
         ssh_route.route(Host("web", "192.0.2.1"))
+
+
+MATCHES = """Match originalhost gate user ada
+  Port 2202
+Match user ada
+  Port 2201
+  ProxyJump ada@gate
+Match user root
+  Port 2203
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "through"),
+    [
+        (Host("h", "a", user="ada"), 2201, [2202]),
+        (Host("h", "a", ssh={"user": "ada"}), 2201, [2202]),
+        (Host("h", "a", user="root"), 2203, []),
+        (Host("h", "a", user="root", ssh={"user": "ada"}), 2203, []),
+        (Host("h", "a", user="eve"), 22, []),
+        (Host("h", "a", user="eve", ssh={"proxyjump": "ada@gate"}), 22, [2202]),
+        (Host("h", "a", user="ada", port=2222), 2222, [2202]),
+    ],
+)
+def test_what_matches_the_user_counts(host: Host, port: int, through: list[int], tmp_path: Path) -> None:
+    """OpenSSH itself is asked; it is told the user on its command line, as `ssh -l` would be."""
+    (tmp_path / ".ssh/config").write_text(MATCHES)
+    way = ssh_route.route(host)
+    assert (way.port, [jump.port for jump in way.jumps]) == (port, through)
