@@ -1,11 +1,12 @@
-"""What every flow stands on: hosts by name, deeds with progress, a home for journals and keys."""
+"""What every flow stands on: hosts by name, deeds with progress, steps and what takes them back, a home for keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
@@ -99,3 +100,74 @@ class Flow:
     def stack(self, host: Host) -> dict[str, Any]:
         """The host's stack, as an argument of actions."""
         return wire(stack_of(settings(host)))
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What takes a step back; does nothing where the step did nothing.
+
+    :param first: it gives service back: done before all others, which only clean up.
+    """
+
+    sentence: str
+    do: Callable[[], object]
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One sentence of a runbook. :param commits: once it is done, nothing that came before is taken back."""
+
+    name: str
+    sentence: str
+    do: Callable[[], object]
+    undo: Optional[Undo] = None
+    commits: bool = False
+
+
+class Steps:
+    """A runbook at work: steps in their order, timed, and taken back in reverse.
+
+    :param say: tells the sentence of a step. :param note: writes down its name, and ``began`` or ``done``.
+    """
+
+    def __init__(self, say: Callable[[str], object], note: Callable[[str, str], object]) -> None:
+        self._say, self._note = say, note
+        self._undo: list[Undo] = []
+        self.phases: list[dict[str, Any]] = []
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._undo)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Do them. What raises stays undoable, half done as it is: :meth:`take_back`."""
+        for step in steps:
+            with self.timed(step.name, step.sentence):
+                self._note(step.name, "began")
+                if step.undo is not None:
+                    self._undo.append(step.undo)
+                step.do()
+            self._note(step.name, "done")
+            if step.commits:
+                self._undo.clear()
+
+    @contextmanager
+    def timed(self, name: str, sentence: str) -> Iterator[None]:
+        """A phase of the report that is not written down: it changes nothing."""
+        self._say(sentence)
+        began = time.monotonic()
+        yield
+        self.phases.append({"name": name, "seconds": round(time.monotonic() - began, 3)})
+
+    def take_back(self) -> list[tuple[Undo, MnemoError]]:
+        """Undo what was done, the last first. :returns: what could not be undone, and why."""
+        failed = []
+        for undo in sorted(reversed(self._undo), key=lambda each: not each.first):
+            self._say(f"undo: {undo.sentence}")
+            try:
+                undo.do()
+            except MnemoError as error:
+                failed.append((undo, error))
+        self._undo.clear()
+        return failed
