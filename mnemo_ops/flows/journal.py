@@ -21,7 +21,6 @@ class Journal:
 
     def __init__(self, home: Path, run: str) -> None:
         self.path = home / "runs" / f"{run}.jsonl"
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def steps(self) -> list[str]:
         """Phase and status of each line: ``verify done``; none when there is no such journal here."""
@@ -34,6 +33,7 @@ class Journal:
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line, on disk when this returns."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(handle, json.dumps(entry).encode() + b"\n")

@@ -13,6 +13,7 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.errors import NotStarted, Refused, StepFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.migrate import leftovers, preflight, prepare, promotion, rollback, transfer
 from mnemo_ops.flows.migrate.migration import Migration
 from mnemo_ops.stack import definition
 
@@ -54,10 +55,10 @@ def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_sto
     placed: list[str] = []
     fleet = Fleet(look_at_volumes=lambda: {"findings": [filled] if placed else []})
     run = migration(tmp_path, fleet, lambda host: placed.append(host.name))
-    run.sides = (side("old"), side("new"))
-    assert run.misplaced(run.sides[1]) == []
+    run.context.sides = (side("old"), side("new"))
+    assert preflight.misplaced(run.context, side("new")) == []
     with pytest.raises(Refused, match="new: graph: /mnt/data holds file: move it away first"):
-        run.provision_new()
+        prepare.place(run.context)
     assert placed == ["new"]
 
 
@@ -84,14 +85,14 @@ def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
     flow = Flow(Fleet(look_at_volumes=lambda: {"findings": []}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
     rows = definition.volumes(definition.settings(new))
     run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "20261129T220719Z-0002")
-    found = run.misplaced(side("new"))
+    found = preflight.misplaced(run.context, side("new"))
     assert (said in found[0]) if said else not found
 
 
 def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: Path) -> None:
     """A backup or a move whose controller is gone is at work still."""
     fleet = Fleet()
-    run = migration(tmp_path, fleet)
+    context = migration(tmp_path, fleet).context
     held = {
         "set-20261129T220719Z-0001": "",
         "fence-20261129T220719Z-0001": "20261129T220719Z-0001",
@@ -100,9 +101,8 @@ def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: 
         "restore-20261129T220719Z-0b02": "",
         "move-20261129T220719Z-0a01": "20261129T220719Z-0a01",
     }
-    assert run.clean_up(
-        side("old", leases=held), side("new", leases={"key-20261129T220719Z-0001": "20261129T220719Z-0001"})
-    )
+    there = {"key-20261129T220719Z-0001": "20261129T220719Z-0001"}
+    assert leftovers.clean_up(context, side("old", leases=held), side("new", leases=there))
     assert fleet.asked == [
         "old: forget 20261129T220719Z-0001",
         *(
@@ -113,7 +113,8 @@ def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: 
         *("new: forget 20261129T220719Z-0001", "new: release key-20261129T220719Z-0001"),
     ]
     fleet.asked.clear()
-    assert not run.clean_up(
+    assert not leftovers.clean_up(
+        context,
         side("old", leases={"set-20261129T220719Z-0b01": "", "move-20261129T220719Z-0a01": "20261129T220719Z-0a01"}),
         side("new"),
     )
@@ -137,10 +138,10 @@ def test_past_the_point_of_no_return_new_itself_starts_everything(
     fleet = Fleet(**({fails: fail} if fails else {}))
     run = migration(tmp_path, fleet)
     try:
-        run.promote()
+        promotion.promote(run.context)
     except NotStarted as error:
         with pytest.raises(StepFailed) as caught:
-            run.give_up(error)
+            rollback.give_up(run.context, run.steps, error)
         assert caught.value.message.endswith(said)
     of_new = [line.split()[1] for line in fleet.asked if line.startswith("new: ")]
     assert [kind for kind in of_new if kind not in ("write_journal", "forget")] == asked
@@ -148,9 +149,9 @@ def test_past_the_point_of_no_return_new_itself_starts_everything(
 
 def test_before_the_fence_becomes_final_new_knows_how_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet()
-    run = migration(tmp_path, fleet)
-    run.host_keys = ["ssh-ed25519 AAAA"]
-    monkeypatch.setattr(run, "question", dict)
-    run.promote()
+    context = migration(tmp_path, fleet).context
+    context.host_keys = ["ssh-ed25519 AAAA"]
+    monkeypatch.setattr(transfer, "question", lambda context: {})
+    promotion.promote(context)
     kinds = [" ".join(line.split()[:2]) for line in fleet.asked]
     assert kinds.index("new: mark_target") < kinds.index("old: settle_fence") and kinds.count("new: mark_target") == 2

@@ -24,11 +24,18 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.errors import ChannelLost, MnemoError, Refused, RollbackFailed, Unreachable
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.migrate import cutover, preflight, prepare, transfer
+from mnemo_ops.flows.migrate.context import Context, Stage
 from mnemo_ops.flows.migrate.migration import Migration
 
 OLD, NEW = Host("old", "192.0.2.1"), Host("new", "192.0.2.2")
 RUN, LATER = "20261129T220719Z-0001", "20261129T230719Z-0002"
 UP = 'if word == "compose":\n    for row in rows.values():\n        row["state"] = "running"\n'
+# what needs a real database, or images
+UNASKED = (
+    *((prepare, name) for name in ("make_keys", "copy_images")),
+    *((cutover, name) for name in ("make_set", "copy_set", "restore")),
+)
 RUNS, STOPPED = ("running", "always"), ("exited", "no")
 
 
@@ -125,30 +132,28 @@ class Session:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
 
-    def provision_new(self: Migration) -> None:
-        with self.phase("provision", "provision"):
-            self.undo.append(("stop the copy", self.stop_new))
-            self.prepared = True
-            self.flow.act(self.new, MarkTarget(self.stack, self.id, "copying", ("old", "new")))
+    def place(context: Context) -> None:
+        context.stage = Stage.PREPARED
+        context.flow.act(context.new, MarkTarget(context.stack, context.run, "copying", ("old", "new")))
 
-    def prove(self: Migration) -> None:
+    def prove(context: Context) -> None:
         """The copy is complete, and what proves it runs on new; the stores of old have stopped with its final set."""
-        with self.phase("verify", "prove"):
-            made.machine("old").run(["docker", "stop", "postgres"])
-            rows = {name: {"name": name, "state": "exited", "restart": "no"} for name in ("api", "postgres")}
-            rows["postgres"]["state"] = "running"
-            (made.home / "new/bin/containers.json").write_text(json.dumps(rows))
-            mark = copy_marker.read(made.machine("new"), "app") or {}
-            copy_marker.write(made.machine("new"), "app", {**mark, "restart": dict.fromkeys(rows, "always")})
+        made.machine("old").run(["docker", "stop", "postgres"])
+        rows = {name: {"name": name, "state": "exited", "restart": "no"} for name in ("api", "postgres")}
+        rows["postgres"]["state"] = "running"
+        (made.home / "new/bin/containers.json").write_text(json.dumps(rows))
+        mark = copy_marker.read(made.machine("new"), "app") or {}
+        copy_marker.write(made.machine("new"), "app", {**mark, "restart": dict.fromkeys(rows, "always")})
+        context.stage = Stage.PROVEN
 
-    monkeypatch.setattr(Migration, "provision_new", provision_new)
-    monkeypatch.setattr(Migration, "prove", prove)
-    for name in ("copy_images", "open_the_way", "final_set", "restore_on_new"):
-        monkeypatch.setattr(Migration, name, lambda self: None)
-    monkeypatch.setattr("mnemo_ops.flows.migrate.migration.preflight.problems", lambda *_: [])
-    monkeypatch.setattr(Migration, "misplaced", lambda self, new: [])
-    monkeypatch.setattr(Migration, "unmade", lambda self, old, new: [])
-    monkeypatch.setattr(Migration, "fetch", lambda self, *_: MarkTarget(STACK, RUN, "copying"))
+    monkeypatch.setattr(prepare, "place", place)
+    monkeypatch.setattr(cutover, "prove", prove)
+    for room, name in UNASKED:
+        monkeypatch.setattr(room, name, lambda context: None)
+    monkeypatch.setattr(preflight.checks, "problems", lambda *_: [])
+    monkeypatch.setattr(preflight, "misplaced", lambda context, new: [])
+    monkeypatch.setattr(preflight, "unmade", lambda context, old, new: [])
+    monkeypatch.setattr(transfer, "fetch", lambda *_: MarkTarget(STACK, RUN, "copying"))
     monkeypatch.setattr("mnemo_ops.agent.actions.backup.MakeSet.ready", lambda self, machine: {})
     return made
 
@@ -164,7 +169,7 @@ def migration(world: World, run: str, **options: Any) -> tuple[Migration, Report
     report = Report("migrate", Style(), io.StringIO(), io.StringIO())
     flow = Flow(world, report, world.home)  # type: ignore[arg-type]
     made = Migration(flow, OLD, NEW, lambda host: None, lambda host: None, (), run, **options)
-    made.stack = STACK
+    made.context.stack = STACK
     return made, report
 
 
@@ -263,11 +268,11 @@ def test_an_abort_and_a_check_without_old_change_nothing_and_name_the_command(wo
 
 
 def test_a_copy_that_was_not_proven_never_serves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prove(self: Migration) -> None:
+    def prove(context: Context) -> None:
         world.dies()
-        self.flow.act(self.old, MarkTarget(STACK, RUN, "copying"))
+        context.flow.act(context.old, MarkTarget(STACK, RUN, "copying"))
 
-    monkeypatch.setattr(Migration, "prove", prove)
+    monkeypatch.setattr(cutover, "prove", prove)
     with pytest.raises(RollbackFailed) as caught:
         migrate(world)
     assert "--without-old" not in caught.value.hint

@@ -22,7 +22,7 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
 from mnemo_ops.flows import deploy
-from mnemo_ops.flows.migrate import migration as migrate
+from mnemo_ops.flows.migrate import look
 from mnemo_ops.transport import session
 from mnemo_ops.transport.session import AgentSession
 
@@ -221,7 +221,7 @@ class Typed:
         monkeypatch.chdir(home)
         monkeypatch.setattr(session, "RECONNECT", (0.01,))
         monkeypatch.setattr(fleets, "connect", self._connect)
-        monkeypatch.setattr(migrate, "connect", self._connect)
+        monkeypatch.setattr(look, "connect", self._connect)
         # playbooks are not what is looked at here
         monkeypatch.setattr(Plays, "run", lambda *_, **__: None)
         monkeypatch.setattr(deploy, "check_files", lambda *_: None)

@@ -1,0 +1,89 @@
+"""Before anything is touched: both hosts are looked at, and every reason not to begin is said at once."""
+
+from __future__ import annotations
+
+from mnemo_ops.agent.actions.backup import MakeSet
+from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.checks import preflight as checks
+from mnemo_ops.checks.preflight import Side
+from mnemo_ops.errors import Refused, Unreachable
+from mnemo_ops.flows.migrate import earlier, leftovers, look, transfer
+from mnemo_ops.flows.migrate.context import Context
+from mnemo_ops.flows.migrate.earlier import Earlier
+from mnemo_ops.stack import definition
+
+
+def preflight(context: Context, act: bool = True) -> Earlier:
+    """Look at both hosts; clean up after an interrupted run; refuse with every reason at once.
+
+    :param act: false: what an interrupted run left speaks against beginning, and stays.
+    :returns: how far an earlier run of this pair came. :raises Refused: every reason (3).
+    """
+    try:
+        old, new = look.both(context)
+    except Unreachable as error:
+        return earlier.resume_without_old(context, error)
+    if context.without_old:
+        raise Refused(f"{context.old.name} answers: nothing is done without it", hint=context.again)
+    found = checks.same_machine(old, new)
+    if not found:
+        if earlier.is_final(old, new):
+            return earlier.resume(context, old, new)
+        if act and leftovers.clean_up(context, old, new):
+            old, new = look.both(context)
+        found = checks.problems(old, new, context.settings, context.accept_loss)
+        found += [] if new.holds and new.runs else misplaced(context, new)  # what serves is in nobody's way
+        found += unmade(context, old, new)
+    if found:
+        lines = "".join(f"\n  - {each}" for each in found)
+        raise Refused(
+            f"{len(found)} reason{'s' * (len(found) > 1)} not to begin; nothing was touched:{lines}",
+            hint="mend these and run the same command again",
+        )
+    if abs(checks.skew_of(old, new)) > checks.SKEW_WARN:
+        context.say(f"WARNING: the clocks differ by {checks.skew_of(old, new):.1f} s")
+    context.flow.ready(context.old, MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss))
+    context.flow.ready(context.new, transfer.fetch(context, (), ""))
+    return Earlier.NONE
+
+
+def misplaced(context: Context, new: Side) -> list[str]:
+    """What speaks against new's disks and directories as places of its volumes."""
+    if new.survey["troubles"]:
+        return []
+    bare = not new.survey.get("tools", {}).get("docker", True)
+    if bare:  # it is looked at again once it is provisioned
+        return _misnamed(context)
+    filled = [row["volume"] for row in context.stack["datasets"] if row["volume"]]
+    look_at = LookAtVolumes(context.settings.project, context.rows, (), filled=filled)
+    findings = context.flow.ready(context.new, look_at)["findings"]
+    name = context.new.name
+    return [*_misnamed(context), *(f"{name}: {row['volume']}: {row['what']}: {row['remedy']}" for row in findings)]
+
+
+def _misnamed(context: Context) -> list[str]:
+    """The compose file is taken along: a volume that has another name on new would not be the one that is used."""
+    there, found = {row["key"]: row["name"] for row in context.rows}, []
+    old, new = context.names
+    stack = definition.stack_of(context.settings)
+    for row in stack.datasets:
+        was = stack.volume(row.volume) if row.volume else ""
+        will = there.get(row.volume or row.path, "" if row.path else was)
+        if was != will:
+            one, other = was or "the stack's directory", will or "the stack's directory"
+            found.append(
+                f"{new}: {row.volume or row.path}: {old} has it in {one}, here it would be in "
+                f"{other}: declare it in stack.volumes as it is there, and move it afterwards (invoke volumes --to)"
+            )
+    return found
+
+
+def unmade(context: Context, old: Side, new: Side) -> list[str]:
+    """Volumes that the inventory does not make on new, and that a set may not ask for."""
+    there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
+    return [
+        f"{old.name}: the volume {name} {what}, and no set may ask {new.name} for such: if it is meant, docker "
+        "volume create it there by hand; it is used as it is"
+        for name, what in old.survey.get("odd_volumes", {}).items()
+        if name not in there
+    ]

@@ -1,0 +1,66 @@
+"""While old still serves: new gets what the stack needs, a key to fetch with, and the very images."""
+
+from __future__ import annotations
+
+from mnemo_ops.agent.actions.copy_target import MarkTarget
+from mnemo_ops.agent.actions.images import LoadImages, SaveImages
+from mnemo_ops.agent.actions.journal import AdoptLease, RemoveFile
+from mnemo_ops.agent.actions.survey import Survey
+from mnemo_ops.agent.actions.transfer import Release
+from mnemo_ops.errors import Refused
+from mnemo_ops.flows import keys
+from mnemo_ops.flows.migrate import preflight, transfer
+from mnemo_ops.flows.migrate.context import Context, Stage
+
+
+def provision(context: Context) -> None:
+    context.provision(context.new)
+
+
+def place(context: Context) -> None:
+    """Mark new as the unfinished copy of this run, and make its volumes.
+
+    :raises Refused: one of them holds something (3).
+    """
+    context.stage = Stage.PREPARED
+    context.flow.act(context.new, MarkTarget(context.stack, context.run, "copying", context.names))
+    context.place(context.new)
+    # what disks and file systems of others hold is seen once they are mounted: while old still serves
+    if found := preflight.misplaced(context, context.seen[1]):
+        raise Refused("; ".join(found), hint="mend that and run the same command again")
+
+
+def stop_copy(context: Context) -> None:
+    context.flow.act(context.new, Release(f"target-{context.run}"))
+
+
+def make_keys(context: Context) -> None:
+    """An ssh key for the way, and a fresh age key: its secret half stays in memory, here and with new."""
+    transfer.grant_key(context)
+    made = keys.Identity.new()
+    context.age_secret = made.secret
+    # and the operator's own key, so that the set stays a usable backup
+    context.recipients = (made.recipient, *keys.recipients(context.flow, context.old))
+
+
+def copy_images(context: Context) -> None:
+    """The very images, by id."""
+    flow, run = context.flow, context.run
+    used = context.seen[0].survey["containers"].values()
+    here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))
+    wanted = {each["image_id"]: each["image"] for each in used if each["image_id"] not in here}
+    if not wanted:
+        return
+    store = context.settings.store
+    path = f"{store}/images-{run}.tar.zst"
+    saved = flow.act(context.old, SaveImages(sorted(set(wanted.values())), path, run), job=f"{run}-save-images")
+    flow.act(context.old, AdoptLease(run))
+    file = {"name": path.rpartition("/")[2], "size": saved["bytes"], "sha256": saved["sha256"]}
+    transfer.pull(context, "fetch-images", store, [file])
+    flow.act(context.new, LoadImages(path, sorted(wanted)), job=f"{run}-load-images")
+    flow.act(context.new, RemoveFile(path))
+    drop_images(context)
+
+
+def drop_images(context: Context) -> None:
+    context.flow.act(context.old, Release(f"images-{context.run}"))

@@ -1,0 +1,67 @@
+"""From old to new, host to host: an ephemeral key, and the files of this run that old hands out for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from mnemo_ops.agent.actions.transfer import Fetch, GrantKey, HostKeys, MakeKey, Release
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.agent.process import handout
+from mnemo_ops.core.model import Host
+from mnemo_ops.flows.migrate.context import Context
+from mnemo_ops.stack.addresses import addresses, peer_name
+
+
+def grant_key(context: Context) -> None:
+    """New may fetch this run's files from old, from its own addresses only, until the run ends."""
+    flow = context.flow
+    made = flow.act(context.new, MakeKey(context.run))
+    known = sorted({*addresses(context.new.address), *_told_addresses(context, context.new)})
+    flow.act(context.old, GrantKey(context.run, _login(context, context.old), made["public_key"], known))
+    context.host_keys = flow.act(context.old, HostKeys())["keys"]
+
+
+def drop_keys(context: Context) -> None:
+    for host in context.there:
+        with context.perhaps_gone(host):
+            context.flow.act(host, Release(f"key-{context.run}"))
+
+
+def pull(context: Context, step: str, target: str, files: Sequence[Mapping[str, Any]]) -> int:
+    """Files that old hands out to new; bytes."""
+    report = context.flow.act(context.new, fetch(context, files, target), job=f"{context.run}-{step}")
+    context.bytes_copied += int(report["bytes"])
+    return int(report["bytes"])
+
+
+def question(context: Context) -> dict[str, Any]:
+    """How new asks old, with the key of this run, whether its fence is final."""
+    answer = {
+        "name": handout.fence(context.run),
+        "size": len(handout.FINAL),
+        "sha256": sha256(handout.FINAL).hexdigest(),
+    }
+    return asdict(fetch(context, [answer], ""))
+
+
+def fetch(context: Context, files: Sequence[Mapping[str, Any]], target: str) -> Fetch:
+    """:param target: directory on new."""
+    old = context.old
+    port = int(old.vars.get("mnemo_peer_port") or old.port or 22)
+    return Fetch(context.run, _login(context, old), peer_name(old), port, context.host_keys, target, files)
+
+
+def _login(context: Context, host: Host) -> str:
+    facts = context.flow.fleet.session(host, become=False).facts
+    with validators.by(host.name):
+        return host.user or str(validators.user_name(facts.get("user_id")))
+
+
+def _told_addresses(context: Context, host: Host) -> set[str]:
+    told = context.flow.fleet.session(host).facts.get("default_ipv4") or {}
+    with validators.by(host.name):
+        found = validators.row(address=validators.perhaps(validators.address, ""))(told)["address"]
+        return {found} - {""}
