@@ -12,6 +12,8 @@ from mnemo_ops import __version__
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.prune import PruneSets
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.agent.stack.manifest import Part
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.flows import keys, signing
@@ -45,14 +47,15 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
         make = MakeSet(stack, id, keys.recipients(flow, host), accept_loss=accept_loss, about=about)
         manifest = flow.act(host, make, job=f"{id}-set")
         signing.sign(flow, host, stack["store"], id, manifest.pop("manifest_sha256"))
-    size = sum(part["bytes"] for part in manifest["parts"])
+    parts = [Part(**each) for each in manifest["parts"]]
+    size = sum(part.bytes for part in parts)
     flow.report.host(host.name).add("changed")
-    flow.report.step(f"{id}: {len(manifest['parts'])} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
+    flow.report.step(f"{id}: {len(parts)} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
     stopped(flow, manifest)
     accepted(flow, manifest["accepted_losses"])
     flow.report.extra.update(
         id=id,
-        parts=manifest["parts"],
+        parts=[asdict(part) for part in parts],
         consistency=manifest["consistency"],
     )
     return manifest

@@ -186,7 +186,8 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
     machine = world.machine()
     world.write("var/lib/mnemo_ops/leases/set-1.json", json.dumps({"run": "", "undo": []}))
     world.write("var/lib/mnemo_ops/restores/p.json", '{"stamp": "r0"}')
-    world.write("var/backups/p/s/manifest.json", '{"format": 1, "project": "p"}')
+    manifest = {"format": 1, "id": "20261129T220719Z-0002", "project": "p", "created": 1, "consistency": "quiesced"}
+    world.write("var/backups/p/s/manifest.json", json.dumps({**manifest, "parts": [], "datasets": {}, "volumes": {}}))
     tools(tmp_path)
     looks: list[Any] = [
         lambda: MakeSet(wire(STACK), "20261129T220719Z-0001", ()).ready(machine),

@@ -35,6 +35,7 @@ def made(world: World, id: str, verified: bool = False, age: bool = True, **more
     content = b"dump of " + id.encode()
     part = {"name": "postgres.dump", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     manifest = {"format": 1, "id": id, "created": 1.7e9 + int(id[6:8]), "consistency": "quiesced", "parts": [part]}
+    manifest.update(project="app", datasets={}, volumes={})
     world.write(f"sets/{id}/postgres.dump", content.decode())
     world.write(f"sets/{id}/manifest.json", json.dumps({**manifest, **more}))
     if verified:

@@ -18,13 +18,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from world import World
 
-from mnemo_ops.agent.actions.backup import SetFiles, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.backup import SetFiles
 from mnemo_ops.agent.actions.catalogue import ListSets
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import postgres_digest
+from mnemo_ops.agent.stack.manifest import compare_files, prove_bytes, read_manifest
 from mnemo_ops.agent.stack.postgres import creation, literal
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError, Refused
@@ -142,8 +143,8 @@ def proved(machine: Machine) -> None:
 
 def compared(machine: Machine) -> None:
     """What of a restore's database is made of the manifest alone."""
-    found = read_manifest(machine, f"{STORE}/{RUN}").get("datasets", {})
-    for facts in [one for one in found.values() if one["kind"] == "postgres"]:
+    found = read_manifest(machine, f"{STORE}/{RUN}").datasets
+    for facts in [one.facts for one in found if one.kind == "postgres"]:
         assert isinstance(creation("new", facts), str) and [literal(name) for name in facts["needed_roles"]] != [""]
         after = {key: DATABASE[key] for key in ("tables", "sequences", "matviews")}
         assert isinstance(postgres_digest.compare(facts, {**after, "large_objects": {}}), list)

@@ -17,6 +17,7 @@ from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files.mounts import LABEL
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.manifest import Manifest, Saved
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
@@ -76,8 +77,9 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     engine(volumes=volume(NAME, **MADE))(world)
     world.script("test", "sys.exit(0)")
     stack = definition.stack_of(settings())
-    manifest = {"format": 1, "project": "mnemosyne", "datasets": {}}
-    world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest))
+    graph = Saved("lightrag", {"kind": "files", "bytes": 1, "sha256": "0" * 64})
+    manifest = Manifest("20261129T220719Z-0002", "mnemosyne", 1.0, "quiesced", (), (graph,), {})
+    world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest.to_json()))
     before = world.tree()
     with pytest.raises(Refused, match="/mnt/disk is itself a mount point: a restore cannot rename it") as caught:
         LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001").ready(
@@ -109,7 +111,8 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
     facts.update({"attributes": True} if attributes else {})
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
-    list(load._extract(machine, stack, "/sets/1", {"datasets": {"uploads": facts}}, load._plan(machine, stack)))
+    manifest = Manifest("1", "p", 1.0, "quiesced", (), (Saved("uploads", facts),), {})
+    list(load._extract(machine, stack, "/sets/1", manifest, load._plan(machine, stack)))
     assert synced == [True]
 
 

@@ -38,7 +38,9 @@ class Pair:
         )
         sums = self.old.sh(f"sha256sum <{self.directory}/a.tar.zst").split()[0]
         part = f'{{"name": "a.tar.zst", "bytes": {SIZE}, "sha256": "{sums}"}}'
-        self.old.sh(f'echo \'{{"format": 2, "id": "{RUN}", "parts": [{part}]}}\' >{self.directory}/manifest.json')
+        about = '"project": "p", "created": 1, "consistency": "quiesced", "datasets": {}, "volumes": {}'
+        text = f'{{"format": 2, "id": "{RUN}", "parts": [{part}], {about}}}'
+        self.old.sh(f"echo '{text}' >{self.directory}/manifest.json")
 
     def grant(self, user: str, address: str = "") -> None:
         old, new = self.agents

@@ -158,7 +158,8 @@ def test_when_the_key_is_revoked_nothing_is_left_and_nothing_is_added(machine: M
 def test_files_of_a_set_and_saved_images_are_the_runs_own(machine: Machine, tmp_path: Path) -> None:
     granted(machine)
     part = {"name": "config.tar.age", "bytes": 256 * 5000, "sha256": "0" * 64}
-    (tmp_path / "sets/manifest.json").write_text(json.dumps({"format": 2, "id": RUN, "parts": [part]}))
+    about = {"project": "p", "created": 1.0, "consistency": "quiesced", "datasets": {}, "volumes": {}}
+    (tmp_path / "sets/manifest.json").write_text(json.dumps({"format": 2, "id": RUN, "parts": [part], **about}))
     (tmp_path / "sets/verified.json").write_text("{}")
     do(machine, SetFiles(str(tmp_path / "sets"), RUN))
     assert {name: asked(machine, f"{name}\n".encode()).returncode

@@ -13,6 +13,7 @@ from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.agent.stack.manifest import Manifest
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, database, sibling
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Broken
@@ -86,8 +87,8 @@ def server(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(load, "prove_bytes", prove)
     monkeypatch.setattr(LoadSet, "_extract", extract)
     monkeypatch.setattr(LoadSet, "_rows", rows)
-    manifest = {"datasets": {}, "id": "s"}
-    monkeypatch.setattr(LoadSet, "ready", lambda self, machine: {"manifest": manifest, "losses": []})
+    manifest = Manifest("s", "app", 1.0, "quiesced", (), (), {})
+    monkeypatch.setattr(LoadSet, "_look", lambda self, machine: (manifest, {"losses": []}))
     monkeypatch.setattr(UndoRestore, "ready", lambda self, machine: restore_record.last(machine, "app"))
     machine.mkdir(GRAPH)
     machine.mkdir("/var/backups/app/s")

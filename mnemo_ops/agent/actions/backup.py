@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
-from typing import Any, ClassVar, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Generator, Mapping, Sequence, Tuple
 
-from mnemo_ops.agent.base import validators
-from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
 from mnemo_ops.agent.base.validators import RunId
@@ -26,18 +23,16 @@ from mnemo_ops.agent.stack import (
     recipients,
 )
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
+from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, file_of, listing_of, read_manifest
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.packing import pack
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, root, waiver
-from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed, VerificationFailed
+from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed
 
-FORMAT = 2  # of the manifest; a newer one is refused
 MARGIN = 1.2  # free space wanted, as a multiple of the data
-SIGNATURE = "manifest.sig"
 TOOLS = ("tar", "zstd", "age")
 
-Part = Dict[str, Any]
 Making = Generator[Progress, None, Dict[str, Any]]
 
 
@@ -120,24 +115,28 @@ class MakeSet(Action):
                     lease.hold(machine, self._lease, self.id, [drop])
                 phases["start"] = machine.monotonic() - started
             outage = machine.monotonic() - began
-            manifest = {
-                "format": FORMAT,
-                "id": self.id,
-                "created": machine.now(),
-                "project": stack.project,
-                "consistency": "quiesced",
+            more = {
                 "recipients": list(self.recipients),
                 "seconds": round(outage, 3),
                 "images": {each.service: {"image": each.image, "id": each.image_id} for each in found},
-                "volumes": _volumes(machine, stack),
                 "stack": asdict(stack),
-                "accepted_losses": lost,
-                **dict(self.about),
-                "parts": (yield from _checksums(machine, workdir)),
-                "datasets": datasets,
+                **self.about,
             }
+            manifest = Manifest(
+                id=self.id,
+                project=stack.project,
+                created=machine.now(),
+                consistency="quiesced",
+                parts=(yield from _checksums(machine, workdir)),
+                datasets=tuple(Saved(name, facts) for name, facts in datasets.items()),
+                volumes=_volumes(machine, stack),
+                accepted_losses=tuple(lost),
+                host=more.pop("host", ""),
+                migration=more.pop("migration", ""),
+                more=more,
+            ).to_json()
             written = json.dumps(manifest, indent=1).encode()
-            machine.write(f"{workdir}/manifest.json", written, 0o600)
+            machine.write(f"{workdir}/{NAME}", written, 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
         except BaseException as problem:  # starts what was stopped, removes a set that did not become one
             now = "no set was made" if self.fenced else "no set was made, and the stack is as it was"
@@ -201,14 +200,14 @@ class MakeSet(Action):
         rows = list(tree.entries(machine, where, exclude))
         listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
         facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
-        name = f"{dataset.name}.tar.age" if dataset.kind == "config" else f"{dataset.name}.tar.zst"
+        name = file_of(dataset.name, dataset.kind)
         encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
         through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
         if dataset.kind == "config" and not self.recipients:
             raise Refused("the config part holds secrets and there is no key to encrypt it to")
         yield from pack(machine, where, rows, through, f"{workdir}/{name}", int(facts["bytes"]), dataset.name)
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
-            machine.write(f"{workdir}/{dataset.name}.files", listing, 0o600)
+            machine.write(f"{workdir}/{listing_of(dataset.name)}", listing, 0o600)
         return facts
 
 
@@ -241,15 +240,14 @@ class DropPartial(Action):
         return {}
 
 
-def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, List[Part]]:
-    parts: List[Part] = []
+def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, Tuple[Part, ...]]:
+    parts = []
     for name in machine.names(workdir):
         yield Progress(note=f"checksum of {name}")
         machine.sync(f"{workdir}/{name}")
         found = machine.stat(f"{workdir}/{name}")
-        size = found.size if found else 0
-        parts.append({"name": name, "bytes": size, "sha256": machine.sha256(f"{workdir}/{name}")})
-    return parts
+        parts.append(Part(name, found.size if found else 0, machine.sha256(f"{workdir}/{name}") or ""))
+    return tuple(parts)
 
 
 def _size(machine: Machine, stack: Stack, dataset: Dataset, found: containers.Found) -> int:
@@ -271,7 +269,7 @@ def _dump(machine: Machine, found: containers.Found, dataset: Dataset, workdir: 
         snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
         digest = postgres_digest.digest(talk)
         yield Progress(note="pg_dump")
-        with machine.replacing(f"{workdir}/{dataset.name}.dump", 0o600) as file:
+        with machine.replacing(f"{workdir}/{file_of(dataset.name, dataset.kind)}", 0o600) as file:
             server.dump(snapshot, file, lambda: None)
         facts = server.facts()
     return {"kind": "postgres", **facts, **digest}
@@ -289,92 +287,6 @@ def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
     }
 
 
-# of what a set's manifest says, as far as paths and commands are made of it; what it does not say is missed later
-_FORMS: Mapping[str, validators.Parse] = {
-    "id": validators.run_id,
-    "created": validators.moment,
-    "parts": validators.each(
-        validators.row(name=validators.part_name, bytes=validators.size, sha256=validators.sha256)
-    ),
-    "datasets": validators.table(validators.part_name, validators.facts),
-    "volumes": validators.table(
-        validators.text,
-        validators.row(
-            driver=validators.text,
-            options=validators.table(validators.text, validators.text),
-            labels=validators.table(validators.text, validators.text),
-        ),
-    ),
-    "accepted_losses": validators.each(validators.text),
-}
-
-
-def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Dict[str, Any]:
-    """:param sha256: it must have, if any.
-
-    :raises Refused: no manifest, a newer format, or not JSON: the set is no backup (3).
-    :raises VerificationFailed: it has another sum (7).
-    """
-    text = machine.read_text(f"{directory}/manifest.json")
-    if text is None:
-        raise Refused(
-            f"{directory} has no manifest.json: it is not a complete set",
-            hint="invoke backup.list shows the complete ones",
-        )
-    if sha256 and hashlib.sha256(text.encode()).hexdigest() != sha256:
-        raise VerificationFailed(
-            f"somebody changed {directory}/manifest.json", hint="choose another: invoke backup.list"
-        )
-    try:
-        manifest = dict(json.loads(text))
-        number = int(manifest["format"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        raise Refused(
-            f"{directory}/manifest.json cannot be read", hint="choose another set: invoke backup.list"
-        ) from None
-    if number > FORMAT:
-        raise Refused(f"{directory} was written by a newer mnemo_ops (format {number})", hint="update mnemo_ops")
-    with validators.by(f"{directory}/manifest.json", "choose another set: invoke backup.list"):
-        return {**manifest, **{name: form(manifest[name]) for name, form in _FORMS.items() if name in manifest}}
-
-
-def prove_bytes(machine: Machine, directory: str, manifest: Mapping[str, Any]) -> Making:
-    """Compare every part with its checksum. :raises VerificationFailed: names each part that differs (7)."""
-    wrong: List[str] = []
-    parts = _parts_of(manifest, directory)
-    total = sum(int(part["bytes"]) for part in parts)
-    done = 0
-    for part in parts:
-        yield Progress(done, total, f"checksum of {part['name']}")
-        found: Optional[str] = machine.sha256(f"{directory}/{part['name']}")
-        if found is None:
-            wrong.append(f"{part['name']} is missing")
-        elif found != part["sha256"]:
-            wrong.append(f"{part['name']} does not have the checksum of the manifest")
-        done += int(part["bytes"])
-    if wrong:
-        raise VerificationFailed(
-            f"the set {posixpath.basename(directory)} is damaged: {'; '.join(wrong)}",
-            hint="choose another set: invoke backup.list",
-        )
-    return {"bytes": total}
-
-
-def _parts_of(manifest: Mapping[str, Any], directory: str) -> List[Part]:
-    if "parts" not in manifest:
-        raise Refused(f"the set in {directory} does not say its parts", hint="choose another set: invoke backup.list")
-    return list(manifest["parts"])
-
-
-def compare_files(machine: Machine, directory: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Tuple[str, ...]:
-    """Differences between a dataset's listing in the set and what is there now."""
-    text = machine.read_text(f"{directory}/{name}.files") or ""
-    try:
-        return tuple(tree.differences([json.loads(line) for line in each_line(text)], rows))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it only says where to look
-        return (f"{name}.files cannot be read",)
-
-
 @dataclass(frozen=True)
 class SetFiles(Action):
     """Every file of a complete set with size and sha256, the manifest last: what a copy fetches, in that order.
@@ -388,11 +300,10 @@ class SetFiles(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        manifest = read_manifest(machine, self.directory)
-        parts = _parts_of(manifest, self.directory)
-        files = [{"name": part["name"], "size": part["bytes"], "sha256": part["sha256"]} for part in parts]
-        path = f"{self.directory}/manifest.json"
+        parts = read_manifest(machine, self.directory).parts
+        files = [{"name": part.name, "size": part.bytes, "sha256": part.sha256} for part in parts]
+        path = f"{self.directory}/{NAME}"
         found = machine.stat(path)
-        last = {"name": "manifest.json", "size": found.size if found else 0, "sha256": machine.sha256(path)}
-        handout.allow(machine, self.run_id, self.directory, [row["name"] for row in (*files, last)])
+        last = {"name": NAME, "size": found.size if found else 0, "sha256": machine.sha256(path)}
+        handout.allow(machine, self.run_id, self.directory, [*(part.name for part in parts), NAME])
         return {"files": [*files, last]}

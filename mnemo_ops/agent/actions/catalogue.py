@@ -9,14 +9,14 @@ import re
 import time
 from typing import Any, ClassVar, Dict, Generator, List
 
-from mnemo_ops.agent.actions.backup import FORMAT, read_manifest
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.progress import Deed, Progress
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import asdict, dataclass
 from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.manifest import FORMAT, NAME, Part, format_of, read_manifest
 from mnemo_ops.errors import MnemoError, Refused
 
 CHUNK = 1 << 20
@@ -71,45 +71,39 @@ def _created(name: str, changed: float) -> float:
 
 
 def _row(machine: Machine, directory: str, name: str) -> Row:
-    if machine.stat(f"{directory}/manifest.json") is None or name.endswith(".partial"):
+    if machine.stat(f"{directory}/{NAME}") is None or name.endswith(".partial"):
         return {"id": name, "state": "incomplete", "bytes": tree.size(machine, directory)}
     try:
         manifest = read_manifest(machine, directory)
-        wrong = [_size_differs(machine, directory, part) for part in manifest["parts"]]
+        wrong = [_size_differs(machine, directory, part) for part in manifest.parts]
         return {
             "id": name,
             "state": "damaged" if any(wrong) else "complete",
             "checked": "sizes",
             "why": "; ".join(each for each in wrong if each),
-            "created": float(manifest["created"]),
-            "host": str(manifest.get("host", "")),
-            "consistency": str(manifest["consistency"]),
-            "bytes": sum(int(part["bytes"]) for part in manifest["parts"]),
-            "parts": manifest["parts"],
+            "created": manifest.created,
+            "host": manifest.host,
+            "consistency": manifest.consistency,
+            "bytes": manifest.bytes,
+            "parts": [asdict(part) for part in manifest.parts],
             "verified": _proof(_json(machine.read_text(f"{directory}/verified.json"))),
-            "migration": str(manifest.get("migration", "")),
+            "migration": manifest.migration,
         }
     except MnemoError as error:
-        number = _format(machine, directory)
+        number = format_of(machine.read_text(f"{directory}/{NAME}") or "")
         state = {"state": "newer", "format": number} if number > FORMAT else {"state": "unreadable"}
         return {"id": name, **state, "why": error.message, "bytes": tree.size(machine, directory)}
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (OSError, ValueError) as error:  # not even text
         why = f"its manifest cannot be used: {type(error).__name__}: {error}"
         return {"id": name, "state": "unreadable", "why": why, "bytes": tree.size(machine, directory)}
 
 
-def _size_differs(machine: Machine, directory: str, part: Row) -> str:
-    found = machine.stat(f"{directory}/{part['name']}")
+def _size_differs(machine: Machine, directory: str, part: Part) -> str:
+    found = machine.stat(f"{directory}/{part.name}")
     if found is None:
-        return f"{part['name']} is missing"
-    size = int(part["bytes"])
-    return "" if found.size == size else f"{part['name']} has {found.size} bytes, {size} in the manifest"
-
-
-def _format(machine: Machine, directory: str) -> int:
-    found = _json(machine.read_text(f"{directory}/manifest.json"))
-    number = found.get("format") if isinstance(found, dict) else None
-    return number if isinstance(number, int) and number < 1 << 31 else 0
+        return f"{part.name} is missing"
+    size = part.bytes
+    return "" if found.size == size else f"{part.name} has {found.size} bytes, {size} in the manifest"
 
 
 def _json(text: Any) -> Any:
@@ -135,14 +129,14 @@ def _check(machine: Machine, store: str, found: List[Row]) -> Deed:
     total, done = sum(int(row["bytes"]) for row in found), 0
     for row in found:
         wrong = []
-        for part in row["parts"]:
+        for part in (Part(**each) for each in row["parts"]):
             why = _size_differs(machine, f"{store}/{row['id']}", part)
             if not why:
-                note = f"checksum of {part['name']} of {row['id']}"
-                digest = yield from _sha256(machine, f"{store}/{row['id']}/{part['name']}", done, total, note)
-                why = "" if digest == part["sha256"] else f"{part['name']} does not have the checksum of the manifest"
+                note = f"checksum of {part.name} of {row['id']}"
+                digest = yield from _sha256(machine, f"{store}/{row['id']}/{part.name}", done, total, note)
+                why = "" if digest == part.sha256 else f"{part.name} does not have the checksum of the manifest"
             wrong.append(why)
-            done += int(part["bytes"])
+            done += part.bytes
         row.update(
             checked="checksums", state="damaged" if any(wrong) else "complete", why="; ".join(filter(None, wrong))
         )

@@ -6,9 +6,9 @@ import json
 import posixpath
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Dict, List, Mapping, Optional
+from typing import Any, ClassVar, List, Mapping, Tuple
 
-from mnemo_ops.agent.actions.backup import MARGIN, SIGNATURE, Making, compare_files, prove_bytes, read_manifest
+from mnemo_ops.agent.actions.backup import MARGIN, Making
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
@@ -28,6 +28,7 @@ from mnemo_ops.agent.stack import (
     volume_options,
 )
 from mnemo_ops.agent.stack.fence import refuse_fenced
+from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, file_of, prove_bytes, read_manifest
 from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
@@ -65,6 +66,9 @@ class LoadSet(Action):
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
+        return self._look(machine)[1]
+
+    def _look(self, machine: Machine) -> Tuple[Manifest, Report]:
         stack = Stack.from_json(self.stack)
         lost: List[str] = []
         if not self.fresh:  # first of all: with whatever set, not here
@@ -72,22 +76,19 @@ class LoadSet(Action):
             copy_marker.refuse_unfinished(machine, stack.project)
         directory = f"{stack.store}/{self.id}"
         manifest = read_manifest(machine, directory, self.manifest_sha256)
-        other = "choose another set: invoke backup.list"
-        if manifest.get("project") != stack.project:
-            name = manifest.get("project")
-            raise Refused(f"the set {self.id} is of the stack {name!r:.60}, not {stack.project}", hint=other)
+        if manifest.project != stack.project:
+            raise Refused(
+                f"the set {self.id} is of the stack {manifest.project!r:.60}, not {stack.project}", hint=OTHER
+            )
         if not self.fresh:
             exclusivity.refuse_others(machine, stack)
             _refuse_mount_points(machine, stack)
-        absent = [name for name in ("id", "datasets", "parts", "volumes") if name not in manifest]
-        if absent:
-            raise Refused(f"the set {self.id} does not say its {absent[0]}", hint=other)
-        kinds = {name: facts["kind"] for name, facts in manifest["datasets"].items()}
+        kinds = {each.name: each.kind for each in manifest.datasets}
         wanted = [each for each in stack.datasets if self.fresh or each.kind != "config"]
         absent = [each.name for each in wanted if kinds.get(each.name) != each.kind]
         if absent:
-            raise Refused(f"the set {self.id} does not hold {', '.join(absent)} of the stack", hint=other)
-        size = sum(int(facts.get("bytes", 0)) for facts in manifest["datasets"].values())
+            raise Refused(f"the set {self.id} does not hold {', '.join(absent)} of the stack", hint=OTHER)
+        size = sum(int(each.facts["bytes"]) for each in manifest.datasets)
         for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
             free = machine.free_bytes(where)
             if free < size * MARGIN:
@@ -104,22 +105,21 @@ class LoadSet(Action):
             containers.refuse_stopped(found, stack.dataset("postgres").service)
             server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
             _compatible(server, manifest)
-            lost = [f"the set was made without {each}" for each in manifest.get("accepted_losses", ())]
+            lost = [f"the set was made without {each}" for each in manifest.accepted_losses]
             lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
             losses.refuse(lost, self.accept_loss, f"the set {self.id} does not hold all of the database")
         previous = restore_record.last(machine, stack.project)
         signed = {
             "signature": (machine.read_text(f"{directory}/{SIGNATURE}") or "")[:200],
-            "manifest_sha256": machine.sha256(f"{directory}/manifest.json"),
+            "manifest_sha256": machine.sha256(f"{directory}/{NAME}"),
         }
         aside = [each["stamp"] for each in restore_record.aside(machine, stack.project)]
-        return {"manifest": manifest, "losses": lost, "previous": previous, "aside": aside, **signed}
+        return manifest, {"losses": lost, "previous": previous, "aside": aside, **signed}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
-        found = self.ready(machine)
-        manifest = found["manifest"]
+        manifest, found = self._look(machine)
         told: Report = {"write_outage_seconds": 0.0, "phases": {}}  # nobody is served yet
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
@@ -144,7 +144,7 @@ class LoadSet(Action):
             told = yield from self._replace(machine, stack, directory, manifest, plan)
         proof = {"level": "restore", "at": machine.now(), "result": "equal"}
         machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
-        return {"id": self.id, "datasets": manifest["datasets"], "accepted_losses": found["losses"], **told}
+        return {"id": self.id, "datasets": _facts(manifest), "accepted_losses": found["losses"], **told}
 
     @property
     def _lease(self) -> str:
@@ -156,7 +156,7 @@ class LoadSet(Action):
         return restore_record.plan(self.run_id, self.id, stack.project, paths, machine.now())
 
     def _replace(
-        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
+        self, machine: Machine, stack: Stack, directory: str, manifest: Manifest, plan: restore_record.Plan
     ) -> Making:
         """Into the stack that is here; however it ends, the host undoes what is half done, and only that."""
         services = Orchestrator(machine, stack)
@@ -219,7 +219,7 @@ class LoadSet(Action):
         kept_in = ", and in ".join(aside)
         return f"{said}; what was written meanwhile is kept in {kept_in} (invoke backup.prune --aside removes it)"
 
-    def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any]) -> Making:
+    def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:
         """Decrypt the config part beside its place, compare it, and put it in place."""
         dataset = stack.dataset("config")
         if machine.names(stack.directory):
@@ -233,13 +233,11 @@ class LoadSet(Action):
         try:
             machine.mkdir(machine.runtime_dir, 0o700)
             machine.write(key, self.identity.encode(), 0o600)  # a file in memory, never an argument
-            decrypt = ["age", "-d", "-i", key, f"{directory}/{dataset.name}.tar.age"]
+            decrypt = ["age", "-d", "-i", key, f"{directory}/{file_of(dataset.name, dataset.kind)}"]
             yield from unpack(machine, decrypt, beside, "decrypting config")
         finally:
             machine.remove(key)
-        facts = manifest["datasets"][dataset.name]
-        found = tree.summary(list(tree.entries(machine, beside, attributes="attributes" in facts)))
-        if found["sha256"] != facts["sha256"]:
+        if manifest.saved(dataset.name).differences(machine, directory, beside):
             machine.remove(beside)
             raise VerificationFailed("the config part does not unpack to what the manifest says; nothing was changed")
         machine.mkdir(posixpath.dirname(stack.directory))
@@ -249,7 +247,7 @@ class LoadSet(Action):
         return {}
 
     def _extract(
-        self, machine: Machine, stack: Stack, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan
+        self, machine: Machine, stack: Stack, directory: str, manifest: Manifest, plan: restore_record.Plan
     ) -> Making:
         for dataset in stack.datasets:
             if dataset.kind not in ("files", "redis"):
@@ -258,27 +256,25 @@ class LoadSet(Action):
             beside = sibling(where, AFTER, plan["stamp"])
             machine.remove(beside)
             machine.mkdir(beside, 0o755)
-            expand = ["zstd", "-q", "-d", "-c", f"{directory}/{dataset.name}.tar.zst"]
+            expand = ["zstd", "-q", "-d", "-c", f"{directory}/{file_of(dataset.name, dataset.kind)}"]
             yield from unpack(machine, expand, beside, f"unpacking {dataset.name}")
             yield Progress(note=f"comparing {dataset.name}")
-            facts = manifest["datasets"][dataset.name]
-            rows = list(tree.entries(machine, beside, attributes="attributes" in facts))
-            if tree.summary(rows)["sha256"] != facts["sha256"]:
-                lines = compare_files(machine, directory, dataset.name, rows)
+            lines = manifest.saved(dataset.name).differences(machine, directory, beside)
+            if lines:
                 raise VerificationFailed(f"{dataset.name} differs from the manifest: " + "; ".join(lines))
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
         return {}
 
-    def _rows(self, server: Postgres, directory: str, manifest: Mapping[str, Any], plan: restore_record.Plan) -> Making:
+    def _rows(self, server: Postgres, directory: str, manifest: Manifest, plan: restore_record.Plan) -> Making:
         """Load the dump into a scratch database and compare every table with the manifest."""
-        name = Stack.from_json(self.stack).dataset("postgres").name
-        facts = manifest["datasets"][name]
+        saved = manifest.saved(Stack.from_json(self.stack).dataset("postgres").name)
+        facts = saved.facts
         database = plan[AFTER]
         restore_record.drop_database(server, database)
         server.sql(creation(database, facts), APART)
         yield Progress(note="pg_restore")
         server.make_roles(facts.get("needed_roles", ()))
-        with server.machine.open(f"{directory}/{name}.dump") as file:
+        with server.machine.open(f"{directory}/{saved.file}") as file:
             server.restore(database, file, lambda: None)
         yield Progress(note="comparing the tables")
         lines = server.differences(facts, database)
@@ -288,15 +284,19 @@ class LoadSet(Action):
         return {}
 
 
-def _missing(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+def _facts(manifest: Manifest) -> Mapping[str, Any]:
+    return {each.name: each.facts for each in manifest.datasets}
+
+
+def _missing(machine: Machine, stack: Stack, manifest: Manifest) -> Mapping[str, Any]:
     """Volumes of the set that are not here. :raises Refused: one is none that a set may ask for (3)."""
     there = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
-    missing = {key: row for key, row in manifest["volumes"].items() if stack.volume(key) not in there}
-    volume_options.refuse(manifest["id"], missing, {key: stack.volume(key) for key in missing})
+    missing = {key: row for key, row in manifest.volumes.items() if stack.volume(key) not in there}
+    volume_options.refuse(manifest.id, missing, {key: stack.volume(key) for key in missing})
     return missing
 
 
-def _make_volumes(machine: Machine, stack: Stack, manifest: Mapping[str, Any]) -> None:
+def _make_volumes(machine: Machine, stack: Stack, manifest: Manifest) -> None:
     """Those of the set that this host does not have yet.
 
     :raises Refused: where a volume's data is to go, there is something (3).
@@ -329,11 +329,9 @@ def _refuse_mount_points(machine: Machine, stack: Stack) -> None:
             tree.refuse_fixed(machine, where)
 
 
-def _compatible(server: Postgres, manifest: Mapping[str, Any]) -> None:
+def _compatible(server: Postgres, manifest: Manifest) -> None:
     """:raises Refused: older server, or an extension of the set is missing or older here (3)."""
-    facts: Optional[Dict[str, Any]] = next(
-        (each for each in manifest["datasets"].values() if each["kind"] == "postgres"), None
-    )
+    facts = next((each.facts for each in manifest.datasets if each.kind == "postgres"), None)
     if facts is None:
         return
     here = server.facts()
