@@ -19,6 +19,7 @@ from mnemo_ops.agent.process import lease
 from mnemo_ops.errors import Broken, ChannelLost, JobLost, MnemoError, from_json
 
 LINGERING = 75.0  # seconds the last state waits for a controller that lost its connection
+ATTENDING = 5.0  # seconds between renewals of what a job holds
 STARTING = 20.0  # seconds a unit may take to write its first state
 
 
@@ -124,14 +125,23 @@ def run(machine: Machine, where: str) -> None:
     machine.remove(where + "/request.json")
     request = json.loads(text)
 
+    ended, one = threading.Event(), threading.Lock()
+
     def leave(state: Mapping[str, Any]) -> None:
         # how far it is need not outlive a power cut, and the stack may be waiting for it
-        with machine.replacing(where + "/state.json", 0o600, durable="progress" not in state) as file:
-            file.write(json.dumps(state).encode())
+        last = "progress" not in state
+        with one:
+            if not ended.is_set():  # nothing is said after the last word
+                with machine.replacing(where + "/state.json", 0o600, durable=last) as file:
+                    file.write(json.dumps(state).encode())
+                if last:
+                    ended.set()
 
-    leave({"progress": {"done": 0, "total": 0, "note": "starting"}})
-    ended = threading.Event()
-    threading.Thread(target=_renew, args=(machine, ended), daemon=True).start()
+    def tell(done: int = 0, total: int = 0, note: str = "") -> None:
+        leave({"progress": {"done": done, "total": total, "note": note}})
+
+    tell(note="starting")
+    threading.Thread(target=_attend, args=(machine, ended, tell), daemon=True).start()
     try:
         deed = actions.build(request["kind"], request["args"]).run(machine)
         last, shown = 0.0, ""
@@ -143,7 +153,8 @@ def run(machine: Machine, where: str) -> None:
                 return
             if progress.note != shown or time.monotonic() - last >= 0.2:
                 last, shown = time.monotonic(), progress.note
-                leave({"progress": {"done": progress.done, "total": progress.total, "note": progress.note}})
+                machine.note = ""  # of the step before
+                tell(progress.done, progress.total, progress.note)
     except MnemoError as error:
         leave({"error": error.to_json()})
     except OSError as error:
@@ -165,7 +176,10 @@ def linger(machine: Machine, where: str) -> None:
         machine.sleep(0.5)
 
 
-def _renew(machine: Machine, ended: threading.Event) -> None:
-    while not ended.wait(5.0):
+def _attend(machine: Machine, ended: threading.Event, tell: Callable[..., None]) -> None:
+    """Renew the job's leases, and tell what a long step notes: an agent's heartbeat knows nothing of a job."""
+    while not ended.wait(ATTENDING):
         with contextlib.suppress(MnemoError, OSError):  # a disk that is full for a moment must not end the renewals
             lease.renew_held(machine)
+            if machine.note:
+                tell(note=machine.note)

@@ -13,6 +13,7 @@ from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.awaited import awaited
 from mnemo_ops.agent.stack.containers import Container, Found
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import CommandFailed, NotStarted, StepFailed
@@ -74,8 +75,13 @@ class Orchestrator:
         """
         yield Progress(note="starting " + (", ".join(services) or "every service"))
         wait = ("--wait", "--wait-timeout", str(int(PATIENCE)))
+
+        def mine() -> List[Container]:
+            return [each for each in self.found() if not services or each.service in services]
+
         try:
-            self._machine.run(self._stack.compose("up", "-d", *wait, *AS_IS, *services))
+            with awaited(self._machine, mine):
+                self._machine.run(self._stack.compose("up", "-d", *wait, *AS_IS, *services))
         except CommandFailed as error:
             said = [line.strip() for line in each_line(error.message.partition(": ")[2])]
             why = " ".join(line for line in said if not _moves(line)) or error.message
@@ -172,6 +178,11 @@ def _wait(machine: Machine, names: Sequence[str], well: Collection[str], end: fl
 
     :param end: by the host's monotonic clock.
     """
+    with awaited(machine, lambda: containers.named(machine, [name for name in names if name in well])):
+        return _waited(machine, names, well, end)
+
+
+def _waited(machine: Machine, names: Sequence[str], well: Collection[str], end: float) -> Dict[str, str]:
     tries: Dict[str, int] = {}
     while True:
         found = containers.named(machine, names)
