@@ -106,7 +106,7 @@ def test_content_may_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 CONTENT = {"body", "block", "content", "fail_msg", "line", "msg", "regexp", "replace", "search_string", "stdin"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_no_argument_of_a_module_holds_it(kind: str) -> None:
     known = module_args.fields_of(kind)
     required = [name for name, one in known.items() if one.required]
