@@ -14,6 +14,7 @@ from mnemo_ops.errors import Refused
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows import keys
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.migrate import prepare
 
 # of age-keygen 1.1.1
 SECRET = "AGE-SECRET-KEY-1ALQA6KFEVY0U4RCR7FWMRSZQCC48JKX60KZ23LPQV3YHA9EZMWNSKZA5AT"
@@ -87,11 +88,13 @@ def test_a_file_without_a_right_public_key_is_refused(text: str, tmp_path: Path)
 
 def test_the_key_of_a_migration_is_made_here(tmp_path: Path) -> None:
     fleet = Fleet()
-    run = migration(tmp_path, fleet)
-    run.open_the_way()
-    assert not [one for one in fleet.asked if "write_journal" not in one]
-    assert run.recipients[0] == run.age.recipient and run.age.secret.startswith("AGE-SECRET-KEY-1")
-    assert run.age.secret not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    context = migration(tmp_path, fleet).context
+    prepare.make_age_key(context)
+    assert fleet.asked == []
+    made = context.age
+    assert made is not None and context.recipients[0] == made.recipient
+    assert made.secret.startswith("AGE-SECRET-KEY-1") and made.secret not in repr(context)
+    assert made.secret not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_hosts_are_asked_for_no_key() -> None:

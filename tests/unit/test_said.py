@@ -20,6 +20,7 @@ from mnemo_ops.agent.base.record import fields
 from mnemo_ops.agent.engine import action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import NotAMessage, Refused
+from mnemo_ops.flows.migrate import leftovers, look, transfer
 from mnemo_ops.stack import definition
 from mnemo_ops.transport import answers, heard
 
@@ -240,9 +241,9 @@ def test_an_answer_that_is_none_goes_no_further(asked: str, answer: dict[str, An
 @pytest.mark.parametrize("lease", ["fence-", "key-2", "target-../x"])
 def test_a_lease_of_no_run_ends_nobodys_jobs(lease: str, tmp_path: Path) -> None:
     fleet = Fleet()
-    run = migration(tmp_path, fleet)
+    context = migration(tmp_path, fleet).context
     with pytest.raises(Refused) as caught:
-        run.clean_up(side("old", leases={lease: ""}), side("new"))
+        leftovers.clean_up(context, side("old", leases={lease: ""}), side("new"))
     assert fleet.asked == [] and "old" in str(caught.value) and "lock.release --limit old" in caught.value.hint
 
 
@@ -259,9 +260,9 @@ SURVEY = {"machine_id": "a" * 32, "fence": None, "target": None, "leases": {}, "
     ],
 )
 def test_a_survey_that_lies_begins_nothing(lie: dict[str, Any], tmp_path: Path) -> None:
-    run = migration(tmp_path, Surveyed({"survey": {**SURVEY, **lie}}))
+    context = migration(tmp_path, Surveyed({"survey": {**SURVEY, **lie}})).context
     with pytest.raises(Refused, match=r"^old: "):
-        run.look()
+        look.both(context)
 
 
 class Surveyed(Fleet):
@@ -282,18 +283,18 @@ class Surveyed(Fleet):
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=id", "a b", "", None, 7])
 def test_a_login_that_is_an_option_is_none(name: Any, tmp_path: Path) -> None:
-    run = migration(tmp_path, Surveyed({}, {"user_id": name}))
+    context = migration(tmp_path, Surveyed({}, {"user_id": name})).context
     with pytest.raises(Refused, match=r"^old: "):
-        run.login(OLD)
+        transfer.login(context, OLD)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.2\nssh-ed25519 x", '192.0.2.2",command="id', "*", ["192.0.2.2"]])
 def test_a_fact_that_is_no_address_is_none(address: Any, tmp_path: Path) -> None:
-    run = migration(tmp_path, Surveyed({}, {"default_ipv4": {"address": address}}))
+    context = migration(tmp_path, Surveyed({}, {"default_ipv4": {"address": address}})).context
     with pytest.raises(Refused, match=r"^new: "):
-        run.fact_addresses(NEW)
+        transfer.told_addresses(context, NEW)
 
 
 def test_a_fetch_is_told_with_the_port_of_the_inventory(tmp_path: Path) -> None:
-    run = migration(tmp_path, Surveyed({}, {"user_id": "ann"}))
-    assert isinstance(run.fetch((), (), ""), Fetch) and run.fetch((), (), "").user == "ann"
+    fetch = transfer.fetch(migration(tmp_path, Surveyed({}, {"user_id": "ann"})).context, (), "")
+    assert isinstance(fetch, Fetch) and fetch.user == "ann"

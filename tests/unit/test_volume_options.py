@@ -13,6 +13,7 @@ from test_said import MANIFEST, RUN, host
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.stack import volume_options
 from mnemo_ops.errors import Refused
+from mnemo_ops.flows.migrate import preflight
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.volumes.network import Efs, Glusterfs, Nfs
 from mnemo_ops.stack.volumes.types import Bind, Block, Local
@@ -97,9 +98,9 @@ def test_anything_else_is_refused_before_anything_is_made(driver: str, options: 
 
 
 def test_what_new_would_not_make_is_said_while_old_serves(tmp_path: Path) -> None:
-    run = migration(tmp_path, Fleet())
+    context = migration(tmp_path, Fleet()).context
     old = side("old", odd_volumes={"mnemosyne_x": "has the driver 'rexray'"})
-    assert "mnemosyne_x has the driver 'rexray'" in run.unmade(old, side("new"))[0]
-    assert run.unmade(old, side("new", all_volumes=["mnemosyne_x"])) == []
-    run.rows = [{"name": "mnemosyne_x"}]  # of new's inventory
-    assert run.unmade(old, side("new")) == []
+    assert "mnemosyne_x has the driver 'rexray'" in preflight.unmade(context, old, side("new"))[0]
+    assert preflight.unmade(context, old, side("new", all_volumes=["mnemosyne_x"])) == []
+    context.rows = [{"name": "mnemosyne_x"}]  # of new's inventory
+    assert preflight.unmade(context, old, side("new")) == []

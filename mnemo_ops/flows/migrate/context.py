@@ -15,6 +15,7 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Unreachable
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
+from mnemo_ops.flows.keys import Identity
 from mnemo_ops.stack.definition import Settings
 
 Provision = Callable[[Host], None]
@@ -45,7 +46,7 @@ class Context:
     :param without_old: old is gone: new serves from the copy that was proven, whether or not old is fenced for good.
     :param silent: why old is done without, since new may serve. :param unsure: whether old is fenced for good.
     :param sides: both hosts as they were seen last. :param host_keys: of old, once new has a key for it.
-    :param age_secret: opens the final set; here and with new, in memory alone.
+    :param age: opens the final set; its secret is here and with new, in memory alone.
     :param outage: seconds in which nobody could write; ``None``: not measured, an earlier run stopped old.
     """
 
@@ -65,7 +66,7 @@ class Context:
     unsure: bool = False
     sides: Optional[tuple[Side, Side]] = None
     host_keys: Sequence[str] = ()
-    age_secret: str = field(default="", repr=False)
+    age: Optional[Identity] = None
     recipients: Sequence[str] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     strays: Sequence[str] = ()

@@ -41,9 +41,10 @@ def copy_set(context: Context) -> None:
 
 
 def restore(context: Context) -> None:
+    assert context.age is not None, "there is no set without its key"
     context.stage, run = Stage.RESTORING, context.run
     sums = context.manifest["manifest_sha256"]  # what old made, not what lies there by now
-    load = LoadSet(context.stack, run, True, run, context.age_secret, manifest_sha256=sums)
+    load = LoadSet(context.stack, run, True, run, context.age.secret, manifest_sha256=sums)
     context.strays = context.flow.act(context.new, load, job=f"{run}-restore")["strays"]
 
 

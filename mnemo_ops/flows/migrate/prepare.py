@@ -35,12 +35,16 @@ def stop_copy(context: Context) -> None:
 
 
 def make_keys(context: Context) -> None:
-    """An ssh key for the way, and a fresh age key: its secret half stays in memory, here and with new."""
+    """An ssh key for the way, and an age key for the set."""
     transfer.grant_key(context)
-    made = keys.Identity.new()
-    context.age_secret = made.secret
+    make_age_key(context)
+
+
+def make_age_key(context: Context) -> None:
+    """A fresh one for this run, made here: its secret half stays in memory, here and with new."""
+    context.age = keys.Identity.new()
     # and the operator's own key, so that the set stays a usable backup
-    context.recipients = (made.recipient, *keys.recipients(context.flow, context.old))
+    context.recipients = (context.age.recipient, *keys.recipients(context.flow, context.old))
 
 
 def copy_images(context: Context) -> None:

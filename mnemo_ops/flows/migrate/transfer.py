@@ -19,8 +19,8 @@ def grant_key(context: Context) -> None:
     """New may fetch this run's files from old, from its own addresses only, until the run ends."""
     flow = context.flow
     made = flow.act(context.new, MakeKey(context.run))
-    known = sorted({*addresses(context.new.address), *_told_addresses(context, context.new)})
-    flow.act(context.old, GrantKey(context.run, _login(context, context.old), made["public_key"], known))
+    known = sorted({*addresses(context.new.address), *told_addresses(context, context.new)})
+    flow.act(context.old, GrantKey(context.run, login(context, context.old), made["public_key"], known))
     context.host_keys = flow.act(context.old, HostKeys())["keys"]
 
 
@@ -51,16 +51,18 @@ def fetch(context: Context, files: Sequence[Mapping[str, Any]], target: str) -> 
     """:param target: directory on new."""
     old = context.old
     port = int(old.vars.get("mnemo_peer_port") or old.port or 22)
-    return Fetch(context.run, _login(context, old), peer_name(old), port, context.host_keys, target, files)
+    return Fetch(context.run, login(context, old), peer_name(old), port, context.host_keys, target, files)
 
 
-def _login(context: Context, host: Host) -> str:
+def login(context: Context, host: Host) -> str:
+    """Who we are on a host, under whose name the other comes there. :raises Refused: it is no name of a user (3)."""
     facts = context.flow.fleet.session(host, become=False).facts
     with validators.by(host.name):
         return host.user or str(validators.user_name(facts.get("user_id")))
 
 
-def _told_addresses(context: Context, host: Host) -> set[str]:
+def told_addresses(context: Context, host: Host) -> set[str]:
+    """The address a host gives itself. :raises Refused: it is none (3)."""
     told = context.flow.fleet.session(host).facts.get("default_ipv4") or {}
     with validators.by(host.name):
         found = validators.row(address=validators.perhaps(validators.address, ""))(told)["address"]
