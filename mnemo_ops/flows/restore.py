@@ -22,7 +22,8 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     """Replace the stack's data with a set's.
 
     :param wanted: ``latest``, a set's id or the beginning of one. :param sure: ``None``: only whether it can be done.
-    :param accept_loss: also where the database has what the set does not hold; the report names it.
+    :param accept_loss: also where the database has what the set does not hold, or the set holds a dataset that the
+        stack does not have; the report names it.
     :raises Refused: preflight (3). :raises VerificationFailed: the set is damaged; nothing was changed (7).
     """
     stack = flow.stack(host)
@@ -33,6 +34,10 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     found = flow.ready(host, action)
     signing.verify(flow, id, found)
     action = replace(action, manifest_sha256=validators.sha256(found["manifest_sha256"]))  # of what was looked at
+    flow.report.extra["untouched"] = found["untouched"]
+    if found["untouched"]:
+        kept = f"what {host.name} has of them stays as it is"
+        flow.report.say(f"  note: the set {id} does not hold {', '.join(found['untouched'])}: {kept}")
     previous = found["previous"]
     goes = ""
     if previous is not None:

@@ -177,7 +177,7 @@ SURVEY = row(
 READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
-    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST),
+    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(row(volume=words, what=words, remedy=words)), warnings=LIST),
     "make_set": row(sizes=table(words, amount)),

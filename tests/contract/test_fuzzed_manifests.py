@@ -50,7 +50,7 @@ MANIFEST = {
     "consistency": "quiesced",
     "migration": "",
     "accepted_losses": [],
-    "parts": [{"name": "files.files", "bytes": 3, "sha256": "0" * 64}],
+    "parts": [{"name": name, "bytes": 3, "sha256": "0" * 64} for name in ("files.files", "files.tar.zst", "db.dump")],
     "datasets": {
         "files": {"kind": "files", "files": 1, "bytes": 3, "sha256": "0" * 64, "attributes": True},
         "db": DATABASE,
@@ -194,8 +194,10 @@ def test_any_directory_of_a_store_is_listed(world: World, name: str) -> None:
 def test_a_good_one_is_good(world: World) -> None:
     """So that what is fuzzed gets past the first look."""
     directory = world.root / STORE.lstrip("/") / RUN
-    (directory / "files.files").write_bytes(b"abc")
-    parts = [{**MANIFEST["parts"][0], "sha256": hashlib.sha256(b"abc").hexdigest()}]  # type: ignore[index]
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    parts: Any = [{**each, "sha256": sha256} for each in MANIFEST["parts"]]  # type: ignore[attr-defined]
+    for part in parts:
+        (directory / part["name"]).write_bytes(b"abc")
     (directory / "manifest.json").write_text(json.dumps({**MANIFEST, "parts": parts}))
     for name, read in READERS.items():
         if name not in ("compare", "files"):  # there is no run that would fetch it

@@ -111,8 +111,8 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
     facts.update({"attributes": True} if attributes else {})
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
-    manifest = Manifest("1", "p", 1.0, "quiesced", (), (Saved("uploads", facts),), {})
-    list(load._extract(machine, stack, "/sets/1", manifest, load._plan(machine, stack)))
+    manifest = Manifest("1", "p", 1.0, "quiesced", (), (Saved("uploads", {"kind": "files", **facts}),), {})
+    list(load._extract(machine, stack, "/sets/1", manifest, load._plan(machine, stack, manifest)))
     assert synced == [True]
 
 

@@ -17,7 +17,7 @@ from mnemo_ops.flows.engine import Flow
 
 ID, RUN = "20260101T120000Z-00a1", "20260102T120000Z-00b2"
 ROW = {"id": ID, "state": "complete", "checked": "sizes", "why": "", "created": 0.0, "bytes": 5}
-READY = {"manifest_sha256": "0" * 64, "previous": None, "live": "after", "id": ID, "stamp": RUN}
+READY = {"manifest_sha256": "0" * 64, "previous": None, "untouched": [], "live": "after", "id": ID, "stamp": RUN}
 OUTAGE = {"write_outage_seconds": 7.25, "phases": {"stop": 2.0, "swap": 1.75, "start": 3.5}}
 PHASES = [{"name": "stop", "seconds": 2.0}, {"name": "swap", "seconds": 1.75}, {"name": "start", "seconds": 3.5}]
 LINE = "write outage 7.2 s (stop 2.0 s, swap 1.8 s, start 3.5 s)"
@@ -61,6 +61,14 @@ def test_what_stood_in_the_way_is_told_with_the_command_that_removes_it(
     last = text.splitlines()[-2]
     assert all(name in last for name in strays) and "invoke backup.prune --aside --limit old" in last
     assert document["strays"] == strays
+
+
+def test_what_the_set_does_not_hold_is_told_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, document = told(tmp_path, False, monkeypatch, untouched=["uploads", "graph"])
+    assert "does not hold uploads, graph" in text.partition("restore into scratch")[0]
+    assert document["untouched"] == ["uploads", "graph"]
 
 
 def test_who_lost_the_host_is_told_what_shows_the_end_of_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import restore_record
-from mnemo_ops.agent.stack.manifest import Manifest
+from mnemo_ops.agent.stack.manifest import Manifest, Saved
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, database, sibling
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Broken
@@ -87,7 +87,8 @@ def server(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(load, "prove_bytes", prove)
     monkeypatch.setattr(LoadSet, "_extract", extract)
     monkeypatch.setattr(LoadSet, "_rows", rows)
-    manifest = Manifest("s", "app", 1.0, "quiesced", (), (), {})
+    saved = tuple(Saved(each.name, {"kind": each.kind}) for each in DATASETS)
+    manifest = Manifest("s", "app", 1.0, "quiesced", (), saved, {})
     monkeypatch.setattr(LoadSet, "_look", lambda self, machine: (manifest, {"losses": []}))
     monkeypatch.setattr(UndoRestore, "ready", lambda self, machine: restore_record.last(machine, "app"))
     machine.mkdir(GRAPH)

@@ -110,7 +110,7 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("ready", "load_set"): {
         **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
-        "aside": [RUN],
+        **{"aside": [RUN], "untouched": ["uploads"]},
         "previous": {"id": RUN, "stamp": RUN, "live": "after", "project": "mnemosyne", "paths": []},
     },
     ("act", "load_set"): {

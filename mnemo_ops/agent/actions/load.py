@@ -6,7 +6,7 @@ import json
 import posixpath
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, List, Mapping, Tuple
+from typing import Any, ClassVar, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.actions.backup import MARGIN, Making
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
@@ -29,11 +29,12 @@ from mnemo_ops.agent.stack import (
 )
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, file_of, prove_bytes, read_manifest
+from mnemo_ops.agent.stack.match import RENAMED, match
 from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
-from mnemo_ops.agent.stack.stack import Stack, mountpoint, root
+from mnemo_ops.agent.stack.stack import Dataset, Stack, mountpoint, root
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
 from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
@@ -47,12 +48,14 @@ class LoadSet(Action):
     """Put a set in place.
 
     ``fresh``: on a host without the stack: the config, the volumes and the data; only the stores run afterwards.
-    Otherwise: replace the data of the stack that is here; config stays; everything runs again afterwards.
+    Otherwise: replace the data of the stack that is here with what the set holds of them; what it does not hold stays,
+    config too; everything runs again afterwards.
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of the config part; only ``fresh`` needs it.
     :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
-    :param accept_loss: also where the database here has something that no set holds; only without ``fresh``.
+    :param accept_loss: also where the database here has something that no set holds, or the set a dataset that the
+        stack does not have; only without ``fresh``.
     :raises VerificationFailed: bytes, files or rows are not those of the manifest; what was there is untouched (7).
     """
 
@@ -66,11 +69,11 @@ class LoadSet(Action):
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
+        """``untouched``: datasets of the stack that the set does not hold. :raises Refused: it cannot be done (3)."""
         return self._look(machine)[1]
 
     def _look(self, machine: Machine) -> Tuple[Manifest, Report]:
         stack = Stack.from_json(self.stack)
-        lost: List[str] = []
         if not self.fresh:  # first of all: with whatever set, not here
             refuse_fenced(machine, stack.project, "backup.list")
             copy_marker.refuse_unfinished(machine, stack.project)
@@ -80,16 +83,18 @@ class LoadSet(Action):
             raise Refused(
                 f"the set {self.id} is of the stack {manifest.project!r:.60}, not {stack.project}", hint=OTHER
             )
+        both = match(stack, manifest, config=self.fresh)
         if not self.fresh:
             exclusivity.refuse_others(machine, stack)
-            _refuse_mount_points(machine, stack)
-        kinds = {each.name: each.kind for each in manifest.datasets}
-        wanted = [each for each in stack.datasets if self.fresh or each.kind != "config"]
-        absent = [each.name for each in wanted if kinds.get(each.name) != each.kind]
-        if absent:
-            raise Refused(f"the set {self.id} does not hold {', '.join(absent)} of the stack", hint=OTHER)
-        size = sum(int(each.facts["bytes"]) for each in manifest.datasets)
-        for where in {root(machine, stack, each) for each in stack.datasets if not self.fresh and each.kind == "files"}:
+            _refuse_mount_points(machine, stack, both.directories)
+            both.refuse_headless(self.id)
+        else:
+            both.refuse_partial(self.id)
+        both.refuse_torn(manifest)
+        only = "stays in the set, for stack.datasets names no such dataset"
+        lost = [f"{each.name} ({each.kind}) {only}" for each in both.homeless]
+        size = sum(int(manifest.saved(each.name).facts["bytes"]) for each in both.placed)
+        for where in {root(machine, stack, each) for each in both.placed if not self.fresh and each.kind == "files"}:
             free = machine.free_bytes(where)
             if free < size * MARGIN:
                 raise Refused(
@@ -105,16 +110,17 @@ class LoadSet(Action):
             containers.refuse_stopped(found, stack.dataset("postgres").service)
             server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
             _compatible(server, manifest)
-            lost = [f"the set was made without {each}" for each in manifest.accepted_losses]
+            lost += [f"the set was made without {each}" for each in manifest.accepted_losses]
             lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
-            losses.refuse(lost, self.accept_loss, f"the set {self.id} does not hold all of the database")
+            losses.refuse(lost, self.accept_loss, f"a restore of the set {self.id} would leave something out")
         previous = restore_record.last(machine, stack.project)
         signed = {
             "signature": (machine.read_text(f"{directory}/{SIGNATURE}") or "")[:200],
             "manifest_sha256": machine.sha256(f"{directory}/{NAME}"),
         }
         aside = [each["stamp"] for each in restore_record.aside(machine, stack.project)]
-        return manifest, {"losses": lost, "previous": previous, "aside": aside, **signed}
+        told = {"losses": lost, "untouched": [each.name for each in both.untouched]}
+        return manifest, {**told, "previous": previous, "aside": aside, **signed}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
@@ -125,9 +131,9 @@ class LoadSet(Action):
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
             _make_volumes(machine, stack, manifest)
-            _refuse_mount_points(machine, stack)
+            _refuse_mount_points(machine, stack, match(stack, manifest, False).directories)
             copy_marker.fills(machine, stack, self.id)
-            plan = self._plan(machine, stack)
+            plan = self._plan(machine, stack, manifest)
             yield from self._extract(machine, stack, directory, manifest, plan)
             yield from Orchestrator(machine, stack).up(stack.keep)
             copy_marker.hold_back(machine, stack)
@@ -140,19 +146,22 @@ class LoadSet(Action):
             forget_blank(machine, server, plan)
             told["strays"] = restore_record.strays(machine, server, plan["paths"])
         else:
-            plan = {**self._plan(machine, stack), "database": database_of(machine, stack).database}
+            plan = {**self._plan(machine, stack, manifest), "database": database_of(machine, stack).database}
             told = yield from self._replace(machine, stack, directory, manifest, plan)
-        proof = {"level": "restore", "at": machine.now(), "result": "equal"}
-        machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
-        return {"id": self.id, "datasets": _facts(manifest), "accepted_losses": found["losses"], **told}
+        both = match(stack, manifest, config=self.fresh)
+        facts = {each.name: manifest.saved(each.name).facts for each in both.placed}
+        if not both.homeless:
+            proof = {"level": "restore", "at": machine.now(), "result": "equal"}
+            machine.write(f"{directory}/verified.json", json.dumps(proof).encode(), 0o600)
+        return {"id": self.id, "datasets": facts, "accepted_losses": found["losses"], **told}
 
     @property
     def _lease(self) -> str:
         return f"restore-{self.run_id}"
 
-    def _plan(self, machine: Machine, stack: Stack) -> restore_record.Plan:
+    def _plan(self, machine: Machine, stack: Stack, manifest: Manifest) -> restore_record.Plan:
         """What is renamed to what: enough to undo it at any point."""
-        paths = [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")]
+        paths = [root(machine, stack, each) for each in match(stack, manifest, False).directories]
         return restore_record.plan(self.run_id, self.id, stack.project, paths, machine.now())
 
     def _replace(
@@ -212,7 +221,7 @@ class LoadSet(Action):
         said = "the data from before are in place again" if aside else "nothing was changed"
         with suppress(Exception):  # the database need not answer
             stack = Stack.from_json(self.stack)
-            paths = self._plan(machine, stack)["paths"]
+            paths = [root(machine, stack, each) for each in stack.datasets if each.kind in RENAMED]
             aside += restore_record.strays(machine, database_of(machine, stack), paths)
         if not aside:
             return said
@@ -249,9 +258,7 @@ class LoadSet(Action):
     def _extract(
         self, machine: Machine, stack: Stack, directory: str, manifest: Manifest, plan: restore_record.Plan
     ) -> Making:
-        for dataset in stack.datasets:
-            if dataset.kind not in ("files", "redis"):
-                continue
+        for dataset in match(stack, manifest, False).directories:
             where = root(machine, stack, dataset)
             beside = sibling(where, AFTER, plan["stamp"])
             machine.remove(beside)
@@ -284,10 +291,6 @@ class LoadSet(Action):
         return {}
 
 
-def _facts(manifest: Manifest) -> Mapping[str, Any]:
-    return {each.name: each.facts for each in manifest.datasets}
-
-
 def _missing(machine: Machine, stack: Stack, manifest: Manifest) -> Mapping[str, Any]:
     """Volumes of the set that are not here. :raises Refused: one is none that a set may ask for (3)."""
     there = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
@@ -316,17 +319,14 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Manifest) -> None:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
 
 
-def _refuse_mount_points(machine: Machine, stack: Stack) -> None:
+def _refuse_mount_points(machine: Machine, stack: Stack, datasets: Sequence[Dataset]) -> None:
     """:raises Refused: what is to be swapped by renaming cannot be renamed (3)."""
-    for dataset in stack.datasets:
-        if dataset.kind in ("files", "redis"):
-            key = dataset.volume or dataset.path
-            remedy = (
-                f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
-            )
-            where = root(machine, stack, dataset)
-            mounts.refuse_point(machine, where, remedy)
-            tree.refuse_fixed(machine, where)
+    for dataset in datasets:
+        key = dataset.volume or dataset.path
+        remedy = f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
+        where = root(machine, stack, dataset)
+        mounts.refuse_point(machine, where, remedy)
+        tree.refuse_fixed(machine, where)
 
 
 def _compatible(server: Postgres, manifest: Manifest) -> None:

@@ -1,7 +1,7 @@
 """A compose project on its host: containers, Postgres, fences, what a restore keeps.
 
 Offers ``containers``, ``copy_marker``, ``exclusivity``, ``fence``, ``last_run``, ``losses``, ``manifest``,
-``orchestrator``, ``packing``, ``postgres``, ``postgres_digest``, ``recipients``, ``restore_record``, ``stack``,
-``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``, ``volume_move.move_plan``,
-``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
+``match``, ``orchestrator``, ``packing``, ``postgres``, ``postgres_digest``, ``recipients``, ``restore_record``,
+``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``,
+``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
 """

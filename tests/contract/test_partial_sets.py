@@ -1,0 +1,117 @@
+"""A set and the stack of today need not hold the same: what both have is put in place, and the rest is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_alone import container, host, tools
+
+from mnemo_ops.agent.actions import load
+from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved, file_of
+from mnemo_ops.agent.stack.match import match
+from mnemo_ops.agent.stack.stack import Dataset, Stack
+from mnemo_ops.errors import Refused
+from mnemo_ops.stack.definition import wire
+
+ID, RUN, SUM = "20260101T120000Z-00a1", "20260102T120000Z-00b2", "5" * 64
+DB = Dataset("db", "postgres", volume="graph", service="postgres")
+GRAPH, UPLOADS = Dataset("graph", "files", path="graph"), Dataset("uploads", "files", path="uploads")
+CONFIG = Dataset("config", "config", path=".")
+STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (DB, GRAPH, UPLOADS, CONFIG), ("postgres",), {})
+TREE = {"bytes": 1, "sha256": SUM}
+DATABASE: dict[str, Any] = {
+    **{"bytes": 1, "major": 17, "encoding": "UTF8", "collate": "C", "ctype": "C"},
+    **{"extensions": {}, "tables": {}, "sequences": {}},
+}
+
+
+def saved(*held: tuple[str, str], parts: bool = True) -> Manifest:
+    """A set of these datasets, names and kinds. :param parts: with their files."""
+    rows = tuple(Saved(name, {"kind": kind, **(DATABASE if kind == "postgres" else TREE)}) for name, kind in held)
+    files = tuple(Part(file_of(name, kind), 1, SUM) for name, kind in held if parts)
+    return Manifest(ID, "p", 1.0, "quiesced", files, rows, {})
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A host that serves, with a directory for each dataset; its database is not asked."""
+    world = host(tmp_path, container("p-postgres", "p_graph", "postgres"))
+    tools(tmp_path)
+    for name in ("graph", "uploads"):
+        world.write(f"srv/p/{name}/file", "today")
+    monkeypatch.setattr(load.Postgres, "of", lambda *_: None)
+    monkeypatch.setattr(load, "_compatible", lambda *_: None)
+    monkeypatch.setattr(load.losses, "of_restore", lambda *_: [])
+    return world.machine()
+
+
+def look(machine: Machine, made: Manifest, fresh: bool = False, accept: bool = False, stack: Stack = STACK) -> Any:
+    machine.mkdir("/var/backups")
+    machine.mkdir("/var/backups/p")
+    machine.mkdir(f"/var/backups/p/{ID}")
+    machine.write(f"/var/backups/p/{ID}/manifest.json", json.dumps(made.to_json()).encode())
+    return LoadSet(wire(stack), ID, fresh, RUN, accept_loss=accept).ready(machine)
+
+
+WHOLE = (("db", "postgres"), ("graph", "files"), ("uploads", "files"), ("config", "config"))
+
+
+def test_a_set_of_all_leaves_nothing(machine: Machine) -> None:
+    found = look(machine, saved(*WHOLE))
+    assert (found["untouched"], found["losses"]) == ([], [])
+
+
+def test_what_the_set_does_not_hold_stays_and_is_named(machine: Machine) -> None:
+    """It was refused: a dataset that was declared since made every older set useless."""
+    made = saved(("db", "postgres"), ("graph", "files"))
+    assert look(machine, made)["untouched"] == ["uploads"]
+    load = LoadSet(wire(STACK), ID, False, RUN)
+    assert load._plan(machine, STACK, made)["paths"] == ["/srv/p/graph"], "and nothing else is renamed"
+    assert machine.read_text("/srv/p/uploads/file") == "today"
+
+
+@pytest.mark.parametrize("other", [("old_graph", "files"), ("graph", "redis")], ids=["another name", "another kind"])
+def test_what_the_stack_does_not_declare_is_refused_until_it_may_stay_in_the_set(
+    machine: Machine, other: tuple[str, str]
+) -> None:
+    """It was passed over in silence, and the set called restored and compared."""
+    made = saved(("db", "postgres"), ("uploads", "files"), other)
+    with pytest.raises(Refused, match=other[0]) as caught:
+        look(machine, made)
+    assert "--accept-loss" in caught.value.hint
+    found = look(machine, made, accept=True)
+    assert other[0] in found["losses"][0] and found["untouched"] == ["graph"]
+    assert [each.name for each in match(STACK, made, False).directories] == ["uploads"]
+
+
+def test_the_database_is_never_what_stays(machine: Machine) -> None:
+    for held in ((("graph", "files"),), (("other", "postgres"), ("graph", "files"))):
+        with pytest.raises(Refused, match="does not hold db"):
+            look(machine, saved(*held), accept=True)
+
+
+def test_a_dataset_whose_file_is_no_part_is_not_there(machine: Machine) -> None:
+    with pytest.raises(Refused, match=r"db\.dump, graph\.tar\.zst"):
+        look(machine, saved(*WHOLE[:2], parts=False))
+
+
+@pytest.mark.parametrize(
+    ("held", "named"), [(WHOLE[:3], "config"), ((*WHOLE, ("more", "files")), "more")], ids=["too little", "too much"]
+)
+def test_where_nothing_is_yet_both_must_be_the_same(machine: Machine, held: Any, named: str) -> None:
+    """On a fresh host what is left out is nowhere."""
+    with pytest.raises(Refused, match=named):
+        look(machine, saved(*held), fresh=True, accept=True)
+
+
+def test_where_the_stack_has_it_today_is_where_it_goes(machine: Machine) -> None:
+    moved = replace(STACK, datasets=(DB, replace(GRAPH, path="elsewhere"), UPLOADS, CONFIG))
+    machine.mkdir("/srv/p/elsewhere")
+    load = LoadSet(wire(moved), ID, False, RUN)
+    assert load._plan(machine, moved, saved(*WHOLE))["paths"] == ["/srv/p/elsewhere", "/srv/p/uploads"]
