@@ -41,7 +41,7 @@ lint: $(STAMP)
 	@$(VENV)/bin/mypy
 
 fast: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
+	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh pg_ctlcluster=postgresql
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"

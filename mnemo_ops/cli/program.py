@@ -75,7 +75,12 @@ class _Program(Program):
 
     def parse_cleanup(self) -> None:
         with _usage():
-            super().parse_cleanup()
+            try:
+                super().parse_cleanup()
+            except ValueError:
+                if not self.args.complete.value:
+                    raise
+                raise Exit from None  # TAB behind a quote that is still open
 
     def update_config(self, merge: bool = True) -> None:
         with _usage():
