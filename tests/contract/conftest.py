@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import in_process
 import pytest
 from web import opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def called() -> Iterator[None]:
+    with in_process.called():
+        yield
 
 
 @pytest.fixture(scope="session")

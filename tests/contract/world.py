@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from in_process import MODELS, STUBS
+
 from mnemo_ops.agent.machine import Machine
 
-MODELS = Path(__file__).parent / "models"
 ACCOUNTS = (
     "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "chpasswd", "mkhomedir_helper", "chage",
 )  # fmt: skip
@@ -50,6 +51,7 @@ PROGRAMS = {
     "choices": ("update-alternatives",),
     "units": ("systemctl",),
     "engine": ("docker", "dockerd"),
+    "streams": ("tar", "zstd", "cat", "age", "rsync", "ssh"),
 }
 OS_RELEASE = {
     "trixie": 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n',
@@ -85,6 +87,8 @@ def stub(model: str) -> Path:
     )
     script.write_text("\n".join(lines))
     script.chmod(0o755)
+    if model != "streams":
+        STUBS[str(script)] = model
     return script
 
 
@@ -98,7 +102,7 @@ class World:
             (root / directory).mkdir(parents=True)
         for model, names in PROGRAMS.items():
             for name in names:
-                where = "usr/share/model" if model == "engine" else "usr/bin"
+                where = "usr/share/model" if model in ("engine", "streams") else "usr/bin"
                 (root / where / name).symlink_to(stub(model))
         self.write("etc/os-release", OS_RELEASE["trixie"])
         self.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nold:x:1500:1500::/home/old:/bin/sh\n")
@@ -136,8 +140,15 @@ class World:
 
     def install_docker(self) -> None:
         """The client and a running engine, without packages."""
-        for name in PROGRAMS["engine"]:
-            (self.root / "usr/bin" / name).symlink_to(stub("engine"))
+        self._install("engine")
+
+    def install_streams(self) -> None:
+        """What moves data, below the root."""
+        self._install("streams")
+
+    def _install(self, model: str) -> None:
+        for name in PROGRAMS[model]:
+            (self.root / "usr/bin" / name).symlink_to(stub(model))
 
     def remove_programs(self, names: Iterable[str]) -> None:
         for name in names:

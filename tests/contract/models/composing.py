@@ -3,7 +3,7 @@
 Like compose 2.26, ``config --hash`` of a file leaves out what ``env_file`` adds, and containers carry the hash with it.
 """
 
-# ruff: noqa: PTH110, PTH119, PTH123, SIM115
+# ruff: noqa: PTH110, PTH119
 from __future__ import annotations
 
 import os
@@ -11,7 +11,7 @@ import sys
 import time
 
 from engine import add_network, add_volume, digest
-from state import dumps, fail, load, loads, options, save
+from state import dumps, fail, load, loads, options, read, save
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 LABEL = "com.docker.compose."
 VALUED = {"--ansi", "--project-directory", "--project-name", "--file", "--env-file", "--profile", "--format", "--hash"}
-VALUED |= {"--timeout", "--pull", "--scale"}
+VALUED |= {"--timeout", "--pull", "--scale", "--wait-timeout"}
+SHORT = {"-p": "--project-name", "-f": "--file"}
 
 
 class Project:
@@ -31,7 +32,7 @@ class Project:
             files = [f"{self.directory}/compose.yaml"]
         self.model: dict[str, Any] = {"services": {}, "volumes": {}, "networks": {}}
         for name in files:
-            part = loads(sys.stdin.read()) if name == "-" else loads(open(root + name).read())
+            part = loads(sys.stdin.read()) if name == "-" else loads(read(root + name))
             for key in self.model:
                 for each, value in (part.get(key) or {}).items():
                     self.model[key][each] = {**self.model[key].get(each, {}), **(value or {})}
@@ -44,19 +45,19 @@ class Project:
         for name, service in self.model["services"].items():
             each = {key: value for key, value in service.items() if key != "env_file"}
             for file in service.get("env_file", []) if environment else []:
-                lines = open(f"{self.root}{self.directory}/{file}").read().splitlines()
+                lines = read(f"{self.root}{self.directory}/{file}").splitlines()
                 each["environment"] = {**dict(line.split("=", 1) for line in lines), **each.get("environment", {})}
             services[name] = each
         return {
             "name": self.name,
             "services": services,
-            "volumes": self.model["volumes"],
+            "volumes": {key: {"name": f"{self.name}_{key}", **row} for key, row in self.model["volumes"].items()},
             "networks": self.model["networks"],
         }
 
 
 def main(root: str, state: Any, words: list[str]) -> None:
-    found, rest = options(words, VALUED)
+    found, rest = options([SHORT.get(word, word) for word in words], VALUED)
     if rest[0] == "version":
         print(dumps({"version": load(root, "versions", {}).get("compose", "2.26.1")}))
         return
@@ -108,13 +109,29 @@ def one(project: Project, state: Any, name: str, service: dict[str, Any], found:
         id = digest([project.name, name, number])
         row = state["containers"].setdefault(id, {
             "Id": id, "Name": f"/{project.name}-{name}-{number}", "Image": state["images"][service["image"]],
-            "Config": {"Labels": labels}, "State": {"Status": "created", "ExitCode": 0}, "Health": "", "Checked": "",
+            "Config": {"Labels": labels, "Image": service["image"], "Env": []}, "Mounts": mounts(project, service),
+            "HostConfig": {"RestartPolicy": {"Name": service.get("restart", "no")}},
+            "State": {"Status": "created", "ExitCode": 0}, "Health": "", "Checked": "",
             "Networks": [f"{project.name}_default"],
             "Volumes": [f"{project.name}_{each}" for each in service.get("volumes", [])],
             "Log": "", "Started": 0,
         })  # fmt: skip
         if "--no-start" not in found and row["State"]["Status"] != "running":
             start(row, service)
+
+
+def mounts(project: Project, service: dict[str, Any]) -> list[dict[str, Any]]:
+    named = {f"{project.name}_{each}": f"/{each}" for each in service.get("volumes", [])}
+    return [
+        {
+            "Type": "volume",
+            "Name": name,
+            "Source": f"/var/lib/docker/volumes/{name}/_data",
+            "Destination": to,
+            "RW": True,
+        }
+        for name, to in named.items()
+    ]
 
 
 def start(row: dict[str, Any], service: dict[str, Any]) -> None:

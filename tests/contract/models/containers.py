@@ -131,9 +131,13 @@ def named(state: Any, name: str) -> Any:
 
 
 def act(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
-    row = named(state, names[0])
+    for name in names[: 1 if verb == "rename" else None]:
+        act_on(root, state, verb, named(state, name), names, found)
+
+
+def act_on(root: str, state: Any, verb: str, row: Any, names: list[str], found: dict[str, list[str]]) -> None:
     if verb in ("start", "restart"):
-        ends = row["Config"]["Cmd"] == ["job"]
+        ends = row["Config"].get("Cmd") == ["job"]
         row["State"] = {"Status": "exited" if ends else "running", "ExitCode": 0}
     elif verb in ("stop", "kill"):
         row["State"] = {"Status": "exited", "ExitCode": 137}
@@ -144,8 +148,8 @@ def act(root: str, state: Any, verb: str, names: list[str], found: dict[str, lis
         row["Name"] = f"/{names[1]}"
     elif verb == "update":
         policy(row, found["--restart"][0])
-    elif row["State"]["Status"] == "running":
-        fail(f"Error response from daemon: cannot remove container {names[0]}: container is running")
+    elif row["State"]["Status"] == "running" and "--force" not in found:
+        fail(f"Error response from daemon: cannot remove container {row['Name']}: container is running")
     else:
         del state["containers"][row["Id"]]
     save(root, "docker", state)

@@ -33,15 +33,24 @@ VALUED = {
     "--restart",
     "--alias",
     "--ip",
+    "--time",
+    "--output",
+    "--change",
+    "--pull",
+    "--network",
+    "--entrypoint",
+    "--mount",
+    "--user",
+    "--volume",
 }
 HEALTHY_AFTER = 0.3  # seconds a container with a healthcheck is "starting"
-EMPTY: dict[str, Any] = {"volumes": {}, "networks": {}, "images": {}, "containers": {}}
+KEEPS = ("volumes", "networks", "images", "containers")
 
 
 def main(root: str, argv: list[str]) -> None:
     if argv[0].endswith("dockerd"):
         return validate(root, argv[2].partition("=")[2])
-    state = load(root, "docker", EMPTY)
+    state = load(root, "docker", {each: {} for each in KEEPS})
     if argv[1] == "compose":
         import composing
 
@@ -69,6 +78,7 @@ def main(root: str, argv: list[str]) -> None:
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
     single = {"version": version, "info": info, "ps": ps, "pull": pull, "tag": tag, "load": load_images, "logs": logs}
+    single |= {"save": save_images, "import": import_image, "exec": inside, "run": run}
     return single[rest[0]](root, state, rest[1:], found)
 
 
@@ -90,12 +100,17 @@ def matches(labels: dict[str, str], found: dict[str, list[str]]) -> bool:
 def volume(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
     volumes = state["volumes"]
     if verb == "ls":
-        print("\n".join(volumes))
+        print("\n".join(name for name, row in volumes.items() if matches(row["Labels"] or {}, found)))
     elif verb == "inspect":
         print(dumps([volumes[name] for name in names]))
     elif verb == "create":
         add_volume(
-            root, state, names[0], found["--driver"][0], pairs(found.get("--opt", [])), pairs(found.get("--label", []))
+            root,
+            state,
+            names[0],
+            found.get("--driver", ["local"])[0],
+            pairs(found.get("--opt", [])),
+            pairs(found.get("--label", [])),
         )
     elif verb == "rm":
         for row in state["containers"].values():
@@ -171,14 +186,19 @@ def add_network(
 
 
 def image(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
-    if verb == "ls":
+    if verb == "ls" and ("-q" in found or "--quiet" in found):
+        labels = load(root, "image_labels", {})
+        print("\n".join(id for ref, id in state["images"].items() if matches(labels.get(ref, {}), found)))
+    elif verb == "ls":
         for ref, id in state["images"].items():
             name, _, tag = ref.rpartition(":")
             print(dumps({"Repository": name, "Tag": tag, "Digest": "<none>", "ID": id}))
     elif verb == "rm":
-        if names[0] not in state["images"]:
+        refs = [ref for ref, id in state["images"].items() if names[0] in (ref, id)]
+        if not refs:
             fail(f"Error response from daemon: No such image: {names[0]}")
-        del state["images"][names[0]]
+        for ref in refs:
+            del state["images"][ref]
         save(root, "docker", state)
 
 
@@ -204,13 +224,40 @@ def load_images(root: str, state: Any, names: list[str], found: dict[str, list[s
     save(root, "docker", state)
 
 
+def save_images(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    with open(root + found["--output"][0], "w") as file:
+        file.write(dumps({name: state["images"][name] for name in names}))
+
+
+def import_image(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    state["images"][names[1]] = "sha256:" + digest(names[1])
+    label = found["--change"][0].partition(" ")[2]
+    save(root, "image_labels", {**load(root, "image_labels", {}), names[1]: pairs([label])})
+    save(root, "docker", state)
+
+
+def inside(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    """What a program in a container says is not this engine's."""
+
+
+def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    """The words that containers of this image say, as ``said`` has them."""
+    name = names[0].partition(":")[0]
+    sys.stdin.read()
+    print(load(root, "said", {}).get(name, ""))
+
+
 def container(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:
-    print(dumps([seen(state["containers"][name]) for name in names]))
+    known = {row["Name"][1:]: row for row in state["containers"].values()}
+    rows = [known.get(name) or state["containers"].get(name) for name in names]
+    print(dumps([seen(row) for row in rows if row]))
+    if not all(rows):
+        fail("Error response from daemon: No such container", 1)
 
 
 def seen(row: dict[str, Any]) -> dict[str, Any]:
     """A container as it is now: health comes with time."""
-    state = dict(row["State"])
+    state = {**row["State"], "Running": row["State"]["Status"] == "running"}
     if row["Health"] and state["Status"] == "running":
         early = time.time() - row["Started"] < HEALTHY_AFTER
         state["Health"] = {"Status": "starting" if early else row["Health"], "Log": [{"Output": row["Checked"]}]}

@@ -13,6 +13,7 @@ TYPES = {"rsa": "ssh-rsa", "ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp2
 def main(root: str, argv: list[str]) -> None:
     found, _ = options(argv[1:], {"-t", "-b", "-C", "-N", "-f"})
     kind, path = found["-t"][0], found["-f"][0]
+    path = path if path.startswith(root + "/") else root + path
     if kind not in TYPES:
         fail(f"unknown key type {kind}", 255)
     if os.path.exists(path):

@@ -35,10 +35,14 @@ def dumps(value: Any) -> str:
 ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
+def read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def load(root: str, name: str, default: Any) -> Any:
     try:
-        with open(f"{root}/var/lib/model/{name}.json") as file:
-            return loads(file.read())
+        return loads(read(f"{root}/var/lib/model/{name}.json"))
     except FileNotFoundError:
         return default
 

@@ -1,11 +1,13 @@
 """A model of systemd: unit files below /etc/systemd/system, what was read of them, what runs."""
 
-# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH123, PTH208, SIM115
+# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH123, PTH208
 from __future__ import annotations
 
 import os
+import sys
 import time
 
+import state
 from state import fail, load, options, save
 
 TYPE_CHECKING = False
@@ -42,7 +44,7 @@ def started(root: str, name: str, unit: dict[str, Any]) -> None:
     """An engine reads its settings when it starts or is reloaded."""
     settings = f"{root}/etc/docker/daemon.json"
     if name == "docker.service":
-        unit["settings"] = open(settings).read() if os.path.exists(settings) else None
+        unit["settings"] = state.read(settings) if os.path.exists(settings) else None
 
 
 def main(root: str, argv: list[str]) -> None:
@@ -59,7 +61,11 @@ def main(root: str, argv: list[str]) -> None:
         "disable",
         "mask",
     }
-    verb = next(word for word in argv[1:] if word in verbs | {"unmask", "is-enabled", "list-units", "list-unit-files"})
+    verb = next(
+        word
+        for word in argv[1:]
+        if word in verbs | {"unmask", "is-enabled", "is-active", "list-units", "list-unit-files"}
+    )
     names = [word if "." in word or word == "*" else word + ".service" for word in rest if word != verb]
     units = load(root, "units", {})
     if verb == "show":
@@ -71,6 +77,8 @@ def main(root: str, argv: list[str]) -> None:
     if verb == "is-enabled":
         print(properties(root, units, names[0])["UnitFileState"] or "not-found")
         return
+    if verb == "is-active":
+        sys.exit(0 if units.get(names[0], {}).get("active") == "active" else 3)
     if verb in ("daemon-reload", "daemon-reexec"):
         for name, unit in units.items():
             unit["read"] = read(root, name)
@@ -84,6 +92,8 @@ def main(root: str, argv: list[str]) -> None:
             fail(f"Failed to {verb} {name}: Unit {name} not found.", 5)
         unit = units.setdefault(name, fresh(root, name))
         act(root, name, unit, verb)
+        if "--now" in found:
+            act(root, name, unit, {"enable": "start", "disable": "stop"}[verb])
     save(root, "units", units)
 
 
