@@ -27,16 +27,16 @@ class SaveImages(Action):
         undo = [{"kind": "remove_file", "args": {"path": self.path + end}} for end in ("", ".raw", ".partial")]
         lease.hold(machine, f"images-{self.run_id}", self.run_id, undo)
         machine.mkdir(self.path.rpartition("/")[0], 0o700)
-        if machine.stat(self.path) is None:
-            raw = self.path + ".raw"
-            try:
+        raw = self.path + ".raw"
+        try:
+            if machine.stat(self.path) is None:
                 yield from machine.moving(["docker", "save", "--output", raw, *self.images], raw, 0, 0, "docker save")
                 compress = ["zstd", "-q", "-f", "-T0", "-1", raw, "-o", self.path + ".partial"]
                 yield from machine.moving(compress, self.path + ".partial", 0, 0, "compressing images")
                 machine.rename(self.path + ".partial", self.path)
-            finally:
-                machine.remove(raw)
-                machine.remove(self.path + ".partial")
+        finally:  # also what one left that was killed once its file was there
+            machine.remove(raw)
+            machine.remove(self.path + ".partial")
         found = machine.stat(self.path)
         directory, _, name = self.path.rpartition("/")
         handout.allow(machine, self.run_id, directory, [name])

@@ -60,7 +60,8 @@ class MakeKey(Action):
         undo = [{"kind": "drop_key", "args": {"run_id": self.run_id}}]
         lease.hold(machine, f"key-{self.run_id}", self.run_id, undo, KEPT)
         machine.mkdir(machine.state_dir + "/keys", 0o700)
-        if machine.stat(path) is None:
+        if machine.stat(path + ".pub") is None:  # its second half: whoever was killed between the two begins again
+            machine.remove(path)
             machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"mnemo-{self.run_id}", "-f", path])
         return {"public_key": (machine.read_text(path + ".pub") or "").strip()}
 

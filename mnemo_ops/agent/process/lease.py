@@ -294,8 +294,8 @@ def _tidy(machine: Machine, *options: str) -> None:
         machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
         if not options:
             machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
-        machine.remove(_unit(machine, "timer"))
         machine.remove(_unit(machine, "service"))
+        machine.remove(_unit(machine, "timer"))  # last: while it is there, a killed tidy is done again
         if not options:  # of a unit at work it would forget that it may take long, and end it as failed
             machine.run(["systemctl", "daemon-reload"], check=False)
             # a failure of the service would be listed for ever, although there is no such unit any more
@@ -339,8 +339,8 @@ def _install(machine: Machine) -> None:
     changed = machine.read(_unit(machine, "service")) != service
     if changed:
         machine.mkdir(posixpath.dirname(_unit(machine, "service")))
-        machine.write(_unit(machine, "service"), service, 0o644)
         machine.write(_unit(machine, "timer"), TIMER.encode(), 0o644)
+        machine.write(_unit(machine, "service"), service, 0o644)  # last: by it is told whether both are there
         machine.run(["systemctl", "daemon-reload"])
     if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
         machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])
