@@ -57,7 +57,7 @@ def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_sto
     run = migration(tmp_path, fleet, lambda host: placed.append(host.name))
     run.context.sides = (side("old"), side("new"))
     assert preflight.misplaced(run.context, side("new")) == []
-    with pytest.raises(Refused, match="^new: graph: /mnt/data .*file"):
+    with pytest.raises(Refused, match=r"^new: graph: /mnt/data .*file"):
         prepare.place(run.context)
     assert placed == ["new"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import functools
 import io
 import json
+import re
 import socket
 import sys
 from collections.abc import Iterator

@@ -137,7 +137,7 @@ def test_what_cannot_be_meant(
 
 
 def test_an_export_nobody_declared(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="storage .*'grahp'") as caught:
+    with pytest.raises(UsageError, match=r"storage .*'grahp'") as caught:
         nfs_plan.plan(inventory(tmp_path, {"nfs": NFS}), volume="grahp")
     assert "graph" in caught.value.hint
 
