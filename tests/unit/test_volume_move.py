@@ -205,9 +205,7 @@ def test_a_move_to_another_place_is_not_followed_as_if_it_were_this_one(tmp_path
     plays: Any = SimpleNamespace(inventory=SimpleNamespace(hosts={}), options=SimpleNamespace(check=False))
     assert Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     answer["last"] = {**answer["last"], "target": {**there, "options": {**MADE, "device": "/data/other"}}}  # type: ignore[dict-item]
-    with pytest.raises(
-        Refused, match=r"20261129T220719Z-0001 .*lightrag_data .*/data/other"
-    ) as caught:
+    with pytest.raises(Refused, match=r"20261129T220719Z-0001 .*lightrag_data .*/data/other") as caught:
         Move(flow, plays, host, "lightrag_data", "bind", False).is_needed()
     assert "wait for it" in caught.value.hint
 
