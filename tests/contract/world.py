@@ -49,7 +49,7 @@ PROGRAMS = {
     ),
     "pips": ("pip3", "pip", "virtualenv"),
     "choices": ("update-alternatives",),
-    "units": ("systemctl",),
+    "units": ("systemctl", "systemd-run"),
     "engine": ("docker", "dockerd"),
     "streams": ("tar", "zstd", "cat", "age", "rsync", "ssh"),
 }

@@ -199,8 +199,9 @@ def test_a_restore_that_does_not_start_is_taken_back(tmp_path: Path, monkeypatch
     stack = wire(Stack("app", "/srv/app", (), ".env", "/sets", (), ("postgres",), {}))
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "usr/bin").mkdir(parents=True)
-    (tmp_path / "usr/bin/systemctl").write_text("#!/bin/sh\n")
-    (tmp_path / "usr/bin/systemctl").chmod(0o755)
+    for name in ("systemctl", "systemd-run"):
+        (tmp_path / "usr/bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "usr/bin" / name).chmod(0o755)
     host.search_path, host.program = str(tmp_path / "usr/bin"), lambda: b"a program"
 
     def nothing(*_: Any) -> Any:

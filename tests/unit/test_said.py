@@ -107,7 +107,8 @@ def host(tmp_path: Path) -> Machine:
     (tmp_path / "usr/lib/openssh").mkdir(parents=True)
     (tmp_path / "usr/lib/openssh/sftp-server").touch()
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").symlink_to("/bin/true")
+    for name in ("systemctl", "systemd-run"):
+        (tmp_path / "bin" / name).symlink_to("/bin/true")
     machine = Machine(str(tmp_path), search_path=str(tmp_path / "bin"), state_dir="/var/lib/mnemo_ops")
     machine.program = lambda: b"a program"
     return machine

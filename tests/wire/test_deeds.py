@@ -38,7 +38,7 @@ Open = Callable[..., AgentSession]
 
 # Units are processes; a pid file each, and the argument vector beside it.
 SYSTEMD_RUN = """#!/bin/sh
-while [ "$1" != -- ]; do [ "$1" = --unit ] && unit=$2; shift; done
+while [ "$1" != -- ]; do [ "$1" = --unit ] && unit=$2; [ "$1" = --on-active ] && exit; shift; done
 shift
 echo "$*" > "$0.$unit.argv"
 setsid "$@" </dev/null >"$0.$unit.out" 2>&1 &
@@ -329,10 +329,10 @@ def test_a_job_that_is_killed_before_its_first_lease_leaves_nothing(
 def test_the_request_of_a_job_is_looked_after_before_it_is_there(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(_: Machine) -> None:
+    def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lease, "watch", killed)
+    monkeypatch.setattr(lease, "_install", killed)
     with pytest.raises(KeyboardInterrupt):
         start(machine, tmp_path)
     assert machine.names(job.directory(machine, "j1")) == []

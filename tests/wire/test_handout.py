@@ -31,7 +31,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """This machine with a state directory, a user and a systemd of our own, and the agent's real zip."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").symlink_to("/bin/true")
+    for name in ("systemctl", "systemd-run"):
+        (tmp_path / "bin" / name).symlink_to("/bin/true")
     made = Here(tmp_path, search_path=f"{tmp_path}/bin:/usr/bin:/bin", state_dir=str(tmp_path / "state"))
     made.program = lambda: code_cache.merged([REAL, bundle.pack(bundle.deeds())])
     (tmp_path / "sets").mkdir()

@@ -68,7 +68,7 @@ def small(tmp_path: Path) -> Machine:
     """A host with two running containers and a systemd that agrees to everything."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name, text in (("docker", DOCKER), ("systemctl", "#!/bin/sh\n")):
+    for name, text in (("docker", DOCKER), ("systemctl", "#!/bin/sh\n"), ("systemd-run", "#!/bin/sh\n")):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     rows = {name: {"name": name, "state": "running", "restart": "always"} for name in NAMES}

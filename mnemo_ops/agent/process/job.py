@@ -46,9 +46,7 @@ def start(machine: Machine, name: str, request: Mapping[str, Any], attach: bool 
         return
     where = directory(machine, name)
     machine.remove(where)
-    machine.mkdir(machine.state_dir, 0o700)
-    machine.mkdir(where, 0o700)
-    lease.watch(machine)  # before there is anything secret
+    lease.watch(machine, where)  # before there is anything secret
     machine.write(where + "/request.json", json.dumps(request).encode(), 0o600)
     # the argument vector names files only: `ps` and the unit's journal show no value
     argv = machine.starting("run_job", where)

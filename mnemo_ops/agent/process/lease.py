@@ -24,6 +24,7 @@ from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, Ste
 SECONDS = 45.0  # an unrenewed lease ends after this long
 AGAIN = "invoke lock.status says free when nothing is left to be undone; then the same command again"
 TRYING = 900.0  # seconds in which the host tries to start what does not start; then the next run may begin
+LOOK = 15.0  # seconds until systemd looks once, whatever became of who was making the timer
 UNIT = "mnemo-lease"
 UNITS = "/etc/systemd/system"
 
@@ -101,17 +102,16 @@ def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]
     :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
     :param seconds: it ends so long after the last renewal.
     """
-    with _exclusive(machine):
+    with _exclusive(machine), _watched(machine):
         lease = {"run": run, "undo": list(undo), "seconds": seconds, **_until(machine, seconds)}
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
-        _install(machine)
     machine.leases.add(name)
 
 
-def watch(machine: Machine) -> None:
-    """Let the timer look after this host until nothing is left of a run: one may be killed before its first lease."""
-    with _exclusive(machine):
-        _install(machine)
+def watch(machine: Machine, where: str) -> None:
+    """Make the directory of a job; the timer looks after it: one may be killed before its first lease."""
+    with _exclusive(machine), _watched(machine):
+        machine.mkdir(where, 0o700)
 
 
 def adopt(machine: Machine, run: str) -> None:
@@ -276,7 +276,9 @@ def expire(machine: Machine, sweep: Callable[[Machine, bool], object] = lambda m
                 except Exception as error:  # try again at the next tick; one lease must not hold up the others
                     print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
         sweep(machine, bool(undone))
-        _tidy(machine, "--no-block")  # it is this very unit that would wait for its own end
+        # it is this very unit that would wait for its own end
+        if not _tidy(machine, "--no-block") and not _is_active(machine):
+            _install(machine, _service(machine))  # whoever wanted to was killed
     return undone
 
 
@@ -286,10 +288,11 @@ def tidy(machine: Machine) -> None:
         _tidy(machine)
 
 
-def _tidy(machine: Machine, *options: str) -> None:
+def _tidy(machine: Machine, *options: str) -> bool:
+    """False: they are still needed."""
     if _all(machine) or machine.names(machine.state_dir + "/jobs"):
-        return
-    if machine.stat(_unit(machine, "timer")) is not None:
+        return False
+    if machine.stat(_unit(machine, "timer")) is not None:  # made first, removed last
         machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
         machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
         if not options:
@@ -303,6 +306,7 @@ def _tidy(machine: Machine, *options: str) -> None:
     for name in machine.names(machine.state_dir):
         if name.startswith("agent-"):
             machine.remove(f"{machine.state_dir}/{name}")
+    return True
 
 
 def names(machine: Machine) -> Dict[str, Dict[str, Any]]:
@@ -334,13 +338,33 @@ def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
     return {name: lease for name, lease in found.items() if lease is not None}
 
 
-def _install(machine: Machine) -> None:
-    service = SERVICE.format(command=shlex.join(machine.starting("run_watchdog"))).encode()
-    changed = machine.read(_unit(machine, "service")) != service
-    if changed:
-        machine.mkdir(posixpath.dirname(_unit(machine, "service")))
-        machine.write(_unit(machine, "timer"), TIMER.encode(), 0o644)
-        machine.write(_unit(machine, "service"), service, 0o644)  # last: by it is told whether both are there
-        machine.run(["systemctl", "daemon-reload"])
-    if changed or machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc != 0:
-        machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])
+@contextmanager
+def _watched(machine: Machine) -> Iterator[None]:
+    """What is written in it is looked after, whenever this process is killed: by systemd, until the timer is there."""
+    service = _service(machine)
+    if machine.read(_unit(machine, "service")) == service and _is_active(machine):
+        yield
+        return
+    look = f"{UNIT}-look-{machine.monotonic() * 1000:.0f}"
+    once = ["--on-active", f"{LOOK:.0f}", "--timer-property", "AccuracySec=1"]
+    program = machine.starting("run_watchdog")
+    machine.run(["systemd-run", "--quiet", "--collect", "--unit", look, *once, "--", *program])
+    yield
+    _install(machine, service)
+    machine.run(["systemctl", "stop", f"{look}.timer"], check=False)
+
+
+def _service(machine: Machine) -> bytes:
+    return SERVICE.format(command=shlex.join(machine.starting("run_watchdog"))).encode()
+
+
+def _is_active(machine: Machine) -> bool:
+    return machine.ask(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"], check=False).rc == 0
+
+
+def _install(machine: Machine, service: bytes) -> None:
+    machine.mkdir(posixpath.dirname(_unit(machine, "service")))
+    machine.write(_unit(machine, "timer"), TIMER.encode(), 0o644)
+    machine.write(_unit(machine, "service"), service, 0o644)
+    machine.run(["systemctl", "daemon-reload"])
+    machine.run(["systemctl", "enable", "--now", f"{UNIT}.timer"])

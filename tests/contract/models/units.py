@@ -48,6 +48,8 @@ def started(root: str, name: str, unit: dict[str, Any]) -> None:
 
 
 def main(root: str, argv: list[str]) -> None:
+    if argv[0].endswith("systemd-run"):
+        return  # what it is to look at later, the tests look at themselves
     found, rest = options(argv[1:], {"--property"})
     verbs = {
         "daemon-reload",
