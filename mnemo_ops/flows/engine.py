@@ -134,6 +134,7 @@ class Steps:
     def __init__(self, say: Callable[[str], object], note: Callable[[str, str], object]) -> None:
         self._say, self._note = say, note
         self._undo: list[Undo] = []
+        self.at = ""  # the step that was begun last
         self.phases: list[dict[str, Any]] = []
 
     @property
@@ -143,6 +144,7 @@ class Steps:
     def run(self, steps: Sequence[Step]) -> None:
         """Do them. What raises stays undoable, half done as it is: :meth:`take_back`."""
         for step in steps:
+            self.at = step.name
             with self.timed(step.name, step.sentence):
                 self._note(step.name, "began")
                 if step.undo is not None:

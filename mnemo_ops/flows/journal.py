@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from mnemo_ops.agent.base.run_id import RUN_ID
 
 
 def new_id() -> str:
@@ -24,11 +28,15 @@ class Journal:
 
     def steps(self) -> list[str]:
         """Phase and status of each line: ``verify done``; none when there is no such journal here."""
+        return [f"{row['phase']} {row['status']}" for row in self.lines()]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was written, as far as it has a phase and a status."""
         found = []
-        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+        for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
             with suppress(ValueError, KeyError, TypeError):  # the last one may be half written
                 row = json.loads(line)
-                found.append(f"{row['phase']} {row['status']}")
+                found.append({**row, "phase": str(row["phase"]), "status": str(row["status"])})
         return found
 
     def write(self, entry: dict[str, Any]) -> None:
@@ -40,3 +48,10 @@ class Journal:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def journals(home: Path) -> Iterator[tuple[str, Journal]]:
+    """Those of this machine, with the ids of their runs, newest first."""
+    for path in sorted((home / "runs").glob("*.jsonl"), reverse=True):
+        if re.fullmatch(RUN_ID, path.stem, re.ASCII):
+            yield path.stem, Journal(home, path.stem)

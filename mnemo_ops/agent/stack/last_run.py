@@ -1,4 +1,4 @@
-"""The run that was last on a host: what is told by the records that runs leave for other ends."""
+"""The runs of a host, and the last of them: what is told by the records that runs leave for other ends."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ import json
 import re
 import time
 from contextlib import suppress
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import host_lock
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE
 
-Ended = Tuple[float, str, str, str]  # when, of which run, of which command, and how
+OK, FAILED, ABORTED, OPEN = "ended ok", "failed", "aborted", "never ended"  # states
+LATEST = 500  # runs that are told of a host
 _RUN = re.compile(RUN_ID, re.ASCII).fullmatch
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 INTERRUPTED = "it did not come to its end"
+
+
+class Ended(NamedTuple):
+    """What a record says of a run. :param at: when it was written. :param code: the exit code, where it is known."""
+
+    at: float
+    run: str
+    command: str
+    how: str
+    state: str
+    code: int = 0
+    hosts: Tuple[str, ...] = ()  # of a migration: from which to which
 
 
 def of(machine: Machine, store: str) -> Optional[Dict[str, Any]]:
@@ -28,8 +41,8 @@ def of(machine: Machine, store: str) -> Optional[Dict[str, Any]]:
     card = host_lock.card(machine)
     busy = machine.is_locked(machine.state_dir + "/lock")
     since = _seconds(card.get("since"))
-    found = [each for each in _ends(machine, store) if _RUN(each[1]) and not (busy and each[0] >= since)]
-    at, run, command, how = max(found, default=(0.0, "", "", ""))
+    found = [each for each in _ends(machine, store, 1) if _RUN(each.run) and not (busy and each.at >= since)]
+    at, run, command, how = max(found, default=Ended(0.0, "", "", "", ""))[:4]
     of_card = {name: str(card.get(name) or "") for name in ("run", "command", "owner")}
     of_card["began"] = str(card.get("since") or "")
     nothing = {**dict.fromkeys(of_card, ""), "ended": "", "how": ""}
@@ -42,6 +55,27 @@ def of(machine: Machine, store: str) -> Optional[Dict[str, Any]]:
     return {**nothing, **(of_card if same else {}), **told}
 
 
+def every(machine: Machine, store: str) -> List[Ended]:
+    """The newest runs of which something is recorded, each once, newest first."""
+    found: Dict[str, Ended] = {}
+    for each in _ends(machine, store, LATEST):
+        if _RUN(each.run):
+            found.setdefault(each.run, each)  # the set of a migration is no run of its own
+    return [found[run] for run in sorted(found, reverse=True)[:LATEST]]
+
+
+def migrated(step: Mapping[str, Any]) -> Tuple[str, str, int]:
+    """By the last line of a migration's journal: how it ended, its state and its exit code."""
+    phase, status, code = step.get("phase"), step.get("status"), step.get("exit_code")
+    if (phase, status) == ("finish", "done"):
+        return "finished", OK, 0
+    if phase == "abort":
+        return "aborted: what it left was removed", ABORTED, 0
+    if status == "failed":
+        return f"it failed in the phase {phase}", FAILED, code if isinstance(code, int) else 1
+    return f"it ended in the phase {phase}", OPEN, 0
+
+
 def records(machine: Machine, directory: str) -> Iterator[Tuple[Dict[str, Any], float]]:
     """What the JSON files of a directory hold (the last line of each), and when each was written."""
     for name in machine.names(directory):
@@ -51,22 +85,26 @@ def records(machine: Machine, directory: str) -> Iterator[Tuple[Dict[str, Any], 
             yield dict(json.loads(line)), found.mtime_ns / 1e9 if found else 0.0
 
 
-def _ends(machine: Machine, store: str) -> Iterator[Ended]:
+def _ends(machine: Machine, store: str, sets: int) -> Iterator[Ended]:
+    """:param sets: of the store, at most."""
     for step, at in records(machine, machine.state_dir + "/runs"):
-        done = (step.get("phase"), step.get("status")) == ("finish", "done")
-        how = "finished" if done else f"it ended in the phase {step.get('phase')}"
-        yield at, str(step.get("run")), "migrate", how
+        how, state, code = migrated(step)
+        hosts = tuple(str(step[side]) for side in ("from", "to") if side in step)
+        yield Ended(at, str(step.get("run")), "migrate", how, state, code, hosts)
     for plan, at in records(machine, machine.state_dir + "/restores"):
-        yield at, str(plan.get("stamp")), *_restored(plan)
+        command, how = _restored(plan)
+        yield Ended(at, str(plan.get("stamp")), command, how, OPEN if how == INTERRUPTED else OK)
     for move, at in records(machine, machine.state_dir + "/moves"):
-        how = f"{move.get('key')} is moved" if move.get("state") == "moved" else INTERRUPTED
-        yield at, str(move.get("id")), "volumes", how
+        moved = move.get("state") == "moved"
+        how = f"{move.get('key')} is moved" if moved else INTERRUPTED
+        yield Ended(at, str(move.get("id")), "volumes", how, OK if moved else OPEN)
     made = [name for name in machine.names(store) if re.fullmatch(rf"{RUN_ID}(\.partial)?", name)] if store else []
-    for name in made[-1:]:
+    for name in made[-sets:]:
         whole = machine.stat(f"{store}/{name}/manifest.json")
         found = whole or machine.stat(f"{store}/{name}")
         how = "the set is complete" if whole else "the set was never finished"
-        yield found.mtime_ns / 1e9 if found else 0.0, name.partition(".")[0], "backup", how
+        at = found.mtime_ns / 1e9 if found else 0.0
+        yield Ended(at, name.partition(".")[0], "backup", how, OK if whole else OPEN)
 
 
 def _restored(plan: Dict[str, Any]) -> Tuple[str, str]:

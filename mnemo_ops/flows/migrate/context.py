@@ -110,11 +110,15 @@ class Context:
             with self.perhaps_gone(host):
                 self.flow.act(host, WriteJournal(self.run, entry))
 
-    def write_down(self, phase: str, status: str, **more: Any) -> dict[str, Any]:
+    def write_down(self, phase: str, status: str) -> dict[str, Any]:
         """The line of :meth:`note`, on the controller alone."""
-        entry = {"run": self.run, "phase": phase, "status": status, "at": time.time(), **more}
-        self.journal.write({**entry, "from": self.old.name, "to": self.new.name})
+        entry = self.entry(self.run, phase=phase, status=status)
+        self.journal.write(entry)
         return entry
+
+    def entry(self, run: str, **line: Any) -> dict[str, Any]:
+        """A line of a journal."""
+        return {"run": run, **line, "at": time.time(), "from": self.old.name, "to": self.new.name}
 
     @contextmanager
     def perhaps_gone(self, host: Optional[Host] = None) -> Iterator[None]:

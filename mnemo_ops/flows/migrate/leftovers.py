@@ -7,6 +7,7 @@ from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.base import validators
 from mnemo_ops.checks.preflight import Side
+from mnemo_ops.flows.migrate import ends
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.stack import definition
 
@@ -23,7 +24,7 @@ def clean_up(context: Context, old: Side, new: Side) -> set[str]:
     runs = {run for side in (old, new) for run in _runs_of(side)}
     mark = new.survey["target"]
     unfinished = mark["run"] if mark is not None and mark["state"] == "copying" else ""
-    runs |= {unfinished} - {""}
+    runs |= ({unfinished} - {""}) | ends.unfinished(context)  # of those a kill may have left nothing but jobs
     flow = context.flow
     for host, side in ((context.old, old), (context.new, new)):
         for run in sorted(runs):
@@ -36,6 +37,7 @@ def clean_up(context: Context, old: Side, new: Side) -> set[str]:
         context.say(f"remove the unfinished copy of run {unfinished} from {context.new.name}")
         clean = CleanTarget(context.stack, unfinished, definition.PROVEN)
         flow.act(context.new, clean, job=f"{context.run}-clean")
+    ends.aborted(context, runs)
     return runs
 
 

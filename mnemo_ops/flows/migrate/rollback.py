@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import NoReturn
 
 from mnemo_ops.agent.actions.journal import Forget
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.process.lease import TRYING
+from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Interrupted, MnemoError, Refused, RollbackFailed, StepFailed
 from mnemo_ops.flows.engine import Steps
-from mnemo_ops.flows.migrate import gone, report
+from mnemo_ops.flows.migrate import ends, gone, report
 from mnemo_ops.flows.migrate.context import Context, Stage
 
 
-def give_up(context: Context, steps: Steps, error: BaseException) -> None:
+def give_up(context: Context, steps: Steps, error: BaseException) -> NoReturn:
     """Undo in reverse order, old first; then raise what happened, with the state of both hosts.
 
     :raises StepFailed: new serves, or will (6). :raises RollbackFailed: old does not serve (8).
     :raises Interrupted: old serves (130).
     """
+    answering = [host for host in (context.old, context.new) if _forgotten(context, host)]
+    try:
+        _take_back(context, steps, error)
+    except MnemoError as end:
+        ends.failed(context, steps.at, end, answering)
+        raise
+
+
+def _forgotten(context: Context, host: Host) -> bool:
+    """End the run's jobs: they must not go on. What cannot be reached is left to its leases."""
+    with suppress(MnemoError, KeyboardInterrupt):
+        context.flow.act(host, Forget(context.run))
+        return True
+    return False
+
+
+def _take_back(context: Context, steps: Steps, error: BaseException) -> NoReturn:
     why = str(error) or "interrupted"
-    for host in (context.old, context.new):
-        # its jobs must not go on; what cannot be reached is left to its leases
-        with suppress(MnemoError, KeyboardInterrupt):
-            context.flow.act(host, Forget(context.run))
     if context.stage == Stage.SETTLING and _is_settled(context, error):
         context.stage = Stage.PROMOTED
     if context.stage >= Stage.PROMOTED:
@@ -49,7 +64,7 @@ def give_up(context: Context, steps: Steps, error: BaseException) -> None:
     _raise(context, error, failures)
 
 
-def _raise(context: Context, error: BaseException, failures: str) -> None:
+def _raise(context: Context, error: BaseException, failures: str) -> NoReturn:
     """What happened, now that old serves: with what is left, and the commands for it."""
     old, left = context.old.name, _left(context)
     if isinstance(error, KeyboardInterrupt):
