@@ -14,7 +14,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import explain, flags, hosts, lab, locks, provision, secrets, stack, storage
+from mnemo_ops.cli import explain, flags, hosts, lab, locks, provision, runs, secrets, stack, storage
 from mnemo_ops.errors import UsageError
 from mnemo_ops.execution.report import say_no_more
 
@@ -31,6 +31,7 @@ def namespace() -> Collection:
         root.add_task(task)
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)
+    root.add_task(runs.runs)
     root.add_collection(_collection("backup", [stack.backup_list, stack.backup_prune], default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
     root.add_collection(_collection("lock", [locks.status, locks.release]))

@@ -13,7 +13,7 @@ from mnemo_ops.agent.base.record import dataclass
 # our tasks as advice writes them, and nothing else somebody may have written about invoking
 _COMMAND = re.compile(
     r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|explain|migrate|nfs-setup|play"
-    r"|restore|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
+    r"|restore|runs|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
 _LIMITED = (
     "backup",
@@ -24,6 +24,7 @@ _LIMITED = (
     "lock",
     "play",
     "restore",
+    "runs",
     "volumes",
 )  # they take --limit
 _HAS_LIMIT = re.compile(r" (-l|--limit)\b").search

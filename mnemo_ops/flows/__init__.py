@@ -1,5 +1,5 @@
 """Runbooks: deploy, backup, restore, migrate, NFS, moves of volumes; each a list of steps.
 
 Offers ``backup``, ``deploy``, ``engine``, ``journal``, ``migrate.migration``, ``nfs_setup``, ``restore``,
-``volume_move``.
+``runs``, ``volume_move``.
 """

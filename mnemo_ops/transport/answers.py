@@ -148,6 +148,10 @@ PLACES = table(words, perhaps(amount))
 CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
 LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
+STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
+RUNS = each(
+    row(run=run_id, command=words, at=number, how=words, state=one_of(*STATES), exit_code=amount, hosts=each(words))
+)
 # what Docker says is missing where there is none
 SURVEY = row(
     machine_id=words,
@@ -177,6 +181,7 @@ SURVEY = row(
 READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
+    "list_runs": row(runs=RUNS),
     "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(row(volume=words, what=words, remedy=words)), warnings=LIST),

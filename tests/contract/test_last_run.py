@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from world import World
 
-from mnemo_ops.agent.actions.leases import LookAtLocks
+from mnemo_ops.agent.actions.leases import ListRuns, LookAtLocks
 from mnemo_ops.agent.process.host_lock import HostLock
 from mnemo_ops.agent.stack import restore_record
 from mnemo_ops.cli import locks
@@ -146,3 +146,52 @@ def test_it_is_shown_in_one_line() -> None:
     assert locks.described(bare) == "last: `restore` of ann@desk, began B; how it ended left no record here"
     undone = {**told, "owner": "", "began": ""}
     assert locks.described(undone) == f"last: `restore`, run {RUN}, ended E: it is in place"
+
+
+STATES = {"failed migration": "never ended", "interrupted": "never ended", "half a move": "never ended"}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_every_run_is_listed_with_the_state_it_came_to(tmp_path: Path, case: str) -> None:
+    path, content, _, command, how = RECORDS[case]
+    world = World(tmp_path)
+    write(world, f"{STATE}/{path}", content, NOON + 90)
+    write(world, f"sets/{SET}/manifest.json", {}, NOON)
+    write(world, f"sets/{RUN}/manifest.json", {}, NOON)  # of that very run
+    first, second = listed(world)
+    assert (first["run"], first["command"], first["state"]) == (RUN, command, STATES.get(case, "ended ok"))
+    assert how in first["how"] and first["at"] == NOON + 90
+    assert (second["run"], second["command"], second["state"]) == (SET, "backup", "ended ok")
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "code"),
+    [
+        ({"phase": "set", "status": "failed", "exit_code": 6}, "failed", 6),
+        ({"phase": "abort", "status": "done"}, "aborted", 0),
+        ({"phase": "set", "status": "failed", "exit_code": "nonsense"}, "failed", 1),
+    ],
+)
+def test_the_end_of_a_migration_is_the_last_line_of_its_journal(
+    tmp_path: Path, line: dict[str, Any], state: str, code: int
+) -> None:
+    world = World(tmp_path)
+    write(world, f"{STATE}/runs/{RUN}.jsonl", [*steps("set began"), {"run": RUN, "from": "a", "to": "b", **line}], NOON)
+    (row,) = listed(world)
+    assert (row["state"], row["exit_code"], row["hosts"]) == (state, code, ["a", "b"])
+
+
+def test_a_run_that_holds_the_lock_or_a_lease_is_at_work(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    write(world, f"{STATE}/runs/{RUN}.jsonl", steps("provision began"), NOON)
+    lock = HostLock(world.machine())
+    lock.take({"owner": "ann@desk", "command": "migrate", "run": RUN}, 0.0)
+    assert [row["state"] for row in listed(world)] == ["at work"]
+    lock.leave()
+    assert [row["state"] for row in listed(world)] == ["never ended"]
+    world.write(f"{STATE}/leases/fence-{RUN}.json", json.dumps({"run": RUN, "deadline": 0.0, "undo": []}))
+    assert [row["state"] for row in listed(world)] == ["at work"]
+
+
+def listed(world: World) -> Any:
+    return ListRuns("/sets").ready(world.machine(read_only=True))["runs"]

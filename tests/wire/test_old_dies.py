@@ -15,16 +15,18 @@ from test_leases import DOCKER, STACK, containers, do, forsake, small
 
 from mnemo_ops.agent.actions.copy_target import MarkTarget
 from mnemo_ops.agent.actions.journal import steps
+from mnemo_ops.agent.actions.leases import ListRuns
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack import copy_marker
 from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import ChannelLost, MnemoError, Refused, RollbackFailed, Unreachable
+from mnemo_ops.errors import ChannelLost, MnemoError, Refused, RollbackFailed, Unreachable, VerificationFailed
 from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows import runs
 from mnemo_ops.flows.engine import Flow
-from mnemo_ops.flows.migrate import cutover, preflight, prepare, transfer
+from mnemo_ops.flows.migrate import cutover, preflight, prepare, promotion, transfer
 from mnemo_ops.flows.migrate.context import Context, Stage
 from mnemo_ops.flows.migrate.migration import Migration
 
@@ -287,3 +289,70 @@ def test_old_that_answers_is_not_done_without(world: World) -> None:
     with pytest.raises(Refused, match="old answers"):
         migrate(world, RUN, without_old=True)
     assert world.states("old") == {RUNS}
+
+
+def recorded(world: World, run: str = RUN) -> dict[str, tuple[str, int]]:
+    """State and exit code of a run, by each host that knows it."""
+    answers = {name: ListRuns().ready(machine)["runs"] for name, machine in world.machines.items()}
+    return {
+        name: (row["state"], row["exit_code"]) for name, rows in answers.items() for row in rows if row["run"] == run
+    }
+
+
+def due(world: World) -> dict[str, tuple[str, str]]:
+    """State of every run and the next command, as ``runs`` tells them."""
+    flow = Flow(world, Report("runs", Style(), io.StringIO(), io.StringIO()), world.home)  # type: ignore[arg-type]
+    return {row.run: (row.state, row.next) for row in runs.rows(flow, [OLD, NEW])[0]}
+
+
+ABORT = "invoke migrate --abort --from old --to new"
+
+
+def test_how_a_migration_ended_is_recorded_on_both_hosts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prove(context: Context) -> None:
+        raise VerificationFailed("a row differs")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(cutover, "prove", prove)
+        with pytest.raises(VerificationFailed):
+            migrate(world)
+    assert recorded(world) == {"old": ("failed", 7), "new": ("failed", 7)}
+    assert due(world) == {RUN: ("failed", ABORT)}
+    assert world.states("old") == {RUNS}
+    migrate(world, LATER)
+    assert due(world) == {LATER: ("ended ok", ""), RUN: ("aborted", "")}
+    assert recorded(world, LATER) == {"old": ("ended ok", 0), "new": ("ended ok", 0)}
+
+
+def test_a_run_that_was_killed_before_it_left_anything_is_ended_by_an_abort(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the journals know of it."""
+
+    def provision(context: Context) -> None:
+        raise Killed
+
+    with monkeypatch.context() as killing:
+        killing.setattr(prepare, "provision", provision)
+        with pytest.raises(Killed):
+            migrate(world)
+    assert due(world) == {RUN: ("never ended", ABORT)}
+    made, _ = migration(world, LATER)
+    made.abort()
+    assert due(world) == {RUN: ("aborted", "")} and world.states("old") == {RUNS}
+    assert recorded(world) == {"old": ("aborted", 0), "new": ("aborted", 0)}
+
+
+def test_a_run_past_its_point_of_no_return_is_not_aborted_but_finished(world: World) -> None:
+    with pytest.MonkeyPatch.context() as killing:
+
+        def finish(context: Context) -> None:
+            raise Killed
+
+        killing.setattr(promotion, "finish", finish)
+        with pytest.raises(Killed):
+            migrate(world)
+    assert due(world) == {RUN: ("never ended", "invoke migrate --from old --to new")}
+    with pytest.raises(Refused):
+        migration(world, LATER)[0].abort()
+    assert due(world)[RUN][0] == "never ended"

@@ -17,7 +17,7 @@ from invoke.context import Context
 from liar import Liar
 
 from mnemo_ops.agent.base import protocol
-from mnemo_ops.cli import locks, stack, storage
+from mnemo_ops.cli import locks, runs, stack, storage
 from mnemo_ops.core.model import Host
 from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
@@ -98,6 +98,14 @@ TOLD: Mapping[Asked, Any] = {
             **{"ended": "2026-11-29T22:09:19Z", "how": "the set is complete"},
         },
     },
+    ("ready", "list_runs"): {
+        "runs": [
+            {
+                **{"run": RUN, "command": "migrate", "at": 1e9, "how": "it failed in the phase set"},
+                **{"state": "failed", "exit_code": 6, "hosts": ["one", "two"]},
+            }
+        ]
+    },
     ("act", "end_lease"): {"undone": False, "why": "busy", "leaves": ["a file in /tmp"]},
     ("ready", "prune_sets"): {"remove": SPARE, "keep": SPARE},
     ("act", "prune_sets"): {"removed": SPARE, "keep": [], "left": ["x"]},
@@ -164,6 +172,7 @@ YES = {"yes": True}
 # task, options, its hosts, and what one of them answers else
 COMMANDS: Mapping[str, Command] = {
     "lock.status": (locks.status, {}, ("one", "two"), {}),
+    "runs": (runs.runs, {}, ("one", "two"), {}),
     "lock.release": (locks.release, YES, ("one",), {}),
     "backup.list": (stack.backup_list, {"all": True}, ("one", "two"), {}),
     "backup.prune": (stack.backup_prune, YES, ("one", "two"), {}),

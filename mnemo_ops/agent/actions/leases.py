@@ -47,6 +47,32 @@ class LookAtLocks(Action):
 
 
 @dataclass(frozen=True)
+class ListRuns(Action):
+    """Runs that left a record here, newest first: which, of which command, how they ended, and who is at work still.
+
+    :param store: of the stack's sets.
+    """
+
+    store: str = ""
+    kind: ClassVar[str] = "list_runs"
+
+    def ready(self, machine: Machine) -> Report:
+        leases = lease.names(machine)
+        working = {str((host_lock.owner(machine) or {}).get("run") or "")}
+        working |= {each["run"] for each in leases.values()}
+        rows = []
+        for each in last_run.every(machine, self.store):
+            jobs = any(job.is_alive(machine, unit) for unit in _jobs(machine, each.run))
+            at_work = each.state == last_run.OPEN and (
+                each.run in working or jobs or any(name.endswith(each.run) for name in leases)
+            )
+            state = "at work" if at_work else each.state
+            told = {"run": each.run, "command": each.command, "at": each.at, "how": each.how, "state": state}
+            rows.append({**told, "exit_code": each.code, "hosts": list(each.hosts)})
+        return {"runs": rows}
+
+
+@dataclass(frozen=True)
 class EndLease(Action):
     """End the jobs of a lease's run, undo what it covers; what cannot be undone is left, and told.
 

@@ -35,6 +35,7 @@ KINDS: Dict[str, str] = {
     "hold_proof": "nfs_proof_server",
     "host_keys": "transfer",
     "image_user": "images",
+    "list_runs": "leases",
     "list_sets": "catalogue",
     "load_images": "images",
     "load_set": "load",
