@@ -1,4 +1,4 @@
 """What is looked at before a flow changes anything.
 
-Offers ``preflight``.
+Offers ``findings`` and ``preflight``.
 """

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mnemo_ops.agent.actions.backup import MARGIN
+from mnemo_ops.agent.base.finding import REFUSES, WARNS, Finding
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.stack.stack import waiver
+from mnemo_ops.checks.findings import refused
 from mnemo_ops.stack.definition import PORTS, Settings
 
 SKEW_WARN, SKEW_REFUSE = 2.0, 60.0  # seconds between the hosts' clocks
@@ -49,16 +51,17 @@ class Side:
         return found + (["files in the stack's directory"] if self.survey["directory"] else [])
 
 
-def same_machine(old: Side, new: Side) -> list[str]:
+def same_machine(old: Side, new: Side) -> list[Finding]:
     """By identity, not by name."""
     if old.survey["machine_id"] and old.survey["machine_id"] == new.survey["machine_id"]:
-        return [f"{old.name} and {new.name} are the same machine (machine-id {old.survey['machine_id'][:12]})"]
+        evidence = f"it is the same machine as {old.name} (machine-id {old.survey['machine_id'][:12]})"
+        return [refused("host.same-machine", new.name, evidence, "name two machines with --from and --to")]
     return []
 
 
-def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) -> list[str]:
-    """Each a sentence with its remedy; empty when the migration may begin."""
-    found = [f"{side.name}: {trouble}" for side in (old, new) for trouble in side.survey["troubles"]]
+def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) -> list[Finding]:
+    """Everything that speaks against it; the migration may begin when nothing of it refuses."""
+    found = [refused("host.trouble", side.name, text) for side in (old, new) for text in side.survey["troubles"]]
     found += _direction(old, new)
     if not old.runs:
         return found
@@ -68,54 +71,58 @@ def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) 
     found += _room(old, new, chosen)
     found += _clashes(old, new)
     if new.survey["mounted"]:
-        found.append(
-            f"{new.name}: {chosen.directory} is itself a mount point, and is put in place by renaming: umount it, "
-            "and give the disk to a volume (stack.volumes, type: block)"
-        )
+        evidence = f"{chosen.directory} is itself a mount point, and is put in place by renaming"
+        remedy = "umount it, and give the disk to a volume (stack.volumes, type: block)"
+        found.append(refused("directory.mount-point", new.name, evidence, remedy))
     if old.architecture != new.architecture:
-        found.append(
-            f"{old.name} is {old.architecture} and {new.name} is {new.architecture}: "
-            "the images of one do not run on the other"
-        )
-    skew = abs(skew_of(old, new))
-    if skew > SKEW_REFUSE:
-        found.append(f"the clocks differ by {skew:.0f} s: set them (timedatectl set-ntp true) and try again")
-    return found
+        evidence = f"it is {new.architecture}, {old.name} is {old.architecture}: images of one do not run on the other"
+        found.append(refused("host.architecture", new.name, evidence))
+    return found + _clocks(old, new)
 
 
-def skew_of(old: Side, new: Side) -> float:
-    """Seconds by which new's clock is ahead of old's."""
-    return new.offset - old.offset
+def _clocks(old: Side, new: Side) -> list[Finding]:
+    skew = abs(new.offset - old.offset)
+    if skew <= SKEW_WARN:
+        return []
+    evidence = f"its clock and that of {old.name} differ by {skew:.1f} s"
+    severity = REFUSES if skew > SKEW_REFUSE else WARNS
+    return [Finding("host.clock", severity, new.name, evidence, "timedatectl set-ntp true sets them")]
 
 
-def _direction(old: Side, new: Side) -> list[str]:
+def _direction(old: Side, new: Side) -> list[Finding]:
     found = []
     if not old.runs:
-        found.append(f"{old.name} runs no stack{_why_stopped(old)}")
+        found.append(refused("stack.not-running", old.name, *_why_stopped(old)))
     fence = new.survey["fence"]
     back = fence is not None and fence["state"] == "final" and fence["target"] == old.survey["machine_id"]
     if back and new.holds:
-        found.append(
-            f"run {fence['run']} moved the stack from {new.name} to {old.name}: this is the other direction, "
-            f"and what is on {new.name} is the older copy"
-        )
+        evidence = f"run {fence['run']} moved the stack from here to {old.name}: what is here is the older copy"
+        found.append(refused("direction.back", new.name, f"this is the other direction: {evidence}"))
     if new.holds:
         few = ", ".join(new.holds[:4]) + (f" and {len(new.holds) - 4} more" if len(new.holds) > 4 else "")
-        found.append(f"{new.name} already holds a stack ({few}); nothing is ever copied over it")
+        found.append(
+            refused("stack.already-there", new.name, f"it already holds a stack ({few}): nothing is copied over it")
+        )
     if found and not old.runs and new.runs:
-        found.append(f"did you swap --from and --to? {new.name} serves, {old.name} does not")
+        evidence = f"it serves, and {old.name} does not"
+        found.append(refused("direction.swapped", new.name, evidence, "did you swap --from and --to?"))
     elif new.holds and old.runs and new.runs:
-        found.append(f"both serve: {_weight(old)}; {_weight(new)}")
+        found.append(
+            refused("stack.both-serve", f"{old.name}, {new.name}", f"both serve: {_weight(old)}; {_weight(new)}")
+        )
     return found
 
 
-def _why_stopped(old: Side) -> str:
-    """With what to do about it; who was moved away from is not to be started."""
+def _why_stopped(old: Side) -> tuple[str, str]:
+    """And what to do about it; who was moved away from is not to be started."""
     fence, stopped = old.survey["fence"], " ".join(old.survey.get("container_names", []))
     if fence is not None and fence["state"] == "final":
         there = (fence.get("hosts") or ["", f"the machine {fence['target'][:12]}"])[1]
-        return f": run {fence['run']} moved it to {there}; name the host that serves with --from"
-    return f": it is stopped; docker start {stopped}, as root there" if stopped else ""
+        told = f"it runs no stack: run {fence['run']} moved it to {there}"
+        return told, "name the host that serves with --from"
+    if stopped:
+        return "it runs no stack: its containers are stopped", f"docker start {stopped}, as root there"
+    return "it runs no stack", ""
 
 
 def _weight(side: Side) -> str:
@@ -123,58 +130,66 @@ def _weight(side: Side) -> str:
     return f"{side.name} has a database of {database.get('bytes', 0) / 1e6:.1f} MB"
 
 
-def _old(old: Side, new: Side) -> list[str]:
+def _old(old: Side, new: Side) -> list[Finding]:
     found = []
     if old.survey.get("postgres") is None:
-        found.append(f"the database on {old.name} does not answer")
+        found.append(refused("database.silent", old.name, "its database does not answer"))
     if absent := old.survey.get("absent"):
-        found.append(
-            f"{old.name}: {', '.join(absent)} not in the stack's directory, and {new.name} would need it: the stack "
-            f"was not deployed from this inventory. invoke deploy --limit {old.name}, or correct stack.directory"
+        evidence = (
+            f"{', '.join(absent)} not in the stack's directory, and {new.name} would need it: the stack was not "
+            "deployed from this inventory"
         )
+        remedy = f"invoke deploy --limit {old.name}, or correct stack.directory"
+        found.append(refused("directory.incomplete", old.name, evidence, remedy))
     for mount in old.survey.get("forgotten", []):
         remedy = f"a line in stack.datasets keeps what has a name; else {waiver([mount])}"
-        found.append(f"{old.name}: {mount} is neither a dataset nor waived: {remedy}")
+        found.append(refused("mount.forgotten", old.name, f"{mount} is neither a dataset nor waived", remedy))
     absent = [name for name, there in old.survey["tools"].items() if not there]
     if absent:
-        found.append(f"{old.name} lacks {', '.join(absent)}: invoke bootstrap --limit {old.name}")
+        remedy = f"invoke bootstrap --limit {old.name}"
+        found.append(refused("host.tools", old.name, f"it lacks {', '.join(absent)}", remedy))
     return found
 
 
-def _lost(old: Side) -> list[str]:
+def _lost(old: Side) -> list[Finding]:
     losses = (old.survey.get("postgres") or {}).get("losses", [])
-    return [f"{old.name}: not in a set, and lost: {each} (--accept-loss goes on without)" for each in losses]
+    remedy = "--accept-loss goes on without"
+    return [refused("database.loss", old.name, f"not in a set, and lost: {each}", remedy) for each in losses]
 
 
-def _room(old: Side, new: Side, chosen: Settings) -> list[str]:
+def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     database = int((old.survey.get("postgres") or {}).get("bytes", 0))
     data = database + sum(old.survey.get("sizes", {}).values())
     found = []
     for side, factor, what in ((old, 1, "a set"), (new, 2, "a set and the data")):
         free, need = int(side.survey["free"][chosen.store]), int(data * factor * MARGIN)
         if free < need:
-            found.append(f"{side.name} has {free} bytes free in {chosen.store}; {what} needs {need}")
+            evidence = f"{free} bytes free in {chosen.store}; {what} needs {need}"
+            found.append(refused("host.space", side.name, evidence))
         inodes = side.survey["inodes"][chosen.store]
         if inodes is not None and inodes < 1000:
-            found.append(f"{side.name} has only {inodes} inodes left in {chosen.store}")
+            found.append(refused("host.inodes", side.name, f"only {inodes} inodes left in {chosen.store}"))
     free, need = int(new.survey["free"]["/var/lib/docker"]), int(data * 2 * MARGIN)
     if free < need:  # the data, and once more while it is compared before it is put in place
-        found.append(f"{new.name} has {free} bytes free in /var/lib/docker; the stack's data needs {need}")
+        evidence = f"{free} bytes free in /var/lib/docker; the stack's data needs {need}"
+        found.append(refused("host.space", new.name, evidence))
     return found
 
 
-def _clashes(old: Side, new: Side) -> list[str]:
+def _clashes(old: Side, new: Side) -> list[Finding]:
     found = []
     taken = sorted(set(old.survey.get("container_names", [])) & set(new.survey.get("names", [])))
     if taken:
-        found.append(f"{new.name} has other containers named {', '.join(taken)}")
+        found.append(refused("container.name", new.name, f"it has other containers named {', '.join(taken)}"))
     ports = [port for port in PORTS if port in new.survey["listening"]]
     if ports and not new.runs:
-        found.append(f"something on {new.name} already listens on port {', '.join(map(str, ports))}")
+        evidence = f"something already listens on port {', '.join(map(str, ports))}"
+        found.append(refused("port.taken", new.name, evidence))
     ours = [ipaddress.ip_network(each) for each in old.survey.get("own_subnets", [])]
     for name, subnets in (new.survey.get("subnets") or {}).items():
         for text in subnets:
             other = ipaddress.ip_network(text)
             if any(other.version == mine.version and other.overlaps(mine) for mine in ours):
-                found.append(f"the network {name} ({text}) on {new.name} overlaps the stack's own")
+                evidence = f"the network {name} ({text}) overlaps the stack's own"
+                found.append(refused("network.overlap", new.name, evidence))
     return found

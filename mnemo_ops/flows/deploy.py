@@ -11,7 +11,8 @@ from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.images import ImageUser
 from mnemo_ops.agent.actions.services import ComposeUp, DropLease, FinishDeploy
 from mnemo_ops.agent.actions.smoke import Smoke
-from mnemo_ops.agent.actions.volumes import LookAtVolumes, refuse
+from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.checks.findings import judge, of_host
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.options import Options
 from mnemo_ops.core.suggest import suggest
@@ -66,10 +67,9 @@ def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]], m
     chosen = settings(host)
     kept = [row.volume for row in definition.datasets(chosen) if row.volume]
     found = flow.ready(host, LookAtVolumes(chosen.project, rows, kept, {} if moving else flow.stack(host)))
-    refuse(found["findings"])
-    for warning in found["warnings"]:
-        flow.report.say(f"  WARNING  {host.name}: {warning}")
-        flow.report.extra.setdefault("warnings", []).append(f"{host.name}: {warning}")
+    for warning in judge(of_host(host.name, found["findings"]), flow.report.extra):
+        flow.report.say(f"  WARNING  {warning}")
+        flow.report.extra.setdefault("warnings", []).append(warning)
 
 
 def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool) -> None:

@@ -131,6 +131,7 @@ STOPPED: Mapping[str, Parse] = {"write_outage_seconds": number, "phases": table(
 SPARE = each(row(name=words, bytes=amount, why=words))  # what could be removed from a store
 OWNER = row(uid=amount, gid=amount)
 DONE = row(undone=flag)
+FINDING = row(id=words, severity=one_of("refuses", "warns"), where=words, evidence=words, remedy=words)
 RESTORED = row(id=words, stamp=words, live=one_of("before", "after"))
 VOLUME = row(
     name=words,
@@ -184,7 +185,7 @@ READY: Mapping[str, Parse] = {
     "list_runs": row(runs=RUNS),
     "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
-    "look_at_volumes": row(findings=each(row(volume=words, what=words, remedy=words)), warnings=LIST),
+    "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount)),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),

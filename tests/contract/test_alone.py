@@ -19,11 +19,12 @@ from mnemo_ops.agent.actions.prune import PruneSets
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.actions.volume_move import _remove_containers
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack import exclusivity, restore_record
 from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, waiver
-from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.agent.stack.volume_move.move_plan import made
 from mnemo_ops.errors import Broken, Refused
@@ -233,7 +234,7 @@ def test_a_renamed_directory_of_the_stack_does_not_begin_empty(tmp_path: Path) -
     look = LookAtVolumes("p", [], [], wire(STACK))
     world.write("srv/before/uploads/file", "x")
     (found,) = look.ready(world.machine(read_only=True))["findings"]
-    assert found["what"] == "the stack has it in /srv/before/uploads, and /srv/p/uploads would begin empty"
+    assert found["evidence"] == "the stack has it in /srv/before/uploads, and /srv/p/uploads would begin empty"
     assert found["remedy"] == "set stack.directory: /srv/before; or stop the stack and mv /srv/before /srv/p"
     world.write("srv/p/uploads/file", "x")
     assert look.ready(world.machine(read_only=True))["findings"] == [], "it was taken along"
@@ -274,7 +275,8 @@ def test_another_project_with_the_same_volumes_is_let_be(tmp_path: Path) -> None
 def test_a_project_that_got_another_name_does_not_begin_empty(tmp_path: Path, directory: str) -> None:
     (found,) = renamed(tmp_path, of_before("/srv/p"), directory=directory)[1]
     assert (
-        found.what == "new volumes of new would be empty, while the data of before is here: before_graph, before_redis"
+        found.evidence
+        == "new volumes of new would be empty, while the data of before is here: before_graph, before_redis"
     )
     assert found.remedy.startswith("set stack.project: before; or")
 

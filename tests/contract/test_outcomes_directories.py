@@ -14,13 +14,14 @@ from world import World
 
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
+from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files.mounts import LABEL
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.manifest import Manifest, Saved
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Dataset, Stack
-from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
 from mnemo_ops.stack import definition
@@ -59,7 +60,7 @@ def test_a_mount_point_itself_is_no_place(world: World, docker: bool) -> None:
     if docker:
         engine()(world)
     (one,) = found(world)
-    assert one.volume == "lightrag_data" and "/mnt/disk is itself a mount point" in one.what
+    assert one.where == "lightrag_data" and "/mnt/disk is itself a mount point" in one.evidence
     assert "/mnt/disk/data; or type: block" in one.remedy
     assert found(world, "/mnt/disk/data") == []
 
@@ -70,7 +71,7 @@ def test_a_volume_that_was_made_on_one_is_used_and_never_without_its_disk(world:
     assert found(world) == []
     world.write("proc/self/mountinfo", ROOT)
     (one,) = found(world)
-    assert "nothing is mounted on /mnt/disk" in one.what and "mount /mnt/disk again" in one.remedy
+    assert "nothing is mounted on /mnt/disk" in one.evidence and "mount /mnt/disk again" in one.remedy
 
 
 def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:

@@ -11,7 +11,8 @@ from example import engine, unit, volume
 from examples_storage import ROOT, disk
 from world import World
 
-from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.agent.base.finding import Finding
+from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.core.model import Host
 from mnemo_ops.stack import definition
 
@@ -140,21 +141,23 @@ def test_what_is_not_ours_stays_as_it_is(
 ) -> None:
     prepare(world)
     (one,) = found(world)
-    assert one.volume == "postgres_data"
-    assert said in one.what and remedy in one.remedy, one
+    assert one.where == "postgres_data"
+    assert said in one.evidence and remedy in one.remedy, one
 
 
 def test_a_disk_that_is_gone_says_why_docker_does_not_run_and_nobody_asks_docker(world: World) -> None:
     disk_that_was_here(world)
     stopped_docker(world)
     (one,) = found(world)
-    assert f"/dev/sdb is not attached, so {PATH} cannot be mounted, and Docker does not run" in one.what
-    assert "empty directory" in one.what and "invoke volumes" in one.remedy
+    assert f"/dev/sdb is not attached, so {PATH} cannot be mounted, and Docker does not run" in one.evidence
+    assert "empty directory" in one.evidence and "invoke volumes" in one.remedy
 
 
 def test_a_volume_that_is_another_one_is_seen_before_the_disk_is_touched(world: World) -> None:
     engine(volumes=volume("mnemosyne_postgres_data"))(world)
     disk()(world)
     (one,) = found(world)
-    assert "the volume mnemosyne_postgres_data is a local volume, asked for bind" in one.what and PATH in one.what
+    assert (
+        "the volume mnemosyne_postgres_data is a local volume, asked for bind" in one.evidence and PATH in one.evidence
+    )
     assert "invoke volumes --volume postgres_data --to block" in one.remedy

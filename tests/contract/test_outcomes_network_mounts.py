@@ -13,9 +13,10 @@ from examples_storage import ROOT
 from pace import within
 from world import World
 
+from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.stack.stack import mountpoint
 from mnemo_ops.agent.stack.volume_checks.network_mounts import warnings
-from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings
+from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
 from mnemo_ops.stack import definition
@@ -68,7 +69,8 @@ def found(world: World, row: dict[str, Any]) -> list[Finding]:
 def test_one_server_that_answers_is_enough_and_the_other_is_named(world: World, port: int) -> None:
     assert found(world, row(port, **GLUSTER)) == []
     (said,) = warnings(world.machine(), row(port, **GLUSTER))
-    assert said.startswith(f"::1 does not answer on port {port}") and "systemctl start glusterd" in said
+    assert said.evidence.startswith(f"::1 does not answer on port {port}") and said.severity == "warns"
+    assert "systemctl start glusterd" in said.remedy
     assert found(world, row(port, **EFS)) == [] == warnings(world.machine(), row(port, **EFS))
 
 
@@ -78,7 +80,7 @@ def test_servers_that_do_not_answer_are_named_with_the_remedy(
 ) -> None:
     closed = row(1, **spec)
     (finding,) = found(world, closed)
-    assert all(f"{address} does not answer on port 1" in finding.what for address in closed["addresses"])
+    assert all(f"{address} does not answer on port 1" in finding.evidence for address in closed["addresses"])
     assert remedy in finding.remedy
     assert warnings(world.machine(), closed) == [], "said already"
 
@@ -87,7 +89,7 @@ def test_why_docker_does_not_run_is_said_and_it_is_not_asked(world: World) -> No
     stopped_docker(world)
     world.write("etc/fstab", f"127.0.0.1:/gv0 {PATH} glusterfs _netdev 0 0\n")
     (finding,) = found(world, row(1, **GLUSTER))
-    assert f"so {PATH} cannot be mounted, and Docker does not run without it" in finding.what
+    assert f"so {PATH} cannot be mounted, and Docker does not run without it" in finding.evidence
 
 
 def test_what_lies_on_a_mount_that_is_away_is_neither_saved_nor_replaced(world: World) -> None:
@@ -104,13 +106,13 @@ def test_what_lies_on_a_mount_that_is_away_is_neither_saved_nor_replaced(world: 
 
 def test_tls_needs_amazons_helper(world: World) -> None:
     (finding,) = found(world, row(1, type="efs", file_system="fs-0abc.efs.eu-west-1.amazonaws.com", tls=True))
-    assert "mount.efs" in finding.what and "amazon-efs-utils" in finding.remedy
+    assert "mount.efs" in finding.evidence and "amazon-efs-utils" in finding.remedy
 
 
 def test_what_a_mount_would_hide_is_refused(world: World, port: int) -> None:
     world.write(f"{PATH[1:]}/file", "mine")
     (finding,) = found(world, row(port, **GLUSTER))
-    assert "holds file" in finding.what and finding.remedy
+    assert "holds file" in finding.evidence and finding.remedy
     assert world.read(f"{PATH[1:]}/file") == "mine"
 
 
@@ -123,7 +125,8 @@ def test_another_volume_than_the_one_that_holds_the_data_is_refused(
 ) -> None:
     world.write("etc/fstab", f"{source} {PATH} glusterfs _netdev 0 0\n")
     seen = found(world, row(port, **GLUSTER))
-    assert [f"{PATH} is on {source}, which holds the data" in finding.what for finding in seen] == [True] * (not well)
+    told = f"{PATH} is on {source}, which holds the data"
+    assert [told in finding.evidence for finding in seen] == [True] * (not well)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +139,4 @@ def test_a_mount_that_does_not_answer_is_named_within_seconds(world: World, port
     world.script("stat", program)
     with within(10):
         (finding,) = found(world, row(port, **GLUSTER))
-    assert PATH in finding.what and why in finding.what and "umount --lazy" in finding.remedy
+    assert PATH in finding.evidence and why in finding.evidence and "umount --lazy" in finding.remedy

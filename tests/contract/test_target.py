@@ -66,7 +66,7 @@ def test_a_directory_that_is_not_empty_is_found_before_anything(tmp_path: Path, 
     world = host(tmp_path, there)
     world.write("data/graph/of somebody", "")
     (found,) = LOOK.ready(world.machine(read_only=True))["findings"]
-    assert found["what"] == "/data/graph, where graph is to go, holds of somebody"
+    assert found["evidence"] == "/data/graph, where graph is to go, holds of somebody"
     (tmp_path / "data/graph/of somebody").unlink()
     assert LOOK.ready(world.machine(read_only=True))["findings"] == []
 
@@ -77,7 +77,7 @@ def test_a_file_system_of_another_host_is_looked_into_once_its_volume_is_made(tm
         (tmp_path / str(len(there))).mkdir()
         world = host(tmp_path / str(len(there)), there)
         world.write("data/graph/of somebody", "")
-        assert [one.what for one in occupied(world.machine(read_only=True), [row])] == found
+        assert [one.evidence for one in occupied(world.machine(read_only=True), [row])] == found
 
 
 # what a run that is killed while it unpacks, between the two renames, or after them leaves in /data

@@ -78,9 +78,8 @@ def test_one_machine_under_two_names(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("untouched")
 def test_from_and_to_swapped(lab: Lab) -> None:
-    refused(
-        lab.run("migrate", "--from", "new", "--to", "old", "--yes", "--json"), 3, "new runs no stack", "did you swap"
-    )
+    said = lab.run("migrate", "--from", "new", "--to", "old", "--yes", "--json")
+    refused(said, 3, "new: it runs no stack", "did you swap")
 
 
 def only(lab: Lab, name: str, **variables: Any) -> tuple[str, ...]:
@@ -213,12 +212,12 @@ def test_a_compose_file_that_does_not_parse(lab: Lab, untouched: None) -> None:
 def test_a_target_that_already_has_data(lab: Lab, untouched: None) -> None:
     lab.new.sh("docker volume create mnemosyne_postgres_data")
     try:
-        refused(lab.run(*MIGRATE), 3, "new already holds", "mnemosyne_postgres_data")
+        refused(lab.run(*MIGRATE), 3, "new: it already holds", "mnemosyne_postgres_data")
     finally:
         lab.new.sh("docker volume rm mnemosyne_postgres_data")
     lab.new.sh(f"mkdir -p {DIRECTORY} && echo precious > {DIRECTORY}/file")
     try:
-        refused(lab.run(*MIGRATE), 3, "new already holds")
+        refused(lab.run(*MIGRATE), 3, "new: it already holds")
         assert lab.new.sh(f"cat {DIRECTORY}/file") == "precious"
     finally:
         lab.new.sh(f"rm -r {DIRECTORY}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.checks.findings import refused, shown
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import NotStarted, Refused, StepFailed
@@ -51,14 +53,15 @@ def side(name: str, **survey: Any) -> Side:
 
 def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_stopped(tmp_path: Path) -> None:
     """A disk that was attached, not mounted, is looked into only once its volume is made."""
-    filled = {"volume": "graph", "what": "/mnt/data holds file", "remedy": "move it away first"}
+    filled = asdict(refused("volume.occupied", "graph", "/mnt/data holds file", "move it away first"))
     placed: list[str] = []
     fleet = Fleet(look_at_volumes=lambda: {"findings": [filled] if placed else []})
     run = migration(tmp_path, fleet, lambda host: placed.append(host.name))
     run.context.sides = (side("old"), side("new"))
     assert preflight.misplaced(run.context, side("new")) == []
-    with pytest.raises(Refused, match=r"^new: graph: /mnt/data .*file"):
+    with pytest.raises(Refused, match=r"^new: graph: /mnt/data .*file$") as caught:
         prepare.place(run.context)
+    assert caught.value.hint == "move it away first"
     assert placed == ["new"]
 
 
@@ -86,7 +89,7 @@ def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
     rows = definition.volumes(definition.settings(new))
     run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "20261129T220719Z-0002")
     found = preflight.misplaced(run.context, side("new"))
-    assert (said in found[0]) if said else not found
+    assert (said in shown(found[0])) if said else not found
 
 
 def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mnemo_ops.checks import preflight
+from mnemo_ops.checks.findings import shown
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.stack.definition import Settings
 
@@ -50,7 +51,7 @@ def serving(name: str, **survey: Any) -> Side:
 
 
 def found(old: Side, new: Side) -> str:
-    return "\n".join(preflight.problems(old, new, Settings()))
+    return "\n".join(f"{shown(each)} [{each.id}]" for each in preflight.problems(old, new, Settings()))
 
 
 def test_a_serving_host_and_a_bare_one_may_begin() -> None:
@@ -60,17 +61,21 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (serving("old", postgres=None), side("new"), "the database on old does not answer"),
+        (serving("old", postgres=None), side("new"), "old: its database does not answer"),
         (serving("old", forgotten=["api: /data on /data"]), side("new"), "neither a dataset nor waived"),
-        (serving("old", tools={"age": False, "tar": True}), side("new"), "old lacks age: invoke bootstrap --limit old"),
-        (serving("old"), side("new", free={STORE: GB, "/srv/mnemosyne": GB, "/var/lib/docker": GB}), "new has"),
+        (
+            serving("old", tools={"age": False, "tar": True}),
+            side("new"),
+            "old: it lacks age\n    -> invoke bootstrap --limit old",
+        ),
+        (serving("old"), side("new", free={STORE: GB, "/srv/mnemosyne": GB, "/var/lib/docker": GB}), "[host.space]"),
         (serving("old", inodes={STORE: 10}), side("new"), "only 10 inodes left"),
         (serving("old", mounted=True), side("new", mounted=True), "new: /srv/mnemosyne is itself a mount point"),
-        (serving("old"), side("new", names=["mnemosyne-api"]), "new has other containers named mnemosyne-api"),
+        (serving("old"), side("new", names=["mnemosyne-api"]), "new: it has other containers named mnemosyne-api"),
         (serving("old"), side("new", listening=[443]), "already listens on port 443"),
-        (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "the network lan (172.20.5.0/24) on new"),
-        (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new already holds a stack"),
-        (side("old"), side("new"), "old runs no stack"),
+        (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "new: the network lan (172.20.5.0/24)"),
+        (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new: it already holds a stack"),
+        (side("old"), side("new"), "old: it runs no stack"),
         (serving("old"), side("new", troubles=["Docker does not answer"]), "new: Docker does not answer"),
     ],
 )
@@ -80,13 +85,13 @@ def test_each_reason_is_a_sentence_with_names(old: Side, new: Side, said: str) -
 
 def test_the_wrong_direction_is_recognised() -> None:
     said = found(side("old"), serving("new"))
-    assert "old runs no stack" in said
+    assert "old: it runs no stack" in said
     assert "did you swap --from and --to?" in said
 
 
 def test_the_way_back_names_the_run_that_moved_it() -> None:
     fence = {"run": "r1", "state": "final", "target": "id-of-old"}
-    assert "run r1 moved the stack from new to old" in found(serving("old"), side("new", fence=fence, volumes=["v"]))
+    assert "new: this is the other direction: run r1" in found(serving("old"), side("new", fence=fence, volumes=["v"]))
     assert not found(serving("old"), side("new", fence=fence)), "an emptied host may be moved to again"
 
 
@@ -111,7 +116,7 @@ def test_clocks_are_compared_by_when_each_host_was_asked() -> None:
     old = serving("old", clock=1000.0)
     late = Side("new", {"architecture": "x86_64"}, {**side("new").survey, "clock": 1100.0}, asked=100.0)
     assert not found(old, late), "it was only asked later"
-    assert "the clocks differ by 100 s" in found(old, Side("new", late.facts, late.survey))
+    assert "differ by 100.0 s" in found(old, Side("new", late.facts, late.survey))
 
 
 @pytest.mark.parametrize(("hosts", "there"), [(["old", "third"], "third"), (None, "the machine abab")])

@@ -249,7 +249,7 @@ def test_another_definition_is_told_with_the_command_that_moves(
     there: Mapping[str, Any], used: Mapping[str, str], said: str
 ) -> None:
     (found,) = volumes._elsewhere(rows(lightrag_data=BIND), there, used)
-    assert said in found.what and "invoke volumes --volume lightrag_data --to bind" in found.remedy
+    assert said in found.evidence and "invoke volumes --volume lightrag_data --to bind" in found.remedy
 
 
 def test_what_lies_where_it_is_declared_is_not_told() -> None:

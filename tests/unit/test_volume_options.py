@@ -100,7 +100,7 @@ def test_anything_else_is_refused_before_anything_is_made(driver: str, options: 
 def test_what_new_would_not_make_is_said_while_old_serves(tmp_path: Path) -> None:
     context = migration(tmp_path, Fleet()).context
     old = side("old", odd_volumes={"mnemosyne_x": "has the driver 'rexray'"})
-    assert "mnemosyne_x has the driver 'rexray'" in preflight.unmade(context, old, side("new"))[0]
+    assert "mnemosyne_x has the driver 'rexray'" in preflight.unmade(context, old, side("new"))[0].evidence
     assert preflight.unmade(context, old, side("new", all_volumes=["mnemosyne_x"])) == []
     context.rows = [{"name": "mnemosyne_x"}]  # of new's inventory
     assert preflight.unmade(context, old, side("new")) == []

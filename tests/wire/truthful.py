@@ -86,8 +86,12 @@ TOLD: Mapping[Asked, Any] = {
     ("hello", ""): FACTS,
     ("ready", "survey"): SERVING,
     ("ready", "look_at_volumes"): {
-        "findings": [],
-        "warnings": ["lightrag_data: its server is far away"],
+        "findings": [
+            {
+                **{"id": "volume.server-silent", "severity": "warns", "where": "lightrag_data"},
+                **{"evidence": "its server is far away", "remedy": "start it"},
+            }
+        ],
     },
     ("ready", "look_at_locks"): {
         "owner": {"command": "mnemo-ops backup", "owner": "ann@laptop", "run": RUN, "since": "2026-11-29T22:07:19Z"},

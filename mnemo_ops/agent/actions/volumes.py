@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Mapping, Sequence
 
+from mnemo_ops.agent.base.finding import REFUSES, Finding
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
 from mnemo_ops.agent.engine.action import Action
@@ -11,14 +12,13 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.agent.stack.volume_checks.network_mounts import warnings
-from mnemo_ops.agent.stack.volume_checks.volumes import Finding, findings, occupied
+from mnemo_ops.agent.stack.volume_checks.volumes import findings, occupied
 from mnemo_ops.agent.stack.volume_move import moving
-from mnemo_ops.errors import Refused
 
 
 @dataclass(frozen=True)
 class LookAtVolumes(Action):
-    """Everything that speaks against the volumes of a stack, as ``findings``; ``warnings``: what does not, yet.
+    """Everything that speaks against the volumes of a stack, or is worth a warning, as ``findings``.
 
     :param rows: of ``layout.volumes``. :param kept: keys of the volumes that must survive.
     :param stack: to look which volumes it has by now; empty: it is not asked.
@@ -44,19 +44,16 @@ class LookAtVolumes(Action):
         directory = str(self.stack.get("directory", ""))
         found += findings(machine, self.project, self.rows, self.kept, used, directory)
         found += [] if found else occupied(machine, [row for row in self.rows if row["key"] in self.filled])
-        return {
-            "findings": [asdict(one) for one in found],
-            "warnings": [
-                f"{row['key']}: {one}" for row in self.rows if row.get("addresses") for one in warnings(machine, row)
-            ],
-        }
+        found += [one for row in self.rows if row.get("addresses") for one in warnings(machine, row)]
+        return {"findings": [asdict(one) for one in found]}
 
     def _moved(self, machine: Machine) -> List[Finding]:
         """Volumes that are just being moved, by a run that may have lost its controller."""
         moves = {row["key"]: moving.read(machine, self.project, row["key"]) for row in self.rows}
         return [
             Finding(
-                key, f"run {last['id']} is moving it", f"invoke volumes --volume {key} --to ... follows or ends that"
+                *("volume.moving", REFUSES, key, f"run {last['id']} is moving it"),
+                remedy=f"invoke volumes --volume {key} --to ... follows or ends that",
             )
             for key, last in moves.items()
             if last is not None and last["state"] != "moved"
@@ -75,18 +72,6 @@ def left_behind(machine: Machine, stack: Stack) -> List[Finding]:
         for source in sorted(one for one in mounted if one.endswith("/" + path) and one != here and machine.names(one)):
             directory = source[: -len(path) - 1]
             remedy = f"set stack.directory: {directory}; or stop the stack and mv {directory} {stack.directory}"
-            found.append(Finding(path, f"the stack has it in {source}, and {here} would begin empty", remedy))
+            evidence = f"the stack has it in {source}, and {here} would begin empty"
+            found.append(Finding("path.left-behind", REFUSES, path, evidence, remedy))
     return found
-
-
-def refuse(found: Sequence[Mapping[str, str]]) -> None:
-    """:raises Refused: there are findings (3)."""
-    if not found:
-        return
-    if len(found) == 1:
-        (one,) = found
-        raise Refused(f"{one['volume']}: {one['what']}", hint=one["remedy"])
-    lines = [f"\n  - {one['volume']}: {one['what']}\n    -> {one['remedy']}" for one in found]
-    raise Refused(
-        f"{len(found)} reasons not to begin:{''.join(lines)}", hint="mend these and run the same command again"
-    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
+from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.checks import preflight as checks
+from mnemo_ops.checks.findings import judge, of_host, refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.errors import Refused, Unreachable
 from mnemo_ops.flows.migrate import earlier, leftovers, look, transfer
@@ -34,20 +36,14 @@ def preflight(context: Context, act: bool = True) -> Earlier:
         found = checks.problems(old, new, context.settings, context.accept_loss)
         found += [] if new.holds and new.runs else misplaced(context, new)  # what serves is in nobody's way
         found += unmade(context, old, new)
-    if found:
-        lines = "".join(f"\n  - {each}" for each in found)
-        raise Refused(
-            f"{len(found)} reason{'s' * (len(found) > 1)} not to begin; nothing was touched:{lines}",
-            hint="mend these and run the same command again",
-        )
-    if abs(checks.skew_of(old, new)) > checks.SKEW_WARN:
-        context.say(f"WARNING: the clocks differ by {checks.skew_of(old, new):.1f} s")
+    for warning in judge(found, context.flow.report.extra, "nothing was touched"):
+        context.say(f"WARNING: {warning}")
     context.flow.ready(context.old, MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss))
     context.flow.ready(context.new, transfer.fetch(context, (), ""))
     return Earlier.NONE
 
 
-def misplaced(context: Context, new: Side) -> list[str]:
+def misplaced(context: Context, new: Side) -> list[Finding]:
     """What speaks against new's disks and directories as places of its volumes."""
     if new.survey["troubles"]:
         return []
@@ -56,14 +52,13 @@ def misplaced(context: Context, new: Side) -> list[str]:
         return _misnamed(context)
     filled = [row["volume"] for row in context.stack["datasets"] if row["volume"]]
     look_at = LookAtVolumes(context.settings.project, context.rows, (), filled=filled)
-    findings = context.flow.ready(context.new, look_at)["findings"]
-    name = context.new.name
-    return [*_misnamed(context), *(f"{name}: {row['volume']}: {row['what']}: {row['remedy']}" for row in findings)]
+    return _misnamed(context) + of_host(new.name, context.flow.ready(context.new, look_at)["findings"])
 
 
-def _misnamed(context: Context) -> list[str]:
+def _misnamed(context: Context) -> list[Finding]:
     """The compose file is taken along: a volume that has another name on new would not be the one that is used."""
-    there, found = {row["key"]: row["name"] for row in context.rows}, []
+    there = {row["key"]: row["name"] for row in context.rows}
+    found: list[Finding] = []
     old, new = context.names
     stack = definition.stack_of(context.settings)
     for row in stack.datasets:
@@ -71,19 +66,20 @@ def _misnamed(context: Context) -> list[str]:
         will = there.get(row.volume or row.path, "" if row.path else was)
         if was != will:
             one, other = was or "the stack's directory", will or "the stack's directory"
-            found.append(
-                f"{new}: {row.volume or row.path}: {old} has it in {one}, here it would be in "
-                f"{other}: declare it in stack.volumes as it is there, and move it afterwards (invoke volumes --to)"
-            )
+            evidence = f"{old} has it in {one}, here it would be in {other}"
+            remedy = "declare it in stack.volumes as it is there, and move it afterwards (invoke volumes --to)"
+            found.append(refused("volume.other-name", f"{new}: {row.volume or row.path}", evidence, remedy))
     return found
 
 
-def unmade(context: Context, old: Side, new: Side) -> list[str]:
+def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
     """Volumes that the inventory does not make on new, and that a set may not ask for."""
     there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
     return [
-        f"{old.name}: the volume {name} {what}, and no set may ask {new.name} for such: if it is meant, docker "
-        "volume create it there by hand; it is used as it is"
+        refused(
+            *("volume.unmade", old.name, f"the volume {name} {what}, and no set may ask {new.name} for such"),
+            remedy=f"if it is meant, docker volume create {name} there by hand: it is used as it is",
+        )
         for name, what in old.survey.get("odd_volumes", {}).items()
         if name not in there
     ]

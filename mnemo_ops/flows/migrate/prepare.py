@@ -7,7 +7,7 @@ from mnemo_ops.agent.actions.images import LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, RemoveFile
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.transfer import Release
-from mnemo_ops.errors import Refused
+from mnemo_ops.checks.findings import judge
 from mnemo_ops.flows import keys
 from mnemo_ops.flows.migrate import preflight, transfer
 from mnemo_ops.flows.migrate.context import Context, Stage
@@ -26,8 +26,7 @@ def place(context: Context) -> None:
     context.flow.act(context.new, MarkTarget(context.stack, context.run, "copying", context.names))
     context.place(context.new)
     # what disks and file systems of others hold is seen once they are mounted: while old still serves
-    if found := preflight.misplaced(context, context.seen[1]):
-        raise Refused("; ".join(found), hint="mend that and run the same command again")
+    judge(preflight.misplaced(context, context.seen[1]), context.flow.report.extra)
 
 
 def stop_copy(context: Context) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping
 
+from mnemo_ops.agent.base.finding import WARNS, Finding
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.volume_checks import disks
@@ -56,13 +57,17 @@ def _refuse_another(machine: Machine, row: Row) -> None:
     )
 
 
-def warnings(machine: Machine, row: Row) -> List[str]:
+def warnings(machine: Machine, row: Row) -> List[Finding]:
     """Servers that are silent while others serve: the data are there, with fewer copies than meant."""
     silent = _silent(machine, row)
     if len(silent) == len(row["addresses"]):
         return []
     return [
-        f"{address} does not answer on port {row['port']} ({why}): the others serve alone; {REMEDIES[row['type']]}"
+        Finding(
+            *("volume.server-silent", WARNS, row["key"]),
+            evidence=f"{address} does not answer on port {row['port']} ({why}): the others serve alone",
+            remedy=REMEDIES[row["type"]],
+        )
         for address, why in silent.items()
     ]
 

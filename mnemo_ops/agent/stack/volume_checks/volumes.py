@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set
 
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.finding import REFUSES, Finding
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
@@ -17,18 +17,6 @@ from mnemo_ops.errors import Refused
 
 Row = Mapping[str, Any]
 WORKING_DIR = "com.docker.compose.project.working_dir"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with a volume.
-
-    :param volume: its key in the compose file. :param what: one sentence. :param remedy: the command or change to make.
-    """
-
-    volume: str
-    what: str
-    remedy: str
 
 
 def findings(
@@ -47,15 +35,21 @@ def findings(
     """
     found: List[Finding] = []
     for row in rows:
-        found += _refused(row, partial(disks.refuse, machine, project, row)) if row["type"] == "block" else []
-        found += _refused(row, partial(network_mounts.refuse, machine, row)) if row.get("addresses") else []
+        found += (
+            _refused("volume.disk", row, partial(disks.refuse, machine, project, row)) if row["type"] == "block" else []
+        )
+        found += (
+            _refused("volume.network", row, partial(network_mounts.refuse, machine, row))
+            if row.get("addresses")
+            else []
+        )
     if found and not disks.docker_runs(machine):
         return found  # to ask Docker would be to start it, and it waits for its disks
     installed = docker.is_installed(machine)  # one that does not answer is an error: whose data is there cannot be told
     there = docker.all_of(machine, "volume") if installed else {}
     for row in (row for row in rows if row["type"] == "bind" and row["name"] not in there):
         remedy = f"take a directory below it, {row['directory']}/data; or type: block, which mounts the disk itself"
-        found += _refused(row, partial(mounts.refuse_point, machine, row["directory"], remedy))
+        found += _refused("volume.mount-point", row, partial(mounts.refuse_point, machine, row["directory"], remedy))
     if installed:
         found += _of_docker(machine, rows, there, used) + _renamed(machine, project, rows, kept, there, directory)
     return found
@@ -68,7 +62,7 @@ def occupied(machine: Machine, rows: Sequence[Row]) -> List[Finding]:
     for row in (row for row in rows if not row.get("addresses") or row["name"] in there):
         made = there.get(row["name"])
         where = docker.content(made) if made else row.get("directory", "")
-        found += _refused(row, partial(refuse_filled, machine, row["key"], where)) if where else []
+        found += _refused("volume.occupied", row, partial(refuse_filled, machine, row["key"], where)) if where else []
     return found
 
 
@@ -84,25 +78,29 @@ def _of_docker(
 ) -> List[Finding]:
     """What speaks against the volumes that Docker has."""
     found = [
-        Finding(row["key"], f"the Docker volume {row['name']} does not exist", "make it, or choose another type")
+        Finding(
+            *("volume.missing", REFUSES, row["key"]),
+            evidence=f"the Docker volume {row['name']} does not exist",
+            remedy="make it, or choose another type",
+        )
         for row in rows
         if row["type"] == "external" and row["name"] not in there
     ]
     elsewhere = list(_elsewhere(rows, there, used))
     found += elsewhere
-    left = {row["key"] for row in rows if "driver_options" in row} - {one.volume for one in elsewhere}
+    left = {row["key"] for row in rows if "driver_options" in row} - {one.where for one in elsewhere}
     for row in (row for row in rows if row["key"] in left):
         made = {"driver_options": row["driver_options"], "labels": row["labels"], "guard": row["type"] == "bind"}
         wanted = DockerVolume(row["name"], **made)
-        found += _refused(row, partial(wanted.observe, machine))
+        found += _refused("volume.options", row, partial(wanted.observe, machine))
     return found
 
 
-def _refused(row: Row, look: Callable[[], object]) -> List[Finding]:
+def _refused(id: str, row: Row, look: Callable[[], object]) -> List[Finding]:
     try:
         look()
     except Refused as error:
-        return [Finding(row["key"], error.message, error.hint)]
+        return [Finding(id, REFUSES, row["key"], error.message, error.hint)]
     return []
 
 
@@ -114,7 +112,13 @@ def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mappi
         )
         name = used.get(row["key"], row["name"])
         if name != row["name"] and (name in there or name.startswith("/")):
-            yield Finding(row["key"], f"its data lie in {name}, not in the volume {row['name']}", remedy)
+            yield Finding(
+                "volume.elsewhere",
+                REFUSES,
+                row["key"],
+                f"its data lie in {name}, not in the volume {row['name']}",
+                remedy,
+            )
         elif row["name"] in there and "driver_options" in row:
             found, asked = there[row["name"]], docker.texts(row["driver_options"])
             driver, options = found["Driver"], found["Options"] or {}
@@ -122,7 +126,7 @@ def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mappi
                 one, other = docker.described(driver, options), docker.described("local", asked)
                 other_options = f"has other options: {docker.different(options, asked)}"
                 what = f"is {one}, asked for {other}" if one != other else other_options
-                yield Finding(row["key"], f"the volume {row['name']} {what}", remedy)
+                yield Finding("volume.elsewhere", REFUSES, row["key"], f"the volume {row['name']} {what}", remedy)
 
 
 def _renamed(
@@ -154,7 +158,7 @@ def _renamed(
             what = f"new volumes of {project} would be empty, while the data of {other} is here: {every}"
             make = "".join(f" && docker volume create --driver local{_labels(row)} {row['name']}" for row in missing)
             remedy = f"set stack.project: {other}; or, where that is another stack's, make this one's own:{make[3:]}"
-            found.append(Finding(next(iter(names)), what, remedy))
+            found.append(Finding("volume.renamed", REFUSES, next(iter(names)), what, remedy))
     return found
 
 
