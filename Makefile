@@ -1,7 +1,8 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
 # make test   everything: set-up, linters, types, tests without and with servers
 # make vm     virtual machines: kernel NFS, disks; part of make test once its whole has been seen to pass
-# make check  the quick half of it: no servers
+# make check  the quick part of it, four minutes: no servers; of what is exhaustive a sample, another one every day
+# make thorough  what that is a sample of, all of it
 # make soak   what takes long: every playbook of tests/beside through Ansible and through us; reboots, dying servers
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
 # make clean  what make made in this directory
@@ -14,7 +15,7 @@ QEMU := qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils mke2fs=e2fsprogs 
 SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-down test check lint fast lab vm beside soak bench clean
+.PHONY: demo demo-down test check lint fast thorough lab vm beside soak bench clean
 
 $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
@@ -30,7 +31,7 @@ demo: $(STAMP)
 demo-down: $(STAMP)
 	@$(VENV)/bin/mnemo-ops lab.down
 
-test: check lab beside
+test: check thorough lab beside
 
 check: lint fast
 
@@ -50,6 +51,13 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest tests/bench
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
+
+thorough: $(STAMP)
+	@scripts/machine.sh sshd=openssh-server zstd=zstd
+	@echo "== thorough: every point at which a host may be killed, a thousand mistakes"
+	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/unit tests/contract
+	@echo "== thorough: round trips over a slow network, alone"
+	@$(VENV)/bin/pytest --thorough -m thorough tests/bench
 
 lab: $(STAMP)
 	@echo "== lab: real servers (what takes longer: make soak)"

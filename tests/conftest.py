@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+import sampling
 from leaks import held, leaked
 
 TESTS = Path(__file__).parent
@@ -16,6 +17,18 @@ TESTS = Path(__file__).parent
 # Whoever started the tests in the background had Ctrl-C ignored, which the commands they send it to would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 CLOSED = ("unit", "contract", "wire")  # folders without a network
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="all of what `make check` tries a sample of")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    sampling.thorough = bool(config.getoption("--thorough"))
+
+
+def pytest_report_header() -> str:
+    return "sample: everything" if sampling.thorough else f"sample: MNEMO_SEED={sampling.SEED}"
 
 
 def is_closed(path: Path) -> bool:
