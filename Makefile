@@ -1,7 +1,7 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
 # make test   everything: set-up, linters, types, tests without and with servers
 # make vm     virtual machines: kernel NFS, disks; part of make test once its whole has been seen to pass
-# make check  the quick part of it, four minutes: no servers; of what is exhaustive a sample, another one every day
+# make check  the quick part, four minutes: one container, no servers; of what is exhaustive another sample every day
 # make thorough  what that is a sample of, all of it
 # make soak   what takes long: every playbook of tests/beside through Ansible and through us; reboots, dying servers
 # make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
@@ -42,7 +42,7 @@ lint: $(STAMP)
 	@$(VENV)/bin/mypy
 
 fast: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh pg_ctlcluster=postgresql
+	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh age=age pg_ctlcluster=postgresql
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
@@ -51,6 +51,8 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest tests/bench
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
+	@echo "== real: one Postgres in a container, backed up and restored (the first time makes its image: two minutes)"
+	@$(VENV)/bin/pytest tests/real
 
 thorough: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd
