@@ -377,6 +377,31 @@ class Interrupted(MnemoError):
     code = "MN1300"
 
 
+_MEANINGS: Dict[Type[BaseException], str] = {
+    EOFError: "it ended too early",
+    MemoryError: "out of memory",
+    KeyboardInterrupt: "interrupted",
+    GeneratorExit: "interrupted",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why, in words, also where an error has no text: a time-out of a socket, a connection that just ends."""
+    inner = getattr(error, "reason", None)
+    if isinstance(inner, BaseException):  # of urllib
+        return reason(inner)
+    if isinstance(error, TimeoutError):  # its own text is a number, or nothing
+        return "no answer in time"
+    said = getattr(error, "strerror", None) or str(error).strip().rstrip(": ")
+    return said or next((text for kind, text in _MEANINGS.items() if isinstance(error, kind)), type(error).__name__)
+
+
+def named(error: BaseException) -> str:
+    """With its class, for who mends a bug: ``KeyError: 'name'``."""
+    name, why = type(error).__name__, reason(error)
+    return name if why == name else f"{name}: {why}"
+
+
 STRANGERS = (HostKeyUnknown, HostKeyChanged)  # who answers may be somebody else: nothing is told or tried again
 FINAL = (*STRANGERS, AuthenticationFailed, SudoRefused)  # waiting does not mend these
 

@@ -25,7 +25,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import code_cache, lease
 from mnemo_ops.agent.process.channel import DEAF, Channel
 from mnemo_ops.agent.process.host_lock import HostLock, PendingHandlers
-from mnemo_ops.errors import Broken, ChannelLost, MnemoError
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError, named, reason
 
 # loaded at the start, so that each finds also those of its modules that come with a request
 ROOMS = (agent, actions, base, docker, engine, facts, files, machine, process, resources, stack, system)
@@ -103,14 +103,14 @@ class Agent:
         except MnemoError as error:
             self._channel.send({"error": error.to_json(), "seq": seq})
         except OSError as error:  # a full disk, a path that went away: the host's trouble, not a bug
-            broken = Broken(f"{error.filename or self._busy}: {error.strerror or error}")
+            broken = Broken(f"{error.filename or self._busy}: {reason(error)}")
             self._channel.send({"error": broken.to_json(), "seq": seq})
         except Exception as error:  # a bug must reach the operator, with its place
             import traceback  # slow to import, and no run should need it
 
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{os.path.basename(place.filename)}:{place.lineno}"
-            bug = MnemoError(f"{type(error).__name__}: {error}", where=where)
+            bug = MnemoError(named(error), where=where)
             self._channel.send({"error": bug.to_json(), "seq": seq})
         finally:
             self._busy = ""

@@ -20,7 +20,7 @@ from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.core.next_command import Advice, again
 from mnemo_ops.core.secret import Secret
 from mnemo_ops.core.visible import in_a_line
-from mnemo_ops.errors import Interrupted, MnemoError, UsageError
+from mnemo_ops.errors import Interrupted, MnemoError, UsageError, named
 from mnemo_ops.execution.report import Report, Style
 
 if TYPE_CHECKING:  # what only some tasks need is imported by them: `--list` must not wait for it
@@ -282,7 +282,7 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
             report.trace(traceback.format_exc())
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        bug = MnemoError(f"a bug: {type(error).__name__}: {error}", where=where, hint="--verbose shows the traceback")
+        bug = MnemoError(f"a bug: {named(error)}", where=where, hint="--verbose shows the traceback")
         return report.finish(bug)
     return report.finish()
 

@@ -15,7 +15,7 @@ from invoke.program import Program
 
 from mnemo_ops import __version__
 from mnemo_ops.cli import explain, flags, hosts, lab, locks, provision, runs, secrets, stack, storage
-from mnemo_ops.errors import UsageError
+from mnemo_ops.errors import UsageError, reason
 from mnemo_ops.execution.report import say_no_more
 
 FORMATS = ("flat", "nested", "json")
@@ -109,7 +109,7 @@ def _usage() -> Iterator[None]:
         raise  # nobody reads the help
     except (ValueError, OSError, UnknownFileType) as error:
         raise Exit(
-            f"ERROR {UsageError.code} an option before the task: {error}\n  -> {hint}", UsageError.exit_code
+            f"ERROR {UsageError.code} an option before the task: {reason(error)}\n  -> {hint}", UsageError.exit_code
         ) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mnemo_ops.cli.options import Run, command
-from mnemo_ops.errors import UsageError
+from mnemo_ops.errors import UsageError, reason
 
 if TYPE_CHECKING:
     from mnemo_ops.execution.playbook_run import Plays
@@ -95,4 +95,4 @@ def schema(run: Run, what: str, output: str = "") -> None:
     try:
         Path(output).write_text(text + "\n")
     except OSError as problem:
-        raise UsageError(f"{output} cannot be written: {problem.strerror}") from None
+        raise UsageError(f"{output} cannot be written: {reason(problem)}") from None

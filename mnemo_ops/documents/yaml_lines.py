@@ -13,7 +13,7 @@ from yaml.constructor import ConstructorError
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.paths import shown
 from mnemo_ops.core.suggest import suggest
-from mnemo_ops.errors import PlaybookError, UsageError
+from mnemo_ops.errors import PlaybookError, UsageError, reason
 from mnemo_ops.vault.cipher import Plaintext, Vaulted, is_encrypted, keyring
 
 try:
@@ -257,7 +257,7 @@ def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -
         line = problem.object.count(b"\n", 0, problem.start) + 1
         raise error("this is not UTF-8 text", where=f"{shown(path)}:{line}") from None
     except OSError as problem:
-        raise error(f"{shown(path)} cannot be read: {problem.strerror}", where=where) from None
+        raise error(f"{shown(path)} cannot be read: {reason(problem)}", where=where) from None
 
 
 def load(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> Any:
@@ -287,7 +287,7 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
         said = ", ".join(part for part in (problem.context, problem.problem) if part)
         raise error(f"not valid YAML: {said}", where=place) from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:  # control characters; impossible numbers; depth
-        raise error(f"not valid YAML: {str(problem).splitlines()[0]}", where=file) from None
+        raise error(f"not valid YAML: {reason(problem).splitlines()[0]}", where=file) from None
     finally:
         if loader is not None:
             loader.dispose()

@@ -13,7 +13,7 @@ from mnemo_ops.core.model import Entry, Host, Play, entries
 from mnemo_ops.core.options import Options
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents.yaml_lines import Placed
-from mnemo_ops.errors import STRANGERS, MnemoError, PlaybookError, PythonMissing, Unreachable, UsageError
+from mnemo_ops.errors import STRANGERS, MnemoError, PlaybookError, PythonMissing, Unreachable, UsageError, named
 from mnemo_ops.execution.batch import Channel
 from mnemo_ops.execution.host_run import PlayRun
 from mnemo_ops.execution.play_sync import Crew, batches
@@ -177,7 +177,7 @@ class Plays:
                 self.report.say(f"  unreachable  {error}")
             elif not isinstance(error, MnemoError):
                 self.report.host(name).add("failed")
-                self.report.say(f"  failed   {name:12} {type(error).__name__}: {error}")
+                self.report.say(f"  failed   {name:12} {named(error)}")
         return min(ordered.values(), key=_weight)
 
 

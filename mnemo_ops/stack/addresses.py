@@ -7,7 +7,7 @@ import socket
 
 from mnemo_ops.agent.base import validators
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import InventoryError
+from mnemo_ops.errors import InventoryError, reason
 
 
 def addresses(name: str) -> set[str]:
@@ -20,7 +20,7 @@ def addresses(name: str) -> set[str]:
         return {validators.address(row[4][0]) for row in socket.getaddrinfo(name, None)}
     except OSError as error:
         raise InventoryError(
-            f"'{name}' does not resolve: {error.strerror or error}",
+            f"'{name}' does not resolve: {reason(error)}",
             hint="give its address: ansible_host, or mnemo_peer_address when other hosts reach it by another one",
         ) from None
 

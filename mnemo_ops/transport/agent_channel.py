@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, Union
 
 from mnemo_ops.agent.base import protocol
-from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage
+from mnemo_ops.errors import ChannelLost, MnemoError, NotAMessage, reason
 from mnemo_ops.transport.heard import parsed
 
 CHUNK = 256 * 1024  # bytes of a file sent at a time
@@ -118,7 +118,7 @@ class Channel:
         try:
             file = io.BytesIO(blob) if isinstance(blob, bytes) else blob.open("rb")
         except OSError as error:
-            return self.send({"blob": sha256, "error": f"{blob!s} on the controller: {error.strerror}"})
+            return self.send({"blob": sha256, "error": f"{blob!s} on the controller: {reason(error)}"})
         with file, self._sending:  # no ping in the middle of it
             size = file.seek(0, io.SEEK_END)
             file.seek(0)

@@ -12,7 +12,7 @@ import paramiko
 
 from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import HostKeyChanged, Refused, Unreachable
+from mnemo_ops.errors import HostKeyChanged, Refused, Unreachable, reason
 from mnemo_ops.transport import known_hosts, ssh_pipe
 from mnemo_ops.transport.ssh_route import Route, route
 
@@ -56,9 +56,7 @@ def _offer(hop: Route, before: tuple[Route, ...]) -> Offered:
                 transport.close()
                 ssh_pipe.end_proxy(sock)
     except (OSError, paramiko.SSHException, EOFError) as error:
-        raise Unreachable(
-            f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {ssh_pipe.reason(error)}"
-        ) from None
+        raise Unreachable(f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {reason(error)}") from None
     finally:
         if gateway is not None:
             ssh_pipe.close(gateway)

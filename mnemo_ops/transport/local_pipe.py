@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import MnemoError, SudoRefused, Unreachable
+from mnemo_ops.errors import MnemoError, SudoRefused, Unreachable, reason
 from mnemo_ops.transport.sudo import refusal
 
 ENDING = 10.0  # seconds an agent gets to finish the task it is in
@@ -39,7 +39,7 @@ class LocalPipe:
         except OSError as error:
             self._socket.close()
             self._said.close()
-            raise Unreachable(f"{argv[0]} cannot be started here: {error.strerror}") from None
+            raise Unreachable(f"{argv[0]} cannot be started here: {reason(error)}") from None
         self.source = self._socket.makefile("rb")
         with contextlib.suppress(OSError):  # it ended: the first read says why
             self._socket.sendall(first)

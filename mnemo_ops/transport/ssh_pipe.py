@@ -25,6 +25,7 @@ from mnemo_ops.errors import (
     MnemoError,
     PythonMissing,
     Unreachable,
+    reason,
 )
 from mnemo_ops.transport import known_hosts
 from mnemo_ops.transport.ssh_route import Route, route
@@ -200,14 +201,6 @@ def _why(hop: Route, error: Exception) -> MnemoError:
     )
 
 
-def reason(error: Exception) -> str:
-    """In words, also where the error has none: a time-out of a socket, a connection that just ends."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    ended = "the connection ended" if isinstance(error, EOFError) else type(error).__name__
-    return getattr(error, "strerror", None) or str(error) or ended
-
-
 def _is_encrypted(key: str) -> bool:
     try:
         paramiko.PKey.from_path(key)
@@ -293,7 +286,7 @@ class SshPipe:
         try:
             self._channel.sendall(data)
         except (EOFError, paramiko.SSHException) as error:  # paramiko's words for a socket that went away
-            raise BrokenPipeError(str(error)) from None
+            raise BrokenPipeError(reason(error)) from None
 
     def why_it_ended(self) -> MnemoError:
         """Why there was no hello: sudo, python3, or something else; asked of the host, not guessed from its words."""

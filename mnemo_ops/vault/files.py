@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.atomic_file import replace_file
 from mnemo_ops.core.paths import shown
-from mnemo_ops.errors import StepFailed, UsageError, VaultError
+from mnemo_ops.errors import StepFailed, UsageError, VaultError, reason
 from mnemo_ops.vault.cipher import Keyring, is_encrypted, label_of
 
 # a block of YAML behind !vault: its head, its indent, its lines
@@ -39,14 +39,14 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise UsageError(f"{shown(path)} cannot be read: {problem.strerror}") from None
+        raise UsageError(f"{shown(path)} cannot be read: {reason(problem)}") from None
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
         replace_file(path, data)
     except OSError as problem:
-        raise UsageError(f"{shown(path)} cannot be written: {problem.strerror}; it is as it was") from None
+        raise UsageError(f"{shown(path)} cannot be written: {reason(problem)}; it is as it was") from None
 
 
 def _vault(path: Path) -> str:
@@ -126,7 +126,7 @@ def edit(path: Path, keys: Keyring, editor: str) -> bool:
         try:
             code = subprocess.run([*shlex.split(editor), str(draft)], check=False).returncode
         except OSError as problem:
-            raise StepFailed(f"the editor '{editor}' cannot run: {problem.strerror}", hint="set EDITOR") from None
+            raise StepFailed(f"the editor '{editor}' cannot run: {reason(problem)}", hint="set EDITOR") from None
         if code:
             raise StepFailed(f"the editor ended with exit code {code}; {shown(path)} is as it was")
         after = draft.read_bytes()

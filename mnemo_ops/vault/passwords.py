@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mnemo_ops.errors import VaultError
+from mnemo_ops.errors import VaultError, reason
 from mnemo_ops.vault.cipher import DEFAULT, Source
 
 _FILES = ("MNEMO_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_PASSWORD_FILE")
@@ -65,7 +65,7 @@ def _read(path: Path, label: str) -> bytes:
             return _checked(_run(path, label), said)
         return _checked(path.read_bytes(), said)
     except OSError as problem:
-        raise VaultError(f"{said} cannot be read: {problem.strerror}") from None
+        raise VaultError(f"{said} cannot be read: {reason(problem)}") from None
 
 
 def _run(path: Path, label: str) -> bytes:

@@ -17,7 +17,7 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.manifest import FORMAT, NAME, Part, format_of, read_manifest
-from mnemo_ops.errors import MnemoError, Refused
+from mnemo_ops.errors import MnemoError, Refused, named
 
 CHUNK = 1 << 20
 SHOWN = 16  # chunks between two signs of life
@@ -94,7 +94,7 @@ def _row(machine: Machine, directory: str, name: str) -> Row:
         state = {"state": "newer", "format": number} if number > FORMAT else {"state": "unreadable"}
         return {"id": name, **state, "why": error.message, "bytes": tree.size(machine, directory)}
     except (OSError, ValueError) as error:  # not even text
-        why = f"its manifest cannot be used: {type(error).__name__}: {error}"
+        why = f"its manifest cannot be used: {named(error)}"
         return {"id": name, "state": "unreadable", "why": why, "bytes": tree.size(machine, directory)}
 
 

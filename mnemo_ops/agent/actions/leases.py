@@ -10,7 +10,7 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import host_lock, job, lease
 from mnemo_ops.agent.stack import last_run
-from mnemo_ops.errors import MnemoError
+from mnemo_ops.errors import MnemoError, named, reason
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class EndLease(Action):
         try:
             lease.undo(machine, self.lease)
         except Exception as error:  # whatever it is: the host is to be free
-            why = str(error) if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
+            why = reason(error) if isinstance(error, MnemoError) else named(error)
             return {"undone": False, "why": why, "leaves": lease.forget(machine, self.lease)}
         finally:
             lease.tidy(machine)

@@ -29,7 +29,16 @@ from mnemo_ops.agent.stack.volume_move.move_plan import (
 )
 from mnemo_ops.agent.stack.volume_move.moving import Plan
 from mnemo_ops.agent.stack.volume_move.sync import UNREADY, VANISHED, Twin, copy, squashed, unequal
-from mnemo_ops.errors import Broken, MnemoError, NotStarted, Refused, RollbackFailed, StepFailed, VerificationFailed
+from mnemo_ops.errors import (
+    Broken,
+    MnemoError,
+    NotStarted,
+    Refused,
+    RollbackFailed,
+    StepFailed,
+    VerificationFailed,
+    reason,
+)
 
 AGAIN = "the host tries it every few seconds; invoke volumes with the same words tries it now"
 
@@ -84,7 +93,9 @@ class MoveVolume(Action):
                 lease.undo(machine, f"move-{self.run_id}")
             except MnemoError as another:
                 lease.leave(machine, f"move-{self.run_id}")  # the host tries on
-                raise RollbackFailed(f"{problem}; going back is not at its end: {another}", hint=AGAIN) from problem
+                raise RollbackFailed(
+                    f"{reason(problem)}; going back is not at its end: {another}", hint=AGAIN
+                ) from problem
             raise
 
     def _plan(self, machine: Machine, stack: Stack) -> Optional[Plan]:

@@ -17,7 +17,7 @@ from typing import IO, Any, Callable, ContextManager, Dict, Iterable, Iterator, 
 
 from mnemo_ops.agent.base.record import asdict, dataclass, replace
 from mnemo_ops.agent.machine import CHUNK
-from mnemo_ops.errors import MnemoError, Refused, StepFailed
+from mnemo_ops.errors import MnemoError, Refused, StepFailed, reason
 
 LONGEST = 4096  # bytes of a name or of a link's target (PATH_MAX)
 HARMLESS = 1 << 30  # bytes that any archive may unpack to,
@@ -94,8 +94,7 @@ def _readable(said: str) -> Iterator[None]:
         raise
     except Exception as problem:
         hint = "tar, tar.gz, tar.bz2, tar.xz and zip can be unpacked"
-        why = str(problem) or type(problem).__name__
-        raise StepFailed(f"{said} is not an archive, or it is damaged: {why}", hint=hint) from None
+        raise StepFailed(f"{said} is not an archive, or it is damaged: {reason(problem)}", hint=hint) from None
 
 
 def _believable(member: Member) -> None:

@@ -11,7 +11,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any, Callable, ClassVar, Dict, Iterator, List, Mapping
 
 from mnemo_ops.agent.machine.door import Door
-from mnemo_ops.errors import Broken, ChannelLost, MnemoError, NotYet, from_json
+from mnemo_ops.errors import Broken, ChannelLost, MnemoError, NotYet, from_json, named
 
 if TYPE_CHECKING:
     import pwd
@@ -145,7 +145,7 @@ class Identity:
             except MnemoError as error:
                 last = {"failed": error.to_json()}
             except Exception as error:  # a bug must reach the operator
-                last = {"failed": MnemoError(f"{type(error).__name__}: {error}").to_json()}
+                last = {"failed": MnemoError(named(error)).to_json()}
             _send(stream, last)
         finally:
             os._exit(0)

@@ -12,7 +12,7 @@ import struct
 from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from mnemo_ops.agent.machine.reading import CHUNK
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, reason
 
 
 class Address(NamedTuple):
@@ -71,7 +71,7 @@ class Network:
             with socket.create_connection((address, port), timeout):
                 return ""
         except OSError as error:
-            return error.strerror or str(error)
+            return reason(error)
 
     def connections(self) -> Iterator[Tuple[str, int, str, int]]:
         """Address and port here, address there, and state (a number) of every TCP socket (proc_net_tcp(5))."""
@@ -116,7 +116,7 @@ class Network:
             answer = connection.getresponse()
             return answer.status, answer.read(CHUNK)
         except (OSError, http.client.HTTPException) as error:
-            raise Broken(f"{url} does not answer: {str(error) or type(error).__name__}") from None
+            raise Broken(f"{url} does not answer: {reason(error)}") from None
         finally:
             connection.close()
 
@@ -134,7 +134,7 @@ class Network:
                 while chunk := answer.read(CHUNK):
                     into.write(chunk)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Broken(f"{url} could not be loaded: {str(error) or type(error).__name__}") from None
+            raise Broken(f"{url} could not be loaded: {reason(error)}") from None
 
 
 def _answers() -> Iterator[Tuple[int, Address]]:

@@ -13,7 +13,7 @@ from typing import IO, Any, Dict, Sequence
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.errors import MnemoError, Refused
+from mnemo_ops.errors import MnemoError, Refused, reason
 
 LONGEST = 256  # bytes of a name and its newline
 FINAL, OTHER = b"final\n", b"not final\n"
@@ -78,5 +78,5 @@ def main(machine: Machine, run: str) -> None:
     try:
         serve(machine, run, sys.stdin.buffer, sys.stdout.buffer)
     except (MnemoError, OSError, ValueError) as error:
-        print(f"mnemo_ops: {error}", file=sys.stderr)
+        print(f"mnemo_ops: {reason(error)}", file=sys.stderr)
         raise SystemExit(1) from None

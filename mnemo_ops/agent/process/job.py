@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Generator, Mapping, Optional
 from mnemo_ops.agent.engine import action as actions
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.errors import Broken, ChannelLost, JobLost, MnemoError, from_json
+from mnemo_ops.errors import Broken, ChannelLost, JobLost, MnemoError, from_json, named, reason
 
 LINGERING = 75.0  # seconds the last state waits for a controller that lost its connection
 ATTENDING = 5.0  # seconds between renewals of what a job holds
@@ -156,9 +156,9 @@ def run(machine: Machine, where: str) -> None:
     except MnemoError as error:
         leave({"error": error.to_json()})
     except OSError as error:
-        leave({"error": Broken(f"{error.filename or request['kind']}: {error.strerror or error}").to_json()})
+        leave({"error": Broken(f"{error.filename or request['kind']}: {reason(error)}").to_json()})
     except Exception as error:  # a bug must reach the operator, too
-        leave({"error": MnemoError(f"{type(error).__name__}: {error}").to_json()})
+        leave({"error": MnemoError(named(error)).to_json()})
     finally:
         ended.set()
 

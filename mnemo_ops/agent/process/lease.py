@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.engine import action as actions
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed
+from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed, named, reason
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
 AGAIN = "invoke lock.status says free when nothing is left to be undone; then the same command again"
@@ -197,13 +197,13 @@ def _undo(machine: Machine, name: str) -> bool:
         except Exception as error:
             since = float((lease.get("failing") or {}).get("since", machine.now()))
             if not (isinstance(error, NotStarted) and machine.now() - since > TRYING):
-                why = error.message if isinstance(error, MnemoError) else f"{type(error).__name__}: {error}"
+                why = error.message if isinstance(error, MnemoError) else named(error)
                 lease.update(failing={"since": since, "why": why}, deadline=0.0, until=0.0)  # the host's from now on
                 machine.leases.discard(name)
                 with suppress(OSError):  # the disk may be full: why it fails is then not kept
                     machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
                 raise
-            print(f"lease {name}: given up after {TRYING:.0f} s: {error}")
+            print(f"lease {name}: given up after {TRYING:.0f} s: {named(error)}")
         lease["undo"] = lease["undo"][1:]
         if lease["undo"]:
             machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
@@ -228,9 +228,9 @@ def undo_because(
         leave(machine, name)
         if isinstance(another, NotStarted):
             tries = f"the host tries it for {TRYING / 60:.0f} more minutes"
-            raise StepFailed(f"{problem}; {state()}, but {another}; {tries}", hint=another.hint) from problem
+            raise StepFailed(f"{problem}; {state()}, but {reason(another)}; {tries}", hint=another.hint) from problem
         raise RollbackFailed(
-            f"{problem}; and it could not be undone yet: {another}; the host tries it every few seconds",
+            f"{problem}; and it could not be undone yet: {reason(another)}; the host tries it every few seconds",
             hint=getattr(another, "hint", "") or "invoke lock.status shows how far it came",
         ) from problem
     if isinstance(problem, MnemoError):
@@ -257,7 +257,7 @@ def _given_up(machine: Machine, deed: Mapping[str, Any]) -> str:
             for _ in action.run(machine):
                 pass
     except Exception as error:  # of a newer version, or Docker does not answer: it is ended all the same
-        return f"whatever {deed.get('kind')} was to undo ({type(error).__name__}: {error})"
+        return f"whatever {deed.get('kind')} was to undo ({named(error)})"
     return said
 
 
@@ -274,7 +274,7 @@ def expire(machine: Machine, sweep: Callable[[Machine, bool], object] = lambda m
                     _undo(machine, name)
                     undone.append(name)
                 except Exception as error:  # try again at the next tick; one lease must not hold up the others
-                    print(f"lease {name} could not be undone yet: {type(error).__name__}: {error}")
+                    print(f"lease {name} could not be undone yet: {named(error)}")
         sweep(machine, bool(undone))
         # it is this very unit that would wait for its own end
         if not _tidy(machine, "--no-block") and not _is_active(machine):

@@ -6,7 +6,7 @@ from typing import IO, Any, Dict, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.machine import CHUNK, Machine
-from mnemo_ops.errors import Broken, MnemoError
+from mnemo_ops.errors import Broken, MnemoError, reason
 
 MOST = 64 * CHUNK  # bytes of an answer that goes into no file
 
@@ -100,7 +100,7 @@ def send(machine: Machine, request: Request, into: Optional[IO[bytes]] = None) -
     except MnemoError:
         raise
     except Exception as error:  # whatever urllib stumbles over in what a server says; the list of that has no end
-        raise Broken(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+        raise Broken(f"{url} does not answer: {reason(error)}") from None
     found = {name.lower(): value for name, value in answer.headers.items()}
     cookies = {cookie.name: cookie.value or "" for cookie in jar}
     return Answer(status, getattr(answer, "reason", ""), answer.geturl(), found, cookies, body)

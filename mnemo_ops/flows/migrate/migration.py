@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import MnemoError
+from mnemo_ops.errors import MnemoError, named
 from mnemo_ops.flows.engine import Flow, Step, Steps, Undo
 from mnemo_ops.flows.migrate import abort, cutover, preflight, prepare, promotion, report, rollback, transfer
 from mnemo_ops.flows.migrate.context import Context, Provision, Rows
@@ -49,7 +49,7 @@ class Migration:
         except (MnemoError, KeyboardInterrupt) as error:
             rollback.give_up(self.context, self.steps, error)
         except Exception as error:  # a bug of ours must not leave old fenced either
-            bug = MnemoError(f"a bug: {type(error).__name__}: {error}")
+            bug = MnemoError(f"a bug: {named(error)}")
             rollback.give_up(self.context, self.steps, bug)
         report.tell(self.context, self.steps.phases)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mnemo_ops.core.atomic_file import replace_file
-from mnemo_ops.errors import TemplateError
+from mnemo_ops.errors import TemplateError, reason
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.filters.hashing import password_hash
 from mnemo_ops.templates.lookups.scope import LookupScope
@@ -33,7 +33,7 @@ def _printed(arguments: list[str], strip: bool) -> str:
     try:
         done = subprocess.run(arguments, stdout=subprocess.PIPE, check=False)
     except OSError as problem:
-        raise TemplateError(f"lookup: the program '{arguments[0]}' cannot run: {problem.strerror}") from None
+        raise TemplateError(f"lookup: the program '{arguments[0]}' cannot run: {reason(problem)}") from None
     if done.returncode:
         raise TemplateError(f"lookup: '{arguments[0]}' ended with exit code {done.returncode}")
     text = done.stdout.decode(errors="replace")
