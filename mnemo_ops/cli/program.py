@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +89,7 @@ class _Program(Program):
             super().update_config(merge)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _usage() -> Iterator[None]:
     hint = f"{flags.PROGRAM} --list names the tasks, {flags.PROGRAM} --help the options before them"
     try:
@@ -105,21 +106,34 @@ def _usage() -> Iterator[None]:
             f"ERROR {UsageError.code} {error}\n  -> {f'{flags.PROGRAM} --help {task}' if task else hint}",
             UsageError.exit_code,
         ) from None
-    except BrokenPipeError:
-        raise  # nobody reads the help
     except (ValueError, OSError, UnknownFileType) as error:
         raise Exit(
             f"ERROR {UsageError.code} an option before the task: {reason(error)}\n  -> {hint}", UsageError.exit_code
         ) from None
 
 
+class _Outliving(io.FileIO):
+    """A pipe whose reader may go away: what is written to it from then on goes nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            say_no_more(self)
+            return len(memoryview(data))
+
+
+def outlive_readers() -> None:
+    """``| head`` ends no command: neither the work on a host, nor with another exit code."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it is none of the system's
+            pipe = io.BufferedWriter(_Outliving(stream.fileno(), "wb", closefd=False))
+            lines = stream.line_buffering
+            setattr(sys, name, io.TextIOWrapper(pipe, stream.encoding, stream.errors, line_buffering=lines))
+
+
 def main() -> None:
     """Entry point of ``mnemo-ops``."""
-    try:
-        try:
-            _Program(name=flags.PROGRAM, binary=flags.PROGRAM, version=__version__, namespace=namespace()).run()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        say_no_more(sys.stdout)
-        say_no_more(sys.stderr)
+    outlive_readers()
+    _Program(name=flags.PROGRAM, binary=flags.PROGRAM, version=__version__, namespace=namespace()).run()

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import IO, Any, Optional, TextIO
 
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass
@@ -70,7 +70,7 @@ def _put(stream: TextIO, text: str) -> None:
         say_no_more(stream)
 
 
-def say_no_more(stream: TextIO) -> None:
+def say_no_more(stream: IO[Any]) -> None:
     """Nobody reads it any more: what is written to it from here on, and what it still holds, goes nowhere."""
     with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:  # no file, or closed
         os.dup2(nowhere.fileno(), stream.fileno())

@@ -13,6 +13,7 @@ from mnemo_ops.cli import program
 from mnemo_ops.cli.extra_vars import variables
 from mnemo_ops.errors import UsageError
 
+ROOT = Path(__file__).parents[2]
 PLAY = '- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: "it is {{ x }}"}\n'
 
 
@@ -85,15 +86,31 @@ def test_help_may_stand_behind_the_task(words: str) -> None:
     assert "@FILE" in done.stdout
 
 
-@pytest.mark.parametrize("words", ["--help", "--list", "play --help", "docs all", "--version"])
-def test_it_is_quiet_when_nobody_reads_on(words: str) -> None:
-    """As `| head`: the reader is gone before the first line."""
-    program = Path(sys.executable).with_name("mnemo-ops")
+QUIET = [
+    *((words, 0) for words in ("--list", "docs all", "explain all", "schema playbook", "lab.status --json")),
+    *((words, 2) for words in ("play site.yml --json", "secrets.view none")),
+]
+# invoke answers these before it reads tasks.py, or has words and a code of its own
+OURS = [*((words, 0) for words in ("--help", "play --help", "--version")), ("play site.yml --nope", 2), ("plya", 2)]
+
+
+@pytest.mark.parametrize("errors", [False, True])  # nobody reads them either: 2>&1 | head
+@pytest.mark.parametrize(
+    ("name", "words", "code"),
+    [*(("mnemo-ops", *one) for one in (*QUIET, *OURS)), *(("invoke", *one) for one in QUIET)],
+)
+def test_it_is_quiet_when_nobody_reads_on(name: str, words: str, code: int, errors: bool, tmp_path: Path) -> None:
+    """As `| head`: the reader is gone before the first line; the exit code is that of the command."""
+    program = Path(sys.executable).with_name(name)
+    (tmp_path / "tasks.py").symlink_to(ROOT / "tasks.py")
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([program, *words.split()], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    heard = writer if errors else subprocess.PIPE
+    argv = [program, *words.split()]
+    done = subprocess.run(argv, cwd=tmp_path, text=True, check=False, stdout=writer, stderr=heard)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == code and "Broken pipe" not in (done.stderr or "")
+    assert errors or code or done.stderr in ("", "no lab here; mnemo-ops lab.up\n", "no lab here; invoke lab.up\n")
 
 
 def test_a_play_goes_on_when_nobody_reads_on(tmp_path: Path) -> None:
