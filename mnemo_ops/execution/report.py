@@ -24,6 +24,7 @@ from mnemo_ops.execution.progress_bars import Bars, Row, plain
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
 AGAIN = 60.0  # seconds after which it may say so again while nothing else happens
+HOME = Path(__file__).parents[2]  # our own playbooks lie below
 STATUSES = ("ok", "changed", "failed", "skipped", "unknown", "rescued")
 TOLD = ("changed", "failed", "unknown", "rescued")  # what a reader wants to know of; and what has something to say
 
@@ -157,10 +158,18 @@ class Report:
         took = f"  {event.seconds:.1f} s" if event.seconds >= 1 else ""
         why = f": {event.why.rstrip()}" if event.why and not task.no_log else ""
         status = "ignored" if event.status == "failed" and task.ignore_errors else event.status
-        self.say(f"  {status:8} {host:12} {in_a_line(task.name)}{why}  ({task.where}){took}")
+        said = f"  {status:8} {host:12} {in_a_line(task.name)}{why}  ({near(task.where)}){took}"
+        stream = self._err if self.style.json else self._out
+        self.show(self._fitting(indented(self.advice.spoken(said)), stream))
         if self.style.diff and not task.no_log and event.status == "changed":
             for line in _diff(self.mask.hide_all(event.before), self.mask.hide_all(event.after)):
                 self.show("      " + line)
+
+    def _fitting(self, text: str, stream: TextIO) -> str:
+        """Folded at blanks for a terminal."""
+        if not stream.isatty():
+            return text
+        return folded(self.mask.hide(text), shutil.get_terminal_size().columns)  # a secret is not found in two lines
 
     def progress(self, host: str, event: Event, title: str = "") -> None:
         """How far something is: a bar on a terminal, a line now and then elsewhere."""
@@ -229,11 +238,7 @@ class Report:
 
     def _complain(self, error: MnemoError) -> None:
         said = indented(self.advice.spoken(f"ERROR {error.code} {error}"))
-        if self._err.isatty():
-            said = folded(
-                self.mask.hide(said), shutil.get_terminal_size().columns
-            )  # a secret is not found in two lines
-        self._print(self._err, said)
+        self._print(self._err, self._fitting(said, self._err))
         if error.hint:  # never folded: what is to be typed is copied in one piece
             self._print(self._err, indented(self.advice.spoken(f"  -> {error.hint}")))
 
@@ -257,6 +262,15 @@ class Report:
             said = {key: self.advice.spoken(text) for key, text in self.error.to_json().items()}
             document["error"] = {"code": self.error.code, **said}
         return document
+
+
+def near(where: str) -> str:
+    """A file below this directory, or one of our own playbooks, without the directories before."""
+    with contextlib.suppress(OSError):  # this directory was removed
+        for base in (Path.cwd(), HOME):
+            if base != base.parent:
+                where = where.removeprefix(f"{base}/")
+    return where
 
 
 def _diff(before: Any, after: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -12,6 +13,7 @@ from screen import on_a_terminal
 
 from mnemo_ops.execution import progress_bars
 from mnemo_ops.execution.progress_bars import RATE_OVER, STALLED, Row, flat, shortened
+from mnemo_ops.execution.report import near
 
 LONG = "containers are healthy: " + ", ".join(f"mnemosyne-{name}" for name in ("api", "web", "worker", "redis", "db"))
 NASTY = "two\nlines\x1b[2J \x1b[31;1mand\x1b[0m a tab\t, \u6f22\u5b57 e\u0301 \u2764\ufe0f" * 3
@@ -88,6 +90,30 @@ def test_on_80_columns_a_host_has_one_line_and_its_numbers_are_whole() -> None:
     assert waiting and all(re.search(r"containers are .*\.\.\..*-db  [|/\\-]  \d:\d\d$", line) for line in waiting)
     copied = [line for line in lines if line.startswith("  third") and "/3.0 GB" not in line]
     assert copied and not [line for line in copied if "[#" in line or "%" in line], "a total that was exceeded is none"
+
+
+TOLD = """
+from mnemo_ops.agent.base.protocol import Event
+from mnemo_ops.agent.resources.debug import Debug
+from mnemo_ops.core.model import Task
+from mnemo_ops.execution.report import HOME, Report, Style
+made = Report("play", Style())
+task = Task("1", ("Files the stack mounts " * 3).strip(), Debug(), f"{HOME}/playbooks/stack.yml:38")
+made.task("old", task, Event("1", "changed"))
+"""
+
+
+def test_a_task_is_told_in_lines_that_break_between_words() -> None:
+    screen = on_a_terminal([sys.executable, "-c", TOLD])
+    assert not screen.wrapped
+    assert screen.shown()[1].split("  ") == ["", "", "", "stack mounts", "(playbooks/stack.yml:38)"]
+
+
+def test_a_file_is_named_as_it_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert near(f"{tmp_path}/site.yml:3") == "site.yml:3" and near("/else/site.yml:3") == "/else/site.yml:3"
+    monkeypatch.chdir("/")
+    assert near("/else/site.yml:3") == "/else/site.yml:3"
 
 
 def test_through_a_pipe_nothing_moves_the_cursor() -> None:
