@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Optional
 
 from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.agent.base.secrecy import LINE, MASK, SHORTEST, WORD, forms, inside, is_word
+from mnemo_ops.agent.base.secrecy import LINE, MASK, SHORTEST, WORD, can_hide, forms, inside, is_word, named, ordinary
 
 MOST = 1000  # values of one result that are remembered; more would make every line slow
 DEEPEST = 50  # lists and mappings within each other
@@ -50,7 +50,10 @@ class Mask:
         self._sorted: Optional[tuple[str, ...]] = None  # forms, until more is learned
 
     def learn(self, values: Iterable[str]) -> None:
-        """From now on none of these appears in what :meth:`hide` returns, quoted or line by line neither."""
+        """From now on none of these appears in what :meth:`hide` returns, quoted or line by line neither.
+
+        Ordinary words and names that are spared do appear: hiding one hides nothing, and no message can be read.
+        """
         for value in values:
             if len(value) >= SHORTEST and value not in self._known:
                 found = forms(value) | encoded(value)
@@ -65,7 +68,9 @@ class Mask:
     def hide(self, text: str) -> str:
         with self._lock:
             if self._sorted is None:
-                known = {form for value, each in self._known.items() if value not in self._spared for form in each}
+                words = ordinary(self._spared)
+                shown = {value for value in self._known if value in self._spared or not can_hide(value, words)}
+                known = {form for value, each in self._known.items() if value not in shown for form in each}
                 self._sorted = tuple(sorted(known, key=len, reverse=True))
             found = self._sorted
         for form in found:
@@ -98,6 +103,16 @@ def encoded(value: str) -> set[str]:
         }
     found |= {text.translate({ord("+"): "-", ord("/"): "_"}) for text in found}
     return {form for form in found if len(form) >= (LINE if len(value) > LINE else SHORTEST)}
+
+
+def of_encrypted(variables: Iterable[tuple[str, str]]) -> list[str]:
+    """Every value of what was encrypted as a whole, but the names in it (``postgres_db: shop``).
+
+    :param variables: name and value, in order.
+    """
+    rows = list(variables)
+    names = {value for value in named(rows) if is_word(value)}
+    return [value for _, value in rows if value not in names]
 
 
 def of_result(data: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from yaml.constructor import ConstructorError
 
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.paths import shown
+from mnemo_ops.core.secret import of_encrypted
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import PlaybookError, UsageError, reason
 from mnemo_ops.vault.cipher import Plaintext, Vaulted, is_encrypted, keyring
@@ -277,7 +278,7 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
         loader.file, loader.error = file, error
         data = loader.get_single_data()
         if isinstance(text, Plaintext):
-            keyring().learn(_texts(data))
+            keyring().learn(of_encrypted(_texts("", data)))
         return data
     except yaml.MarkedYAMLError as problem:
         # what was left open is found at its end, which may be far below
@@ -293,11 +294,11 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
             loader.dispose()
 
 
-def _texts(data: Any) -> Iterator[str]:
-    """Every text inside a document."""
+def _texts(name: str, data: Any) -> Iterator[tuple[str, str]]:
+    """Every text inside a document, and what it is called there."""
     if isinstance(data, dict):
-        yield from (text for value in data.values() for text in _texts(value))
+        yield from (row for key, value in data.items() for row in _texts(str(key), value))
     elif isinstance(data, list):
-        yield from (text for value in data for text in _texts(value))
+        yield from (row for value in data for row in _texts(name, value))
     elif isinstance(data, str):
-        yield data
+        yield name, data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import shlex
@@ -13,9 +14,11 @@ import pytest
 from mnemo_ops.agent.base import secrecy
 from mnemo_ops.cli.options import Run
 from mnemo_ops.core.secret import MASK, Mask
+from mnemo_ops.documents import yaml_lines
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.env_file import pairs, secrets_of
+from mnemo_ops.vault.cipher import Keyring, Plaintext, unlocked
 
 RANDOM = "Xq7/kP+2%z @w"
 KEY = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIPx\n-----END KEY-----"
@@ -186,6 +189,37 @@ def test_names_are_spared_whoever_taught_them() -> None:
     assert mask.hide("mnemosyne a-secret-9") == f"{MASK} {MASK}"
     mask.spare(["mnemosyne"])
     assert mask.hide("mnemosyne a-secret-9") == f"mnemosyne {MASK}"
+
+
+ENCRYPTED = """
+POSTGRES_DB: mnemosyne
+POSTGRES_USER: mnemosyne_app
+POSTGRES_PASSWORD: {secret}
+environment: production
+DATABASE_URL: postgres://mnemosyne_app:{secret}@postgres/mnemosyne
+nested: {{db: {{name: archive}}, tokens: [an-api-token-1]}}
+"""
+SAID = "Container mnemosyne-redis: /srv/mnemosyne/scripts of mnemosyne_app, archive and production"
+
+
+def test_names_in_an_encrypted_file_leave_messages_readable_and_its_secrets_show_in_no_form() -> None:
+    secret, mask = "p+ss/word-9", Mask()
+    with unlocked(Keyring(learn=mask.learn)):
+        yaml_lines.loads(Plaintext(ENCRYPTED.format(secret=secret)), "vars.yml")
+    assert mask.hide(SAID) == SAID
+    url = f"postgres://u:{secret}@h"
+    for text in (secret, url, quote(url), f"POSTGRES_PASSWORD={secret}", "an-api-token-1"):
+        hidden = mask.hide(text)
+        assert MASK in hidden and secret not in hidden and quote(secret, safe="") not in hidden
+    assert mask.hide(base64.b64encode(f"u:{secret}".encode()).decode()).count(MASK) == 1
+
+
+@pytest.mark.parametrize("word", ["postgres", "production", "mnemosyne-old", "Example"])
+def test_an_ordinary_word_is_never_hidden_whoever_taught_it(word: str) -> None:
+    mask = Mask()
+    mask.spare(["mnemosyne-old-server", "/srv/example/data"])
+    mask.learn([word, f"{word}9Kx2"])
+    assert mask.hide(f"see {word} and {word}9Kx2") == f"see {word} and {MASK}"
 
 
 def test_many_secrets_are_learned_at_once() -> None:

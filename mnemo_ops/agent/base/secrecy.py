@@ -100,10 +100,14 @@ def ordinary(names: Iterable[str], variables: Variables = ()) -> Set[str]:
 
     :param names: of projects, services, containers, hosts; paths.
     """
-    named = [value for name, value in variables if _NAMING.search(name) and not _SECRET.search(name)]
-    whole = {text.lower() for text in (*_WORDS, *names, *named) if is_word(text) or "/" in text}
+    whole = {text.lower() for text in (*_WORDS, *names, *named(variables)) if is_word(text) or "/" in text}
     parts = {part for text in whole for part in (*re.split(r"[/:@]", text), *re.split(r"[\W_]+", text))}
     return {word for word in whole | parts if is_word(word)}
+
+
+def named(variables: Variables) -> List[str]:
+    """Values that are called the name of something: a database, a user, a host."""
+    return [value for name, value in variables if _NAMING.search(name) and not _SECRET.search(name)]
 
 
 def is_word(value: str) -> bool:

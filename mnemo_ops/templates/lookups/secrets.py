@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 import shlex
 import string
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mnemo_ops.core.atomic_file import replace_file
+from mnemo_ops.core.secret import of_encrypted
 from mnemo_ops.errors import TemplateError, reason
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.filters.hashing import password_hash
@@ -59,7 +61,8 @@ def _sops(
         options = [("--extract", extract), ("--input-type", input_type), ("--output-type", output_type)]
         given = [word for name, value in options if value for word in (name, value)]
         text = _printed(["sops", *given, "--decrypt", str(find(term, scope.files))], strip=False)
-        keyring().learn(line.partition(":")[2].strip().strip("\"'") for line in text.splitlines())
+        rows = (re.split(r"[:=]", line, maxsplit=1) for line in text.splitlines())  # YAML, or an env file
+        keyring().learn(of_encrypted((row[0].strip(), row[1].strip().strip("\"'")) for row in rows if len(row) == 2))
         found.append(text.rstrip() if rstrip else text)
     return found
 
