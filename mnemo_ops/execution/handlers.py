@@ -13,7 +13,7 @@ from mnemo_ops.execution.batch import Outbox, Outcomes
 from mnemo_ops.execution.conditions import is_judged
 from mnemo_ops.execution.results import Pending, Work
 from mnemo_ops.execution.task_renderer import Renderer
-from mnemo_ops.templates.render import Unready
+from mnemo_ops.templates.render import NoValue
 
 
 class Handling:
@@ -47,7 +47,7 @@ class Handling:
                 if is_judged(entry) or entry.delegate_to or resource_class(entry.kind).on_controller:
                     raise Pending(entry.name)
                 works.append((entry.name, self._work("h", entry)))
-        except Unready:
+        except NoValue:
             yield from self._apart()
             return
         if any(step.event and step.event.status in ("failed", "unknown") for _, work in works for step in work.steps):

@@ -16,7 +16,8 @@ Contents = Sequence[Node]
 def chosen(node: Include, renderer: Renderer) -> list[tuple[Contents, Mapping[str, Any]]]:
     """Contents to run, each with the variables of its item.
 
-    :raises TemplateError: no such file was read (2). :raises Unready: a check cannot know, or the batch goes first.
+    :raises TemplateError: no such file was read (2). :raises Unready: a check cannot know.
+    :raises Pending: the batch goes first.
     """
     entry, scope = node.entry, renderer.scope(node.entry)
     if entry.loop is None:

@@ -8,11 +8,11 @@ from typing import Any, Optional
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass, field, replace
 from mnemo_ops.core.model import Entry, Task
-from mnemo_ops.templates.render import Scope, Unready
+from mnemo_ops.templates.render import NoValue, Scope, Unready
 
 
-class Pending(Unready):
-    """Registered by a task of the batch that is not sent yet: send it, then render again."""
+class Pending(NoValue):
+    """Registered by a task of the batch that is not sent yet: send it, then render again. Nothing is unknown here."""
 
 
 class Unknown(Unready):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -24,7 +25,7 @@ from mnemo_ops.playbook.load import listeners
 from mnemo_ops.playbook.sources import Prepared, prepared
 from mnemo_ops.templates.filters import flatten
 from mnemo_ops.templates.references import variables_of
-from mnemo_ops.templates.render import Scope, Unready, condition, render, without_omitted
+from mnemo_ops.templates.render import NoValue, Scope, Unready, condition, render, without_omitted
 
 NOTHING = Resource()  # stands in a task that is not sent
 
@@ -130,8 +131,6 @@ class Renderer:
         try:
             step.task = replace(step.task, ignore_errors=self._flag(entry.ignore_errors, scope, False))
             return self._rendered(entry, scope, step)
-        except Pending:
-            raise
         except Unknown as problem:
             unknown = Round([step.end("unknown", str(problem))])
             return Work(entry, [unknown], perhaps=self._perhaps(entry, scope, step))
@@ -147,8 +146,6 @@ class Renderer:
             return []
         try:
             found = self._rendered(replace(entry, when=()), scope, step).steps
-        except Pending:
-            raise
         except (Unready, MnemoError):
             return []
         return [replace(one.task, perhaps=True, files={}) for one in found if one.task.resource is not NOTHING]
@@ -158,8 +155,6 @@ class Renderer:
             return bool(value)
         try:
             return bool(module_args.truth(render(value, scope)))
-        except Pending:
-            raise
         except (Unready, MnemoError):
             return when_unsure
 
@@ -186,8 +181,6 @@ class Renderer:
         """Items of a loop whose condition is false already; ``None`` when nobody asks, or they cannot be told."""
         try:
             return items(entry.loop, scope, entry.where) if entry.register and entry.loop else None
-        except Pending:
-            raise
         except (Unready, MnemoError):
             return None
 
@@ -243,12 +236,8 @@ class Renderer:
             given = args.get(name) if one.expression else None
             for text in given if isinstance(given, list) else [given]:
                 if isinstance(text, str):
-                    try:
+                    with contextlib.suppress(Unready, MnemoError):  # said when the task is done
                         render("{{ " + text + " }}", scope, entry.where)
-                    except Pending:
-                        raise
-                    except (Unready, MnemoError):  # said when the task is done
-                        pass
 
     def arguments(self, entry: Entry, scope: Scope) -> dict[str, Any]:
         """Its arguments rendered; those that are expressions themselves stay as they are."""
@@ -345,7 +334,7 @@ def title(entry: Entry, scope: Scope) -> str:
     """The task's name, rendered when it can be: no name is worth a failure, or a round trip."""
     try:
         return str(render(entry.name, scope))
-    except (Unready, TemplateError):
+    except (NoValue, TemplateError):
         return entry.name
 
 

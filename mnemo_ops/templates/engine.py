@@ -20,7 +20,7 @@ from mnemo_ops.templates.filters import FILTERS, TESTS
 from mnemo_ops.templates.filters.times import now
 from mnemo_ops.templates.lookups.scope import LookupScope
 from mnemo_ops.templates.lookups.table import lookup, query
-from mnemo_ops.templates.undefined import OMIT, Absent, Missing, Unread, Unready, joined, settled, undef
+from mnemo_ops.templates.undefined import OMIT, Absent, Missing, NoValue, Unread, joined, settled, undef
 from mnemo_ops.vault.cipher import Vaulted
 
 Options = tuple[tuple[str, Any], ...]
@@ -45,7 +45,7 @@ class Scope(LookupScope):
         self._values: dict[str, Any] = {}
         self._final: frozenset[str] = frozenset()  # names whose values are data, not templates
         self._done: dict[str, Any] = {}
-        self.unread: list[Unready] = []  # handed out since the last rendering began
+        self.unread: list[NoValue] = []  # handed out since the last rendering began
         self.failed: list[Exception] = []  # lookups, since then
         self._open: list[str] = []  # names being rendered right now, outermost first
 
@@ -74,7 +74,7 @@ class Scope(LookupScope):
         if name not in self._values:
             return ENVIRONMENT.globals[name]
         value = self._values[name]
-        if isinstance(value, Unready):
+        if isinstance(value, NoValue):
             self.unread.append(value)
             return Unread(value)
         if name in self._final:

@@ -18,12 +18,13 @@ from mnemo_ops.templates.engine import ENVIRONMENT, Scope, compiled, evaluate, i
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.lookups.table import LOOKUPS
 from mnemo_ops.templates.plugin_names import UNKNOWN
-from mnemo_ops.templates.undefined import OMIT, Missing, Unready, without_omitted
+from mnemo_ops.templates.undefined import OMIT, Missing, NoValue, Unready, without_omitted
 
 __all__ = [
     "ENVIRONMENT",
     "LOOKED",
     "OMIT",
+    "NoValue",
     "Scope",
     "Unready",
     "condition",
@@ -51,7 +52,7 @@ def render(value: Any, scope: Scope, where: str = "") -> Any:
 
     :raises TemplateError: undefined variable, bad syntax or a failing expression (2).
     :raises VaultError: no password opens an encrypted value (2).
-    :raises Unready: it reads a variable that has no value yet.
+    :raises NoValue: it reads a variable that has none yet (:class:`Unready` where nobody can know it).
     """
     return _told(lambda: evaluate(value, scope), scope, where)
 
@@ -82,7 +83,7 @@ def _told(work: Callable[[], Any], scope: Scope, where: str) -> Any:
     scope.failed.clear()
     try:
         return work()
-    except Unready:
+    except NoValue:
         raise
     except Exception as problem:  # an expression may raise anything
         if scope.unread:  # a filter that met what has no value yet

@@ -12,8 +12,8 @@ from jinja2.exceptions import UndefinedError
 from jinja2.utils import missing
 
 
-class Unready(Exception):
-    """A variable that has no value yet. Put as a value into a scope, it is raised when a template needs the value.
+class NoValue(Exception):
+    """Why a variable has no value. Put as a value into a scope, it is raised when a template needs the value.
 
     :param known: what is known of the value all the same.
     """
@@ -23,15 +23,19 @@ class Unready(Exception):
         self.known = known
 
 
+class Unready(NoValue):
+    """Nobody can know the value yet."""
+
+
 class Unread:
     """What a template gets in place of a value there is none of: Jinja reads values it may never use.
 
-    :param problem: raised when it is used: an :class:`Unready` variable's, or that of a lookup that failed.
+    :param problem: raised when it is used: that of a variable with :class:`NoValue`, or that of a lookup that failed.
     """
 
     def __init__(self, problem: Exception) -> None:
         self._problem = problem
-        self._known = problem.known if isinstance(problem, Unready) else {}
+        self._known = problem.known if isinstance(problem, NoValue) else {}
 
     def _raise(self, *_: object) -> NoReturn:
         raise self._problem
