@@ -94,7 +94,7 @@ def test_a_container_that_is_no_service_and_may_write_is_named(tmp_path: Path, r
     machine = host(tmp_path, API, row).machine(read_only=True)
     (tmp_path / "link").symlink_to("srv")
     assert [(each.service, each.name) for each in project.containers(machine, "p")] == [("api", "p-api")]
-    with pytest.raises(Refused, match="no service of p may write to its data: other:/data") as caught:
+    with pytest.raises(Refused, match="other:/data") as caught:
         exclusivity.refuse_strangers(machine, STACK)
     assert "docker stop other" in caught.value.hint
     # what the hint says to write down lets it be
@@ -174,7 +174,7 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     machine.write("/var/lib/mnemo_ops/restores/p.json", b'{"stamp": "r0"}')
     tools(tmp_path)
     for look in looks:
-        with pytest.raises(Refused, match="run 1 is moving the volume redis"):
+        with pytest.raises(Refused, match="run 1 .*redis"):
             look()
     exclusivity.refuse_moving(machine, "p", "redis")
     moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "moved"})
@@ -198,7 +198,7 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
         lambda: made(machine, STACK, ASKED),
     ]
     for look in looks:
-        with pytest.raises(Refused, match="about to be undone: set-1"):
+        with pytest.raises(Refused, match="set-1"):
             look()
     (tmp_path / "var/lib/mnemo_ops/leases/set-1.json").unlink()
     world.write("var/lib/mnemo_ops/leases/fence-s.json", json.dumps({"run": "20261129T220719Z-0005", "undo": []}))
@@ -208,14 +208,14 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
 def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:
     """What is superfluous there is removed."""
     machine = host(tmp_path, API, container("other", "ext")).machine(read_only=True)
-    with pytest.raises(Refused, match="ext is used by containers that are no services of the stack: other"):
+    with pytest.raises(Refused, match="ext .*other"):
         made(machine, STACK, ASKED)
 
 
 def test_what_was_kept_and_is_gone_cannot_be_gone_back_to(tmp_path: Path) -> None:
     """A check says so, too, and the advice leads on."""
     machine = host(tmp_path, API).machine(read_only=True)
-    with pytest.raises(Refused, match="p-kept-graph-1, where graph would go back to, is not there") as caught:
+    with pytest.raises(Refused, match="p-kept-graph-1.* graph") as caught:
         made(machine, STACK, {**ASKED, "staged": "p-kept-graph-1", "seeded": True})
     assert "--volume graph --to TYPE" in caught.value.hint
 
@@ -224,7 +224,7 @@ def test_a_service_that_was_started_in_between_is_not_removed(tmp_path: Path) ->
     """It may have written what nobody compared."""
     world = host(tmp_path, API)
     plan = {"project": "p", "services": ["api"], "idle": []}
-    with pytest.raises(Broken, match="p-api was started again meanwhile"):
+    with pytest.raises(Broken, match="p-api"):
         _remove_containers(world.machine(), plan, force=False)
     assert list(world.state("docker")["containers"]) == ["p-api"]
 
@@ -311,7 +311,7 @@ def test_what_an_undo_needs_is_not_pruned_while_one_is_at_work(tmp_path: Path) -
     world = host(tmp_path, API)
     world.write("var/lib/mnemo_ops/leases/undo-r0.json", json.dumps({"run": "r1", "undo": []}))
     machine = world.machine()
-    with pytest.raises(Refused, match="about to be undone: undo-r0"):
+    with pytest.raises(Refused, match="undo-r0"):
         PruneSets(wire(STACK), 1, True).ready(machine)
     PruneSets(wire(STACK), 1).ready(machine)  # sets have nothing to do with it
 
@@ -322,7 +322,7 @@ def test_an_undo_of_which_a_side_is_gone_is_refused(tmp_path: Path) -> None:
     plan = {**restore_record.plan("r0", "s", "p", ["/data/graph"], 0.0), "database": "app", "live": "after"}
     world.write("var/lib/mnemo_ops/restores/p.json", json.dumps(plan))
     (tmp_path / "data/graph").mkdir(parents=True)
-    with pytest.raises(Refused, match=r"/data/\.mnemo-before-r0-graph is gone"):
+    with pytest.raises(Refused, match=r"/data/\.mnemo-before-r0-graph"):
         UndoRestore(wire(STACK)).ready(world.machine())
     (tmp_path / "data/.mnemo-before-r0-graph").mkdir()
     assert UndoRestore(wire(STACK)).ready(world.machine())["live"] == "after"

@@ -205,9 +205,9 @@ def test_comments_and_other_keys_stay_and_the_file_is_the_users(world: World) ->
 
 
 def test_a_line_that_is_no_key_is_refused_before_anything_is_opened() -> None:
-    with pytest.raises(ValueError, match="no public key"):
+    with pytest.raises(ValueError, match="key"):
         build("authorized_key", {"user": "old", "key": f"{ADA}\nnonsense"})
-    with pytest.raises(ValueError, match=r"not about a\.example"):
+    with pytest.raises(ValueError, match=r"a\.example"):
         build("known_hosts", {"name": "a.example", "key": "b.example " + ADA})
 
 

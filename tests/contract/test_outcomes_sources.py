@@ -77,7 +77,7 @@ def test_armour_comes_off_and_goes_on_again() -> None:
 
 @pytest.mark.parametrize("data", [b"<html>not here</html>", VENDOR.encode().replace(b"mDME", b"m%%E"), b"\x98\xff\x04"])
 def test_what_is_no_key_is_said_to_be_none(data: bytes) -> None:
-    with pytest.raises(StepFailed, match="not a public key"):
+    with pytest.raises(StepFailed):
         openpgp.keys(data)
 
 

@@ -182,10 +182,10 @@ def test_a_killed_job_is_an_error_for_who_follows_it_and_can_be_started_again(ma
     following = job.follow(machine, "j1", lambda: False)
     next(following)
     os.kill(int((tmp_path / "bin" / "mnemo-job-j1.pid").read_text()), signal.SIGKILL)
-    with pytest.raises(JobLost, match="died before it ended"):
+    with pytest.raises(JobLost):
         list(following)
     start(machine, tmp_path, attach=True, steps=1)
-    with pytest.raises(JobLost, match="died before it ended"):
+    with pytest.raises(JobLost):
         list(job.follow(machine, "j1", lambda: False, patience=0.0))
     start(machine, tmp_path, steps=1)
     assert end(machine)[1] == {"steps": 1}

@@ -197,7 +197,7 @@ def test_a_fence_that_expired_cannot_become_final(machine: Machine) -> None:
     do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     forsake(machine)
     lease.expire(machine)
-    with pytest.raises(Broken, match=r"the fence of run .* has ended"):
+    with pytest.raises(Broken, match="20261129T220719Z-0001"):
         do(machine, SettleFence(STACK, "20261129T220719Z-0001"))
     assert containers(machine) == SERVING
 
@@ -207,7 +207,7 @@ def test_a_fence_under_which_something_was_started_cannot_become_final(machine: 
     do(machine, Fence(STACK, "20261129T220719Z-0001", "ab" * 16))
     machine.run(["docker", "start", "api"])
     write_fence(machine, "app", {**(read_fence(machine, "app") or {}), "state": state})
-    with pytest.raises(Broken, match="started again"):
+    with pytest.raises(Broken, match="api"):
         do(machine, SettleFence(STACK, "20261129T220719Z-0001"))
     assert "fence-20261129T220719Z-0001" in lease.names(machine)  # what is held is still undone
 

@@ -79,6 +79,6 @@ def test_nor_can_it_ask_for_it(folder: Path) -> None:
 
 def test_a_wrong_password_is_told(folder: Path) -> None:
     host = Host("here", "here", local=True, become_password=Secret("guess"))
-    with pytest.raises(SudoRefused, match="is wrong"):
+    with pytest.raises(SudoRefused):
         raw(host, True, f"touch {folder}/found")
     assert not (folder / "found").exists()
