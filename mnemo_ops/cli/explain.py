@@ -1,4 +1,4 @@
-"""What an error means, what is true after it, and what to do."""
+"""Explain error codes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import MnemoError, UsageError, classes
 
 
-@command("explain", help={"code": "as the error shows it, MN0500; `all`: every code in one line"}, only=("verbose",))
+@command(
+    "explain", help={"code": "the code that the error shows, such as MN0500; `all` lists every code"}, only=("verbose",)
+)
 def explain(run: Run, code: str) -> None:
-    """An error: its cause, what is true now, and the remedy: `mnemo-ops explain MN0500`."""
+    """Explain an error: its cause, the state now and the remedy: `mnemo-ops explain MN0500`."""
     known = {cls.code: cls for cls in classes()}
     if code == "all":
         for each, cls in sorted(known.items()):
             run.report.show(f"{each}  exit {cls.exit_code:<3}  {_lines(cls)[0]}")
         return
     if code.upper() not in known:
-        raise UsageError(f"no error has the code {code}", hint="invoke explain all")
+        raise UsageError(f"there is no error code {code}", hint="`invoke explain all` lists the codes")
     cls = known[code.upper()]
     run.report.show("\n".join([f"{cls.code} {cls.__name__}, exit code {cls.exit_code}", "", *_lines(cls)]))
 

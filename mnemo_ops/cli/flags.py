@@ -12,7 +12,7 @@ from mnemo_ops.errors import UsageError
 
 PROGRAM = "mnemo-ops"
 HELP = ("-h", "--help")
-INVENTORY = "the inventory says it: {}"
+INVENTORY = "set it in the inventory: {}"
 # options of ansible-playbook (and two of Invoke's) that are called otherwise here
 ELSEWHERE = {
     "--extra-vars": "--vars, or -e",
@@ -31,7 +31,7 @@ ELSEWHERE = {
     **dict.fromkeys(("-u", "--user"), INVENTORY.format("ansible_user")),
     **dict.fromkeys(("-c", "--connection"), INVENTORY.format("ansible_connection")),
     **dict.fromkeys(("--private-key", "--key-file"), INVENTORY.format("ansible_ssh_private_key_file")),
-    **dict.fromkeys(("-f", "--forks"), "all hosts are worked on at once; serial in the play makes them fewer"),
+    **dict.fromkeys(("-f", "--forks"), "all hosts run in parallel; serial in the play limits them"),
 }
 
 
@@ -83,7 +83,7 @@ def _flag(task: ParserContext, word: str, rest: Iterator[str], seen: set[str]) -
 
 def _refuse(task: ParserContext, flag: str, hint: str) -> NoReturn:
     if not task.name:
-        raise UsageError(f"there is no option '{flag}'", hint=f"{PROGRAM} --help; options of a task stand behind it")
+        raise UsageError(f"there is no option '{flag}'", hint=f"{PROGRAM} --help; options of a task follow its name")
     known = [name for name in task.flags if name.startswith("--")]
     hint = hint or ELSEWHERE.get(flag) or (suggest(flag, known, few=0) if flag.startswith("--") else "")
     raise UsageError(f"{task.name} has no option '{flag}'", hint=_more(task, hint))

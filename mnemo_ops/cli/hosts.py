@@ -1,4 +1,4 @@
-"""First contact with hosts: accepting their keys on purpose."""
+"""Accept the SSH host keys of new hosts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @command(
     "hosts.trust",
-    help={"accept_host_key": "the fingerprints you compared, SHA256:..., comma separated"},
+    help={"accept_host_key": "fingerprints that you compared with the servers' consoles, SHA256:..., comma separated"},
     only=("inventory", "limit", "json", "verbose"),
 )
 def trust(run: Run, accept_host_key: str = "") -> None:
-    """Accept hosts' keys: prints their fingerprints, adds those you name; hosts to jump through come first."""
+    """Show hosts' key fingerprints and accept those you name; jump hosts come first."""
     wanted = [one for one in accept_host_key.split(",") if one]
     run.report.extra["keys"] = keys = dict[str, Any]()
     problems: list[MnemoError] = []

@@ -1,4 +1,4 @@
-"""Disposable servers for the demo and the tests."""
+"""Start and stop disposable servers for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ONLY = ("json", "verbose")
     only=ONLY,
 )
 def up(run: Run, hosts: str = "", tier: str = "container") -> None:
-    """Fresh Debian servers, reachable by SSH, with an inventory at .lab/inventory.yml."""
+    """Start fresh Debian servers with SSH; their inventory is .lab/inventory.yml."""
     from mnemo_ops.lab import reference
     from mnemo_ops.lab import tier as tiers
 
@@ -38,7 +38,7 @@ def up(run: Run, hosts: str = "", tier: str = "container") -> None:
 
 @command("lab.down", only=ONLY)
 def down(run: Run) -> None:
-    """Remove the servers, their data, keys and inventory. Nothing stays behind."""
+    """Remove the lab's servers with their data, keys and inventory."""
     from mnemo_ops.lab import reference, tier
 
     root = Path.cwd()
@@ -48,18 +48,18 @@ def down(run: Run) -> None:
 
 @command("lab.status", only=ONLY)
 def status(run: Run) -> None:
-    """The servers of this directory's lab."""
+    """List the servers of this directory's lab."""
     from mnemo_ops.lab import tier
 
     found = tier.status(Path.cwd())
     _say(run, found)
     if not found:
-        run.report.say("no lab here; invoke lab.up")
+        run.report.say("there is no lab in this directory; `invoke lab.up` starts one")
 
 
 @command("lab.ssh", only=ONLY)
 def ssh(run: Run, name: str) -> None:
-    """A shell on a server of the lab."""
+    """Open a shell on a server of the lab."""
     from mnemo_ops.lab import tier
 
     argv = tier.ssh_command(Path.cwd(), name)

@@ -1,4 +1,4 @@
-"""Who works on a host, and what runs that were killed left to be undone."""
+"""Show and release locks and leases of hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMMON = ("inventory", "limit", "json", "verbose", "ask_become_pass")
 
 @command("lock.status", only=COMMON)
 def status(run: Run) -> None:
-    """Who works on each host now, and what is undone by itself when its run does not go on."""
+    """Show which run works on each host, and what the host will undo if that run stops."""
     from mnemo_ops.agent.actions.leases import LookAtLocks
 
     with run.flow(reads=True) as flow:
@@ -29,7 +29,7 @@ def status(run: Run) -> None:
         if seen["last"]:
             run.report.say(f"{host}: {described(seen['last'])}")
         for moved in seen["moved"]:
-            run.report.say(f"{host}: its stack moved away by run {moved}, and is fenced here for good")
+            run.report.say(f"{host}: run {moved} moved the stack to another host; here it is fenced and stays stopped")
 
 
 def described(last: dict[str, Any]) -> str:
@@ -39,28 +39,28 @@ def described(last: dict[str, Any]) -> str:
     parts += [f"run {last['run']}"] if last["run"] else []
     parts += [f"began {last['began']}"] if last["began"] else []
     if not last["how"]:
-        return ", ".join(parts) + "; how it ended left no record here"
+        return ", ".join(parts) + "; the host has no record of how it ended"
     return ", ".join([*parts, f"ended {last['ended']}: {last['how']}"])
 
 
 def _state(host: str, one: dict[str, Any]) -> str:
     if one["failing"]:
         why = one["failing"]["why"]
-        ends = f"invoke lock.release --limit {host} ends it and says what stays"
-        return f"CANNOT BE UNDONE YET: {why}\n  -> the host tries on; {ends}"
+        ends = f"invoke lock.release --limit {host} releases it and lists what stays"
+        return f"CANNOT BE UNDONE YET: {why}\n  -> the host keeps retrying; {ends}"
     if one["jobs"]:
         return f"at work: {', '.join(one['jobs'])}"
     left = one["seconds_left"]
-    return f"undone by itself in {left:.0f} s unless its run goes on" if left > 0 else "being undone"
+    return f"the host undoes it in {left:.0f} s unless its run continues" if left > 0 else "the host is undoing it"
 
 
 @command(
     "lock.release",
-    help={"lease": "its name, as lock.status shows it; empty: every one of the host"},
+    help={"lease": "name of the lease, as lock.status shows it; default: every lease of the host"},
     only=(*COMMON, "yes"),
 )
 def release(run: Run, lease: str = "") -> None:
-    """End what a run left that neither goes on nor can be undone; says what stays on the host."""
+    """Release leases that a killed run left and the host cannot undo; list what stays on the host."""
     from mnemo_ops.agent.actions.leases import EndLease, LookAtLocks
 
     host = run.only_host()
@@ -72,13 +72,15 @@ def release(run: Run, lease: str = "") -> None:
                 f"{host.name} has no lease '{lease}'", hint=f"invoke lock.status --limit {host.name} shows them"
             )
         if chosen:
-            run.confirm(f"end {', '.join(chosen)} on {host.name}, with the jobs of their runs")
+            run.confirm(f"release {', '.join(chosen)} on {host.name} and stop the jobs of their runs")
         ended = {name: flow.act(host, EndLease(name)) for name in chosen}
     run.report.extra["ended"] = ended
     run.report.host(host.name).add("changed" if ended else "ok")
     if not ended:
-        run.report.say(f"{host.name}: nothing is held")
+        run.report.say(f"{host.name}: there are no leases")
     for name, one in ended.items():
-        run.report.say(f"{host.name}: {name}: " + ("undone" if one["undone"] else f"ended; not undone: {one['why']}"))
+        run.report.say(
+            f"{host.name}: {name}: " + ("undone" if one["undone"] else f"released, not undone: {one['why']}")
+        )
         for sentence in one["leaves"]:
             run.report.say(f"  left behind: {sentence}")

@@ -33,18 +33,18 @@ OFFERED = 3  # commands that are offered to choose from
 INVENTORIES = ("inventory.yml", "inventories/production.yml")
 COMMON: dict[str, tuple[Any, str]] = {
     "inventory": ("", "inventory file or directory (default: $MNEMO_INVENTORY, ./inventory.yml)"),
-    "limit": ("", "only these hosts: names, groups, globs; a:b unites, !a excludes"),
-    "check": (False, "change nothing, say what would change"),
-    "diff": (False, "show what differs"),
-    "json": (False, "one JSON document on stdout, progress on stderr"),
-    "yes": (False, "do not ask"),
+    "limit": ("", "only these hosts: names, groups, globs; a:b combines, !a excludes"),
+    "check": (False, "change nothing; show what would change"),
+    "diff": (False, "show the differences"),
+    "json": (False, "print one JSON document on stdout, progress on stderr"),
+    "yes": (False, "do not ask for confirmation"),
     "vars": ([], "k=v, @FILE or {k: v}, repeatable; the strongest precedence"),
     "exit_drift": (False, "with --check: exit 9 when something would change"),
     "vault_password_file": ([], "file with a vault password, a program that prints it, or - for stdin; repeatable"),
     "vault_id": ([], "label@source, source as above or prompt; repeatable"),
     "ask_vault_pass": (False, "ask for a vault password"),
-    "ask_become_pass": (False, "ask for sudo's password, for hosts whose variables name none"),
-    "verbose": (False, "also what is already right; a traceback for a bug"),
+    "ask_become_pass": (False, "ask for the sudo password of hosts whose variables set none"),
+    "verbose": (False, "also show tasks that change nothing, and the traceback of a bug"),
 }
 VAULT = ("vault_password_file", "vault_id", "ask_vault_pass")
 SHORT = {  # Ansible's
@@ -91,8 +91,8 @@ class Run:
             if Path(name).exists():
                 return Path(name)
         raise UsageError(
-            f"no inventory: neither {' nor '.join(INVENTORIES)} is here",
-            hint="name one with --inventory; README.md shows a first one",
+            f"there is no inventory: neither {' nor '.join(INVENTORIES)} exists in this directory",
+            hint="name one with --inventory; README.md shows an example",
         )
 
     def hosts(self, pattern: str = "all") -> list[Host]:
@@ -106,13 +106,13 @@ class Run:
         """The one host an option names. :raises UsageError: none or several (2)."""
         if not name:
             known = [host.name for host in self.inventory().select("all")]
-            raise UsageError(f"{option} is missing: name a host of the inventory", hint=self._again(option, known))
+            raise UsageError(f"{option} is missing; it names a host of the inventory", hint=self._again(option, known))
         found = self.inventory().select(name, self.limit)
         if not found:
             raise UsageError(f"{option} {name} is outside of --limit {self.limit}", hint=self._again("--limit", ()))
         if len(found) != 1:
             hint = self._again(option, [host.name for host in found])
-            raise UsageError(f"{option} {name} stands for {len(found)} hosts", hint=hint)
+            raise UsageError(f"{option} {name} matches {len(found)} hosts", hint=hint)
         return found[0]
 
     def _again(self, option: str, values: Sequence[str]) -> str:
@@ -126,7 +126,7 @@ class Run:
             one, other = ({found.name for found in self.inventory().select("all", word)} for word in (host, self.limit))
             if one != other:
                 raise UsageError(
-                    f"--limit {self.limit} and --host {host} are not the same hosts", hint="--limit alone says which"
+                    f"--limit {self.limit} and --host {host} are not the same hosts", hint="give --limit alone"
                 )
         self.limit = host
         self.report.advice = Advice(self.inventory_path, host)
@@ -142,7 +142,7 @@ class Run:
     def can_ask(self, what: str) -> None:
         """:raises UsageError: it will have to be confirmed, and nobody is there to ask (2)."""
         if not self.yes and not sys.stdin.isatty():
-            raise UsageError(f"this would {what}; nobody is there to ask", hint="add --yes")
+            raise UsageError(f"this would {what}; stdin is not a terminal, so nobody can confirm it", hint="add --yes")
 
     def confirm(self, what: str) -> None:
         """A person says yes, or ``--yes`` did. :raises UsageError: nobody is there to ask, or says no (2)."""
@@ -193,7 +193,7 @@ class Run:
             shown |= {(chosen.env_file, name) for name in names}
         warnings = self.report.extra.setdefault("warnings", []) if shown else []
         for file, name in sorted(shown):
-            warning = f"{file}: the value of {name} is short or an ordinary word: messages cannot hide it"
+            warning = f"{file}: the value of {name} is short or a common word, so messages do not mask it"
             if warning not in warnings:
                 self.report.say(f"  WARNING  {warning}")
                 warnings.append(warning)
@@ -261,7 +261,7 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
     try:
         for value in given.values():
             if isinstance(value, str) and value.startswith("--"):  # invoke takes it for the value of the one before
-                raise UsageError(f"'{value}' stands where a value belongs", hint=f"mnemo-ops --help {name}")
+                raise UsageError(f"'{value}' is not a value", hint=f"mnemo-ops --help {name}")
         texts = given.pop("vars", [])
         run = Run(report, given.pop("inventory", ""), given.pop("limit", ""), given.pop("yes", False))
         report.advice = Advice(run.inventory_path, run.limit)
@@ -276,7 +276,7 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
     except MnemoError as error:
         return report.finish(error)
     except KeyboardInterrupt:
-        return report.finish(Interrupted("interrupted", hint="run the same command again: what is done is recognised"))
+        return report.finish(Interrupted("interrupted", hint="run the same command again: it skips what is done"))
     except Exception as error:
         if flags["verbose"]:
             report.trace(traceback.format_exc())
@@ -301,6 +301,7 @@ def _become_password() -> Secret:
 
     if not sys.stdin.isatty():
         raise UsageError(
-            "--ask-become-pass: nobody is there to ask", hint="set ansible_become_password, e.g. by !vault"
+            "--ask-become-pass: stdin is not a terminal, so nobody can type the password",
+            hint="set ansible_become_password, e.g. by !vault",
         )
     return Secret(getpass("sudo's password: "))

@@ -66,7 +66,7 @@ class _Program(Program):
             super().parse_core(argv)
             wanted = self.args["list-format"].value
             if wanted not in FORMATS:
-                raise UsageError(f"--list-format {wanted}: there is none", hint=f"one of: {', '.join(FORMATS)}")
+                raise UsageError(f"there is no --list-format {wanted}", hint=f"one of: {', '.join(FORMATS)}")
 
     def parse_tasks(self) -> None:
         with _usage():

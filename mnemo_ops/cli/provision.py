@@ -1,4 +1,4 @@
-"""From a fresh server to one that is ready; and any playbook."""
+"""Prepare a fresh server, or run any playbook."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from mnemo_ops.execution.playbook_run import Plays
 
 PLAYS = ("inventory", "limit", "check", "diff", "json", "verbose", "vars", "exit_drift", "ask_become_pass")
-TAGS = {"tags": "only tasks with one of these, comma separated", "skip_tags": "not tasks with one of these"}
+TAGS = {
+    "tags": "run only tasks with one of these tags, comma separated",
+    "skip_tags": "skip tasks with one of these tags",
+}
 
 
 def _shipped(run: Run, name: str, tags: str = "", skip_tags: str = "") -> None:
-    """One of our own playbooks, with the stack's settings filled in."""
+    """Run one of the shipped playbooks, with the stack's settings filled in."""
     from mnemo_ops.execution.playbook_run import shipped
     from mnemo_ops.stack.definition import words
 
@@ -44,40 +47,42 @@ def _names(text: str) -> frozenset[str]:
 
 @command("bootstrap", help=TAGS, only=PLAYS)
 def bootstrap(run: Run, tags: str = "", skip_tags: str = "") -> None:
-    """Fresh server -> ready for the stack: tools, Docker, kernel settings."""
+    """Prepare a fresh server for the stack: tools, Docker, kernel settings."""
     _shipped(run, "bootstrap.yml", tags, skip_tags)
 
 
-@command("docker-install", help={"version": "version of the engine's packages, then held"}, only=PLAYS)
+@command("docker-install", help={"version": "install this version of Docker's packages and hold it"}, only=PLAYS)
 def docker_install(run: Run, version: str = "") -> None:
-    """Docker engine and compose plugin, nothing else."""
+    """Install Docker Engine and the Compose plugin, nothing else."""
     if version:
         run.vars["docker_version"] = version
     _shipped(run, "docker.yml")
 
 
 @command(
-    "play", help={**TAGS, "playbook": "path of a playbook", "start_at": "name of the first task to run"}, only=PLAYS
+    "play", help={**TAGS, "playbook": "path to a playbook", "start_at": "start at the task of this name"}, only=PLAYS
 )
 def play(run: Run, playbook: str, tags: str = "", skip_tags: str = "", start_at: str = "") -> None:
-    """Converge a playbook."""
+    """Run a playbook."""
     with _plays(run, tags, skip_tags, start_at, Path(playbook).parent) as plays:
         plays.run(Path(playbook))
 
 
 @command("docs", help={"kind": "apt, copy, docker_volume, ..."}, only=("verbose",))
 def docs(run: Run, kind: str) -> None:
-    """Fields, defaults and an example of a kind: `invoke docs copy`; `docs all`: every kind in one line."""
+    """Show a module's arguments, defaults and an example: `invoke docs copy`; `docs all` lists every module."""
     from mnemo_ops.reference.tables import page
 
     run.report.show(run.report.advice.spoken(page(kind).rstrip("\n")))
 
 
 @command(
-    "schema", help={"what": "playbook or inventory", "output": "file to write instead of printing"}, only=("verbose",)
+    "schema",
+    help={"what": "playbook or inventory", "output": "write to this file instead of stdout"},
+    only=("verbose",),
 )
 def schema(run: Run, what: str, output: str = "") -> None:
-    """JSON Schema for editors: `invoke schema playbook --output playbook.schema.json`."""
+    """Write a JSON Schema for editors: `invoke schema playbook --output playbook.schema.json`."""
     import json
 
     from mnemo_ops.reference import json_schema
@@ -86,7 +91,7 @@ def schema(run: Run, what: str, output: str = "") -> None:
     from mnemo_ops.stack.nfs_schema import Nfs
 
     if what not in ("playbook", "inventory"):
-        raise UsageError(f"there is no schema of '{what}'", hint="one of playbook, inventory")
+        raise UsageError(f"there is no schema for '{what}'", hint="valid names: playbook, inventory")
     ours = {"stack": definition.schema(), "nfs": of_dataclass(Nfs)}
     text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
     if not output:

@@ -1,4 +1,4 @@
-"""What ansible-vault does, with the same files."""
+"""Encrypt, view and edit secrets in the format of ansible-vault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mnemo_ops.cli.options import VAULT, Run, command
 from mnemo_ops.errors import UsageError, VaultError
 
 ONLY = ("json", "verbose", *VAULT)
-LABEL = {"encrypt_vault_id": "label of the password to use, when there are several"}
+LABEL = {"encrypt_vault_id": "vault id to encrypt with, if there are several"}
 
 
 def _path(path: str) -> Path:
@@ -32,14 +32,18 @@ def encrypt(run: Run, path: str, encrypt_vault_id: str = "") -> None:
     run.report.say(f"{path}: encrypted")
 
 
-@command("secrets.encrypt-string", help={"name": "the variable; without it the value alone", **LABEL}, only=ONLY)
+@command(
+    "secrets.encrypt-string",
+    help={"name": "name of the variable; without it only the value is printed", **LABEL},
+    only=ONLY,
+)
 def encrypt_string(run: Run, name: str = "", encrypt_vault_id: str = "") -> None:
-    """Encrypt a value read from stdin (or asked for), print it as YAML."""
+    """Encrypt a value from stdin or a prompt, and print it as YAML."""
     from mnemo_ops.vault.cipher import keyring
 
     value = getpass.getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read()
     if not value:
-        raise UsageError("there is no value on stdin")
+        raise UsageError("stdin is empty; it should hold the value to encrypt")
     lines = keyring().encrypt(value.encode(), encrypt_vault_id).splitlines()
     run.report.extra["value"] = "\n".join(lines)
     run.report.show("\n".join([f"{name}: !vault |" if name else "!vault |", *(f"  {line}" for line in lines)]))
@@ -47,18 +51,18 @@ def encrypt_string(run: Run, name: str = "", encrypt_vault_id: str = "") -> None
 
 @command("secrets.decrypt", help={"path": "an encrypted file"}, only=ONLY)
 def decrypt(run: Run, path: str) -> None:
-    """Put an encrypted file back in clear."""
+    """Decrypt a file in place."""
     from mnemo_ops.vault import cipher as vault
     from mnemo_ops.vault import files as vault_files
 
     vault_files.decrypt(_path(path), vault.keyring())
     run.report.extra["changed"] = True
-    run.report.say(f"{path}: in clear, readable for its owner only")
+    run.report.say(f"{path}: decrypted; only its owner can read it")
 
 
 @command("secrets.view", help={"path": "an encrypted file, or one with !vault values"}, only=ONLY)
 def view(run: Run, path: str) -> None:
-    """Show what is encrypted."""
+    """Print an encrypted file, or the encrypted values of a file."""
     from mnemo_ops.vault import cipher as vault
     from mnemo_ops.vault import files as vault_files
 
@@ -67,9 +71,9 @@ def view(run: Run, path: str) -> None:
     run.report.show(text.removesuffix("\n"), exact=True)
 
 
-@command("secrets.edit", help={"path": "an encrypted file; made when there is none"}, only=ONLY)
+@command("secrets.edit", help={"path": "an encrypted file; created if it does not exist"}, only=ONLY)
 def edit(run: Run, path: str) -> None:
-    """Edit an encrypted file with $EDITOR; the clear text never reaches a disk."""
+    """Edit an encrypted file with $EDITOR; the clear text is never written to a disk."""
     from mnemo_ops.vault import cipher as vault
     from mnemo_ops.vault import files as vault_files
 
@@ -83,13 +87,13 @@ def edit(run: Run, path: str) -> None:
     "secrets.rekey",
     help={
         "path": "an encrypted file, or one with !vault values",
-        "new_vault_password_file": "file with the new password, or a program that prints it",
+        "new_vault_password_file": "file that holds the new password, or a program that prints it",
         "new_vault_id": "label@source of the new password",
     },
     only=ONLY,
 )
 def rekey(run: Run, path: str, new_vault_password_file: str = "", new_vault_id: str = "") -> None:
-    """Encrypt with another password."""
+    """Encrypt a file again, with another password."""
     from mnemo_ops.vault import cipher as vault
     from mnemo_ops.vault import files as vault_files
     from mnemo_ops.vault import passwords as vault_sources
@@ -97,17 +101,22 @@ def rekey(run: Run, path: str, new_vault_password_file: str = "", new_vault_id: 
     files, ids = ([one] if one else [] for one in (new_vault_password_file, new_vault_id))
     new = tuple(vault_sources.sources(files, ids, environment={}))
     if len(new) != 1:
-        raise UsageError("which new password?", hint="--new-vault-password-file PATH, or --new-vault-id label@source")
+        raise UsageError(
+            "--new-vault-password-file or --new-vault-id is missing",
+            hint="--new-vault-password-file PATH, or --new-vault-id label@source",
+        )
     count = vault_files.rekey(_path(path), vault.keyring(), vault.Keyring(new, run.report.mask.learn))
     run.report.extra["changed"] = True
     run.report.say(f"{path}: {count} encrypted with the new password")
 
 
 @command(
-    "secrets.check", help={"path": "a file or directory (default: where the inventory is)"}, only=("inventory", *ONLY)
+    "secrets.check",
+    help={"path": "a file or directory (default: the inventory's directory)"},
+    only=("inventory", *ONLY),
 )
 def check(run: Run, path: str = "") -> None:
-    """Whether everything encrypted opens; names what is called a secret and stands in clear."""
+    """Check that every encrypted value can be decrypted; list secrets that are not encrypted."""
     from mnemo_ops.vault import cipher as vault
     from mnemo_ops.vault import files as vault_files
 

@@ -1,4 +1,4 @@
-"""Where the stack's data lie: its volumes, and exports of other hosts."""
+"""Manage the stack's volumes and NFS exports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from mnemo_ops.cli.options import Run, command
 from mnemo_ops.cli.provision import PLAYS
 
 NFS = {
-    "server": "the host that lends its directories, instead of nfs.server",
-    "clients": "who may mount them, comma separated: hosts, addresses, networks; instead of nfs.clients",
+    "server": "the NFS server; overrides nfs.server",
+    "clients": "the NFS clients, comma separated: hosts, addresses, networks; overrides nfs.clients",
     "volume": "only this export",
 }
 
 
 @command("nfs-setup", help=NFS, only=tuple(option for option in PLAYS if option != "limit"))
 def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -> None:
-    """NFS server, exports and clients, and a proof mount: written, synced, locked and read back by each client."""
+    """Export directories over NFS; a test mount on each client writes, syncs, locks and reads back."""
     from mnemo_ops.core.options import Options
     from mnemo_ops.flows import nfs_setup as nfs
     from mnemo_ops.stack import nfs_plan
@@ -28,15 +28,15 @@ def nfs_setup(run: Run, server: str = "", clients: str = "", volume: str = "") -
 
 
 VOLUMES = {
-    "volume": "only this one, by its name in the compose file",
-    "to": "move its data to where stack.volumes wants them; the type it names there",
-    "undo": "move the data of --volume back to where its last move took them from",
+    "volume": "only this volume, by its name in the compose file",
+    "to": "move the volume's data to the place in stack.volumes; TO repeats the type named there",
+    "undo": "move the data of --volume back to where they were before the last move",
 }
 
 
 @command("volumes", help=VOLUMES, only=(*PLAYS, "yes"))
 def volumes(run: Run, volume: str = "", to: str = "", undo: bool = False) -> None:
-    """Create and check the stack's volumes as stack.volumes of the inventory stores them; move the data of one."""
+    """Create and check the volumes that stack.volumes of the inventory declares; move the data of one."""
     from mnemo_ops.core.options import Options
     from mnemo_ops.execution.playbook_run import Plays
     from mnemo_ops.flows.deploy import make_volumes
@@ -50,5 +50,5 @@ def volumes(run: Run, volume: str = "", to: str = "", undo: bool = False) -> Non
             return
         move = Move(flow, plays, run.only_host(), volume, to, undo)
         if move.is_needed() and not run.check:
-            run.confirm(f"move {volume} on {move.host.name}; what mounts it stops for a moment")
+            run.confirm(f"move {volume} on {move.host.name}; the containers that mount it stop for a moment")
             move.run()

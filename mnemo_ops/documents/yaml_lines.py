@@ -149,7 +149,7 @@ class Table(dict[Any, Any]):
         for key in self:
             if not isinstance(key, str) or not key.isidentifier():
                 hint = "letters, digits and underscores, a letter first"
-                raise self.fail(f"{key!r} cannot be the name of a variable in {what}", key, hint)
+                raise self.fail(f"{key!r} is not a valid name for a variable in {what}", key, hint)
 
 
 def place_of(data: Any, keys: Sequence[Any]) -> str:
@@ -225,12 +225,12 @@ class _Loader(_Base):
     def vaulted(self, node: yaml.ScalarNode) -> Vaulted:
         lines = [line.strip() for line in str(self.construct_scalar(node)).strip().splitlines()]
         if not is_encrypted("\n".join(lines)):
-            raise ConstructorError(None, None, "what stands behind '!vault' is not encrypted", node.start_mark)
+            raise ConstructorError(None, None, "the value of '!vault' is not encrypted", node.start_mark)
         return Vaulted("\n".join(lines), f"{self.file}:{node.start_mark.line + 1}")
 
     def unsafe(self, node: yaml.ScalarNode) -> Unsafe:
         if not isinstance(node, yaml.ScalarNode):
-            raise ConstructorError(None, None, "'!unsafe' stands before a text", node.start_mark)
+            raise ConstructorError(None, None, "'!unsafe' needs a text", node.start_mark)
         return Unsafe(str(self.construct_scalar(node)))
 
     def refuse(self, suffix: str, node: yaml.Node) -> None:

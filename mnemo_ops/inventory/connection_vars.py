@@ -29,21 +29,21 @@ ALIASES = {
 }
 # what a host may say of how it is reached
 KNOWN = {
-    "ansible_host": "address or name to connect to, when it is not the host's own name",
-    "ansible_port": "port of SSH; 22 when it is not given",
+    "ansible_host": "address or name to connect to; default: the host's name",
+    "ansible_port": "SSH port; default 22",
     "ansible_user": "user to log in as",
-    "ansible_password": "its password, better encrypted with vault; without it a key or the agent is used",
+    "ansible_password": "password of that user, encrypted with vault; default: a key or the SSH agent",
     "ansible_ssh_private_key_file": "key file on this machine, relative to the inventory",
-    "ansible_ssh_private_key_passphrase": "what opens that key file",
+    "ansible_ssh_private_key_passphrase": "passphrase of that key file",
     "ansible_ssh_args": "options of ssh: -o ProxyJump=..., -o ServerAliveInterval=...",
-    "ansible_ssh_common_args": "more of them",
-    "ansible_ssh_extra_args": "more of them",
-    "ansible_ssh_retries": "how often a connection is tried again",
-    "ansible_timeout": "seconds a connection may take",
-    "ansible_become": "whether tasks are done as another user, whatever they say themselves",
-    "ansible_become_user": "as which one, whatever they say; root when nobody says",
-    "ansible_become_password": "what sudo asks for; goes to its standard input only",
-    "ansible_python_interpreter": "Python 3.9 or newer on the host; python3 when it is not given",
+    "ansible_ssh_common_args": "more options of ssh",
+    "ansible_ssh_extra_args": "more options of ssh",
+    "ansible_ssh_retries": "how often to retry a connection",
+    "ansible_timeout": "seconds to wait for a connection",
+    "ansible_become": "run tasks as another user; overrides the play and its tasks",
+    "ansible_become_user": "the user that ansible_become runs as; default root; overrides the play and its tasks",
+    "ansible_become_password": "password for sudo, passed on its standard input",
+    "ansible_python_interpreter": "Python 3.9 or newer on the host; default python3",
     "ansible_connection": "ssh, or local for this machine",
     "mnemo_known_hosts_file": "file with accepted host keys, relative to the inventory; else ~/.ssh/known_hosts",
 }
@@ -67,7 +67,7 @@ LATER = (
     "ansible_ssh_executable",
 )
 INSTEAD = {  # ends of names, and what does it here
-    "host_key_checking": "invoke hosts.trust accepts a host's key",
+    "host_key_checking": "`invoke hosts.trust` accepts a host's key",
 }
 NAMES = frozenset((*KNOWN, *ALIASES, *FIXED, *LATER))
 CONNECTIONS = ("ssh", "smart", "paramiko", "paramiko_ssh", "local")

@@ -60,7 +60,7 @@ def _section(line: str, where: str) -> tuple[str, str]:
     found = _SECTION.match(line)
     if found is None or (found[2] or "vars") not in ("vars", "children", "hosts"):
         hint = "write [group], [group:vars] or [group:children]"
-        raise InventoryError(f"{line!r} is not a section", where=where, hint=hint)
+        raise InventoryError(f"{line!r} is not the header of a section", where=where, hint=hint)
     return found[1], found[2] or "hosts"
 
 

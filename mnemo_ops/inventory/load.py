@@ -58,7 +58,7 @@ class Inventory:
         parts = [pattern.strip()] if whole else [part.strip() for part in re.split(r"[,:]", pattern)]
         plain = [part for part in parts if part and part[0] not in "!&"]
         if not any(parts):
-            raise InventoryError("no host is named", where=where, hint="name a host, a group, or all")
+            raise InventoryError("the pattern names no host", where=where, hint="name a host, a group, or all")
         chosen = {name for part in plain or ["all"] for name in self._one(part, where)}
         for part in parts:
             if part.startswith("&"):
@@ -90,7 +90,7 @@ def _localhost(name: str, inventory: Inventory) -> Host:
 
 def _sources(path: Path) -> list[Path]:
     if not path.exists():
-        raise InventoryError(f"the inventory {shown(path)} does not exist", hint="name it with --inventory PATH")
+        raise InventoryError(f"the inventory {shown(path)} does not exist", hint="name another with --inventory PATH")
     if not path.is_dir():
         return [path]
     names = [one for one in sorted(path.iterdir()) if one.is_file() and one.suffix in ("", ".yml", ".yaml", ".ini")]

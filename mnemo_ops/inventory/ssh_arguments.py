@@ -50,7 +50,7 @@ def options(text: str) -> dict[str, str]:
         elif letter in _LETTERS:
             name, value = _LETTERS[letter], value or next(words, "")
         else:
-            raise ValueError(f"the argument {word!r} of ssh is not supported")
+            raise ValueError(f"ssh's argument {word!r} is not supported")
         _check(name, value)
         found.setdefault(name, value)
     return {name: value for name, value in found.items() if name not in _ANYWAY}
@@ -59,7 +59,11 @@ def options(text: str) -> dict[str, str]:
 def _check(name: str, value: str) -> None:
     if name in _ANYWAY:
         if _ANYWAY[name] and value.lower() not in _ANYWAY[name]:
-            more = "; host keys are checked: invoke hosts.trust accepts one" if name == "stricthostkeychecking" else ""
+            more = (
+                "; mnemo_ops always checks host keys: `invoke hosts.trust` accepts one"
+                if name == "stricthostkeychecking"
+                else ""
+            )
             raise ValueError(f"ssh's '{name}={value}' is not supported{more}")
     elif name not in (*HONOURED, "configfile"):
         raise ValueError(f"ssh's option '{name}' is not supported")

@@ -98,7 +98,7 @@ def _no_connection(own: Table, play: bool) -> None:
         known = name in NAMES and own[name] not in FIXED.get(name, ())
         if known and name not in (*OF_TASKS, *(["ansible_connection"] if play else [])):
             hint = "remote_user of the play, or the inventory" if name == "ansible_user" else "the inventory, or --vars"
-            raise own.fail(f"'{name}' among 'vars' is not supported yet", name, f"its place is {hint}")
+            raise own.fail(f"'{name}' among 'vars' is not supported yet", name, f"set it in {hint}")
 
 
 def inherit(table: Table, outer: Keywords) -> Keywords:
@@ -161,7 +161,7 @@ def _delegate(table: Table, outer: str) -> str:
     if value in SELF:
         return ""
     if value not in HERE:
-        hint = "put the task into a play of its own for that host"
+        hint = "move the task to a play of its own for that host"
         raise table.fail(f"'delegate_to: {value}' is not supported yet, only localhost", "delegate_to", hint)
     return "localhost"
 
@@ -172,7 +172,7 @@ def _module_defaults(table: Table, outer: Mapping[str, Mapping[str, Any]]) -> Ma
     for name in given:
         kind = kind_of(str(name))
         if not kind:
-            raise given.fail(f"module_defaults: the kind '{name}' is not supported yet", name)
+            raise given.fail(f"module_defaults: the module '{name}' is not supported yet", name)
         args = module_args.named(kind, given[name], given.where(name))
         proof(args)
         found.setdefault(kind, {}).update(args)
@@ -193,7 +193,7 @@ def conditions(table: Table, key: str) -> tuple[str, ...]:
         if not isinstance(item, (str, bool, int)) or item == "":
             raise table.fail(f"'{key}' should be an expression, not {shape(item)}", key)
         if isinstance(item, str) and ("{{" in item or "{%" in item):
-            raise table.fail(f"'{key}' is an expression already", key, "write it without {{ }}")
+            raise table.fail(f"'{key}' is already an expression", key, "write it without {{ }}")
         where = value.where(index) if isinstance(value, Rows) else table.where(key)
         uses("{{ " + str(item) + " }}", where)
         found.append(Placed(str(item), where))

@@ -169,7 +169,7 @@ def _local(table: Table) -> bool:
     if table.text("strategy", "linear").removeprefix("ansible.builtin.") not in STRATEGIES:
         raise table.fail("this strategy is not supported yet", "strategy", f"one of {', '.join(STRATEGIES)}")
     if table.text("order", "inventory") != "inventory":
-        raise table.fail("an order other than that of the inventory is not supported yet", "order")
+        raise table.fail("'order' other than inventory is not supported yet", "order")
     return connection == "local"
 
 
@@ -219,7 +219,7 @@ def _resolved(entry: Entry, known: Known) -> Entry:
         found = [wanted] if is_template(wanted) and known else listeners(wanted, topics)
         if not found:
             hint = suggest(wanted, [*known, *(topic for own in topics.values() for topic in own)])
-            hint = hint or "add it below handlers:"
+            hint = hint or "add it under handlers:"
             where = wanted.where if isinstance(wanted, Placed) else entry.where
             raise PlaybookError(f"no handler is called '{wanted}'", where=where, hint=hint)
         names.update(dict.fromkeys(found))

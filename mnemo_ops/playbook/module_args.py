@@ -104,7 +104,7 @@ def named(kind: str, args: Any, where: str) -> Table:
             hint = suggest(str(key), [*known, *aliases], few=25)
             raise table.fail(f"{kind} has no argument {key!r}", key, hint or f"invoke docs {kind}")
         if name in result:
-            raise table.fail(f"{kind}: '{key}' and '{name}' are the same argument; give one", key)
+            raise table.fail(f"{kind}: '{key}' and '{name}' are two names of one argument; give one of them", key)
         result[name], result.lines[name] = value, table.lines.get(key, table.line)
         if key in table.decimal:
             result.decimal.add(name)
@@ -131,7 +131,7 @@ def _mapping(kind: str, args: Any, where: str) -> Table:
     elif isinstance(args, str):
         found = free_form.pairs(args)
     if found is None:
-        hint = f"write {kind}: {{name: value}}; invoke docs {kind} shows them"
+        hint = f"write {kind}: {{name: value}}; `invoke docs {kind}` lists the arguments"
         raise PlaybookError(f"the arguments of {kind} should be a mapping, not {shape(args)}", where=where, hint=hint)
     for name, value in found.items():
         table[name], table.lines[name] = value, int(line)
@@ -201,7 +201,7 @@ def refuse_nul(name: str, value: Any, where: str) -> None:
     if isinstance(value, str):
         if "\0" in value and name not in _CONTENT:
             raise PlaybookError(
-                f"'{name}' holds a NUL character, at which a path or a word of a program ends", where=where
+                f"'{name}' holds a NUL character; no path and no argument of a program can hold one", where=where
             )
     elif isinstance(value, (Mapping, list, tuple)):
         for one in (*value, *value.values()) if isinstance(value, Mapping) else value:
@@ -327,7 +327,7 @@ def describe(kind: str) -> str:
     """The page of ``invoke docs KIND``. :raises PlaybookError: there is no such kind (2)."""
     name = kind_of(kind)
     if not name:
-        raise PlaybookError(f"there is no kind '{kind}'", hint=suggest(kind, KINDS, few=0) or ALL)
+        raise PlaybookError(f"there is no module '{kind}'", hint=suggest(kind, KINDS, few=0) or ALL)
     lines = [f"{name}: {summary(name)}", ""]
     aliases: Mapping[str, str] = _attribute(name, "ALIASES", {})
     for field in fields_of(name).values():

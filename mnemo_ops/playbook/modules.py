@@ -11,7 +11,7 @@ COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "communi
 
 KINDS = frozenset(module.name for module in pkgutil.iter_modules(resources.__path__))
 
-ALL = "`invoke docs all` names every kind"  # a hint
+ALL = "`invoke docs all` lists every module"  # a hint
 
 # Ansible's other names of one kind
 SYNONYMS: dict[str, str] = {"systemd_service": "systemd", "yum": "dnf"}

@@ -67,17 +67,21 @@ def _plain(table: Table, keys: tuple[str, ...]) -> Table:
     if isinstance(args, Table):
         if "module" not in args:
             near = next((key for key in args if nearest(str(key), ["module"])), None)
-            raise args.fail(f"'{word}' needs the kind as 'module'", near, "did you mean 'module'?" if near else ALL)
+            raise args.fail(
+                f"'{word}' needs the name of a module as 'module'", near, "did you mean 'module'?" if near else ALL
+            )
         kind, args = args.text("module"), args.copy()
         args.pop("module", None)
     else:
         kind, _, args = table.text(word).strip().partition(" ")
     if not kind_of(kind) or kind in keys:
-        raise table.fail(f"'{word}' should begin with a kind, not {kind!r}", word, suggest(kind, KINDS, few=0) or ALL)
+        raise table.fail(
+            f"'{word}' should begin with the name of a module, not {kind!r}", word, suggest(kind, KINDS, few=0) or ALL
+        )
     if kind in table:
-        raise table.fail(f"a task has one kind; this one has '{word}' and '{kind}'", kind)
+        raise table.fail(f"a task has one module; this one has '{word}' and '{kind}'", kind)
     if word == "local_action" and table.get("delegate_to") is not None:
-        raise table.fail("'local_action' is delegated to this machine already", "delegate_to")
+        raise table.fail("'local_action' already runs on this machine; remove 'delegate_to'", "delegate_to")
     plain = table.copy()
     del plain[word]
     plain[kind], plain.lines[kind] = args or None, table.lines[word]
@@ -92,7 +96,9 @@ def _kind_key(table: Table, keys: tuple[str, ...]) -> str:
     for key in table:
         if key in ("rescue", "always"):  # then another key was to be the block
             other = next((one for one in table if nearest(str(one), ["block"], cutoff=0.7)), key)
-            raise table.fail(f"'{key}' belongs to a 'block', which is not here", other, "did you mean 'block'?")
+            raise table.fail(
+                f"'{key}' works only with a 'block', and this task has none", other, "did you mean 'block'?"
+            )
         if key not in keys and (key in TASK_KEYS or str(key).startswith("with_")):
             near = nearest(str(key), LOOPS, cutoff=0.8) if str(key).startswith("with_") else ""
             if near:
@@ -103,12 +109,12 @@ def _kind_key(table: Table, keys: tuple[str, ...]) -> str:
     kinds = [key for key in others if isinstance(key, str) and kind_of(key)]
     if len(kinds) > 1:
         hint = next((hint for key in reversed(kinds) if (hint := _further_in(table, key))), "")
-        raise table.fail(f"a {what} has one kind; this one has '{kinds[0]}' and '{kinds[1]}'", kinds[1], hint)
+        raise table.fail(f"a {what} has one module; this one has '{kinds[0]}' and '{kinds[1]}'", kinds[1], hint)
     for key in others:
         if key not in kinds:
             raise _unknown(table, key, keys, what, bool(kinds))
     if not kinds:
-        raise table.fail(f"a {what} needs a kind", hint=ALL)
+        raise table.fail(f"a {what} needs a module", hint=ALL)
     return str(kinds[0])
 
 
@@ -116,12 +122,12 @@ def _unknown(table: Table, key: Any, keys: tuple[str, ...], what: str, has_kind:
     short = str(key).rpartition(".")[2]
     if short in MODULES or (isinstance(key, str) and key.count(".") >= 2 and not suggest(short, KINDS, few=0)):
         hint = few_of(short, KINDS, ALL)
-        return PlaybookError(f"the kind '{key}' is not supported yet", where=table.where(key), hint=hint)
+        return PlaybookError(f"the module '{key}' is not supported yet", where=table.where(key), hint=hint)
     if has_kind:
         hint = _further_in(table, key) or suggest(str(key), {*keys, *TASK_KEYS})
         return PlaybookError(f"unknown key {key!r} in a {what}", where=table.where(key), hint=hint)
     hint = suggest(short, [*KINDS, *keys, *TASK_KEYS, *OTHERS], few=0) or ALL
-    return PlaybookError(f"unknown kind {key!r}", where=table.where(key), hint=hint)
+    return PlaybookError(f"unknown module {key!r}", where=table.where(key), hint=hint)
 
 
 def _further_in(table: Table, key: Any) -> str:
@@ -129,7 +135,7 @@ def _further_in(table: Table, key: Any) -> str:
     for other in table:
         kind = kind_of(other) if isinstance(other, str) and other != key else ""
         if kind and module_args.takes(kind, key):
-            return f"it is an argument of {kind}: indent it two columns more, below '{other}:'"
+            return f"it is an argument of {kind}: indent it by two more columns, below '{other}:'"
     return ""
 
 

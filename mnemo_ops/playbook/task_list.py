@@ -77,7 +77,7 @@ def tables(rows: Any, what: str) -> Iterator[Table]:
     if rows is None:
         return
     if not isinstance(rows, Rows):
-        raise PlaybookError(f"expected a list here, not {shape(rows)}", where=getattr(rows, "file", ""))
+        raise PlaybookError(f"this should be a list, not {shape(rows)}", where=getattr(rows, "file", ""))
     for index, row in enumerate(rows):
         if not isinstance(row, Table):
             raise rows.error(f"{what} should be a mapping, not {shape(row)}", where=rows.where(index))
@@ -130,7 +130,7 @@ def _include_tasks(table: Table, key: str, place: Place) -> Iterable[Node]:
     contents = {path: task_file(path, inner, where) for path in dict.fromkeys(names.values())}
     choices = {name: contents[path] for name, path in names.items()}
     if not choices:
-        raise PlaybookError(f"no file fits '{value}'", where=where, hint=f"looked in {_listed(place.directories)}")
+        raise PlaybookError(f"no file matches '{value}'", where=where, hint=f"looked in {_listed(place.directories)}")
     return [Include(entry=_about(table, place, "include_tasks", {"file": value}, repeated), choices=choices)]
 
 

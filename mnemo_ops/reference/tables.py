@@ -44,7 +44,7 @@ def page(word: str) -> str:
         *LOOP_CONTROL,
         "import_playbook",
     }:
-        raise PlaybookError(f"'{word}' is no kind but a word of the language", hint="docs/playbooks.md explains it")
+        raise PlaybookError(f"'{word}' is a keyword of playbooks, not a module", hint="docs/playbooks.md explains it")
     return describe(word)
 
 

@@ -21,7 +21,7 @@ def addresses(name: str) -> set[str]:
     except OSError as error:
         raise InventoryError(
             f"'{name}' does not resolve: {reason(error)}",
-            hint="give its address: ansible_host, or mnemo_peer_address when other hosts reach it by another one",
+            hint="set ansible_host to its address, or mnemo_peer_address if other hosts use another address",
         ) from None
 
 
@@ -38,7 +38,7 @@ def peer_addresses(host: Host) -> list[str]:
     found = sorted(addresses(peer_name(host)), key=lambda one: (":" in one, one))
     if all(ipaddress.ip_address(one).is_loopback for one in found):
         raise InventoryError(
-            f"{host.name}: {found[0]} is no address other hosts could use",
+            f"{host.name}: other hosts cannot reach it at {found[0]}",
             hint=f"set mnemo_peer_address of {host.name} to its address in the network of the others",
         )
     return found

@@ -37,9 +37,9 @@ DATASETS = (
 )
 WAIVED = {
     "postgres_backups": "dumps of the application's own backup container; sets replace them",
-    "nginx_cache": "a cache, filled again by use",
-    "api_logs": "logs of this host; they say nothing on another one",
-    "celery_logs": "logs of this host; they say nothing on another one",
+    "nginx_cache": "a cache; use fills it again",
+    "api_logs": "logs of this host; another host does not need them",
+    "celery_logs": "logs of this host; another host does not need them",
 }
 VOLUMES = (
     "postgres_data",
@@ -168,7 +168,7 @@ def _refuse_place(chosen: Settings, key: str, found: Mapping[str, Storage]) -> N
     mine, project = found[key], chosen.project
     at = mine.place(project, key)
     if isinstance(mine, Bind):
-        own = {chosen.directory: "the stack's directory", chosen.store: "where its sets are kept"}
+        own = {chosen.directory: "the stack's directory", chosen.store: "the directory of its backups"}
         if at == f"{chosen.directory}/{key}" and any(row.path == key for row in DATASETS):
             own = {}  # where it lies without being a volume
         path_rules.refuse(at, own)

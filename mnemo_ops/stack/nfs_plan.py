@@ -55,8 +55,8 @@ class Plan:
         if not public:
             return []
         return [
-            f"NFS is clear text, and {', '.join(public)} is no private network: everybody on the way can read and "
-            "change it; use a private network or a tunnel (WireGuard), and its addresses as mnemo_peer_address"
+            f"NFS is clear text, and {', '.join(public)} is not a private network: anyone on the path can read and "
+            "change it; use a private network or a tunnel (WireGuard), and set mnemo_peer_address to its addresses"
         ]
 
 
@@ -73,7 +73,9 @@ def plan(inventory: Inventory, server: str = "", clients: Sequence[str] = (), vo
         raise UsageError(f"{host.name} exports no '{volume}'", hint=suggest(volume, exports))
     exports = {volume: exports[volume]} if volume else exports
     if not exports:
-        raise InventoryError("nothing is to be exported: nfs.exports is empty", hint="docs/storage.md shows one")
+        raise InventoryError(
+            "nfs.exports is empty: there is nothing to export", hint="docs/storage.md shows an example"
+        )
     _check_paths(exports)
     hosts, allowed = _clients(inventory, clients or declared.clients or list(stored), host, declared.allow_world)
     return Plan(host, peer_addresses(host)[0], hosts, allowed, exports, declared.allow_world)
@@ -85,16 +87,20 @@ def _declared(inventory: Inventory, server: str) -> Nfs:
         return settings(inventory.hosts[server])
     found = {host.name: settings(host) for host in inventory.hosts.values() if host.vars.get("nfs")}
     if any(one != next(iter(found.values())) for one in found.values()):
-        raise InventoryError(f"the hosts {', '.join(found)} declare different nfs", hint="choose one with --server")
+        raise InventoryError(
+            f"the hosts {', '.join(found)} declare different values of nfs", hint="choose one with --server"
+        )
     return next(iter(found.values()), Nfs())
 
 
 def _host(inventory: Inventory, name: str) -> Host:
     if not name:
-        raise InventoryError("nfs.server is not set: which host lends its directories?", hint="docs/storage.md")
+        raise InventoryError(
+            "nfs.server is not set; it names the host that exports directories", hint="docs/storage.md"
+        )
     if name not in inventory.hosts:
         raise InventoryError(
-            f"the NFS server '{name}' is no host of the inventory", hint=suggest(name, inventory.hosts)
+            f"the NFS server '{name}' is not a host of the inventory", hint=suggest(name, inventory.hosts)
         )
     return inventory.select(name)[0]
 
@@ -115,7 +121,7 @@ def _exports(declared: Mapping[str, Export], stored: Mapping[str, str]) -> dict[
     for key, path in stored.items():
         if key not in declared:
             raise InventoryError(
-                f"the volume {key} is stored on the NFS server, and nobody says whose files it holds there",
+                f"the volume {key} is on the NFS server, and nfs.exports does not name its owner",
                 hint=f"nfs: {{exports: {{{key}: {{owner: NUMBER}}}}}}",
             )
         if declared[key].path not in ("", path):
@@ -151,7 +157,7 @@ def _clients(
         if text == server.name:
             raise InventoryError(
                 f"nfs.clients: {text} is the server: a host that mounts its own export hangs when memory is short",
-                hint="on the server itself use the directory: type bind",
+                hint="on the server itself use the directory with type bind",
             )
         if text in inventory.hosts or text in inventory.groups:
             found = [host for host in inventory.select(text) if host not in hosts and host.name != server.name]
@@ -160,7 +166,9 @@ def _clients(
         else:
             allowed.append(network(text, "nfs.clients", allow_world))
     if not allowed:
-        raise InventoryError("nfs.clients is empty: nobody could mount anything", hint="name hosts of the inventory")
+        raise InventoryError(
+            "nfs.clients is empty: no host could mount the exports", hint="name hosts of the inventory"
+        )
     return tuple(hosts), tuple(dict.fromkeys(allowed))
 
 

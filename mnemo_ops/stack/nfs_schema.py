@@ -113,18 +113,18 @@ def _check(found: Export, where: str) -> None:
         raise InventoryError(f"{where}.state is {found.state!r}", hint="valid names: absent, present")
     if "async" in words:
         raise InventoryError(
-            f"{where}.options: with async the server acknowledges what is not on its disk, and loses it with its power",
+            f"{where}.options: async acknowledges data before it is on disk; a power cut loses it",
             hint=f"leave it out: {EXPORT_OPTIONS}",
         )
     if "insecure" not in words:
         raise InventoryError(
-            f"{where}.options lack insecure: the clients mount with noresvport, and none would be let in",
+            f"{where}.options lack insecure: the clients mount with noresvport, and the server would refuse them",
             hint=f"add it: {EXPORT_OPTIONS}",
         )
     if found.owner == 0 and not {"no_root_squash", "all_squash"} & set(words):
         raise InventoryError(
-            f"{where}.owner is root, whom root_squash makes nobody: it could not write there",
-            hint="run the container as another user and give its number, or say no_root_squash in options",
+            f"{where}.owner is root, and root_squash is on, so nothing can write to it",
+            hint="run the container as another user and give its number, or add no_root_squash to options",
         )
 
 
@@ -149,14 +149,14 @@ def network(text: str, where: str, allow_world: bool) -> str:
         if allow_world:
             return text
         raise InventoryError(
-            f"{where}: * lets in everybody who reaches the server", hint="give networks, or allow_world: true"
+            f"{where}: * allows every machine that reaches the server", hint="give networks, or allow_world: true"
         )
     try:
         return str(ipaddress.ip_network(text)) if "/" in text else str(ipaddress.ip_address(text))
     except ValueError as error:
         raise InventoryError(
             f"{where}: '{text}' is neither a host of the inventory nor an address nor a network: {error}",
-            hint="like 10.0.0.11 or 10.0.0.0/24; names are not taken, whoever answers for one would be let in",
+            hint="like 10.0.0.11 or 10.0.0.0/24; names are not allowed: whoever answers for one could mount it",
         ) from None
 
 

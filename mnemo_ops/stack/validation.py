@@ -21,19 +21,21 @@ def refuse_values(given: Mapping[str, Any]) -> None:
     if not re.fullmatch(PROJECT, project):
         raise ValueError(f"project: {project!r} is not the name of a project; small letters, digits, - and _")
     if given.get("grace", 0) < 0 or isinstance(given.get("grace"), bool):
-        raise ValueError(f"grace: {given['grace']!r} is no number of seconds; 60 is usual")
+        raise ValueError(f"grace: {given['grace']!r} is not a number of seconds; the default is 60")
     for key in ("images", "waived"):
         _refuse_others(key, [text for pair in given.get(key, {}).items() for text in pair])
     for key in given.get("waived", {}):
         if ":" in key and not re.fullmatch(rf"{NAME}:/.*", key):
-            raise ValueError(f"waived: {key!r} is no volume and no mount; the latter as SERVICE:/TARGET, mailer:/data")
+            raise ValueError(
+                f"waived: {key!r} is neither a volume nor a mount; write a mount as SERVICE:/TARGET, like mailer:/data"
+            )
     _refuse_others("recipients", given.get("recipients", ()))
     for text in given.get("recipients", ()):
         if wrong := recipients.problem(text):
             raise ValueError(f"recipients: {text[:60]!r} {wrong}; {recipients.REMEDY}")
     for row in given.get("datasets", ()):
         if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
-            raise ValueError(f"datasets: each is a name and a volume or a path, not {row!r}")
+            raise ValueError(f"datasets: a dataset has a name and a volume or a path, not {row!r}")
         _refuse_others("datasets", row.values())
 
 
@@ -57,7 +59,7 @@ def refuse_directories(directory: str, store: str) -> None:
     how = path_rules.overlap(store, directory)
     if how:
         raise ValueError(
-            f"store: {store} {how} {directory}, the stack's directory: sets would hold each other; "
+            f"store: {store} {how} {directory}, the stack's directory: each backup would contain the others; "
             "keep them apart, like /var/backups/mnemosyne"
         )
 
@@ -75,7 +77,9 @@ def refuse_datasets(rows: Sequence[Dataset]) -> None:
             _refuse_path(row)
         for other in seen:
             if row.name == other.name:
-                raise ValueError(f"datasets: there are two named {row.name}: one would overwrite the other in each set")
+                raise ValueError(
+                    f"datasets: two datasets are named {row.name}: one would overwrite the other in each backup"
+                )
             if how := _overlap(row, other):
                 raise ValueError(f"datasets: {row.volume or row.path} {how}, the dataset {other.name}; leave it out")
         seen.append(row)

@@ -114,7 +114,7 @@ class Absent(StrictUndefined):
 
 def undef(hint: Optional[str] = None) -> Absent:
     """The function ``undef()``: a value somebody else has to give."""
-    return Absent(hint=hint or "this has to be given by whoever uses it", name="undef")
+    return Absent(hint=hint or "the caller must set this variable", name="undef")
 
 
 def joined(parts: Iterable[Any]) -> Any:

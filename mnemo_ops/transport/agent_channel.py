@@ -18,7 +18,7 @@ CHUNK = 256 * 1024  # bytes of a file sent at a time
 PING = 10.0  # seconds between the controller's signs of life
 NOISE = 1 << 20  # bytes a login shell may print before the agent speaks
 GREETING_TIME = 180.0  # seconds after which nobody waits for an agent while something else is printed
-AGAIN = "run the same command again: what is done is recognised"
+AGAIN = "run the same command again: it skips what is done"
 
 Blob = Union[Path, bytes]
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Channel:
             said += len(self._pipe.source.read(len(data)))
             tail = (tail + data)[1 - len(protocol.GREETING) :]
             if said > NOISE or time.monotonic() > end:
-                raise NotAMessage("something else than an agent's greeting, and more and more of it")
+                raise NotAMessage("output that is not the agent's greeting, and no end of it")
         self._pipe.source.read(place + len(protocol.GREETING) - len(tail))
 
     def _peek(self) -> bytes:
@@ -147,8 +147,8 @@ class Channel:
     def strange(self, error: NotAMessage) -> NotAMessage:
         """The error of a host that does not speak as our agent does."""
         return NotAMessage(
-            f"{self._name} sent what no agent of ours sends: {error.message}; it is not listened to any more",
-            hint=f"look who answers on {self._name}; --limit 'all:!{self._name}' leaves it out",
+            f"{self._name} sent an invalid message: {error.message}; the controller closed the connection",
+            hint=f"check which program answers on {self._name}; --limit 'all:!{self._name}' leaves it out",
         )
 
     def close(self) -> None:

@@ -113,7 +113,9 @@ class Told(dict[str, Any]):
         return found
 
     def __missing__(self, name: str) -> Any:
-        raise NotAMessage(f"{self.host} left '{name}' out of what it reported", hint=f"look who answers on {self.host}")
+        raise NotAMessage(
+            f"{self.host} left '{name}' out of what it reported", hint=f"check which program answers on {self.host}"
+        )
 
 
 def parsed(line: bytes) -> Any:
@@ -126,9 +128,9 @@ def parsed(line: bytes) -> Any:
     try:
         found = json.loads(line, parse_constant=_refused, parse_float=_finite)
     except RecursionError:
-        raise ValueError("it is too deep") from None
+        raise ValueError("it is nested too deeply") from None
     if opened > DEEPEST and _is_deep(found):
-        raise ValueError("it is too deep")
+        raise ValueError("it is nested too deeply")
     return found
 
 
@@ -144,7 +146,7 @@ def _holds_many(line: bytes) -> bool:
 
 
 def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _finite(text: str) -> float:
@@ -188,16 +190,16 @@ class Asked:
     def heard(self, message: Any) -> Heard:
         """A message and its kind. :raises NotAMessage: it is none, or nobody asked for it (4)."""
         if not isinstance(message, dict):
-            raise NotAMessage("it is no object")
+            raise NotAMessage("it is not a JSON object")
         kind = next((kind for kind in KINDS if kind in message), "")
         if not kind:
-            raise NotAMessage("nobody knows what it is")
+            raise NotAMessage("its type is unknown")
         more = ANSWERS[self.op] if kind == "done" else {}
         problem = _fault(message, {**KINDS[kind], **more}) or _WORDS[kind](self, message)
         if problem:
             raise NotAMessage(f"'{kind}': {problem}")
         if message.get("error") and message["error"]["class"] == FAULT:
-            said = f"the agent failed in a way nobody foresaw: {message['error']['message']}"
+            said = f"the agent failed with an unexpected error: {message['error']['message']}"
             message["error"] = {**message["error"], "class": Unforeseen.__name__, "message": said}
         return kind, message
 
@@ -208,14 +210,14 @@ class Asked:
         id, status = message["id"], message["status"]
         if status == "progress":
             fits = self.batch is None and id in self.names and _progress(message.get("after", {}))
-            return "" if fits else "progress of what is not done, or not as progress is told"
+            return "" if fits else "progress for a task that is not running, or progress in another form"
         task = self._tasks.get(id)
         if task is None:
             return f"a task that was not sent: {id[:40]!r}"
         if self._turns[id] <= self._last:
             return f"the task {id} comes twice, or too late"
         if not (self.batch and self.batch.check) and (status == "unknown" or message.get("foreseen")):
-            return "what a check alone may say"
+            return "a status that only a check may have"
         self._last = self._turns[id]
         self._failed = self._failed or (status == "failed" and not task.ignore_errors)
         self.ended[id] = status
@@ -230,7 +232,7 @@ class Asked:
             return ""
         left = [step.id for step in self.batch.steps if isinstance(step, Task) and step.id in self._tasks]
         if message["failed"] is not self._failed or (not self._failed and any(id not in self.ended for id in left)):
-            return "not as its tasks ended"
+            return "a result that contradicts its tasks"
         return ""
 
     def _reported(self, message: dict[str, Any]) -> str:
@@ -255,10 +257,6 @@ def _fault(message: Mapping[str, Any], fields: Fields) -> str:
     for name, form in fields.items():
         value = message.get(name)
         if not form.fits(value) and (form.needed or value is not None):
-            return (
-                f"its field '{name}' is missing"
-                if value is None
-                else f"its field '{name}' does not hold what it should"
-            )
+            return f"its field '{name}' is missing" if value is None else f"its field '{name}' holds an invalid value"
     unknown = [name for name in message if name not in fields]
     return f"an unknown field {unknown[0][:40]!r}" if unknown else ""

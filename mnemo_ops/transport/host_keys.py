@@ -78,7 +78,7 @@ def _is_new(hop: Route, key: Any) -> bool:
         if old is not None and old != key:
             raise HostKeyChanged(
                 f"{path} holds another key of {hop.name}: {ssh_pipe.fingerprint(old)}, not {ssh_pipe.fingerprint(key)}",
-                hint="if the server was really reinstalled: "
+                hint="if the server was reinstalled: "
                 f"ssh-keygen -R '{hop.known_as}' -f {path}, then this command again",
             )
         if old is not None:
@@ -94,7 +94,7 @@ def accept(offered: Offered, wanted: Collection[str]) -> Path:
     if offered.fingerprint not in wanted:
         raise Refused(
             f"{offered.hop.name} shows {offered.fingerprint}, not {' or '.join(wanted)}",
-            hint="compare again on the server's console",
+            hint="compare it again with the server's console",
         )
     path = offered.hop.known_hosts[0]
     if offered.new:

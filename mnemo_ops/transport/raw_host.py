@@ -25,7 +25,7 @@ class BareHost:
 
     def converge(self, batch: Batch) -> Iterator[Event]:
         for task in (one for one in batch.tasks() if not one.perhaps):
-            yield Event(task.id, "progress", after={"note": "no python3 yet: through a shell"})
+            yield Event(task.id, "progress", after={"note": "the host has no python3 yet: running it in a shell"})
             event = self._foreseen(task) if batch.check else self._run(task)
             yield event
             if event.status == "failed" and not task.ignore_errors:

@@ -162,8 +162,8 @@ class _Strict(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
         found = fingerprint(key)
         raise HostKeyUnknown(
-            f"the host key of {self._hop.name} ({hostname}) is not known: {key.get_name()} {found}",
-            hint="compare it on the server's console, then: "
+            f"the host key of {self._hop.name} ({hostname}) is unknown: {key.get_name()} {found}",
+            hint="compare it with the server's console, then: "
             f"invoke hosts.trust --limit {self._hop.inventory_name} --accept-host-key {found}",
         )
 
@@ -176,7 +176,7 @@ def _why(hop: Route, error: Exception) -> MnemoError:
         return HostKeyChanged(
             f"the host key of {hop.name} has CHANGED: {fingerprint(error.key)} now, "
             f"{fingerprint(error.expected_key)} when it was accepted",
-            hint="somebody may sit in between. If the server was really reinstalled: "
+            hint="another machine may answer in its place. If the server was reinstalled: "
             f"ssh-keygen -R {shlex.quote(hop.known_as)} -f {hop.known_hosts[0]}, then connect again",
         )
     if isinstance(error, paramiko.AuthenticationException):
@@ -193,7 +193,7 @@ def _why(hop: Route, error: Exception) -> MnemoError:
         )
     if isinstance(error, FileNotFoundError) and error.filename in hop.keys:
         return Unreachable(
-            f"the key of {hop.name} is not there: {error.filename}", hint="check ansible_ssh_private_key_file"
+            f"the key file of {hop.name} does not exist: {error.filename}", hint="check ansible_ssh_private_key_file"
         )
     return Unreachable(
         f"{hop.name} ({hop.address} port {hop.port}) cannot be reached: {reason(error)}",
@@ -248,7 +248,7 @@ def _all(channel: paramiko.Channel, receive: Callable[[int], bytes]) -> bytes:
         found += data
         if len(found) > MOST:
             channel.close()  # who reads the other stream would wait for more
-            raise OSError(f"it says more than {MOST >> 20} MiB")
+            raise OSError(f"its answer is longer than {MOST >> 20} MiB")
     return bytes(found)
 
 
@@ -279,7 +279,7 @@ class SshPipe:
             self._channel.sendall(first)
         except (paramiko.SSHException, OSError, EOFError) as error:
             close(self._connection)
-            raise Unreachable(f"{host.name} accepted the connection but no channel: {reason(error)}") from None
+            raise Unreachable(f"{host.name} accepted the connection but refused a channel: {reason(error)}") from None
         self.source = io.BufferedReader(_Incoming(self._channel), 65536)
 
     def write(self, data: bytes) -> None:
@@ -300,7 +300,7 @@ class SshPipe:
                 return PythonMissing(
                     f"{host.name} has no {host.python}",
                     hint=f"ssh {self._connection.user}@{host.address} sudo apt-get install -y python3; a play can do "
-                    "that with `raw` as its first task; or set ansible_python_interpreter",
+                    "that with a first task `raw`; or set ansible_python_interpreter",
                 )
         except Unreachable as error:
             return error
@@ -308,7 +308,7 @@ class SshPipe:
         with contextlib.suppress(OSError, paramiko.SSHException):
             self._channel.settimeout(5)
             said = self._channel.makefile_stderr("rb").read(4000).decode("utf-8", "replace").strip()
-        return Unreachable(f"the agent on {host.name} did not start: {said[-800:] or 'it said nothing'}")
+        return Unreachable(f"the agent on {host.name} did not start: {said[-800:] or 'it printed nothing'}")
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

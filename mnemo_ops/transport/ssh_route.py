@@ -135,8 +135,8 @@ def _hop(name: str, host: Host, words: Mapping[str, Any], **more: Any) -> Route:
 def _plain(name: str) -> str:
     """A host's or a user's, as newer versions of OpenSSH take them. :raises UsageError: it is none (2)."""
     if _NO_NAME.search(name):
-        hint = "look at ansible_host, ansible_user and ProxyJump in the inventory"
-        raise UsageError(f"{name!r} is no name of a host or a user to ssh", hint=hint)
+        hint = "check ansible_host, ansible_user and ProxyJump in the inventory"
+        raise UsageError(f"ssh does not accept {name!r} as the name of a host or user", hint=hint)
     return name
 
 
@@ -184,7 +184,7 @@ def _home() -> str:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         raise UsageError(
-            f"this machine knows no user with the number {os.getuid()}, and ssh runs for none that it does not know",
+            f"this machine knows no user with the number {os.getuid()}, so ssh does not run",
             hint="run it as a user of /etc/passwd",
         ) from None
 
@@ -211,9 +211,9 @@ def _asked(name: str, file: str, user: str) -> dict[str, Any]:
             check=False,
         )
     except FileNotFoundError:
-        raise UsageError("there is no program ssh here", hint="apt install openssh-client") from None
+        raise UsageError("ssh is not installed on this machine", hint="apt install openssh-client") from None
     if done.returncode != 0:
-        raise UsageError(f"the ssh configuration cannot be used for {name}: {done.stderr.strip()}")
+        raise UsageError(f"ssh rejects its configuration for {name}: {done.stderr.strip()}")
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         option, _, value = line.partition(" ")

@@ -56,7 +56,7 @@ def _tried(host: Host, user: str, ask: Ask) -> tuple[Optional[SudoRefused], bool
     if user == "root":
         return None, False
     if ask(["sudo", "-V"], b"")[0] != 0:
-        return SudoRefused(f"{host.name} has no sudo", hint="install it, or let ansible_user be root"), False
+        return SudoRefused(f"{host.name} has no sudo", hint="install sudo, or set ansible_user to root"), False
     if host.become_password is None:
         if ask(["sudo", "-n", *_NOTHING], b"")[0] == 0:
             return None, False
@@ -70,5 +70,8 @@ def _tried(host: Host, user: str, ask: Ask) -> tuple[Optional[SudoRefused], bool
     if asked > 1:  # it asked again: the password was wrong; a right one is asked for once
         why, hint = f"the sudo password of {user} on {host.name} is wrong", "check ansible_become_password"
     else:
-        why, hint = f"{user} on {host.name} may not use sudo with the password we have", "is the user in sudoers?"
+        why, hint = (
+            f"{user} on {host.name} may not use sudo with the password given",
+            "check that sudoers names the user",
+        )
     return SudoRefused(why, hint=hint), asked > 0

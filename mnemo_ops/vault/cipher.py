@@ -129,7 +129,9 @@ class Keyring:
         try:
             label = label_of(text)
             if not self.sources:
-                raise VaultError("this is encrypted, and there is no vault password", hint="pass --vault-password-file")
+                raise VaultError(
+                    "this is encrypted, and no vault password was given", hint="pass --vault-password-file"
+                )
             for number in sorted(range(len(self.sources)), key=lambda one: self.sources[one].label != label):
                 data = decrypt(text, self._password(number))
                 if data is not None:
@@ -140,7 +142,7 @@ class Keyring:
             raise
         tried = ", ".join(f"{source.said}" for source in self.sources)
         named = "" if label == DEFAULT else f" (it says vault id '{label}')"
-        raise VaultError(f"no vault password opens this{named}", where=where, hint=f"tried: {tried}")
+        raise VaultError(f"no vault password decrypts this{named}", where=where, hint=f"tried: {tried}")
 
     def reveal(self, text: str, where: str = "") -> str:
         """As :meth:`open`, for text, which from now on is masked. :raises VaultError: it is not UTF-8, too."""
@@ -157,7 +159,7 @@ class Keyring:
         numbers = [number for number, one in enumerate(self.sources) if label in ("", one.label)]
         if not numbers:
             hint = "pass --vault-password-file, or --vault-id label@source"
-            raise VaultError(f"there is no vault password{f' of the id {label!r}' if label else ''}", hint=hint)
+            raise VaultError(f"no vault password was given{f' for the id {label!r}' if label else ''}", hint=hint)
         number, source = numbers[0], self.sources[numbers[0]]
         if source.again and number not in self._proved and source.again() != self._password(number):
             raise VaultError("the two passwords differ")

@@ -46,7 +46,7 @@ def _write(path: Path, data: bytes) -> None:
     try:
         replace_file(path, data)
     except OSError as problem:
-        raise UsageError(f"{shown(path)} cannot be written: {reason(problem)}; it is as it was") from None
+        raise UsageError(f"{shown(path)} cannot be written: {reason(problem)}; the file is unchanged") from None
 
 
 def _vault(path: Path) -> str:
@@ -62,7 +62,8 @@ def encrypt(path: Path, keys: Keyring, label: str = "") -> None:
     data = read(path)
     if is_encrypted(data[:64].decode(errors="replace")):
         raise VaultError(
-            f"{shown(path)} is encrypted already", hint="secrets.edit changes it, secrets.rekey its password"
+            f"{shown(path)} is encrypted already",
+            hint="`secrets.edit` changes its content, `secrets.rekey` its password",
         )
     _write(path, keys.encrypt(data, label).encode())
 
@@ -128,7 +129,7 @@ def edit(path: Path, keys: Keyring, editor: str) -> bool:
         except OSError as problem:
             raise StepFailed(f"the editor '{editor}' cannot run: {reason(problem)}", hint="set EDITOR") from None
         if code:
-            raise StepFailed(f"the editor ended with exit code {code}; {shown(path)} is as it was")
+            raise StepFailed(f"the editor ended with exit code {code}; {shown(path)} is unchanged")
         after = draft.read_bytes()
         if after == before and path.exists():
             return False

@@ -174,7 +174,7 @@ def test_while_a_volume_moves_nothing_else_begins(tmp_path: Path) -> None:
     machine.write("/var/lib/mnemo_ops/restores/p.json", b'{"stamp": "r0"}')
     tools(tmp_path)
     for look in looks:
-        with pytest.raises(Refused, match="run 1 .*redis"):
+        with pytest.raises(Refused, match=r"run 1 .*redis"):
             look()
     exclusivity.refuse_moving(machine, "p", "redis")
     moving.write(machine, {"id": "1", "project": "p", "key": "redis", "state": "moved"})
@@ -208,14 +208,14 @@ def test_nothing_begins_while_somebodys_end_would_start_what_is_stopped(tmp_path
 def test_nothing_moves_to_where_somebody_writes(tmp_path: Path) -> None:
     """What is superfluous there is removed."""
     machine = host(tmp_path, API, container("other", "ext")).machine(read_only=True)
-    with pytest.raises(Refused, match="ext .*other"):
+    with pytest.raises(Refused, match=r"ext .*other"):
         made(machine, STACK, ASKED)
 
 
 def test_what_was_kept_and_is_gone_cannot_be_gone_back_to(tmp_path: Path) -> None:
     """A check says so, too, and the advice leads on."""
     machine = host(tmp_path, API).machine(read_only=True)
-    with pytest.raises(Refused, match="p-kept-graph-1.* graph") as caught:
+    with pytest.raises(Refused, match=r"p-kept-graph-1.* graph") as caught:
         made(machine, STACK, {**ASKED, "staged": "p-kept-graph-1", "seeded": True})
     assert "--volume graph --to TYPE" in caught.value.hint
 

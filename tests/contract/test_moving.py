@@ -207,9 +207,9 @@ def test_a_place_that_holds_something_is_refused_by_the_first_look(tmp_path: Pat
     world = bound(tmp_path)
     world.write("other/file", "somebody's")
     there = {"options": {**BOUND, "device": "/other"}, "directory": "/other"}
-    with pytest.raises(Refused, match="/other.* graph .*file"):
+    with pytest.raises(Refused, match=r"/other.* graph .*file"):
         planned(world, NEXT, False, **there)
-    with pytest.raises(Refused, match="_data.* graph .*file"):
+    with pytest.raises(Refused, match=r"_data.* graph .*file"):
         planned(world, KEPT, False, name=KEPT, external=True)
     (world.root / "other/file").rename(world.root / "other/.mnemo-volume")
     assert planned(world, NEXT, False, **there)["entries"] == 1
@@ -223,7 +223,7 @@ def test_what_a_directory_of_the_host_was_on_is_written_down_and_wanted_from_the
     unmounted(world)
     before = world.tree()
     for look in (build("docker_volume", GUARDED).observe, lambda machine: mountpoint(machine, OLD)):
-        with pytest.raises(Refused, match="/data.*p_graph") as caught:
+        with pytest.raises(Refused, match=r"/data.*p_graph") as caught:
             look(world.machine(read_only=True))
         assert "mount /data again" in caught.value.hint
     assert world.tree() == before
@@ -248,9 +248,7 @@ def test_nothing_is_never_copied_over_what_is_kept(tmp_path: Path) -> None:
     """Also where nobody wrote down what the directory was on."""
     world = bound(tmp_path, at="")
     unmounted(world)
-    with pytest.raises(
-        Refused, match=r"/data/graph .*file"
-    ) as caught:
+    with pytest.raises(Refused, match=r"/data/graph .*file") as caught:
         undone(world)
     assert "mounted?" in caught.value.hint
     (world.root / f"var/lib/docker/volumes/{KEPT}/_data/file").unlink()
@@ -275,5 +273,5 @@ def test_a_kept_volume_on_a_disk_that_is_gone_is_not_written_to(tmp_path: Path) 
         "directory": "/data/graph",
     }
     asked = {"id": "2", "key": "graph", "target": target, "staged": "p-kept-graph-0", "seeded": True}
-    with pytest.raises(Refused, match="/data.*p-kept-graph-0"):
+    with pytest.raises(Refused, match=r"/data.*p-kept-graph-0"):
         made(world.machine(read_only=True), STACK, asked)

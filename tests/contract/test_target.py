@@ -295,7 +295,7 @@ def test_a_disk_that_was_mounted_since_is_not_emptied(tmp_path: Path, point: str
     world.write("proc/self/mountinfo", f"{ROOT}30 22 8:16 / {point} rw - ext4 /dev/sdb rw\n")
     with pytest.raises(Refused, match=str(point)) as caught:
         ran(CleanTarget(wire(STACK), "20261129T220719Z-0001").run(machine))
-    assert caught.value.hint == f"umount {point}, then run this again"
+    assert caught.value.hint.startswith(f"umount {point}, ")
     assert (tmp_path / point[1:] / "file").exists() and world.state("docker")["volumes"]
 
 

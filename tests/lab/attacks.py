@@ -28,7 +28,7 @@ from outcomes import DIRECTORY, PROJECT, STATE, STORE, Host, Lab, Running, Said,
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-BUGS = ("a bug", "nobody foresaw")  # of the controller, of an agent
+BUGS = ("a bug", "unexpected error")  # of the controller, of an agent
 HEALING = 120.0  # seconds
 PACE, SLOW = 0.2, 1.0  # seconds between two documents of a writer; while the host heals
 RANDOM = 10  # moments for each way of killing
@@ -344,7 +344,7 @@ class Table:
             states = {host.name: host.containers() for host in (self.here, self.there)}
             outcome.wrong.append(f"{len(serving)} hosts serve: {states}")
         outcome.wrong += [f"left: {one}" for one in left]
-        striking = cell.fault in FAULTS and "the host tries" in outcome.message  # it was true while the fault was there
+        striking = cell.fault in FAULTS and re.search("the host (re)?tries", outcome.message)
         if outcome.code == 1 or (outcome.code == 8 and not striking) or any(word in outcome.message for word in BUGS):
             outcome.wrong.append(f"ended with {outcome.code}: {outcome.message}")
         if len(serving) == 1 and serving[0].name != self.here.name:

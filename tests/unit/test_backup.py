@@ -79,7 +79,7 @@ def test_nothing_to_choose_from(monkeypatch: pytest.MonkeyPatch) -> None:
             chosen(wanted, monkeypatch, HALF, HALF, HALF)
     with pytest.raises(Refused, match=IDS[0]):
         chosen(IDS[0], monkeypatch, HALF)
-    with pytest.raises(Refused, match="2026.* 3 "):
+    with pytest.raises(Refused, match=r"2026.* 3 "):
         chosen("2026", monkeypatch, TORN)
     with pytest.raises(Refused, match="2025-12-31"):
         chosen("2025-12-31", monkeypatch)

@@ -47,7 +47,7 @@ class Sudo:
         ("right", Sudo(free=True), ""),
         (None, Sudo(), "without a password"),
         ("guess", Sudo(), "the sudo password of ann on h is wrong"),
-        ("right", Sudo(allowed=False), "may not use sudo with the password we have"),
+        ("right", Sudo(allowed=False), "may not use sudo"),
         ("right", Sudo(installed=False), "has no sudo"),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_directory_is_all_its_files(write: Any, tmp_path: Path) -> None:
             "all:\n  hosts:\n    a: {ansible_host_key_checking: false}\n",
             "hosts.yml:3",
             "not supported",
-            "invoke hosts.trust accepts a host's key",
+            "`invoke hosts.trust` accepts a host's key",
         ),
         ("all:\n  hosts:\n    a: {ansible_become_method: su}\n", "hosts.yml:3", "not supported", ""),
         ("all:\n  hosts:\n    a: {ansible_become: perhaps}\n", "hosts.yml:3", "'perhaps'", ""),

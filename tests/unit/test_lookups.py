@@ -117,7 +117,7 @@ def test_what_a_lookup_finds(scope: Scope, text: str, expected: Any) -> None:
         ("lookup('file', 'on.txt')", "'on.txt'", "did you mean 'one.txt'?"),
         ("lookup('file', 'one.txt', bogus=1)", "'bogus'", ""),
         ("lookup('file', 'one.txt', errors='no')", "strict, warn, ignore", ""),
-        ("lookup('first_found', ['none.txt'])", "files", "skip: true makes that no error"),
+        ("lookup('first_found', ['none.txt'])", "files", "skip: true allows that"),
         ("lookup('first_found', {'file': 'x'})", "'file'", "did you mean 'files'?"),
         ("lookup('pipe', 'exit 3')", "exit code 3", ""),
         ("lookup('command', 'no-such-program x')", "'no-such-program'", ""),

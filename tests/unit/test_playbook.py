@@ -170,7 +170,7 @@ MISTAKES = [
         "    - file: {path: /x}\n      delegate_to: old\n",
         "site.yml:6",
         "'delegate_to: old'",
-        "put the",
+        "move the task",
     ),
     (
         "    - file: {path: /x}\n      with_cartesian: x\n",
@@ -204,19 +204,19 @@ MISTAKES = [
         "    - copy:\n      content: x\n      dest: /x\n",
         "site.yml:6",
         "'content'",
-        "it is an argument of copy: indent it two columns more, below 'copy:'",
+        "it is an argument of copy: indent it by two more columns, below 'copy:'",
     ),
     (
         "    - file:\n      path: /x\n      group: root\n",
         "site.yml:7",
         "'file' and 'group'",
-        "it is an argument of file: indent it two columns more, below 'file:'",
+        "it is an argument of file: indent it by two more columns, below 'file:'",
     ),
     (
         "    - ansible.builtin.wait_for:\n      timeout: 5\n",
         "site.yml:6",
         "'timeout'",
-        "it is an argument of wait_for: indent it two columns more, below 'ansible.builtin.wait_for:'",
+        "it is an argument of wait_for: indent it by two more columns, below 'ansible.builtin.wait_for:'",
     ),
     (
         "    - file:\n        path: /x\n        stat: absent\n",

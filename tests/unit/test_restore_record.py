@@ -208,7 +208,7 @@ def test_a_restore_that_does_not_start_is_taken_back(tmp_path: Path, monkeypatch
         return iter(())
 
     def fail(*_: Any) -> None:
-        raise NotStarted("not as it was before: app-nginx")
+        raise NotStarted("app-nginx")
 
     monkeypatch.setattr(load, "prove_bytes", nothing)
     for name in ("_extract", "_rows"):

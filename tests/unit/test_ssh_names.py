@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,14 @@ def test_no_such_name_reaches_openssh(name: str, tmp_path: Path, monkeypatch: py
         Host("h", "a", ssh={"proxyjump": name}),
         Host("h", "a", ssh={"proxyjump": f"{name}@b"}),
     ):
-        with pytest.raises(UsageError, match="no name"):
+        with pytest.raises(UsageError, match=re.escape(repr(name))):
             ssh_route.route(host)
     assert name not in asked
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_no_such_user_is_a_word_of_a_proxy_command(name: str) -> None:
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match=re.escape(repr(name))):
         ssh_route.route(Host("h", "a", user=name))
 
 
@@ -57,7 +58,7 @@ def test_a_user_whom_the_machine_does_not_know_is_told_so(monkeypatch: pytest.Mo
         raise KeyError(number)
 
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    with pytest.raises(UsageError, match="knows no user with the number"):
+    with pytest.raises(UsageError, match=r"\d"):
         ssh_route.route(Host("web", "192.0.2.1"))
 
 

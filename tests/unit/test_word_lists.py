@@ -44,7 +44,7 @@ def test_every_kind_has_one_line() -> None:
 def test_words_of_the_language_have_their_own_page(word: str) -> None:
     with pytest.raises(PlaybookError) as caught:
         word_lists.page(word)
-    assert "a word of the language" in caught.value.message and "docs/playbooks.md" in caught.value.hint
+    assert f"'{word}'" in caught.value.message and "docs/playbooks.md" in caught.value.hint
 
 
 def test_line_breaks_among_the_choices_are_written_out() -> None:
@@ -55,7 +55,7 @@ def test_line_breaks_among_the_choices_are_written_out() -> None:
 def test_no_page_is_a_list_of_all_names() -> None:
     with pytest.raises(PlaybookError) as caught:
         word_lists.page("fetch")
-    assert caught.value.hint == "`invoke docs all` names every kind"
+    assert caught.value.hint.startswith("`invoke docs all`")
 
 
 if __name__ == "__main__":

@@ -286,7 +286,7 @@ def test_a_copy_that_was_not_proven_never_serves(world: World, monkeypatch: pyte
 
 
 def test_old_that_answers_is_not_done_without(world: World) -> None:
-    with pytest.raises(Refused, match="^old "):
+    with pytest.raises(Refused, match=r"^old "):
         migrate(world, RUN, without_old=True)
     assert world.states("old") == {RUNS}
 

@@ -70,7 +70,7 @@ def test_what_they_may_not_is_not_done(open_session: Open, theirs: Path) -> None
     (event,) = last(open_session(), Task("t1", "no", Copy(str(ours / "x"), content="x"), "x:1", user=NOBODY))
     assert (event.status, event.why) == ("failed", f"Permission denied: {ours}/x")  # not a temporary name
     assert event.error is not None and event.error["class"] == "StepFailed"
-    assert event.error["hint"] == "it is done as user nobody: with become: true root does it"
+    assert "user nobody " in event.error["hint"] and "become: true" in event.error["hint"]
     assert list(ours.iterdir()) == []
 
 

@@ -41,7 +41,8 @@ def is_installed(machine: Machine) -> bool:
     numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
     if version and tuple(numbers) < OLDEST:
         raise Refused(
-            f"compose {version} is older than {OLDEST[0]}.{OLDEST[1]}", hint="docker_engine installs a newer one"
+            f"compose {version} is older than {OLDEST[0]}.{OLDEST[1]}",
+            hint="the module docker_engine installs a newer one",
         )
     return bool(version)
 

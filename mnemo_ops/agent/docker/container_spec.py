@@ -35,7 +35,7 @@ def size(value: Any) -> int:
         return -1
     found = re.fullmatch(r"([0-9.]+)\s*([BKMGTP]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{value!r} is no size; write it like 512M")
+        raise ValueError(f"{value!r} is not a size; write it like 512M")
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 

@@ -155,7 +155,7 @@ def _one(task: Task, machine: Machine, check: bool, notified: Notified) -> Event
     except ValueError as error:
         if "embedded null" not in str(error):
             raise
-        raise StepFailed("a path or a word of a program holds a NUL character, at which it ends") from None
+        raise StepFailed("a path or an argument of a program holds a NUL character; none can") from None
 
 
 def _converged(task: Task, machine: Machine, check: bool, notified: Notified) -> Event:
@@ -168,7 +168,7 @@ def _converged(task: Task, machine: Machine, check: bool, notified: Notified) ->
             notified.add(task.notify)
         return Event(task.id, "ok", after=observed if task.register else None)
     if check and not resource.changes:
-        return Event(task.id, "unknown", why="a check does not do it")
+        return Event(task.id, "unknown", why="a check does not run it")
     if resource.changes and task.changed is not False:
         notified.add(task.notify)
     after: State = desired
@@ -191,15 +191,15 @@ def _converged(task: Task, machine: Machine, check: bool, notified: Notified) ->
 def _still_wrong(left: Change, after: State) -> str:
     """One sentence on what a change did not reach; a program's own last words when it left any."""
     if left.after is None:
-        return "still wrong: it still exists"
+        return "no effect: it still exists"
     if left.before is None:
-        return "still wrong: it still does not exist"
+        return "no effect: it still does not exist"
     if left.keys == ("rc",):
         said = _last_words(after)
         return f"ended with {left.before['rc']}" + (f": {said}" if said else "")
     parts = ", ".join(f"{key} is {left.before.get(key)!r}, not {left.after[key]!r}" for key in left.keys)
     said = _last_words(after)
-    return f"still wrong: {parts}" + (f": {said}" if said else "")
+    return f"no effect: {parts}" + (f": {said}" if said else "")
 
 
 def _last_words(after: State) -> str:

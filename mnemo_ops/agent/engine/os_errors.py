@@ -18,11 +18,9 @@ def trouble(error: OSError, user: str) -> StepFailed:
     path = _OURS.sub("", str(error.filename2 or error.filename or ""))
     hint = ""
     if user and error.errno in (errno.EACCES, errno.EPERM):
-        hint = f"it is done as user {user}: with become: true root does it"
+        hint = f"user {user} runs this task; become: true runs it as root"
     elif error.errno == errno.EPERM:  # what stops root, too
-        hint = f"it may be immutable or append-only: lsattr -d {path} tells, chattr -i -a {path} ends it"
+        hint = f"it may be immutable or append-only: lsattr -d {path} shows it, chattr -i -a {path} removes it"
     elif error.errno == errno.EBUSY and error.filename2:  # rename(2)
-        hint = (
-            f"{path} is mounted by itself, so it can only be written in place: with a command, or where it comes from"
-        )
+        hint = f"{path} is a mount of its own, so nothing can replace it: write to it in place, or at its source"
     return StepFailed(f"{error.strerror or error}: {path}".rstrip(": "), hint=hint)

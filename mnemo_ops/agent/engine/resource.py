@@ -71,5 +71,5 @@ def build(kind: str, args: Mapping[str, Any]) -> Resource:
     try:
         cls = resource_class(kind)
     except KeyError:
-        raise MnemoError(f"the agent was not sent the kind '{kind}': this is a bug") from None
+        raise MnemoError(f"the controller did not send the module '{kind}' to the agent: this is a bug") from None
     return cls(**args)

@@ -115,7 +115,7 @@ def _believable(member: Member) -> None:
 def _bomb(said: str) -> Refused:
     return Refused(
         f"{said} unpacks to more than {HARMLESS >> 30} GiB and {EXPANDS} times its own size",
-        hint="do not unpack it; where it is meant to, a task of kind command with tar can",
+        hint="do not unpack it; if you trust it, unpack it with tar in a command task",
     )
 
 

@@ -85,7 +85,7 @@ def refuse_outside(machine: Machine, dest: str, path: str) -> None:
     if real != inside and not real.startswith(inside.rstrip("/") + "/"):
         raise Refused(
             f"{path} leads to {real}, out of the directory to unpack into",
-            hint="remove the link, or leave out with exclude what lies below it",
+            hint="remove the link, or exclude what is below it",
         )
 
 
@@ -145,7 +145,7 @@ def selection(options: Sequence[str], include: Sequence[str], exclude: Sequence[
             found = replace(found, numeric_owner=True)
         elif name not in ("-p", "--preserve-permissions", "--same-permissions", "--wildcards", "--overwrite"):
             known = "--strip-components, --exclude, --transform, --no-same-owner, --numeric-owner"
-            raise ValueError(f"extra_opts: {word!r} cannot be honoured here; known are {known}")
+            raise ValueError(f"extra_opts: {word!r} is not supported; valid: {known}")
     return found
 
 

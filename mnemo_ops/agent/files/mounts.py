@@ -92,7 +92,7 @@ def refuse_around(machine: Machine, path: str) -> None:
     if points:
         raise Refused(
             f"{', '.join(points)}: something is mounted there, and {path} is to be removed",
-            hint=f"umount {' '.join(reversed(points))}, then run this again",
+            hint=f"umount {' '.join(reversed(points))}, then run this command again",
         )
 
 
@@ -105,7 +105,7 @@ def refuse_gone(machine: Machine, volume: Mapping[str, Any]) -> None:
     if path and path not in mounted(machine):
         raise Refused(
             f"nothing is mounted on {path}: the data of the volume {volume['Name']} are on what was mounted there",
-            hint=f"mount {path} again, restart the containers that use the volume, then run this again",
+            hint=f"mount {path} again, restart the containers that use the volume, then run this command again",
         )
 
 
@@ -116,5 +116,5 @@ def refuse_hiding(machine: Machine, path: str) -> None:
         few = ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
         raise Refused(
             f"nothing is mounted on {path} and it holds {few}, which a mount would hide",
-            hint=f"move it away, mv {path} {path}.before, and run this again",
+            hint=f"move it away, mv {path} {path}.before, and run this command again",
         )

@@ -75,7 +75,7 @@ class Edit(Resource):
         if stat is None:
             if self.create or self.removes:
                 return ABSENT
-            raise NotYet(f"{self.path} does not exist", hint="an edit changes a file that is there")
+            raise NotYet(f"{self.path} does not exist", hint="this module changes only files that exist")
         if stat.kind != "file":
             raise Refused(f"{self.path} is not a regular file", hint="name the file to change")
         text = (machine.read(self.path) or b"").decode(self.encoding, "surrogateescape")

@@ -43,7 +43,7 @@ class Identity:
         The child is the user's to stop, but has nothing of ours, and we do not wait for it for ever.
 
         :raises NotYet: there is no such user. :raises Broken: this process is not root, or the child died or was
-            stopped (6). :raises ChannelLost: the controller went away meanwhile (4).
+            stopped (6). :raises ChannelLost: the controller closed the connection meanwhile (4).
         """
         import pwd
         import socket  # slow to import, seldom needed
@@ -199,7 +199,7 @@ class Identity:
             since = (since or time.monotonic()) if gone or stopped else 0.0
             late = since and time.monotonic() - since > ENDING
             if gone and (stopped or late):
-                raise ChannelLost("the controller went away")
+                raise ChannelLost("the controller closed the connection")
             if late:
                 hint = f"ask {name} who stopped it, and run it again"
                 raise Broken(f"the process that acted as {name} was stopped for {ENDING:.0f} s", hint=hint)

@@ -86,4 +86,4 @@ def own_mode(acl: bytes, mode: int) -> int:
 def _lost(name: str, file: Union[str, int], error: OSError) -> StepFailed:
     drop = "setfacl -b" if name == ACL else f"setfattr -x {name}"
     hint = f"do it as root (become: true), or give it up first: {drop} {file}"
-    return StepFailed(f"{file} would lose its attribute {name}: {error.strerror}; it is as it was", hint=hint)
+    return StepFailed(f"{file} would lose its attribute {name}: {error.strerror}; the file is unchanged", hint=hint)

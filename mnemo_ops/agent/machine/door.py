@@ -143,7 +143,7 @@ class Door:
             if bits.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path(path))
             if guarded and not bits.S_ISREG(found.st_mode):
-                raise StepFailed(f"{path} is no regular file", hint=f"look at it: ls -ld {path}")
+                raise StepFailed(f"{path} is not a regular file", hint=f"look at it: ls -ld {path}")
             if directory is not None and guarded and strict:
                 _refuse_foreign(directory, path, found)
         except BaseException:

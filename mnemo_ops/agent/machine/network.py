@@ -134,7 +134,7 @@ class Network:
                 while chunk := answer.read(CHUNK):
                     into.write(chunk)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Broken(f"{url} could not be loaded: {reason(error)}") from None
+            raise Broken(f"cannot load {url}: {reason(error)}") from None
 
 
 def _answers() -> Iterator[Tuple[int, Address]]:

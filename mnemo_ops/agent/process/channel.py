@@ -46,7 +46,7 @@ class Channel:
                 protocol.send(self._sink, message)
         except (OSError, ValueError):
             self.closed.set()
-            raise ChannelLost("the controller went away") from None
+            raise ChannelLost("the controller closed the connection") from None
 
     def next_request(self) -> Optional[Dict[str, Any]]:
         """The next request, once there is one; ``None`` at the end of the channel."""
@@ -68,7 +68,7 @@ class Channel:
                 if error is not None:
                     raise error
                 return
-        raise ChannelLost("the controller went away in the middle of a file")
+        raise ChannelLost("the controller closed the connection in the middle of a file")
 
     def _listen(self) -> None:
         try:
@@ -85,7 +85,7 @@ class Channel:
             pass  # a broken channel ends the agent just as a closed one does
         finally:
             self.closed.set()
-            self._blobs.put(ChannelLost("the controller went away in the middle of a file"))
+            self._blobs.put(ChannelLost("the controller closed the connection in the middle of a file"))
             self._requests.put(None)
 
     def _take(self, message: Mapping[str, Any]) -> Optional[MnemoError]:
@@ -109,7 +109,9 @@ class Channel:
                 if problem is None:
                     into.write(chunk)
             except (OSError, ValueError) as error:  # disk full: take the rest off the channel, then say so
-                problem = Broken(f"a file could not be written: {getattr(error, 'strerror', error)}")
+                problem = Broken(f"the agent could not write a file: {getattr(error, 'strerror', error)}")
         if problem is None and digest.hexdigest() != sha256:
-            problem = Broken(f"what arrived for {sha256[:12]} has another checksum; the file changed while it was read")
+            problem = Broken(
+                f"the file {sha256[:12]} arrived with another checksum; it changed while the controller read it"
+            )
         return problem

@@ -67,7 +67,7 @@ def serve(machine: Machine, run: str, asked: IO[bytes], into: IO[bytes]) -> None
     directory = _names(machine, run).get(name) if line.endswith(b"\n") else None
     there = machine.stat(directory) if directory is not None else None
     if there is None or there.kind != "directory":
-        raise Refused(f"{name[:60]!r} is no file that run {run} hands out")
+        raise Refused(f"{name[:60]!r} is not a file that run {run} offers")
     with machine.open(f"{directory}/{name}", follow=False) as file:
         machine.pour(file, into)
     into.flush()

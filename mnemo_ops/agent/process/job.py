@@ -79,10 +79,10 @@ def follow(
             final = read_state(machine, name)  # it may have ended between the two looks
             if final is None or not ("report" in final or "error" in final):
                 if final is None and patience < STARTING:
-                    raise JobLost("its job on the host has ended meanwhile, and how is not known any more")
-                raise JobLost("its job on the host died before it ended (killed, or the host was rebooted)")
+                    raise JobLost("the job on the host ended, and the host has no record of its result")
+                raise JobLost("the job on the host died: it was killed, or the host rebooted")
         time.sleep(0.1)
-    raise ChannelLost("the controller went away")
+    raise ChannelLost("the controller closed the connection")
 
 
 def is_alive(machine: Machine, name: str) -> bool:

@@ -22,7 +22,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, MnemoError, NotStarted, RollbackFailed, StepFailed, named, reason
 
 SECONDS = 45.0  # an unrenewed lease ends after this long
-AGAIN = "invoke lock.status says free when nothing is left to be undone; then the same command again"
+AGAIN = "`invoke lock.status` says free when the host has undone everything; then run the same command again"
 TRYING = 900.0  # seconds in which the host tries to start what does not start; then the next run may begin
 LOOK = 15.0  # seconds until systemd looks once, whatever became of who was making the timer
 UNIT = "mnemo-lease"
@@ -167,7 +167,7 @@ def release(machine: Machine, name: str, settle: Callable[[], object] = lambda: 
 
 
 def _expired(name: str) -> Broken:
-    return Broken(f"nobody renewed {name} for {SECONDS:.0f} s: this host undid what it covered", hint=AGAIN)
+    return Broken(f"the run did not renew {name} for {SECONDS:.0f} s, so this host undid what it covered", hint=AGAIN)
 
 
 def leave(machine: Machine, name: str) -> None:
@@ -227,11 +227,11 @@ def undo_because(
     except (MnemoError, OSError) as another:  # a full disk, too
         leave(machine, name)
         if isinstance(another, NotStarted):
-            tries = f"the host tries it for {TRYING / 60:.0f} more minutes"
+            tries = f"the host retries for {TRYING / 60:.0f} more minutes"
             raise StepFailed(f"{problem}; {state()}, but {reason(another)}; {tries}", hint=another.hint) from problem
         raise RollbackFailed(
-            f"{problem}; and it could not be undone yet: {reason(another)}; the host tries it every few seconds",
-            hint=getattr(another, "hint", "") or "invoke lock.status shows how far it came",
+            f"{problem}; rollback did not finish: {reason(another)}; the host retries every few seconds",
+            hint=getattr(another, "hint", "") or "`invoke lock.status` shows how far it came",
         ) from problem
     if isinstance(problem, MnemoError):
         problem.message += f"; {state()}"
@@ -327,7 +327,7 @@ def _read(machine: Machine, name: str) -> Optional[Dict[str, Any]]:
             "undo": list(found["undo"]),
         }
     except (ValueError, TypeError, KeyError):
-        why = "its file is damaged: what it was to undo is not known"
+        why = "its file is damaged, so the host does not know what to undo"
         return {"run": "", "deadline": 0.0, "undo": [DAMAGED], "failing": {"since": 0.0, "why": why}}
 
 

@@ -195,7 +195,7 @@ class Copy(Placed):
             with machine.open(str(self.src)) as source:
                 machine.pour(source, file)
         elif self.sha256 is None:
-            raise StepFailed(f"{self.src} was not offered by the controller")
+            raise StepFailed(f"{self.src} is not among the files that the controller offers")
         else:
             machine.fetch(self.sha256, file)
 

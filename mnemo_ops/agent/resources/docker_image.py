@@ -106,7 +106,7 @@ class DockerImage(Resource):
     def _load(self, machine: Machine) -> None:
         """By a file on the file system of Docker's own root, which has to have the space anyway."""
         if self.sha256 is None:
-            raise StepFailed(f"{self.archive} was not offered by the controller")
+            raise StepFailed(f"{self.archive} is not among the files that the controller offers")
         with machine.scratch(docker.root_dir(machine)) as file:
             machine.fetch(self.sha256, file)
             file.seek(0)

@@ -63,7 +63,7 @@ class DockerNetwork(Resource):
         refuse_options(name=self.name, connected=self.connected)
         refuse_keys(driver_options=self.driver_options, labels=self.labels)
         if self.connected and not self.appends:
-            raise ValueError("connected without appends would cut off others; say appends: true")
+            raise ValueError("connected without appends would disconnect others; add appends: true")
         for pool in self.ipam_config or []:
             unknown = sorted(set(pool) - set(ADDRESSES))
             if unknown or "subnet" not in pool:

@@ -62,7 +62,7 @@ class File(Resource):
 
     def __post_init__(self) -> None:
         if (self.src is not None) != (self.state in ("link", "hard")):
-            raise ValueError("src goes with state link or hard, and they need it")
+            raise ValueError("src needs state link or hard, and those states need src")
         if self.recurse and self.state not in (None, "directory"):
             raise ValueError("recurse goes with state directory")
         self._permission.desired()
@@ -157,9 +157,9 @@ class File(Resource):
         elif self.state == "hard" and aim is not None and aim.nlink > 1 and aim.inode == stat.inode:
             found = {"kind": "hard", "target": self.src}
         elif stat.kind == "directory" and (machine.names(self.path) or not self.force):
-            raise Refused(f"{self.path} is a directory; it is not replaced by a link", hint="move it away first")
+            raise Refused(f"{self.path} is a directory; no link replaces it", hint="move it away first")
         elif not self.force:
-            raise Refused(f"{self.path} is a file; it is not replaced by a link", hint="force: true replaces it")
+            raise Refused(f"{self.path} is a file; no link replaces it without force", hint="force: true replaces it")
         found.update(dest=self.path, src=self.src, **{key: described(machine, stat)[key] for key in ("uid", "gid")})
         if not self.follow:
             return {**found, **Permission(self.owner, self.group, None).observed(machine, stat)}

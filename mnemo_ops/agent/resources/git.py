@@ -112,7 +112,7 @@ class Git(Resource):
         unfinished = machine.stat(f"{self._git_dir}/{_UNFINISHED}") is not None
         modified = not self.bare and not unfinished and bool(self._local_changes(machine))
         if modified and not self.force:
-            raise Refused(f"there are local changes in {self.dest}", hint="force: true throws them away")
+            raise Refused(f"{self.dest} has local changes", hint="force: true discards them")
         wanted = self._wanted(machine, self._branch(machine)).commit
         if self.bare:
             now = self._commit(machine, self.version) or now

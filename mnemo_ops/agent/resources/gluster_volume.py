@@ -61,7 +61,7 @@ class GlusterVolume(Resource):
         if any(not path.startswith("/") for path in self._paths):
             raise ValueError("bricks are absolute paths")
         if self._bricks and len(self._bricks) % (self.replicas or 1):
-            raise ValueError(f"{len(self._bricks)} bricks are no multiple of {self.replicas} replicas")
+            raise ValueError(f"{len(self._bricks)} bricks are not a multiple of {self.replicas} replicas")
 
     @property
     def _paths(self) -> List[str]:
@@ -135,7 +135,10 @@ class GlusterVolume(Resource):
 
     def _create(self, machine: Machine) -> None:
         if not self._bricks:
-            raise Refused(f"there is no volume {self.name}, and nobody says where", hint="add cluster and bricks")
+            raise Refused(
+                f"there is no volume {self.name}, and the task does not say where to create it",
+                hint="add cluster and bricks",
+            )
         for address in self.cluster or ():
             if address not in (self.host, *self._peers(machine)):
                 machine.note = f"making {address} a peer"

@@ -52,7 +52,7 @@ class NfsExport(Resource):
         if re.search(r'[()\s"#\\]', self.options):
             raise ValueError("options must be words with commas between them")
         if not self.clients and self.state == "present":
-            raise ValueError("clients is empty: nobody could mount it")
+            raise ValueError("clients is empty: no host could mount it")
         for client in self._parsed():
             if client == WORLD and not self.allow_world:
                 raise ValueError(
@@ -130,10 +130,10 @@ class NfsExport(Resource):
         self._restore(machine, old)
         said = done.err.strip()[-1000:]
         if done.rc != 0:
-            raise CommandFailed(f"exportfs does not take the export: {said}; the old ones were loaded again")
+            raise CommandFailed(f"exportfs refuses the export: {said}; the previous exports are active again")
         shown, asked = ((side or {}).get("exported") for side in (left.before, left.after))
         why = f"the kernel exports {shown}, asked for {asked}: {said or 'exportfs said nothing'}"
-        raise VerificationFailed(f"{why}; the old ones were loaded again")
+        raise VerificationFailed(f"{why}; the previous exports are active again")
 
     def _restore(self, machine: Machine, old: object) -> None:
         if isinstance(old, bytes):

@@ -171,7 +171,7 @@ class Systemd(Resource):
         if set(self.name or "") & set("*?["):
             raise ValueError("name is one unit, not a pattern")
         if self.scope == "global" and (self.state or self.daemon_reload or self.daemon_reexec):
-            raise ValueError("with scope global nothing runs that could have a state or be reloaded")
+            raise ValueError("scope global has no running units, so it takes neither state nor daemon_reload")
 
     def desired(self) -> State:
         pairs = {
@@ -192,7 +192,7 @@ class Systemd(Resource):
         if unit is None:
             if self.masked is not None and (self.state, self.enabled) == (None, None):
                 return {"manager": "running", "name": self.name, "masked": False, "reload_needed": False}
-            raise NotYet(f"there is no unit {self.name} on this host", hint="is its package installed?")
+            raise NotYet(f"there is no unit {self.name} on this host", hint="check that its package is installed")
         return {
             "name": self.name,
             "manager": "running",
@@ -230,7 +230,9 @@ class Systemd(Resource):
                 self._run(machine, "unmask")
             unit = look(machine, self.name, self.scope)
             if unit is None and (self.state, self.enabled) != (None, None):
-                raise StepFailed(f"there is no unit {self.name} on this host", hint="is its package installed?")
+                raise StepFailed(
+                    f"there is no unit {self.name} on this host", hint="check that its package is installed"
+                )
             if "enabled" in wrong and unit is not None and unit.enabled is not None:
                 self._run(machine, "enable" if self.enabled else "disable")
             if "masked" in wrong and self.masked:  # last: what is masked does not show that it is enabled

@@ -55,7 +55,7 @@ def refuse_bare(machine: Machine, tools: Sequence[str] = ("docker",)) -> None:
     """:raises Refused: programs are missing that nothing works without (3)."""
     absent = [name for name in tools if machine.which(name) is None]
     if absent:
-        raise Refused(f"not installed on this host: {', '.join(absent)}", hint="invoke bootstrap installs them")
+        raise Refused(f"not installed on this host: {', '.join(absent)}", hint="`invoke bootstrap` installs them")
 
 
 def containers(machine: Machine, project: str) -> List[Container]:
@@ -94,7 +94,7 @@ def refuse_stopped(found: Found, service: str) -> None:
             "the stack is stopped on this host; nothing was changed",
             hint=f"docker start {stopped}, as root on the host",
         )
-    raise Refused(f"the service {service} has no container on this host", hint="invoke deploy makes it")
+    raise Refused(f"the service {service} has no container on this host", hint="`invoke deploy` creates it")
 
 
 def volumes(machine: Machine, project: str) -> Dict[str, docker.Row]:

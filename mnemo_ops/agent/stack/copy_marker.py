@@ -49,7 +49,7 @@ def refuse_unfinished(machine: Machine, name: str) -> None:
     mark = read(machine, name)
     if mark is not None and mark["state"] == "copying":
         raise Refused(
-            f"what is here of {name} is the unfinished copy of run {mark['run']}, which the next migration removes",
+            f"this host holds the unfinished copy of {name} of run {mark['run']}; the next migration removes it",
             hint=f"{command(mark)} finishes it; {command(mark, '--abort')} removes it",
         )
 

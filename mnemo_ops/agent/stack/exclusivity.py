@@ -29,7 +29,7 @@ def refuse_moving(machine: Machine, name: str, but: str = "") -> None:
         if last["state"] != "moved" and last["key"] != but:
             raise Refused(
                 f"run {last['id']} is moving the volume {last['key']} on this host",
-                hint=f"wait for it; invoke volumes --volume {last['key']} --to ... follows or ends that",
+                hint=f"wait for it; `invoke volumes --volume {last['key']} --to ...` continues it",
             )
 
 
@@ -38,9 +38,9 @@ def refuse_leases(machine: Machine, run: Optional[str] = None) -> None:
     found = [name for name, one in lease.names(machine).items() if name.startswith(AT_WORK) and one["run"] != run]
     if found:
         raise Refused(
-            f"another run is at work here, or was killed and is about to be undone: {', '.join(found)}",
-            hint="wait for it to end, a minute where it was killed; invoke lock.status shows it, and "
-            "invoke lock.release ends what neither goes on nor can be undone",
+            f"another run works on this host, or was killed and the host will undo it: {', '.join(found)}",
+            hint="wait for it, one minute if it was killed; `invoke lock.status` shows it; "
+            "`invoke lock.release` releases it if the host cannot undo it",
         )
 
 
@@ -89,7 +89,7 @@ def refuse_strangers(machine: Machine, stack: Stack) -> None:
     if found:
         places = [place for each in found.values() for place in each]
         raise Refused(
-            f"containers that are no service of {stack.project} may write to its data: {', '.join(places)}",
-            hint=f"wait for them to end, or: docker stop {' '.join(found)}; mount it read-only where that is enough; "
-            f"where nothing is written there, {waiver(places)}",
+            f"containers that are not services of {stack.project} may write to its data: {', '.join(places)}",
+            hint=f"wait for them, or: docker stop {' '.join(found)}; or mount it read-only; "
+            f"if they write nothing there, {waiver(places)}",
         )

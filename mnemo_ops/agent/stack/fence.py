@@ -38,8 +38,8 @@ def refuse_fenced(machine: Machine, name: str, task: str = "") -> None:
             hint=f"{instead}; what frees this host for {name} again: docs/migrate.md",
         )
     raise Refused(
-        f"{name} is fenced on this host by run {run}, which moves it to {there} or is just being undone",
-        hint="invoke lock.status says free when it has ended; to end it now: "
+        f"{name} is fenced on this host by run {run}, which is moving it to {there} or rolling back",
+        hint="wait until `invoke lock.status` says free, or abort it now: "
         f"invoke migrate --abort --from {old} --to {new}",
     )
 

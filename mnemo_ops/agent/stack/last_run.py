@@ -18,7 +18,7 @@ OK, FAILED, ABORTED, OPEN = "ended ok", "failed", "aborted", "never ended"  # st
 LATEST = 500  # runs that are told of a host
 _RUN = re.compile(RUN_ID, re.ASCII).fullmatch
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
-INTERRUPTED = "it did not come to its end"
+INTERRUPTED = "it did not finish"
 
 
 class Ended(NamedTuple):

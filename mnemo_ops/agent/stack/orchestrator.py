@@ -66,7 +66,9 @@ class Orchestrator:
         """As :meth:`bring_back`, guarded. :raises StepFailed: one does not run, or is not as well as it was (6)."""
         wrong = self.bring_back(deed, guarded=True)
         if wrong:
-            raise StepFailed(f"not as it was before: {containers.described(wrong)}", hint=looking(list(wrong)))
+            raise StepFailed(
+                f"some containers are not as before: {containers.described(wrong)}", hint=looking(list(wrong))
+            )
 
     def up(self, services: Sequence[str] = ()) -> Deed:
         """Make, start and wait for services (all, when none is named).
@@ -85,8 +87,8 @@ class Orchestrator:
         except CommandFailed as error:
             said = [line.strip() for line in each_line(error.message.partition(": ")[2])]
             why = " ".join(line for line in said if not _moves(line)) or error.message
-            hint = "docker compose ps -a, on the host, shows which"
-            raise NotStarted(f"not all of it starts: {why}", hint=hint) from None
+            hint = "`docker compose ps -a` on the host lists them"
+            raise NotStarted(f"some containers do not start: {why}", hint=hint) from None
         return {}
 
     def make(self, services: Sequence[str]) -> None:

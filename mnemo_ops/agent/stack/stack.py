@@ -100,8 +100,8 @@ def mountpoint(machine: Machine, volume: str) -> str:
         raise Refused(f"the volume {volume} does not exist", hint="invoke volumes creates it")
     if (row["Options"] or {}).get("type", "").startswith("nfs"):  # its mount point is empty while nobody uses it
         raise Refused(
-            f"the volume {volume} lies on an NFS server and is mounted here only while a container uses it",
-            hint="back it up where it lies, on its server; sets and migrations do not hold volumes on NFS yet",
+            f"the volume {volume} is on an NFS server and this host mounts it only while a container uses it",
+            hint="back it up on its server; backups and migrations do not include volumes on NFS yet",
         )
     mounts.refuse_gone(machine, row)
     path = docker.content(row)
@@ -118,8 +118,8 @@ def _refuse_away(machine: Machine, volume: str, path: str) -> None:
         there = False
     if not there:
         raise Refused(
-            f"{path}, where the volume {volume} lies, is not there or does not answer",
-            hint="`invoke volumes` says why, and mounts what can be mounted",
+            f"{path}, where the volume {volume} lies, does not exist or does not answer",
+            hint="`invoke volumes` says why and mounts what it can",
         )
 
 

@@ -94,7 +94,9 @@ def send(machine: Machine, request: Request, into: Optional[IO[bytes]] = None) -
                 for chunk in iter(lambda: source.read(CHUNK), b""):
                     body += chunk
                     if len(body) > MOST:
-                        raise Broken(f"{url} answers with more than {MOST >> 20} MiB", hint="get_url keeps large files")
+                        raise Broken(
+                            f"{url} answers with more than {MOST >> 20} MiB", hint="get_url downloads large files"
+                        )
             if getattr(answer, "length", None):
                 raise EOFError(f"it ended {answer.length} bytes before its end")
     except MnemoError:

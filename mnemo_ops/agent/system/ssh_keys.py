@@ -41,7 +41,7 @@ def parse_all(text: str) -> List[Key]:
         if key is not None:
             keys.append(key)
         elif line.strip() and not line.lstrip().startswith("#"):
-            raise ValueError(f"this is no public key: {line.strip()[:60]!r}")
+            raise ValueError(f"this is not a public key: {line.strip()[:60]!r}")
     return keys
 
 

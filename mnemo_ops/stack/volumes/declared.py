@@ -13,9 +13,9 @@ from mnemo_ops.stack.volumes.types import Bind, Block, External, Local, Storage
 
 TYPES: dict[str, type[Storage]] = {cls.type: cls for cls in (Local, Nfs, Efs, Glusterfs, Block, Bind, External)}
 PLUGINS = {
-    "rexray": "the plugin is unmaintained since 2019 and knows neither gp3 nor NVMe; attach the disk and say "
+    "rexray": "the plugin has been unmaintained since 2019 and supports neither gp3 nor NVMe; attach it and write "
     "{type: block, aws: vol-...}",
-    "gcplogs": "that is a logging driver, it stores nothing; attach a Persistent Disk and say {type: block, gcp: NAME}",
+    "gcplogs": "that is a logging driver, not storage; attach a Persistent Disk and write {type: block, gcp: NAME}",
 }
 _REMOTE = "waits for the network at every commit, and a second server on the same files destroys them"
 RISKS = {
@@ -51,7 +51,7 @@ def _refuse_plugin(spec: Spec) -> None:
             if plugin in word:
                 raise ValueError(f"{word} is refused: {why}")
     if "driver" in spec or "driver_opts" in spec:
-        raise ValueError(f"has no driver and driver_opts, but a type: one of {', '.join(TYPES)}")
+        raise ValueError(f"takes a type instead of driver and driver_opts: one of {', '.join(TYPES)}")
 
 
 def _build(cls: type[Storage], given: Spec) -> Storage:
@@ -76,7 +76,7 @@ def _refuse_risk(found: Storage, database: str) -> None:
     unsafe = {"soft", "softerr", "nolock"} & set(found.mount_options.split(","))
     if unsafe:
         raise ValueError(
-            f"{', '.join(sorted(unsafe))} loses writes of a database when the server is away for a moment; leave it out"
+            f"{', '.join(sorted(unsafe))} loses writes of a database when the server is briefly away; leave it out"
         )
     if database == "postgres" and isinstance(found, (Nfs, Efs, Glusterfs)) and not found.i_accept_the_risk:
         raise ValueError(

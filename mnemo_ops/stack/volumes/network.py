@@ -94,7 +94,7 @@ class Efs(Storage):
         if self._helped and not self.file_system.startswith("fs-"):
             raise ValueError(f"file_system: TLS and access points need its name, like fs-0abc.{EFS_NAMES}")
         if re.fullmatch(r"fs-[0-9a-f]+", self.file_system):
-            raise ValueError(f"file_system: this is an id; say its name, {self.file_system}.{EFS_NAMES}")
+            raise ValueError(f"file_system: this is an id; write its name, {self.file_system}.{EFS_NAMES}")
 
     def reached(self, addresses: Mapping[str, str]) -> Storage:
         return replace(self, file_system=addresses.get(self.file_system, self.file_system))

@@ -125,7 +125,7 @@ class Block(Storage):
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.device, self.aws, self.gcp, self.digitalocean))) != 1:
-            raise ValueError("say which disk by exactly one of device, aws, gcp and digitalocean")
+            raise ValueError("name the disk with exactly one of device, aws, gcp and digitalocean")
         if not re.fullmatch(r"/dev/[\w.:+@/-]+", self.path) or ".." in self.path:
             raise ValueError(f"{self.path!r} is not a path below /dev; ls -l /dev/disk/by-id shows the disks of a host")
         if self.aws and not re.fullmatch(r"vol-[0-9a-f]+", self.aws):

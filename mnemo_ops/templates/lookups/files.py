@@ -93,7 +93,7 @@ def _first_found(scope: LookupScope, terms: list[Any], **options: Any) -> list[A
                 return [str(path)]
     if skip:
         return []
-    raise TemplateError("lookup 'first_found': none of the files exists", hint="skip: true makes that no error")
+    raise TemplateError("lookup 'first_found': none of the files exists", hint="skip: true allows that")
 
 
 def _parts(value: Any, separators: str) -> list[str]:

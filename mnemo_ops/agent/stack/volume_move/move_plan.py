@@ -33,7 +33,7 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
     key, name = asked["key"], moving.current(machine, stack, asked["key"])
     row = moving.find(machine, name)
     if row is None:
-        raise Refused(f"there is no volume {name or key} on this host yet", hint="invoke volumes makes it")
+        raise Refused(f"this host has no volume {name or key} yet", hint="`invoke volumes` creates it")
     if moving.same(row, asked["target"]):
         return None
     moving.refuse_plugin(row)
@@ -42,14 +42,14 @@ def made(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> Optional[P
     other = moving.find(machine, target["name"]) if name != target["name"] else None
     if other is not None and not target["external"]:
         raise Refused(
-            f"{name} is used, and there is a volume {target['name']}, too: whose data are meant?",
+            f"the stack uses {name}, but the volume {target['name']} exists, too: which data do you mean?",
             hint=f"docker volume inspect {name} {target['name']} shows both; to keep {name}: "
             f"stack.volumes.{key}: {{type: external, name: {name}}}",
         )
     staged = moving.find(machine, asked["staged"])
     if asked["seeded"] and asked["staged"] and staged is None:
         raise Refused(
-            f"{asked['staged']}, where {key} would go back to, is not there any more",
+            f"{asked['staged']}, the previous place of {key}, does not exist any more",
             hint=f"invoke volumes --volume {key} --to TYPE moves it to where stack.volumes says",
         )
     if staged is not None:
@@ -78,8 +78,8 @@ def _refuse_busy(machine: Machine, stack: Stack, asked: Mapping[str, Any]) -> No
     record = record_path(machine, stack.project)
     if machine.stat(record) is not None:
         raise Refused(
-            "the last restore can still be undone, with what lies beside the volume where it is now",
-            hint="invoke restore --undo; or give that up: invoke backup.prune --aside",
+            "the last restore can still be undone, and its previous data are beside the volume",
+            hint="undo it: invoke restore --undo; or delete the previous data: invoke backup.prune --aside",
         )
 
 
@@ -101,12 +101,14 @@ def _users(machine: Machine, stack: Stack, name: str) -> Dict[str, Any]:
     unnamed = {mount["Name"] for row in mine for mount in row["Mounts"] if len(mount.get("Name") or "") == 64}
     if unnamed:  # the containers are made anew
         raise Refused(
-            f"its containers keep data in volumes without a name: {', '.join(sorted(unnamed))}",
+            f"containers of the stack keep data in volumes without a name: {', '.join(sorted(unnamed))}",
             hint="give them a name in the compose file and deploy",
         )
     sick = [row["Name"].lstrip("/") for row in mine if (row["State"].get("Health") or {}).get("Status") == "unhealthy"]
     if sick:
-        raise Refused(f"not healthy now: {', '.join(sick)}", hint="mend that first: docker compose ps -a, logs")
+        raise Refused(
+            f"not healthy now: {', '.join(sick)}", hint="repair them first: docker compose ps -a, docker compose logs"
+        )
     running = {_label(row, containers.SERVICE) for row in mine if row["State"]["Running"]}
     every = {_label(row, containers.SERVICE) for row in mine}
     layers = containers.layers(containers.containers(machine, stack.project), stack.stores)
@@ -121,8 +123,8 @@ def refuse_used(machine: Machine, name: str, known: Collection[str]) -> List[doc
     others = [row["Name"].lstrip("/") for row in rows if row["Name"].lstrip("/") not in known]
     if others:
         raise Refused(
-            f"{name} is used by containers that are no services of the stack: {', '.join(others)}",
-            hint="what they write meanwhile would be lost, and stopped they hold the volume, too: give them "
+            f"{name} is used by containers that are not services of the stack: {', '.join(others)}",
+            hint="the move would lose what they write, and even stopped they hold the volume: give them "
             f"another one; docker inspect {' '.join(others)} shows whose they are",
         )
     return rows
@@ -165,7 +167,7 @@ def refuse_occupied(target: Twin, key: str) -> None:
     held = target.names() if target.path else []
     if held:
         raise Refused(
-            f"{target.path}, where {key} is to go, holds {', '.join(held[:3])}",
+            f"{target.path}, the new place of {key}, holds {', '.join(held[:3])}",
             hint="move it away first; docker volume ls --filter label=mnemo.kept",
         )
 
@@ -173,7 +175,7 @@ def refuse_occupied(target: Twin, key: str) -> None:
 def _refuse_same(here: str, there: str, key: str) -> None:
     """:raises Refused: one of the two directories is, or holds, the other (3)."""
     if posixpath.commonpath([here, there]) in (here, there):
-        raise Refused(f"{key} lies in {here} now: {there} is no other place", hint="choose another directory")
+        raise Refused(f"{key} is in {here} now: {there} is the same place", hint="choose another directory")
 
 
 def refuse_emptied(source: Twin, target: Twin) -> None:
@@ -181,7 +183,7 @@ def refuse_emptied(source: Twin, target: Twin) -> None:
     names = target.names()
     if names and not source.names():
         raise Refused(
-            f"{source.path} is empty, and {target.path}, which would become as empty, holds {', '.join(names[:3])}",
+            f"{source.path} is empty, and {target.path}, which the move would empty, holds {', '.join(names[:3])}",
             hint=f"is what belongs on {source.path} mounted? If it is empty on purpose: --to instead of --undo makes a "
             "new place for it",
         )
@@ -193,7 +195,7 @@ def refuse_full(machine: Machine, where: str, size: int, entries: int) -> None:
         raise Refused(f"{where} has {free} bytes free; the copy needs {need}; nothing was stopped", hint="make room")
     if inodes is not None and inodes < entries:
         raise Refused(
-            f"{where} can hold {inodes} files more; there are {entries}; nothing was stopped", hint="make room"
+            f"{where} has room for {inodes} more files; the volume has {entries}; nothing was stopped", hint="make room"
         )
 
 
@@ -207,15 +209,14 @@ def refuse_owners(source: Twin, target: Twin) -> None:
     others = [path for path, one in found.items() if one is not None and (one.uid, one.gid) != user]
     if others:
         raise Refused(
-            f"{len(others)} files do not belong to {user[0]}:{user[1]}, {others[0]} for one, and the server takes root "
-            "for nobody: it lets nobody give files away",
-            hint="export it with no_root_squash while it is moved, or chown them first",
+            f"{len(others)} files do not belong to {user[0]}:{user[1]}, such as {others[0]}, and root_squash is on, "
+            "so the server does not let root set their owner",
+            hint="export it with no_root_squash during the move, or chown the files first",
         )
     with source.acting():
         trusted = [path for path in found if any(name.startswith(ROOTS) for name in source.machine.xattrs(path))]
     if trusted:
         raise Refused(
-            f"{len(trusted)} files have attributes that only root may set, {trusted[0]} for one, and the server takes "
-            "root for nobody",
+            f"{len(trusted)} files have attributes that only root may set, such as {trusted[0]}, and root_squash is on",
             hint=f"getfattr -d -m - {shlex.quote(trusted[0])} shows them; another type of volume keeps them",
         )

@@ -184,8 +184,8 @@ def squashed(machine: Machine, path: str) -> User:
         pass
     if found.uid == 0:
         raise Refused(
-            "its directory on the server belongs to root, who is nobody there",
-            hint="nfs.exports: owner must be the number of the user that writes; then invoke nfs-setup",
+            "the export is owned by root and root_squash is on, so nothing can write to it",
+            hint="set owner in nfs.exports to the number of the user that writes, then: invoke nfs-setup",
         )
     return found.uid, found.gid
 
