@@ -15,7 +15,8 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.errors import NotStarted, Refused, StepFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
-from mnemo_ops.flows.migrate import leftovers, preflight, prepare, promotion, rollback, transfer
+from mnemo_ops.flows.journal import Journal
+from mnemo_ops.flows.migrate import ends, leftovers, preflight, prepare, promotion, rollback, transfer
 from mnemo_ops.flows.migrate.migration import Migration
 from mnemo_ops.stack import definition
 
@@ -158,3 +159,14 @@ def test_before_the_fence_becomes_final_new_knows_how_to_ask(tmp_path: Path, mon
     promotion.promote(context)
     kinds = [" ".join(line.split()[:2]) for line in fleet.asked]
     assert kinds.index("new: mark_target") < kinds.index("old: settle_fence") and kinds.count("new: mark_target") == 2
+
+
+def test_an_aborted_run_stays_one_of_the_hosts_it_was_of(tmp_path: Path) -> None:
+    """Old may have been on its way to somebody else when it was interrupted."""
+    run = "20261129T220719Z-0001"
+    Journal(tmp_path, run).write({"run": run, "phase": "quiesce", "status": "began", "from": "old", "to": "third"})
+    context = migration(tmp_path, Fleet()).context
+    assert ends.unfinished(context) == set()
+    leftovers.clean_up(context, side("old", leases={f"fence-{run}": run}), side("new"))
+    last = Journal(tmp_path, run).lines()[-1]
+    assert (last["phase"], last["status"], last["from"], last["to"]) == ("abort", "done", "old", "third")

@@ -45,8 +45,12 @@ def aborted(context: Context, runs: Iterable[str]) -> None:
 
 
 def _write(context: Context, run: str, hosts: Iterable[Host], **line: Any) -> None:
+    journal = Journal(context.flow.home, run)
+    known = journal.lines()
     entry = context.entry(run, **line)
-    Journal(context.flow.home, run).write(entry)
+    if known:  # it may have been of other hosts
+        entry.update({side: known[-1][side] for side in ("from", "to") if side in known[-1]})
+    journal.write(entry)
     for host in hosts:
         with suppress(MnemoError, KeyboardInterrupt):
             context.flow.act(host, WriteJournal(run, entry))
