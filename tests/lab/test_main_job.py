@@ -226,6 +226,8 @@ def test_nothing_of_the_run_stays_but_its_journals_and_its_set(
     locks = well(lab.run("lock.status", "--json")).document["locks"]
     for told in (seen["last"] for seen in locks.values()):
         assert (told["run"], told["command"], told["how"]) == (run, "migrate", "finished")
+    (row,) = [row for row in well(lab.run("runs", "--json")).document["runs"] if row["run"] == run]
+    assert (row["state"], row["next"], sorted(row["places"])) == ("ended ok", "", ["controller", "new", "old"])
     assert lab.new.databases() == ["mnemosyne", "postgres"]
 
 
