@@ -35,7 +35,7 @@ def judge(found: Sequence[Finding], extra: dict[str, Any], now: str = "") -> lis
     told = f"; {now}" if now else ""
     if len(reasons) == 1:
         (one,) = reasons
-        raise Refused(f"{one.where}: {one.evidence}{told}", hint=one.remedy or AGAIN)
+        raise Refused(f"{one.evidence}{told}", where=one.where, hint=one.remedy or AGAIN)
     if reasons:
         lines = "".join(f"\n  - {shown(each)}" for each in reasons)
         raise Refused(f"{len(reasons)} reasons not to begin{told}:{lines}", hint=AGAIN)

@@ -258,6 +258,9 @@ class Report:
             "tasks": self._tasks,
             **{key: value for key, value in self.extra.items() if key != "changed"},
         }
+        if "findings" in self.extra:  # as the error says them
+            rows = self.extra["findings"]
+            document["findings"] = [{key: self.advice.spoken(text) for key, text in row.items()} for row in rows]
         if self.error is not None:
             said = {key: self.advice.spoken(text) for key, text in self.error.to_json().items()}
             document["error"] = {"code": self.error.code, **said}
