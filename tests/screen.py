@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 
@@ -75,13 +76,15 @@ class Screen:
         return ["".join(line).rstrip() for line in self.rows]
 
 
-def on_a_terminal(argv: Sequence[str], timeout: float = 60, width: int = 80, **more: str) -> Screen:
+def on_a_terminal(
+    argv: Sequence[str], timeout: float = 60, width: int = 80, cwd: Path | None = None, **more: str
+) -> Screen:
     """Run a program on a terminal of its own, to its good end; what was to be seen."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, width, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
     env |= {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", **more}
-    process = subprocess.Popen(list(argv), stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    process = subprocess.Popen(list(argv), stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=cwd)
     os.close(theirs)
     said = b""
     while True:
