@@ -47,8 +47,9 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
 	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
-	@echo "== bench: what is timed, alone"
-	@$(VENV)/bin/pytest tests/bench
+	@echo "== bench: over a real sshd; what is timed, alone"
+	@$(VENV)/bin/pytest -n auto --dist loadfile tests/bench -m "not thorough"
+	@$(VENV)/bin/pytest tests/bench -m thorough
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
 	@echo "== real: one Postgres in a container, backed up and restored (the first time makes its image: two minutes)"

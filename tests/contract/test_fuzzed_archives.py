@@ -20,6 +20,7 @@ from typing import Any
 
 import hostile_archives as hostile
 import pytest
+import sampling
 from hostile_archives import FILE, FOLDER, HARD, KNOWN, LINK, Row, around, tar_of, unpacked, zip_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from mnemo_ops.agent.files.archive import listed
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import MnemoError
 
-EXAMPLES = int(os.environ.get("MNEMO_FUZZ", "120"))
+EXAMPLES = int(os.environ.get("MNEMO_FUZZ", 120 if sampling.thorough else 40))
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # a failure shows the archive
 
@@ -173,6 +174,7 @@ ARCHIVES = st.one_of(
 # -- what comes of them --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @fuzzed
 @given(data=ARCHIVES)
 def test_any_archive_is_listed_or_refused(data: bytes) -> None:
@@ -186,6 +188,7 @@ def test_any_archive_is_listed_or_refused(data: bytes) -> None:
             assert len(archive.members(rows)) == len(rows)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bare", [False, True], ids=["in a root", "bare"])
 @fuzzed
 @given(first=ARCHIVES, second=ARCHIVES, options=OPTIONS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sampling
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from world import World
@@ -32,7 +33,7 @@ from mnemo_ops.errors import MnemoError, Refused
 from mnemo_ops.flows.backup import condition, shown
 from mnemo_ops.transport import answers
 
-EXAMPLES = int(os.environ.get("MNEMO_FUZZ", "60"))
+EXAMPLES = int(os.environ.get("MNEMO_FUZZ", 60 if sampling.thorough else 30))
 RUN = "20261129T220719Z-0001"
 STORE = "/var/backups/p"
 STACK = Stack("p", "/srv/p", (), ".env", STORE, (Dataset("files", "files", "files"), Dataset("db", "postgres")), (), {})
@@ -162,6 +163,7 @@ READERS: dict[str, Callable[[Machine], Any]] = {
 }
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
