@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Entry, Retry
-from mnemo_ops.core.options import Options
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.execution.batch import Channel, Outbox, Outcomes
+from mnemo_ops.execution.host_control import Control
 from mnemo_ops.execution.results import Step, Work, acts, outcome
 from mnemo_ops.execution.task_renderer import Renderer, constant
 from mnemo_ops.templates.render import Unready, condition, render
@@ -24,17 +24,10 @@ def is_judged(entry: Entry) -> bool:
 
 
 class Judge:
-    """:param wait: lets time pass, showing how much is left. :param over: whether everything ends."""
+    """What tasks of one play on one host came to."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        renderer: Renderer,
-        options: Options,
-        wait: Callable[..., Outcomes],
-        over: Callable[[], bool],
-    ) -> None:
-        self._outbox, self._renderer, self._options, self._wait, self._over = outbox, renderer, options, wait, over
+    def __init__(self, outbox: Outbox, renderer: Renderer, control: Control) -> None:
+        self._outbox, self._renderer, self._control, self._options = outbox, renderer, control, control.options
 
     def decide(self, step: Step, work: Work, session: Optional[Channel]) -> Outcomes:
         """What became of a task; where it may try again, once more where it was done before, until it is as wanted.
@@ -56,8 +49,8 @@ class Judge:
         for attempt in range(1, retries + 1):
             if self._enough(retry, step, work):
                 return
-            yield from self._wait(step.task, delay, f"try {attempt} of {retries} was not enough")
-            if self._over():
+            yield from self._control.wait(step.task, delay, f"try {attempt} of {retries} was not enough")
+            if self._control.ended:
                 return
             again = Step(step.task)
             for _ in self._outbox.send(Work(entry, [replace(work.rounds[0], steps=[again])]), session):

@@ -66,9 +66,9 @@ def _fail(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry
 
 def _set_fact(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entry: Entry) -> Event:
     values = {name: value for name, value in args.items() if name != "cacheable"}
-    run.set_variables(values)
+    run.state.set_variables(values)
     if args.get("cacheable"):
-        run.state.facts.update(values)
+        run.state.learn(values)
     return Event(task.id, "ok", after={"ansible_facts": values})
 
 
@@ -77,7 +77,7 @@ def _include_vars(run: Control, task: Task, args: Mapping[str, Any], scope: Scop
     for path in vars_files(args, entry):
         found.update(load_variables(path, PlaybookError, entry.where))
     values = {str(args["name"]): found} if "name" in args else found
-    run.set_variables(values, templates=True)
+    run.state.set_variables(values, templates=True)
     return Event(task.id, "ok", after={"ansible_facts": {}})
 
 

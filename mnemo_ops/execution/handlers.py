@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.engine.resource import resource_class
 from mnemo_ops.core.model import Entry, Handlers, Play
 from mnemo_ops.core.options import Options
 from mnemo_ops.execution.batch import Outbox, Outcomes
 from mnemo_ops.execution.conditions import is_judged
+from mnemo_ops.execution.entry_run import EntryRun
+from mnemo_ops.execution.host_state import HostState
 from mnemo_ops.execution.results import Pending, Work
 from mnemo_ops.execution.task_renderer import Renderer
 from mnemo_ops.templates.render import NoValue
 
 
 class Handling:
-    """The handlers of a play on one host.
-
-    :param take: takes an entry as a task of the play. :param asked: an answer, for which the batch may be sent first.
-    """
+    """The handlers of a play on one host, taken as its tasks are."""
 
     def __init__(
-        self,
-        play: Play,
-        outbox: Outbox,
-        renderer: Renderer,
-        options: Options,
-        take: Callable[[Entry], Outcomes],
-        asked: Callable[[Callable[[], Work]], Any],
+        self, play: Play, state: HostState, outbox: Outbox, renderer: Renderer, options: Options, entries: EntryRun
     ) -> None:
-        self._handlers, self._out, self._renderer, self._options = play.handlers, outbox, renderer, options
-        self._take, self._asked = take, asked
+        self._handlers, self._state, self._out, self._renderer = play.handlers, state, outbox, renderer
+        self._options, self._entries = options, entries
 
     def flush(self) -> Outcomes:
         """Those that are due by now: as a part of the batch, or apart when the controller has a say in them."""
@@ -59,17 +49,18 @@ class Handling:
         self._out.put_handlers(Handlers(ready, idle))
 
     def _work(self, letter: str, entry: Entry) -> Work:
-        self._out.number += 1
-        return self._renderer.work(f"{letter}{self._out.number}", entry)
+        return self._renderer.work(f"{letter}{self._state.count()}", entry)
 
     def _doubtful(self) -> Outcomes:
         """Those that are notified only when a task changes something of which a check cannot know that it does."""
         if self._out.may_notify:
             yield from self._out.send()
-        for entry in self._handlers if self._out.failure is None else ():
+        for entry in self._handlers if self._state.failure is None else ():
             why = self._out.perhaps.pop(entry.name, "")
             if why and entry.name not in (*self._out.session.pending_handlers, *self._out.notified):
-                work = yield from self._asked(lambda entry=entry: self._work("t", entry))  # type: ignore[misc]
+                work = yield from self._out.asked(lambda entry=entry: self._work("t", entry))  # type: ignore[misc]
+                if work is None:
+                    return
                 for step in work.steps:
                     if step.event is None or step.event.status == "failed":
                         step.event = Event(step.task.id, "unknown", why=why)
@@ -78,10 +69,10 @@ class Handling:
     def _apart(self) -> Outcomes:
         """One after the other, as tasks; only now a bad one is a failure."""
         yield from self._out.send()
-        for entry in self._handlers if self._out.failure is None else ():
-            if self._out.failure is not None or entry.name not in self._out.session.pending_handlers:
+        for entry in self._handlers if self._state.failure is None else ():
+            if self._state.failure is not None or entry.name not in self._out.session.pending_handlers:
                 continue
-            yield from self._take(entry)
-            if self._out.failure is None:
+            yield from self._entries.take(entry)
+            if self._state.failure is None:
                 self._out.put_handlers(Handlers(idle=(entry.name,)))  # it was run: off the list
                 yield from self._out.send()

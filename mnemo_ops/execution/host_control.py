@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from typing import Any, Optional, Protocol
+from typing import Optional, Protocol
 
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.engine.resource import Resource
@@ -13,8 +12,8 @@ from mnemo_ops.core.model import Batch, Task
 from mnemo_ops.core.options import Options
 from mnemo_ops.errors import ChannelLost, StepFailed, Unreachable
 from mnemo_ops.execution.batch import Channel, Outbox, Outcomes
-from mnemo_ops.execution.play_sync import Crew
-from mnemo_ops.execution.task_renderer import HostState, Renderer
+from mnemo_ops.execution.host_state import HostState
+from mnemo_ops.execution.play_sync import Crew, End
 
 
 class Reach(Protocol):
@@ -36,13 +35,11 @@ class Reach(Protocol):
 
 
 class Control:
-    """One play on one host. :attr:`ended`: the host takes no further task."""
+    """One play on one host."""
 
-    def __init__(
-        self, state: HostState, reach: Reach, outbox: Outbox, renderer: Renderer, options: Options, crew: Crew
-    ) -> None:
-        self.state, self.options, self.ended = state, options, False
-        self._reach, self._out, self._renderer, self._crew = reach, outbox, renderer, crew
+    def __init__(self, state: HostState, reach: Reach, outbox: Outbox, options: Options, crew: Crew) -> None:
+        self.state, self.options = state, options
+        self._reach, self._out, self._crew = reach, outbox, crew
 
     @property
     def session(self) -> Channel:
@@ -52,22 +49,22 @@ class Control:
         """Seconds, for durations."""
         return time.monotonic()
 
+    @property
+    def ended(self) -> bool:
+        """Whether all hosts of the play take no further task."""
+        return self._crew.ended
+
     def wait(self, task: Task, seconds: float, note: str) -> Outcomes:
         """Time that passes; shows how much is left."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._crew.over():
+        while (left := end - time.monotonic()) > 0 and not self.ended:
             yield task, Event(task.id, "progress", after={"note": f"{note}: {left:.0f} s"})
             time.sleep(min(left, 1.0))
 
-    def set_variables(self, values: Mapping[str, Any], templates: bool = False) -> None:
-        """From here on this host has these variables; ``templates``: their values may hold Jinja."""
-        (self.state.included if templates else self.state.results).update(values)
-        self._renderer.changed()
-
     def end_here(self, word: str) -> None:
         """``end_host``, ``end_batch``, ``end_play``."""
-        self.ended = True
-        self._crew.end(self.state.host.name, word)
+        self.state.end()
+        self._crew.end_host(self.state.host.name, None if word == "end_host" else End(word))
 
     def last_word(self, batch: Batch) -> None:
         """Send what ends the connection."""

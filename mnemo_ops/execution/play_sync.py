@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Optional
 
 from mnemo_ops.core.model import Host, Play
 from mnemo_ops.core.options import Options
 from mnemo_ops.execution import fact_names
-from mnemo_ops.execution.task_renderer import HostState
+from mnemo_ops.execution.host_state import HostState, Way
+from mnemo_ops.execution.results import Pending
 from mnemo_ops.templates.render import Scope
 
-Way = tuple[int, ...]  # a place in a play: numbers of nodes, outer to inner; greater is later
-
 WORDS_OF_ANSIBLE = {"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"}
+
+
+class End(enum.Enum):
+    """What ended a play on all of its hosts at once."""
+
+    BATCH = "end_batch"
+    PLAY = "end_play"
+    FAILED = "any_errors_fatal"  # everybody stops after the task he is in
 
 
 class Crew:
@@ -38,22 +46,21 @@ class Crew:
         aside: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self._play, self._batch, self._hosts, self._states, self._options = play, batch, hosts, states, options
-        self._out: set[str] = set()  # hosts that failed or ended
+        self._ended: set[str] = set()  # hosts that take no further task, however that came
         self._done: dict[str, tuple[Mapping[str, Any], bool]] = {}
         self._at: dict[str, Way] = {}  # host -> where it is, everything before it done
         self._awaited: list[Way] = []  # places somebody waits for the others to come to
         self._changed = threading.Condition()
         self._aside = aside
-        self._over = False
         self._interrupted = interrupted  # Ctrl-C: whoever waits stops waiting
-        self.stopped = False  # everybody stops after the task he is in
+        self.ends: set[End] = set()
 
-    def magic(self, meet: Callable[[str], None]) -> Mapping[str, Any]:
-        """Ansible's own variables of the play. :param meet: called before a look at a host, with its name."""
+    def magic(self, state: HostState) -> Mapping[str, Any]:
+        """Ansible's own variables of the play, as one of its hosts has them."""
         names = [host.name for host in self._batch]
         every = [host.name for host in self._hosts]
         return {
-            "hostvars": HostVars(self._states, meet),
+            "hostvars": HostVars(self._states, lambda name: self._look(state, name)),
             "ansible_play_hosts": every,
             "play_hosts": names,
             "ansible_play_batch": names,
@@ -69,8 +76,8 @@ class Crew:
     def once(self, key: str, host: Host) -> bool:
         """Whether this host is the one: the first of the batch that is still there; the others wait for it."""
         with self._aside(), self._changed:
-            while key not in self._done and not self.over():
-                leader = next((one.name for one in self._batch if one.name not in self._out), host.name)
+            while key not in self._done and not self.ended:
+                leader = next((one.name for one in self._batch if one.name not in self._ended), host.name)
                 if leader == host.name:
                     return True
                 self._changed.wait(0.5)
@@ -91,13 +98,23 @@ class Crew:
         self.arrived(host, way)
         with self._aside(), self._changed:
             self._awaited.append(way)
-            while not self.over() and any(self._at.get(name, ()) < way for name in self.others(host)):
+            while not self.ended and any(self._at.get(name, ()) < way for name in self.others(host)):
                 self._changed.wait(0.5)
             self._awaited.remove(way)
 
+    def _look(self, state: HostState, name: str) -> None:
+        """Before a look at ``hostvars``. :raises Pending: what would be seen is not sent yet."""
+        own = state.host.name
+        company = state.apart and name != own and self.others(own)
+        if state.unsent if company else name == own and state.waiting:
+            raise Pending("hostvars")
+        if company:
+            self.meet(own, state.way)
+            state.met()
+
     def others(self, host: str) -> set[str]:
         """Hosts of the batch that are still at it."""
-        return {one.name for one in self._batch} - self._out - {host}
+        return {one.name for one in self._batch} - self._ended - {host}
 
     def done_once(self, key: str, state: HostState, names: Mapping[str, Any], failed: bool) -> None:
         with self._changed:
@@ -108,33 +125,24 @@ class Crew:
         with self._changed:
             return self._done.get(key, ({}, False))
 
-    def over(self) -> bool:
-        return self._over or self._interrupted()
+    @property
+    def ended(self) -> bool:
+        """Whether no host takes a further task."""
+        return bool(self.ends) or self._interrupted()
 
-    def end(self, host: str, word: str) -> None:
-        """``end_host``, or ``end_batch`` and ``end_play`` for all."""
+    def end_host(self, host: str, end: Optional[End] = None) -> None:
+        """A host takes no further task, however that came: nobody waits for it any more.
+
+        :param end: it ends the play for all others, too.
+        """
         with self._changed:
-            self._out.add(host)
-            self._over = self._over or word in ("end_play", "end_batch")
-            self._changed.notify_all()
-        if word == "end_play":
-            self.ended = True
-
-    ended = False  # end_play: no further batch either
-
-    def left(self, host: str) -> None:
-        """A host is through, however that ended: nobody waits for it any more."""
-        with self._changed:
-            self._out.add(host)
+            self._ended.add(host)
+            self.ends |= {end} if end else set()
             self._changed.notify_all()
 
     def failed(self, host: str) -> None:
         """A host is out; with ``any_errors_fatal`` everybody is."""
-        with self._changed:
-            self._out.add(host)
-            if self._play.any_errors_fatal:
-                self._over = self.stopped = True
-            self._changed.notify_all()
+        self.end_host(host, End.FAILED if self._play.any_errors_fatal else None)
 
 
 class HostVars(Mapping[str, Any]):

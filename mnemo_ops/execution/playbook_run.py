@@ -16,10 +16,10 @@ from mnemo_ops.documents.yaml_lines import Placed
 from mnemo_ops.errors import STRANGERS, MnemoError, PlaybookError, PythonMissing, Unreachable, UsageError, named
 from mnemo_ops.execution.batch import Channel
 from mnemo_ops.execution.host_run import PlayRun
-from mnemo_ops.execution.play_sync import Crew, batches
+from mnemo_ops.execution.host_state import HostState
+from mnemo_ops.execution.play_sync import Crew, End, batches
 from mnemo_ops.execution.report import Report
 from mnemo_ops.execution.session_pool import Fleet
-from mnemo_ops.execution.task_renderer import HostState
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.playbook.load import check_variables, load
 from mnemo_ops.playbook.variable_check import ANY, Reading, names_set
@@ -138,17 +138,17 @@ class Plays:
                     failures[host.name] = error
                     crew.failed(host.name)
                 finally:
-                    crew.left(host.name)
+                    crew.end_host(host.name)
                     self.report.idle(host.name)
 
             self.fleet.each(batch, work)
             bad = sum(host.name in failures for host in batch)
             share = 100 * bad / len(batch)
             limit = play.max_fail_percentage
-            too_many = bad == len(batch) or crew.stopped or (limit is not None and share > limit)
+            too_many = bad == len(batch) or End.FAILED in crew.ends or (limit is not None and share > limit)
             if too_many:
                 return False
-            if crew.ended:
+            if End.PLAY in crew.ends:
                 break
         return True
 
@@ -162,7 +162,7 @@ class Plays:
                     self.report.progress(host.name, event, task.name)
                 else:
                     self.report.task(host.name, task, event)
-                if crew.stopped and event.status != "failed":  # any_errors_fatal: another host failed
+                if End.FAILED in crew.ends and event.status != "failed":  # any_errors_fatal: another host failed
                     return
 
     def _first(self, failures: Mapping[str, Exception]) -> Exception:

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from mnemo_ops.agent.base.protocol import Event
-from mnemo_ops.agent.base.record import dataclass, field, replace
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.engine.resource import Resource, resource_class
-from mnemo_ops.core.model import Entry, Host, Loop, Play, Task
+from mnemo_ops.core.model import Entry, Loop, Play, Task
 from mnemo_ops.core.options import Options
 from mnemo_ops.documents.yaml_lines import Table
 from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.execution import fact_names
-from mnemo_ops.execution.results import Pending, Round, Step, Unknown, Work
+from mnemo_ops.execution.host_state import HostState
+from mnemo_ops.execution.results import Round, Step, Unknown, Work
 from mnemo_ops.inventory.load import load_variables
 from mnemo_ops.playbook import module_args
 from mnemo_ops.playbook.context import first_located
@@ -28,26 +29,6 @@ from mnemo_ops.templates.references import variables_of
 from mnemo_ops.templates.render import NoValue, Scope, Unready, condition, render, without_omitted
 
 NOTHING = Resource()  # stands in a task that is not sent
-
-
-@dataclass
-class HostState:
-    """What is known of a host during a run, from play to play.
-
-    :param facts: without prefix. :param results: what tasks registered and set; data, never templates.
-    :param included: variables of ``include_vars``: templates, as all variables.
-    :param number: of the last task that was taken. :param names: of the tasks that were sent, by id.
-    :param undone: the first task a check left undone; :param doubtful: what was registered after it, and may differ.
-    """
-
-    host: Host
-    facts: dict[str, Any] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
-    included: dict[str, Any] = field(default_factory=dict)
-    number: int = 0
-    names: dict[str, str] = field(default_factory=dict)
-    undone: str = ""
-    doubtful: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -62,23 +43,17 @@ class Renderer:
     """Renders the entries of one play for one host.
 
     :param extra: of ``--vars``: they win over everything. :param magic: Ansible's own variables of the play.
-    :attr:`waiting`: names the unsent batch registers. :attr:`overlays`: variables of includes being run.
     """
 
     def __init__(
         self, play: Play, state: HostState, extra: Mapping[str, Any], options: Options, magic: Mapping[str, Any]
     ) -> None:
-        self.waiting: dict[str, Pending] = {}
-        self.overlays: list[Mapping[str, Any]] = []
         self.user = User()
         self._play, self._state, self._extra, self._options, self._magic = play, state, extra, options, magic
         self._started = not options.start_at
         self._scopes: dict[tuple[int, ...], Scope] = {}
+        self._version = state.version  # that the scopes were made of
         self._late_vars: Mapping[str, Any] = {}
-
-    def changed(self) -> None:
-        """A variable was set: scopes made before are stale."""
-        self._scopes.clear()
 
     def read_vars_files(self) -> None:
         """``vars_files`` whose names are templates. :raises MnemoError: one is missing or wrong (2)."""
@@ -88,7 +63,7 @@ class Renderer:
             path = first_located(rendered, (self._play.home,), where)
             found.update(load_variables(path, PlaybookError, where))
         self._late_vars = found
-        self.changed()
+        self._scopes.clear()
 
     def plain(self) -> Scope:
         """The scope of the play itself."""
@@ -98,6 +73,9 @@ class Renderer:
         """Role defaults < inventory < facts < play < role < task vars < results < what is given < ``--vars``."""
         layers = (entry.defaults, entry.role_vars, entry.vars, entry.params, entry.files, entry.templates)
         key = tuple(id(layer) for layer in layers)
+        if self._version != self._state.version:
+            self._scopes.clear()
+            self._version = self._state.version
         if key not in self._scopes:
             self._scopes[key] = self._scope(entry)
         return self._scopes[key]
@@ -111,9 +89,9 @@ class Renderer:
         known = {**fact_names.variables(state.facts), "ansible_check_mode": self._options.check}
         scope = scope.plus({**known, **self._magic}, final=True)
         scope = scope.plus(play.vars).plus(self._late_vars).plus(play.role_vars).plus(entry.role_vars).plus(entry.vars)
-        scope = scope.plus(state.included).plus({**state.results, **self.waiting}, final=True).plus(entry.params)
+        scope = scope.plus(state.included).plus({**state.results, **state.waiting}, final=True).plus(entry.params)
         scope = scope.plus({"vars": scope}, final=True)
-        for overlay in self.overlays:
+        for overlay in state.overlays:
             scope = scope.plus(overlay, final=True)
         return scope.plus(self._extra)
 

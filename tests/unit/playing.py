@@ -17,8 +17,8 @@ from mnemo_ops.core.model import Batch, Host, Task
 from mnemo_ops.core.options import Options
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.execution.host_run import PlayRun
+from mnemo_ops.execution.host_state import HostState
 from mnemo_ops.execution.play_sync import Crew
-from mnemo_ops.execution.task_renderer import HostState
 from mnemo_ops.playbook import load as playbook
 from mnemo_ops.transport import session
 
