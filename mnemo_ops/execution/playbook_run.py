@@ -24,8 +24,7 @@ from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.playbook.load import check_variables, load
 from mnemo_ops.playbook.variable_check import ANY, Reading, names_set
 from mnemo_ops.templates.render import Scope, Unready, is_template, render
-from mnemo_ops.transport.raw_host import BareHost
-from mnemo_ops.transport.raw_shell import PAUSE, wait_until_up
+from mnemo_ops.transport.raw_shell import PAUSE, BareHost, wait_until_up
 
 Words = Callable[[Host], Mapping[str, Any]]
 

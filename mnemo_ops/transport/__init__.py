@@ -1,4 +1,4 @@
 """One agent on one host: the bundle that travels, the way there, sudo, the session, and what a host may report over it.
 
-Offers ``agent_channel``, ``host_keys``, ``raw_host``, ``raw_shell``, ``session``.
+Offers ``agent_channel``, ``host_keys``, ``raw_shell``, ``session``.
 """

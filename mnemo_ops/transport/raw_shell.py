@@ -1,14 +1,17 @@
-"""A host before its agent: one shell line where python3 may be missing, and waiting until it can be reached."""
+"""A host before its agent: shell lines and ``raw`` tasks where python3 may be missing, and waiting for the host."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass, replace
-from mnemo_ops.core.model import Host
-from mnemo_ops.errors import FINAL, Unreachable
+from mnemo_ops.agent.resources.raw import Raw
+from mnemo_ops.core.model import Batch, Host, Task
+from mnemo_ops.errors import FINAL, MnemoError, StepFailed, Unreachable
 from mnemo_ops.transport import local_pipe
 from mnemo_ops.transport.sudo import as_root_unheard
 
@@ -43,6 +46,42 @@ def raw(host: Host, become: bool, line: str, timeout: float = 1800.0) -> Said:
                 argv, first = as_root_unheard(argv, host, connection.user, ssh_pipe.small(connection))
             code, out, err = ssh_pipe.ask(connection, shlex.join(argv), first, timeout)
     return Said(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+class BareHost:
+    """No python3 yet, so no agent: takes batches as a session does, of ``raw`` tasks only."""
+
+    bare = True
+    pending_handlers: Sequence[str] = ()
+
+    def __init__(self, host: Host, become: bool) -> None:
+        self._host, self._become = host, become
+        self.facts: Mapping[str, Any] = {}
+        self.login = host.user or ""
+
+    def converge(self, batch: Batch) -> Iterator[Event]:
+        for task in (one for one in batch.tasks() if not one.perhaps):
+            yield Event(task.id, "progress", after={"note": "the host has no python3 yet: running it in a shell"})
+            event = self._foreseen(task) if batch.check else self._run(task)
+            yield event
+            if event.status == "failed" and not task.ignore_errors:
+                return
+
+    def _foreseen(self, task: Task) -> Event:
+        return Event(task.id, "ok" if task.changed is False else "changed", before={}, after={}, foreseen=True)
+
+    def _run(self, task: Task) -> Event:
+        if not isinstance(task.resource, Raw):
+            raise MnemoError(f"{self._host.name} has no python3 and {task.name} needs it: this is a bug")
+        try:
+            said = raw(self._host, self._become, task.resource.free_form)
+        except StepFailed as error:
+            return Event.failure(task.id, error)
+        state = {"rc": said.rc, "stdout": said.out, "stderr": said.err}
+        if said.rc == 0:
+            return Event(task.id, "ok" if task.changed is False else "changed", after=state)
+        words = (said.err.strip() or said.out.strip())[-1500:]
+        return Event(task.id, "failed", before=state, after={"rc": 0}, why=f"ended with {said.rc}: {words}")
 
 
 def wait_until_up(
