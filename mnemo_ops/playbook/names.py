@@ -50,7 +50,7 @@ BARE_FACTS = {"service_facts": "services", "package_facts": "packages"}
 # what agent/facts/gather.py gathers
 FACTS = _words("""
     all_ipv4_addresses all_ipv6_addresses apparmor architecture bios_date bios_vendor bios_version boot_id
-    clock cmdline date_time default_ipv4 default_ipv6 distribution distribution_file_parsed
+    cmdline date_time default_ipv4 default_ipv6 distribution distribution_file_parsed
     distribution_file_path distribution_file_variety distribution_major_version distribution_minor_version
     distribution_release distribution_version dns domain effective_group_id effective_user_id env fips fqdn
     hostname init_started interfaces is_chroot kernel kernel_version loadavg lsb machine machine_id memfree_mb memory_mb

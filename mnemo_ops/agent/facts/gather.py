@@ -49,7 +49,6 @@ def gather(machine: Machine) -> Dict[str, Any]:
         "is_chroot": _is_chroot(machine),
         "loadavg": dict(zip(("1m", "5m", "15m"), map(float, (_proc(machine, "loadavg") or "0 0 0").split()[:3]))),
         "date_time": _date_time(now),
-        "clock": now,
         "module_setup": True,
         **_host_keys(machine),
     }
