@@ -97,7 +97,9 @@ def vars_files(args: Mapping[str, Any], entry: Entry) -> list[Path]:
         if not fits.search(path.name) or (path.suffix not in extensions and args.get("ignore_unknown_extensions")):
             continue
         if path.suffix not in extensions:
-            raise PlaybookError(f"include_vars: {path.name} has none of the extensions to read", where=entry.where)
+            raise PlaybookError(
+                f"include_vars: {path.name} has an extension that include_vars does not read", where=entry.where
+            )
         found.append(path)
     return found
 
@@ -134,7 +136,7 @@ def _reboot(run: Control, task: Task, args: Mapping[str, Any]) -> Any:
             if _boot(run, task, words) != before:
                 break
         if left <= 0:
-            raise StepFailed(f"the host was told to reboot and did not, in {words.reboot_timeout} s")
+            raise StepFailed(f"the host did not reboot within {words.reboot_timeout} s")
         yield from run.wait(task, 1.0, "waiting for the reboot")
     yield from run.until_it_works(task, Command(cmd=words.test_command), words.reboot_timeout)
     return Event(task.id, "changed", after={"rebooted": True, "elapsed": int(run.clock() - began)})

@@ -100,5 +100,5 @@ class Control:
             if said.status != "failed":
                 return
             if time.monotonic() > end:
-                raise StepFailed(f"the host is back and not well: {said.why}")
+                raise StepFailed(f"the host rebooted, but its test command fails: {said.why}")
             yield from self.wait(task, 1.0, "not well yet")

@@ -39,4 +39,4 @@ def _choice(node: Include, scope: Scope) -> Contents:
         if known in node.choices:
             return node.choices[known]
     hint = f"read before the run: {', '.join(sorted(node.choices))}"
-    raise TemplateError(f"no file of tasks '{name}'", where=node.entry.where, hint=hint)
+    raise TemplateError(f"the file of tasks '{name}' does not exist", where=node.entry.where, hint=hint)

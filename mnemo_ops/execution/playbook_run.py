@@ -96,7 +96,7 @@ class Plays:
             try:
                 found = render(pattern, scope, where)
             except Unready as problem:
-                raise PlaybookError(f"'hosts' of a play cannot wait: {problem}", where=where) from None
+                raise PlaybookError(f"'hosts' of a play must be known before the run: {problem}", where=where) from None
             pattern = ",".join(str(one) for one in found) if isinstance(found, list) else str(found)
         hosts = self.inventory.select(pattern, self.limit, where)
         hosts = [replace(host, local=True) for host in hosts] if play.local else hosts

@@ -219,7 +219,7 @@ class Report:
             and self.style.check
             and any(t.changed for t in self._hosts.values())
         ):
-            error = DriftFound("the hosts differ from what is declared", hint="run it without --check")
+            error = DriftFound("the hosts differ from what is declared", hint="run the command without --check")
         self.error = error
         if self.style.json:
             text = json.dumps(self.mask.hide_all(self.document()), indent=2)

@@ -266,7 +266,7 @@ def environment(entry: Entry, scope: Scope) -> dict[str, str]:
     module_args.refuse_nul("environment", found, entry.where)
     for key in found:
         if not key or "=" in key:
-            raise TemplateError(f"'environment': {key!r} is no name of a variable", where=entry.where)
+            raise TemplateError(f"'environment': {key!r} is not a valid name for a variable", where=entry.where)
     return found
 
 

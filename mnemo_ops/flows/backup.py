@@ -75,7 +75,7 @@ def strayed(flow: Flow, host: Host, strays: list[str]) -> None:
     """Tell what a host found where something had to be put, and kept."""
     if strays:
         removes = f"invoke backup.prune --aside --limit {host.name} removes it"
-        flow.report.summary.append(f"kept on {host.name}, for it stood in the way: {', '.join(strays)}; {removes}")
+        flow.report.summary.append(f"found in the way and kept on {host.name}: {', '.join(strays)}; {removes}")
     flow.report.extra["strays"] = strays
 
 
@@ -113,17 +113,17 @@ def choose(flow: Flow, host: Host, wanted: str) -> str:
     if not found:
         never = [row["id"] for row in every if row["state"] == "incomplete" and row["id"].startswith(wanted)]
         also = f"; {', '.join(never)} was never finished" if never else ""
-        raise Refused(f"{host.name} has no set '{wanted}'{also}; {known}", hint=hint)
+        raise Refused(f"{host.name} has no backup '{wanted}'{also}; {known}", hint=hint)
     if len(found) > 1:
         names = ", ".join(f"{row['id']} ({condition(row)})" for row in found)
-        raise Refused(f"'{wanted}' stands for {len(found)} sets of {host.name}: {names}", hint="name more of the id")
+        raise Refused(f"'{wanted}' matches {len(found)} backups of {host.name}: {names}", hint="give more of the id")
     (row,) = found
     if row["state"] != "complete":
         which = {"latest": "the newest set"}.get(wanted, "the set")
         raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
     later = [each["id"] for each in every if each["state"] == "incomplete" and each["created"] > row["created"]]
     if later and (wanted == "latest" or instant is not None):
-        flow.report.say(f"  note: {', '.join(later)} on {host.name} was never finished: that is not a set")
+        flow.report.say(f"  note: {', '.join(later)} on {host.name} never finished, so it is not a backup")
     return str(row["id"])
 
 
@@ -171,7 +171,7 @@ def prune(flow: Flow, host: Host, keep_last: int, aside: bool, names: Sequence[s
     """Remove these from a host's store, as far as nobody needs them since; what was removed."""
     done = flow.act(host, PruneSets(flow.stack(host), keep_last, aside, names))
     for name in done["left"]:
-        flow.report.say(f"  {host.name}: {name} stays: somebody is at work with it now, or removed it")
+        flow.report.say(f"  {host.name}: {name} stays: another run uses it, or removed it")
     if done["removed"]:
         flow.report.host(host.name).add("changed")
     removed: list[dict[str, Any]] = done["removed"]

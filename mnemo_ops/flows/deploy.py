@@ -117,7 +117,7 @@ def _finished_by_the_host(flow: Flow, host: Host, check: bool) -> Iterator[None]
         raise
     except KeyboardInterrupt:
         told = f"interrupted; {host.name} starts the stack by itself within two minutes"
-        raise Interrupted(told, hint="the same command again finishes it now") from None
+        raise Interrupted(told, hint="run the same command again to finish it now") from None
     except MnemoError:  # what failed is not to be tried again and again
         with suppress(MnemoError):
             flow.act(host, DropLease(f"deploy-{run}"))
@@ -133,7 +133,7 @@ def check_files(host: Host, chosen: Settings) -> None:
     for key in ("source", "env_file", "tls", "images_archive"):
         value = getattr(chosen, key)
         if not value and key in ("source", "env_file"):
-            raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a whole inventory")
+            raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a complete inventory")
         if value and not Path(value).exists():
             raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
     absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).exists()]
@@ -153,5 +153,5 @@ def check_files(host: Host, chosen: Settings) -> None:
     if waiting:
         raise InventoryError(
             f"{chosen.env_file} still holds placeholders: {', '.join(waiting)}",
-            hint="openssl rand -hex 24 makes a secret",
+            hint="`openssl rand -hex 24` generates a secret",
         )

@@ -65,7 +65,9 @@ def recipients(flow: Flow, host: Host) -> tuple[str, ...]:
         return chosen.recipients
     path = _file(flow, chosen.project)
     if not path.exists() and _made(path):
-        flow.report.say(f"  a new key: {path}. KEEP A COPY elsewhere: without it the secrets in a set cannot be read")
+        flow.report.say(
+            f"  a new key: {path}. KEEP A COPY elsewhere: without it nobody can read the secrets in a backup"
+        )
     text = path.read_text()
     public = tuple(line[len(PUBLIC) :].strip() for line in text.splitlines() if line.startswith(PUBLIC))
     if not public:
@@ -116,5 +118,5 @@ def identity(flow: Flow, host: Host) -> str:
     """The secret half for this host's stack. :raises Refused: it is not here (3)."""
     path = _file(flow, flow.settings(host).project)
     if not path.exists():
-        raise Refused(f"{path} is missing: it opens the secrets in the set", hint=f"put your copy back to {path}")
+        raise Refused(f"{path} is missing: it decrypts the secrets in the backup", hint=f"put your copy back to {path}")
     return path.read_text()

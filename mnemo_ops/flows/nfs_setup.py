@@ -38,7 +38,7 @@ def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mappin
     plays = Plays(flow.fleet, flow.report, inventory, "", {**words, **extra_vars}, options)
     plays.run(shipped("nfs.yml"))
     if options.check:
-        flow.report.say("  the proof mount writes: it is not part of a check")
+        flow.report.say("  a check skips the test mount, because it writes")
         return
     if chosen.present and chosen.clients:
         _prove(flow, chosen)

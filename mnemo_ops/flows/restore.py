@@ -37,7 +37,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     flow.report.extra["untouched"] = found["untouched"]
     if found["untouched"]:
         kept = f"what {host.name} has of them stays as it is"
-        flow.report.say(f"  note: the set {id} does not hold {', '.join(found['untouched'])}: {kept}")
+        flow.report.say(f"  note: the backup {id} does not contain {', '.join(found['untouched'])}: {kept}")
     previous = found["previous"]
     goes = ""
     if previous is not None:
@@ -60,12 +60,12 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
             return f"the data from before are in place again, and {kept}"
         return f"nothing was changed, and {host.name} serves as before"
 
-    hint = f"where nothing was changed, the same command begins anew; to take it back: {undone}"
+    hint = f"where nothing was changed, the same command begins anew; to undo it: {undone}"
     with flow.forgetting(host, run, f"restore-{run}", state, hint):
         result = flow.act(host, action, job=f"{run}-restore")
     flow.report.host(host.name).add("changed")
     flow.report.step(f"{id} is in place and serving; what it replaced is kept until the next restore")
-    flow.report.say(f"  -> to take it back: {undone}")
+    flow.report.say(f"  -> to undo it: {undone}")
     stopped(flow, result)
     strayed(flow, host, result.pop("strays"))
     accepted(flow, result["accepted_losses"])
@@ -106,7 +106,7 @@ def undo(flow: Flow, host: Host, sure: Optional[Sure]) -> dict[str, Any]:
     flow.report.step(f"{host.name} has {now}, and serves")
     stopped(flow, result)
     strayed(flow, host, result.pop("strays"))
-    flow.report.say(f"  kept aside: {result['kept']}")
-    flow.report.say(f"  -> to change back: invoke restore --undo --limit {host.name}")
+    flow.report.say(f"  the previous data are kept: {result['kept']}")
+    flow.report.say(f"  -> to undo it: invoke restore --undo --limit {host.name}")
     flow.report.extra.update(id=plan["id"], undone=back, kept=result["kept"])
     return result

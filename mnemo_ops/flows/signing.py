@@ -36,7 +36,7 @@ def _key(flow: Flow) -> Optional[Ed25519PrivateKey]:
         return Ed25519PrivateKey.from_private_bytes(base64.b64decode(path.read_text().split()[-1], validate=True))
     except (ValueError, IndexError):
         raise Refused(
-            f"{path} holds no key", hint="put your copy back; or mv it away: a new one signs from then on"
+            f"{path} holds no key", hint="restore your copy, or move the file away: mnemo_ops then signs with a new key"
         ) from None
 
 
@@ -70,15 +70,17 @@ def verify(flow: Flow, id: str, found: Mapping[str, Any]) -> None:
     key = _key(flow)
     name, _, signature = str(found["signature"]).strip().partition(" ")
     if not name:
-        flow.report.say(f"  note: the set {id} is not signed: whoever may write to its store may have made it")
+        flow.report.say(f"  note: the backup {id} is not signed: anyone who can write to its store may have made it")
         return
     if key is None or name != _name(key):
-        flow.report.say(f"  note: the set {id} is signed by another machine, whose key is not here ({_path(flow)})")
+        flow.report.say(
+            f"  note: the backup {id} was signed by another machine, and its key is missing here ({_path(flow)})"
+        )
         return
     try:
         key.public_key().verify(base64.b64decode(signature, validate=True), _text(id, found["manifest_sha256"]))
     except (InvalidSignature, binascii.Error, ValueError):
         raise VerificationFailed(
-            f"the set {id} is not as this machine made and signed it: somebody changed its manifest, or its name",
-            hint="choose another set: invoke backup.list; and find out who may write to that store",
+            f"the backup {id} differs from what this machine signed: its manifest or its name was changed",
+            hint="choose another backup: invoke backup.list; then check who can write to that store",
         ) from None

@@ -50,7 +50,7 @@ class Move:
 
     def is_needed(self) -> bool:
         """Look, and show the plan. :raises Refused: it cannot be done; nothing was touched (3)."""
-        self.say(f"where does {self.key} lie on {self.host.name}?")
+        self.say(f"look where {self.key} is on {self.host.name}")
         answer = self._look()
         last = answer["last"]
         if last is not None and last["state"] != "moved":
@@ -58,10 +58,10 @@ class Move:
                 self._refuse_another(last)
                 self.alive = True
                 self.action = replace(self.action, run_id=last["id"])
-                self.say(f"the move of {self.key} is still at work on {self.host.name}: following it")
+                self.say(f"the move of {self.key} is still running on {self.host.name}: following it")
                 return True
             if self.plays.options.check:
-                self.say(f"an interrupted move of {self.key} would be ended first, then it would be moved")
+                self.say(f"this would first finish an interrupted move of {self.key}, then move it")
                 self.flow.report.host(self.host.name).add("changed")
                 return True
             self._clean_up(last)
@@ -83,12 +83,12 @@ class Move:
         if not _same(last["target"], self.action.target):
             raise Refused(
                 f"run {last['id']} is moving {self.key} to {_where(last['target'])} on {self.host.name}",
-                hint="wait for it to end, then run this again",
+                hint="wait for it, then run this command again",
             )
 
     def _clean_up(self, last: Row) -> None:
         """End what was interrupted: back, or on where the new volume was in place; its lease would do the same."""
-        self.say(f"end the move that was interrupted ({last['id']})")
+        self.say(f"finish the interrupted move ({last['id']})")
         self.flow.forget(self.host, last["id"])
         self.flow.act(self.host, Release(f"move-{last['id']}"))
         self.flow.act(self.host, ReturnVolume(self.flow.stack(self.host), self.key))
@@ -102,7 +102,7 @@ class Move:
         if not _same(source, wanted):
             raise Refused(
                 f"{self.key} would go back to {_where(source)}, and stack.volumes.{self.key} says {_where(wanted)}",
-                hint=f"write down again what stack.volumes.{self.key} was before, then run this again",
+                hint=f"restore the previous stack.volumes.{self.key} in the inventory, then run this command again",
             )
         self.staged = last["kept"] or source["name"]
         self.action = replace(self.action, staged=self.staged)
@@ -111,7 +111,7 @@ class Move:
         report, plan = self.flow.report, self.plan
         report.extra.update(volume=self.key, to=self.row["type"])
         if plan is None:
-            self.say(f"nothing to do: {self.key} lies in {_where(self.action.target)}")
+            self.say(f"nothing to do: {self.key} is in {_where(self.action.target)}")
             report.host(self.host.name).add("ok")
             return
         size = ""
@@ -119,7 +119,7 @@ class Move:
             size = f", {plan['bytes'] / 1e6:.1f} MB in {plan['entries']} files and directories"
         self.say(f"move {self.key} from {_where(plan['source'])} to {_where(self.action.target)}{size}")
         stopped = ", ".join(plan["services"]) or "nothing"
-        report.say(f"  copied and hashed while the stack runs; then stops for a moment: {stopped}")
+        report.say(f"  the stack runs during the copy; at the end these stop for a moment: {stopped}")
         report.say(f"  kept: {plan['kept'] or plan['source']['name']}, the old one")
         report.extra.update({"from": _where(plan["source"]), "services": plan["services"]})
         if self.plays.options.check:
@@ -137,9 +137,11 @@ class Move:
             return
         report.host(self.host.name).add("changed")
         report.step(f"{self.key} lies in {_where(self.action.target)}: {done['files']} files, every hash compared")
-        report.say(f"  kept: {done['kept'] or 'the old volume, which is not ours'}")
+        report.say(f"  kept: {done['kept'] or 'the old volume, which the stack does not own'}")
         if not self.undo:
-            report.say(f"  -> to take it back: declare what was before, then invoke volumes --volume {self.key} --undo")
+            report.say(
+                f"  -> to undo it: restore the previous stack.volumes, then invoke volumes --volume {self.key} --undo"
+            )
         report.summary.append(f"write outage {done['write_outage_seconds']:.1f} s")
 
     def _prepare(self) -> None:
@@ -150,7 +152,7 @@ class Move:
             self.say(f"make {_where(self.action.target)}")
             plays.run(shipped("volumes.yml"), lambda host: {**words, "stack_volumes": [self._next()]})
         if self.plan["source"]["name"] != self.row["name"]:
-            self.say("the override with the other name, beside the one in use")
+            self.say("write the override with the new name beside the one in use")
             options = replace(self.plays.options, tags=frozenset({"override"}))
             other = {**words, "override_name": definition.OVERRIDE_NAME + ".next"}
             replace(plays, options=options).run(shipped("stack.yml"), lambda host: other)
@@ -173,7 +175,9 @@ class Move:
 def _declared(rows: list[dict[str, Any]], key: str, to: str, undo: bool) -> Row:
     """The row the inventory declares. :raises UsageError: it declares none, or another type (2)."""
     if to and undo:
-        raise UsageError("--to and --undo: one of them", hint="--undo goes back to where the last move came from")
+        raise UsageError(
+            "--to and --undo exclude each other", hint="--undo moves the data back to their previous place"
+        )
     known = {row["key"]: row for row in rows}
     if key not in known:
         what = f"the stack has no volume '{key}'" if key else "--volume is missing: which one is to be moved?"
@@ -182,7 +186,7 @@ def _declared(rows: list[dict[str, Any]], key: str, to: str, undo: bool) -> Row:
     if to and to != kind:
         raise UsageError(
             f"stack.volumes.{key} says {kind}, not {to}",
-            hint=f"declare where it is to lie first, stack: {{volumes: {{{key}: {{type: {to}, ...}}}}}}",
+            hint=f"first declare its new place, stack: {{volumes: {{{key}: {{type: {to}, ...}}}}}}",
         )
     return known[key]
 

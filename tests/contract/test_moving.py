@@ -207,9 +207,9 @@ def test_a_place_that_holds_something_is_refused_by_the_first_look(tmp_path: Pat
     world = bound(tmp_path)
     world.write("other/file", "somebody's")
     there = {"options": {**BOUND, "device": "/other"}, "directory": "/other"}
-    with pytest.raises(Refused, match=r"/other.* graph .*file"):
+    with pytest.raises(Refused, match=r"/other.* graph, .*file"):
         planned(world, NEXT, False, **there)
-    with pytest.raises(Refused, match=r"_data.* graph .*file"):
+    with pytest.raises(Refused, match=r"_data.* graph, .*file"):
         planned(world, KEPT, False, name=KEPT, external=True)
     (world.root / "other/file").rename(world.root / "other/.mnemo-volume")
     assert planned(world, NEXT, False, **there)["entries"] == 1

@@ -385,7 +385,7 @@ class Table:
             ends = [(well or "fenced for good" in said, moved), (stays, not moved)]
         if cell.flow == "move":
             moved = after.stored != before.stored
-            ends = [(well or "is moved" in said, moved), ("lies where it was" in said, not moved)]
+            ends = [(well or "is moved" in said, moved), ("in its old place" in said, not moved)]
         if any(told and not so for told, so in ends):
             outcome.wrong.append(f"not so: {outcome.code} {said}; before {before}, after {after}, gone {gone}")
 

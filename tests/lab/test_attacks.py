@@ -140,7 +140,7 @@ def k3(table: Table) -> None:
         assert "nothing was changed" in shown.out.lower() or "would" in shown.out, shown.out
     assert table.here.digest() == before
     said = table.must(*undo)
-    assert "kept aside" in said.out
+    assert "previous data are kept" in said.out
     assert len(read_back(table.here, acknowledged).missing) == 40
     table.must(*undo)
     assert read_back(table.here, acknowledged).whole

@@ -157,7 +157,7 @@ def test_local_to_bind_while_somebody_writes(lab: Lab, ready: Host, bind: str, l
 
 
 def test_undo_takes_along_what_was_written_since(lab: Lab, ready: Host, bind: str, local: str, load: Load) -> None:
-    assert "write down again" in well(move(lab, bind, "--undo"), 3).error["hint"]
+    assert f"stack.volumes.{KEY}" in well(move(lab, bind, "--undo"), 3).error["hint"]
     ready.sh("echo new > /data/graph/odd/written-since")
     before, old = odd(ready), kept(ready)
     well(move(lab, local, "--undo"))
@@ -242,7 +242,7 @@ def test_what_does_not_start_there_goes_back_with_what_was_written(lab: Lab, rea
     )
     with ready.meanwhile(killer):
         said = move(lab, path, "--to", "bind")
-    assert said.code == 6 and "lies where it was again" in said.error["message"], str(said)
+    assert said.code == 6 and f"{KEY} is in its old place" in said.error["message"], str(said)
     eventually("the stack serves again", ready.serves, 120)
     assert place(ready) == old and "written-there" in odd(ready) and before != odd(ready)
     assert ready.sh("ls -A /data/sick") == "" and staged(ready) == ""

@@ -67,7 +67,7 @@ def test_what_is_no_manifest_is_no_set(tmp_path: Path, text: str) -> None:
 
 
 def test_another_sum_and_a_newer_format_are_told_before_anything_else(tmp_path: Path) -> None:
-    with pytest.raises(VerificationFailed, match="somebody changed"):
+    with pytest.raises(VerificationFailed):
         read(tmp_path, json.dumps(FIRST), SUM)
     with pytest.raises(Refused, match="newer mnemo_ops \\(format 7\\)"):
         read(tmp_path, '{"format": 7}')

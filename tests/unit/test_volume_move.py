@@ -186,7 +186,7 @@ BIND = {"type": "bind", "path": "/data/graph"}
         ("", "bind", False, "--volume is missing", "lightrag_data"),
         ("lightrag", "bind", False, "no volume 'lightrag'", "lightrag_data"),
         ("lightrag_data", "nfs", False, "says bind, not nfs", "{lightrag_data: {type: nfs, ...}}"),
-        ("lightrag_data", "bind", True, "one of them", "--undo"),
+        ("lightrag_data", "bind", True, "--to and --undo", "--undo"),
     ],
 )
 def test_what_cannot_be_meant(key: str, to: str, undo: bool, said: str, hint: str) -> None:

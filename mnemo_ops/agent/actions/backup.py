@@ -64,7 +64,7 @@ class MakeSet(Action):
         recipients.parsed(self.recipients)
         found = containers.containers(machine, stack.project)
         if not found:
-            raise Refused(f"no stack {stack.project} runs here", hint="invoke deploy starts it")
+            raise Refused(f"no stack {stack.project} runs here", hint="`invoke deploy` starts it")
         if not self.fenced:
             refuse_fenced(machine, stack.project, "backup")
         copy_marker.refuse_unfinished(machine, stack.project)
@@ -74,7 +74,7 @@ class MakeSet(Action):
         if lost:
             raise Refused(
                 "these mounts are neither a dataset nor waived: " + "; ".join(lost),
-                hint="give what must survive a name in the compose file and a line in stack.datasets; waive the rest: "
+                hint="name what must survive in the compose file and in stack.datasets; waive the rest: "
                 + waiver(lost),
             )
         sizes = {dataset.name: _size(machine, stack, dataset, found) for dataset in stack.datasets}
@@ -147,7 +147,7 @@ class MakeSet(Action):
         except NotStarted as error:
             lease.leave(machine, self._lease)
             raise StepFailed(
-                f"the set {self.id} is complete; but {error}; the host tries on for 15 minutes", hint=error.hint
+                f"the set {self.id} is complete; but {error}; the host retries for 15 minutes", hint=error.hint
             ) from error
         if ill:
             raise StepFailed(
@@ -178,7 +178,7 @@ class MakeSet(Action):
         writers += exclusivity.strangers(machine, stack)
         if not held or writers:
             who = ", ".join(writers) or "the stack"
-            raise Broken(f"{who} was started again while the set was made", hint="run the same command again")
+            raise Broken(f"{who} started again during the backup", hint="run the same command again")
 
     @property
     def _lease(self) -> str:
@@ -204,7 +204,7 @@ class MakeSet(Action):
         encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
         through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
         if dataset.kind == "config" and not self.recipients:
-            raise Refused("the config part holds secrets and there is no key to encrypt it to")
+            raise Refused("the config part holds secrets, and there is no key to encrypt it with")
         yield from pack(machine, where, rows, through, f"{workdir}/{name}", int(facts["bytes"]), dataset.name)
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
             machine.write(f"{workdir}/{listing_of(dataset.name)}", listing, 0o600)

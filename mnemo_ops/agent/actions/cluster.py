@@ -40,7 +40,9 @@ class CompareCluster(Action):
             was = there.env.get(key, wanted)
             if wanted != was:
                 told = f"{key} is {wanted} in the env file and {was} in the cluster of {there.name}"
-                raise Refused(f"{told}, which it cannot change", hint=f"set {key} back; a new cluster is a new volume")
+                raise Refused(
+                    f"{told}, which it cannot change", hint=f"set {key} back; only a new volume gets a new cluster"
+                )
         if there.env.get("POSTGRES_PASSWORD", self.password) == self.password:
             return {"cluster": "as declared"}
         if not there.running:

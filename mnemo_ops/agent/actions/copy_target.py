@@ -205,8 +205,8 @@ class CleanTarget(Action):
         running = [each.name for each in found if each.running and each.service not in self.proven]
         if running:
             raise Refused(
-                f"run {self.run_id} did not end here, and somebody uses its copy since: {', '.join(running)} run",
-                hint=f"if nobody needs what is in it: docker stop {' '.join(running)}, and run this again",
+                f"run {self.run_id} never finished, but its copy is in use: {', '.join(running)} run",
+                hint=f"if you do not need its data: docker stop {' '.join(running)}, then run this command again",
             )
 
     def _own(self, machine: Machine, stack: Stack) -> None:

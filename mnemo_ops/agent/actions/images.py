@@ -63,7 +63,7 @@ class LoadImages(Action):
         here = set(machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split())
         missing = [each for each in self.ids if each not in here]
         if missing:
-            raise VerificationFailed(f"these images did not arrive as they were: {', '.join(missing)}")
+            raise VerificationFailed(f"these images arrived with other content: {', '.join(missing)}")
         return {"images": len(self.ids)}
 
 

@@ -106,7 +106,9 @@ class LoadSet(Action):
         else:
             found = containers.containers(machine, stack.project)
             if not found:
-                raise Refused(f"no stack {stack.project} runs here to restore into", hint="invoke deploy first")
+                raise Refused(
+                    f"no stack {stack.project} runs here to restore into", hint="deploy it first: invoke deploy"
+                )
             containers.refuse_stopped(found, stack.dataset("postgres").service)
             server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
             _compatible(server, manifest)
@@ -234,7 +236,7 @@ class LoadSet(Action):
         if machine.names(stack.directory):
             raise Refused(f"{stack.directory} is not empty", hint="move it aside, or choose another host")
         if not self.identity:
-            raise Refused("the config part is encrypted and no age identity was given")
+            raise Refused("the config part is encrypted, and no age identity was given")
         beside = sibling(stack.directory, AFTER, self.run_id)
         machine.remove(beside)
         machine.mkdir(beside, 0o755)
@@ -248,7 +250,7 @@ class LoadSet(Action):
             machine.remove(key)
         if manifest.saved(dataset.name).differences(machine, directory, beside):
             machine.remove(beside)
-            raise VerificationFailed("the config part does not unpack to what the manifest says; nothing was changed")
+            raise VerificationFailed("the config part differs from the manifest; nothing was changed")
         machine.mkdir(posixpath.dirname(stack.directory))
         if machine.stat(stack.directory) is not None:
             machine.remove(stack.directory)  # empty: checked above
@@ -342,5 +344,6 @@ def _compatible(server: Postgres, manifest: Manifest) -> None:
     missing = [name for name in facts["extensions"] if name not in (here["available"] or {}) and name != "plpgsql"]
     if missing:
         raise Refused(
-            f"the server here lacks extensions of the set: {', '.join(missing)}", hint="use the stack's own image"
+            f"the Postgres server lacks extensions of the backup: {', '.join(missing)}",
+            hint="use the stack's own image",
         )

@@ -157,7 +157,7 @@ class ProveMounts(Action):
                 missed = missed + 1 if machine.unreachable(self.server, PORT, SILENCE) else 0
                 looked = time.monotonic()
             if missed == 2:
-                raise Broken(f"the server stopped answering on port {PORT} while it was written", hint=LISTENING)
+                raise Broken(f"the server stopped answering on port {PORT} during a write", hint=LISTENING)
 
         return look
 

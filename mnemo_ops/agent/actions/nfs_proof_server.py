@@ -34,10 +34,10 @@ class CheckExports(Action):
                     hint=f"mount its disk, or: mkdir {path}",
                 )
             if stat is not None and stat.kind != "directory":
-                raise Refused(f"{path} is not a directory", hint="an export is one; give another path")
+                raise Refused(f"{path} is not a directory", hint="export a directory")
             if machine.is_read_only(path):
                 raise Refused(
-                    f"{path} lies on a read-only file system: nobody could write there",
+                    f"{path} is on a read-only file system: no client could write to it",
                     hint=f"findmnt --target {path} shows it; mount it with rw, or give another path",
                 )
         return {}

@@ -187,7 +187,7 @@ class SettleFence(Action):
         fence = read_fence(machine, stack.project)
         if fence is None or fence["run"] != self.run_id:
             raise Broken(
-                f"the fence of run {self.run_id} on this host has ended, for nobody renewed it: {stack.project} serves "
+                f"the fence of run {self.run_id} here expired before the run renewed it: {stack.project} serves "
                 "here again, or is about to",
                 hint=lease.AGAIN,
             )

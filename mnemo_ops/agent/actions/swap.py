@@ -124,11 +124,15 @@ class UndoRestore(Action):
         stack = Stack.from_json(self.stack)
         plan = restore_record.last(machine, stack.project)
         if plan is None:
-            raise Refused(f"there is no restore of {stack.project} to undo on this host", hint="invoke backup.list")
+            raise Refused(
+                f"there is no restore of {stack.project} to undo on this host",
+                hint="`invoke backup.list` lists the backups",
+            )
         refuse_fenced(machine, stack.project, "backup.list")
         if plan.get("dropping"):
             raise Refused(
-                f"what the restore of {plan['id']} keeps is being removed", hint="invoke backup.prune --aside ends that"
+                f"another run is removing the previous data of the restore of {plan['id']}",
+                hint="`invoke backup.prune --aside` finishes that",
             )
         exclusivity.refuse_others(machine, stack)
         there = docker.all_of(machine, "volume")
@@ -140,7 +144,10 @@ class UndoRestore(Action):
         for service in {each.service for each in stack.datasets if found and each.kind == "postgres"}:
             containers.refuse_stopped(found, service)
         if gone := restore_record.missing(machine, plan):
-            raise Refused(f"nothing can be put back: {', '.join(gone)} is gone", hint="invoke backup.list")
+            raise Refused(
+                f"cannot undo the restore: {', '.join(gone)} does not exist any more",
+                hint="`invoke backup.list` lists the backups",
+            )
         return plan
 
     def run(self, machine: Machine) -> Deed:
@@ -148,7 +155,10 @@ class UndoRestore(Action):
         plan = self.ready(machine)
         side = BEFORE if plan["live"] == AFTER else AFTER
         if not database_of(machine, stack).exists(plan[side]):
-            raise Refused(f"nothing can be put back: the database {plan[side]} is gone", hint="invoke backup.list")
+            raise Refused(
+                f"cannot undo the restore: the database {plan[side]} does not exist any more",
+                hint="`invoke backup.list` lists the backups",
+            )
         services = Orchestrator(machine, stack)
         found = services.found()
         restart, policies = services.restart(found), orchestrator.policies(found)
@@ -165,7 +175,10 @@ class UndoRestore(Action):
         told = orchestrator.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
-            raise Broken("the undo was ended by somebody else", hint="invoke lock.status, then the same command again")
+            raise Broken(
+                "another run stopped the undo",
+                hint="wait until `invoke lock.status` says free, then run the same command again",
+            )
         told["strays"] = restore_record.strays(machine, database_of(machine, stack), plan["paths"])
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
 

@@ -210,9 +210,9 @@ class Fetch(Action):
                 for step in coming:
                     yield step
                     if step.done - done > row["size"]:  # it would fill the disk
-                        raise VerificationFailed(f"{row['name']} is longer than the {row['size']} bytes it has")
+                        raise VerificationFailed(f"{row['name']} is longer than its {row['size']} bytes")
             if machine.sha256(partial) != row["sha256"]:
-                raise VerificationFailed(f"{row['name']} arrived with another checksum than the manifest says")
+                raise VerificationFailed(f"{row['name']} arrived with another checksum than in the manifest")
         machine.rename(partial, path)
         return {}
 

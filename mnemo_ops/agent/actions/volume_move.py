@@ -94,7 +94,7 @@ class MoveVolume(Action):
             except MnemoError as another:
                 lease.leave(machine, f"move-{self.run_id}")  # the host tries on
                 raise RollbackFailed(
-                    f"{reason(problem)}; going back is not at its end: {another}", hint=AGAIN
+                    f"{reason(problem)}; rollback did not finish; the host keeps retrying: {another}", hint=AGAIN
                 ) from problem
             raise
 
@@ -161,8 +161,10 @@ class MoveVolume(Action):
             moving.write(machine, {**plan, "state": "renaming"})
             lease.undo(machine, f"move-{self.run_id}")
         except MnemoError as another:
-            raise RollbackFailed(f"{problem}; going back is not at its end: {another}", hint=AGAIN) from problem
-        raise StepFailed(f"{problem}; {self.key} lies where it was again, with all that was written") from problem
+            raise RollbackFailed(
+                f"{problem}; rollback did not finish; the host keeps retrying: {another}", hint=AGAIN
+            ) from problem
+        raise StepFailed(f"{problem}; {self.key} is in its old place again, with everything written since") from problem
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,9 @@ def _start(machine: Machine, plan: Plan) -> None:
     names = [each.name for each in found]
     wrong = orchestrator.start(machine, names, names, ())  # none that was ill would have been moved
     if wrong:
-        raise Broken(f"not as it was before: {containers.described(wrong)}", hint=orchestrator.looking(list(wrong)))
+        raise Broken(
+            f"some containers are not as before: {containers.described(wrong)}", hint=orchestrator.looking(list(wrong))
+        )
 
 
 def _remove_containers(machine: Machine, plan: Plan, force: bool = True) -> None:
@@ -268,7 +272,7 @@ def _remove_containers(machine: Machine, plan: Plan, force: bool = True) -> None
     for service in (*reversed(plan["services"]), *plan["idle"]):
         for container in (each for each in found if each.service == service):
             if container.running and not force:
-                raise Broken(f"{container.name} was started again meanwhile", hint="run the same command again")
+                raise Broken(f"{container.name} started again during the move", hint="run the same command again")
             machine.run(["docker", "rm", *(["--force"] if force else []), container.name])
 
 

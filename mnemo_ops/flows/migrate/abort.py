@@ -35,4 +35,4 @@ def abort(context: Context) -> None:
         context.flow.forget(host, context.run)
         context.flow.report.host(host.name).add("changed")
     serves = "serves" if look.both(context)[0].runs else "does not serve"
-    context.say(f"undone: {old_name} {serves}, {new_name} holds nothing of it")
+    context.say(f"undone: {old_name} {serves}, {new_name} holds no copy")

@@ -67,7 +67,7 @@ class Migration:
         elif earlier is Earlier.PROMOTED:
             context.say(f"run {context.run} is past its point of no return: {context.again} finishes it")
         else:
-            context.say(f"nothing speaks against moving {old} to {new}; nothing was changed")
+            context.say(f"{old} can move to {new}; nothing was changed")
 
     def abort(self) -> None:
         """As :func:`abort.abort`."""

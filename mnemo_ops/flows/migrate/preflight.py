@@ -26,7 +26,7 @@ def preflight(context: Context, act: bool = True) -> Earlier:
     except Unreachable as error:
         return earlier.resume_without_old(context, error)
     if context.without_old:
-        raise Refused(f"{context.old.name} answers: nothing is done without it", hint=context.again)
+        raise Refused(f"{context.old.name} answers, so --without-old is refused", hint=context.again)
     found = checks.same_machine(old, new)
     if not found:
         if earlier.is_final(old, new):
