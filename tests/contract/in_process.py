@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from mnemo_ops.agent.machine import programs
 
 MODELS = Path(__file__).parent / "models"
 STUBS: dict[str, str] = {}  # path of a stub -> the model behind it
-_alone = threading.Lock()  # the standard streams are those of the whole process
+_alone = threading.Lock()  # the standard streams and the environment are those of the whole process
 
 
 class Called:
@@ -32,13 +33,14 @@ class Called:
 
     pid = 0
 
-    def __init__(self, model: str, argv: list[str]) -> None:
-        self.model, self.argv, self.returncode = model, argv, 0
+    def __init__(self, model: str, argv: list[str], env: Mapping[str, str]) -> None:
+        self.model, self.argv, self.env, self.returncode = model, argv, env, 0
 
     def communicate(self, data: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
         before = sys.stdin, sys.stdout, sys.stderr
-        with _alone:
+        with _alone, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "environ", dict(self.env))
             sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO(data or b""), "utf-8"), out, err
             try:
                 importlib.import_module(self.model).main(self.argv[0].rsplit("/", 3)[0], list(self.argv))
@@ -58,7 +60,7 @@ def _start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **more:
     model = STUBS.get(str(path.readlink())) if path is not None and path.is_symlink() else None
     if model is None or more.get("stdout") != subprocess.PIPE or more.get("cwd") is not None:
         return subprocess.Popen(argv, env=env, **more)
-    return Called(model, [str(path), *argv[1:]])
+    return Called(model, [str(path), *argv[1:]], os.environ if env is None else env)
 
 
 @contextmanager
