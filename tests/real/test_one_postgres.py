@@ -23,7 +23,7 @@ from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.core.model import Host
 from mnemo_ops.lab.app import POSTGRES, RECIPES
-from mnemo_ops.lab.engine import docker, ensure_engine, kept
+from mnemo_ops.lab.engine import docker, ensure_engine, kept, stop_engine_if_ours
 from mnemo_ops.lab.image import ensure_images
 from mnemo_ops.stack.definition import wire
 from mnemo_ops.transport import bundle
@@ -56,28 +56,37 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with kept():
-        ensure_engine(print)
-        image = ensure_images(RECIPES[POSTGRES], print)["postgres"]
-        made = Project("mnemo-one-" + secrets.token_hex(4), tmp_path)
-        (tmp_path / "stack/uploads").mkdir(parents=True)
-        labels = {"project": made.name, "service": "postgres", "oneoff": "False"}
-        words = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
-        env = {"POSTGRES_USER": "app", "POSTGRES_DB": "app", "POSTGRES_PASSWORD": secrets.token_hex(16)}
-        words += [word for key, value in env.items() for word in ("--env", f"{key}={value}")]
-        words += ["--volume", f"{made.name}_data:/var/lib/postgresql/data", "--restart", "unless-stopped"]
-        try:
-            docker("volume", "create", f"{made.name}_data")
-            docker("run", "--detach", "--name", f"{made.name}-postgres-1", *words, image)
-            end = time.monotonic() + 60
-            while docker("exec", f"{made.name}-postgres-1", "sh", "-c", READY).strip() != "1":
-                assert time.monotonic() < end, docker("logs", f"{made.name}-postgres-1")
-                time.sleep(0.1)
-            yield made
-        finally:
-            docker("rm", "--force", "--volumes", f"{made.name}-postgres-1")
-            docker("volume", "rm", "--force", f"{made.name}_data")
+def engine() -> Iterator[None]:
+    """Docker of this machine; one that was started for this ends with it."""
+    try:
+        with kept():
+            ensure_engine(print)
+            yield
+    finally:
+        stop_engine_if_ours(print)
+
+
+@pytest.fixture
+def project(engine: None, tmp_path: Path) -> Iterator[Project]:
+    image = ensure_images(RECIPES[POSTGRES], print)["postgres"]
+    made = Project("mnemo-one-" + secrets.token_hex(4), tmp_path)
+    (tmp_path / "stack/uploads").mkdir(parents=True)
+    labels = {"project": made.name, "service": "postgres", "oneoff": "False"}
+    words = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
+    env = {"POSTGRES_USER": "app", "POSTGRES_DB": "app", "POSTGRES_PASSWORD": secrets.token_hex(16)}
+    words += [word for key, value in env.items() for word in ("--env", f"{key}={value}")]
+    words += ["--volume", f"{made.name}_data:/var/lib/postgresql/data", "--restart", "unless-stopped"]
+    try:
+        docker("volume", "create", f"{made.name}_data")
+        docker("run", "--detach", "--name", f"{made.name}-postgres-1", *words, image)
+        end = time.monotonic() + 60
+        while docker("exec", f"{made.name}-postgres-1", "sh", "-c", READY).strip() != "1":
+            assert time.monotonic() < end, docker("logs", f"{made.name}-postgres-1")
+            time.sleep(0.1)
+        yield made
+    finally:
+        docker("rm", "--force", "--volumes", f"{made.name}-postgres-1")
+        docker("volume", "rm", "--force", f"{made.name}_data")
 
 
 def with_tools(blob: bytes, tools: str) -> bytes:
@@ -98,8 +107,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentSe
     """An agent on this machine, with a state directory of its own and a systemd that agrees to everything."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "systemctl").write_text("#!/bin/sh\n")
-    (tools / "systemctl").chmod(0o755)
+    for name in ("systemctl", "systemd-run"):
+        (tools / name).write_text("#!/bin/sh\n")
+        (tools / name).chmod(0o755)
     monkeypatch.setenv("MNEMO_STATE_DIR", str(tmp_path / "state"))
     blob = with_tools(bundle.bundle(), str(tools))
     monkeypatch.setattr(bundle, "bundle", lambda: blob)
