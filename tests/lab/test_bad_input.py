@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from outcomes import DIRECTORY, PROGRAM, STATE, STORE, Host, Lab, Running, Said, eventually
-from screen import WIDTH, on_a_terminal
+from screen import on_a_terminal
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.app import STACK
@@ -288,7 +288,8 @@ def test_progress_fits_a_terminal_of_80_columns(lab: Lab, stack: dict[str, str])
     screen = on_a_terminal([str(PROGRAM), "backup", "--limit", "old"], MNEMO_INVENTORY=str(lab.inventory))
     rows = {line for frame in screen.seen for line in frame if line.startswith("  old ")}
     print("\n".join(sorted(rows)))
-    assert len(rows) > 5 and all(len(row) < WIDTH and re.search(r"\d:\d\d$", row) for row in rows)
+    assert not screen.wrapped
+    assert len(rows) > 5 and all(len(row) < screen.width and re.search(r"\d:\d\d$", row) for row in rows)
     assert not [line for line in screen.shown() if line.startswith("  old ")], "they go away"
     lab.old.sh(f"rm -r {STORE}/2*")
 
