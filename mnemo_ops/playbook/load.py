@@ -75,7 +75,7 @@ def _play(table: Table, home: Path, outer: Keywords) -> Play:
         raise table.fail(f"unknown key {near!r} in a list of plays", near, f"did you mean '{_IMPORTS[0]}'?")
     table.only("a play", KEYS, PLAY_KEYS)
     hosts = _hosts(table)
-    flag(table, "gather_facts", True)  # facts come with the first word a host says
+    flag(table, "gather_facts", True)  # facts are always gathered on connect
     table.texts("gather_subset")
     keywords = replace(inherit(table, outer), vars={})  # those of the play are a layer of their own
     parts = Parts(home)

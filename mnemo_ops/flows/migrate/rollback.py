@@ -88,8 +88,8 @@ def _new_now(context: Context) -> str:
     if context.stage == Stage.SERVING:
         return f"{context.new.name} serves"
     marked = context.stage >= Stage.MARKED
-    tries = f"; {context.new.name} goes on starting it for {TRYING / 60:.0f} minutes" if marked else ""
-    return f"{context.new.name} holds everything, not all of it runs{tries}"
+    tries = f"; {context.new.name} retries the start for {TRYING / 60:.0f} minutes" if marked else ""
+    return f"all data is on {context.new.name}, where not every service runs yet{tries}"
 
 
 def _left(context: Context) -> str:
