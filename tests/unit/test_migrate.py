@@ -130,7 +130,7 @@ def test_an_interrupted_migration_is_undone_and_what_others_do_is_not(tmp_path: 
     [
         ("", ["mark_target", "compose_up", "drop_lease"], ""),
         ("compose_up", ["mark_target", "compose_up"], "new retries the start for 15 minutes"),
-        ("mark_target", ["mark_target"], "not every service runs"),
+        ("mark_target", ["mark_target"], "not every service runs yet"),
     ],
 )
 def test_past_the_point_of_no_return_new_itself_starts_everything(
