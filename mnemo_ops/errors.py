@@ -3,37 +3,37 @@
 ::
 
     MnemoError                      1   a bug, when nothing below fits
-    ├── UsageError                  2   options, inventory or playbook invalid; nothing was opened
+    ├── UsageError                  2   options, inventory or playbook invalid; no host was contacted
     │   ├── InventoryError          2
     │   ├── PlaybookError           2
     │   ├── TemplateError           2
-    │   └── VaultError              2   encrypted, and no password opens it
-    ├── Refused                     3   preflight said no; nothing was touched
-    ├── Unreachable                 4   no channel to the host
+    │   └── VaultError              2   an encrypted value or file that no given password decrypts
+    ├── Refused                     3   the preflight refused; nothing was changed
+    ├── Unreachable                 4   no connection to the host
     │   ├── HostKeyUnknown          4
     │   ├── HostKeyChanged          4
     │   ├── AuthenticationFailed    4
     │   ├── SudoRefused             4
     │   ├── PythonMissing           4   the agent needs python3; a leading ``raw`` task may install it
-    │   └── ChannelLost             4   the channel broke while a task was running
-    │       └── NotAMessage         4   who answers there does not speak as our agent does
-    ├── Locked                      5   somebody else works on the host
+    │   └── ChannelLost             4   the connection broke while a task was running
+    │       └── NotAMessage         4   what answers there is not our agent
+    ├── Locked                      5   another run holds the host
     ├── StepFailed                  6   a step failed; the state is consistent
-    │   ├── CommandFailed           6   a program on the host ended with an error
-    │   ├── JobLost                 6   a job on the host was killed, or its end is not known any more
-    │   ├── NotStarted              6   Docker does not start a container, or it does not stay up
-    │   ├── Unforeseen              6   the agent came upon what nobody foresaw: a bug of ours, or a host that says so
-    │   ├── Broken                  6   a tool is there but does not answer ("absent" is not an error)
-    │   └── NotYet                  6   unknowable before an earlier step was applied ("unknown" in check mode)
+    │   ├── CommandFailed           6   a program on the host failed
+    │   ├── JobLost                 6   a job on the host was killed, or nobody knows how it ended
+    │   ├── NotStarted              6   a container does not start, or does not stay up
+    │   ├── Unforeseen              6   the agent failed unexpectedly: a bug of ours, or a host that claims one
+    │   ├── Broken                  6   a tool is installed but does not answer ("absent" is not an error)
+    │   └── NotYet                  6   unknown until an earlier step is applied ("unknown" in check mode)
     ├── VerificationFailed          7   verification failed; the previous state was restored
     ├── RollbackFailed              8   manual action needed
     ├── DriftFound                  9   `--check --exit-drift` found something to change
-    ├── DoctorFound                10
-    └── Interrupted               130   Ctrl-C; can be resumed
+    ├── DoctorFound                10   the doctor found problems
+    └── Interrupted               130   Ctrl-C; the run can be resumed
 
-The message says what happened, where and why; ``hint`` is the next command or the change to make. A class has a code
-that stays (two digits of the exit code, two of its own); its docstring is what ``explain CODE`` prints. This module
-also travels to the hosts inside the agent: standard library only.
+The message says what happened, where and why; ``hint`` is the next command or the change to make. Each class
+has a code that never changes: two digits of the exit code, two of its own. ``explain CODE`` prints its docstring. This
+module also travels to the hosts inside the agent: standard library only.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from typing import Any, ClassVar, Dict, List, Type
 
 
 class MnemoError(Exception):
-    """A bug of mnemo_ops, when no class below fits; base of all errors.
+    """A bug in mnemo_ops: no other error fits.
 
-    Cause: mnemo_ops came into a state that it has no error for.
-    Now: What ran before it is done; leases undo what a flow had taken for a while. `mnemo-ops lock.status` shows them.
-    Remedy: Report it with the whole output (SECURITY.md where it may be a hole). Running the command again is safe.
+    Cause: mnemo_ops reached a state that it has no error for.
+    Now: Finished steps stay done. The hosts undo temporary changes of a flow; `mnemo-ops lock.status` lists them.
+    Remedy: Report the whole output (a security hole: see SECURITY.md). You can safely run the command again.
 
     :param message: what happened and why, one sentence.
     :param where: ``file:line``, host or object it happened at; empty when the message says it.
@@ -71,11 +71,11 @@ class MnemoError(Exception):
 
 
 class UsageError(MnemoError):
-    """An option, or what it names, is wrong.
+    """An option, or something it names, is wrong.
 
-    Cause: A word of the command line is unknown, contradicts another, or a file it names cannot be read.
-    Now: No host was opened; nothing was changed.
-    Remedy: Type what the line below the error says; `mnemo-ops --help TASK` shows the task's options.
+    Cause: An argument is unknown or contradicts another one, or mnemo_ops cannot read a file that it names.
+    Now: mnemo_ops connected to no host and changed nothing.
+    Remedy: Type what the line below the error says. `mnemo-ops --help TASK` lists the options of a task.
     """
 
     exit_code = 2
@@ -85,9 +85,9 @@ class UsageError(MnemoError):
 class InventoryError(UsageError):
     """The inventory is wrong.
 
-    Cause: A host, a group or a variable at the named file and line is unknown, missing or of another form.
-    Now: No host was opened; nothing was changed.
-    Remedy: Correct that line. `mnemo-ops schema inventory` writes a schema with which an editor shows such mistakes.
+    Cause: At the named file and line, a host, group or variable is unknown, missing or of the wrong type.
+    Now: mnemo_ops connected to no host and changed nothing.
+    Remedy: Correct that line. `mnemo-ops schema inventory` writes a schema, so that your editor marks such mistakes.
     """
 
     code = "MN0201"
@@ -96,19 +96,19 @@ class InventoryError(UsageError):
 class PlaybookError(UsageError):
     """The playbook is wrong.
 
-    Cause: A task, a keyword or a module's argument at the named file and line is unknown or of another form.
-    Now: No host was opened; nothing was changed.
-    Remedy: Correct that line. `mnemo-ops docs MODULE` shows a module's arguments.
+    Cause: At the named file and line, a task, keyword or module argument is unknown or of the wrong type.
+    Now: mnemo_ops connected to no host and changed nothing.
+    Remedy: Correct that line. `mnemo-ops docs MODULE` lists the arguments of a module.
     """
 
     code = "MN0202"
 
 
 class TemplateError(UsageError):
-    """A template is wrong, or needs a variable that nobody sets.
+    """A template is wrong, or uses an undefined variable.
 
-    Cause: Jinja2 cannot read the expression, or a name in it is not defined for this host.
-    Now: Nothing was changed by the task that is named; those before it on this host are done.
+    Cause: Jinja2 cannot parse the expression, or a variable in it is not defined for this host.
+    Now: The named task changed nothing. Earlier tasks on this host are done.
     Remedy: Correct the expression at the named line, or set the variable in the inventory or with --vars.
     """
 
@@ -116,22 +116,22 @@ class TemplateError(UsageError):
 
 
 class VaultError(UsageError):
-    """An encrypted value or file stays closed.
+    """mnemo_ops cannot decrypt a value or a file.
 
-    Cause: No vault password was given, or none of those given opens it.
-    Now: No host was opened; nothing was changed.
-    Remedy: Give --vault-password-file; `mnemo-ops secrets.check` tries every value of the inventory.
+    Cause: You gave no vault password, or none of those you gave decrypts it.
+    Now: mnemo_ops connected to no host and changed nothing.
+    Remedy: Give --vault-password-file. `mnemo-ops secrets.check` tries every value of the inventory.
     """
 
     code = "MN0204"
 
 
 class Refused(MnemoError):
-    """The preflight refused.
+    """The preflight check refused the command.
 
-    Cause: Something on a host speaks against what was asked; the message names it.
-    Now: Nothing was touched: the stack runs, or does not run, as before.
-    Remedy: Do what the line below the error says and run the command again; --check is the preflight alone.
+    Cause: The preflight found a problem on a host; the message names it.
+    Now: mnemo_ops changed nothing: the stack is up or down, as it was before.
+    Remedy: Do what the line below the error says, then run the command again. With --check it runs the preflight alone.
     """
 
     exit_code = 3
@@ -139,11 +139,11 @@ class Refused(MnemoError):
 
 
 class Unreachable(MnemoError):
-    """There is no channel to the host.
+    """mnemo_ops cannot connect to the host.
 
-    Cause: Its address does not answer, its port is closed, or a host to jump through is away.
-    Now: What the host was doing it finishes or undoes by itself: jobs and leases do not need a connection.
-    Remedy: Check ansible_host, the port and the network; then `mnemo-ops lock.status` says what the host does now.
+    Cause: Its address does not answer, its port is closed, or a jump host is down.
+    Now: The host finishes or undoes by itself what it was doing: jobs and leases need no connection.
+    Remedy: Check ansible_host, the port and the network. Then `mnemo-ops lock.status` shows what the host is doing.
     """
 
     exit_code = 4
@@ -151,21 +151,21 @@ class Unreachable(MnemoError):
 
 
 class HostKeyUnknown(Unreachable):
-    """The host's key was never accepted here.
+    """Nobody has accepted the host's key on this machine.
 
-    Cause: It is the first contact with this host from this machine.
-    Now: Nothing was sent to it.
-    Remedy: Compare the fingerprint with the one on the server's console, then `mnemo-ops hosts.trust --limit HOST`.
+    Cause: This machine connects to this host for the first time.
+    Now: mnemo_ops sent nothing to the host.
+    Remedy: Compare the fingerprint with the one on the server's console, then run `mnemo-ops hosts.trust --limit HOST`.
     """
 
     code = "MN0401"
 
 
 class HostKeyChanged(Unreachable):
-    """The host answers with another key than the accepted one.
+    """The host's key is not the one that was accepted.
 
-    Cause: It was installed anew, its address belongs to another machine now, or somebody stands in between.
-    Now: Nothing was sent to it, and nothing is tried again.
+    Cause: Somebody reinstalled the host, another machine has its address now, or somebody intercepts the connection.
+    Now: mnemo_ops sent nothing to the host and does not retry.
     Remedy: Ask who runs the host. Once the change is explained: `ssh-keygen -R HOST`, then `mnemo-ops hosts.trust`.
     """
 
@@ -173,22 +173,22 @@ class HostKeyChanged(Unreachable):
 
 
 class AuthenticationFailed(Unreachable):
-    """The host does not let this user in.
+    """The host refused the login.
 
-    Cause: It knows none of the keys offered, or the user does not exist there.
-    Now: Nothing was changed.
-    Remedy: Check ansible_user and ansible_ssh_private_key_file; `ssh -v USER@HOST` shows what was offered.
+    Cause: The host accepts none of the keys offered, or the user does not exist there.
+    Now: mnemo_ops changed nothing.
+    Remedy: Check ansible_user and ansible_ssh_private_key_file. `ssh -v USER@HOST` shows which keys ssh offers.
     """
 
     code = "MN0403"
 
 
 class SudoRefused(Unreachable):
-    """The user may not become root.
+    """sudo refused to make the user root.
 
-    Cause: sudo asks for a password that was not given, or its rules do not allow it.
-    Now: Nothing was changed.
-    Remedy: Give --ask-become-pass or ansible_become_password, or allow it in /etc/sudoers.
+    Cause: sudo wants a password that you did not give, or the rules in /etc/sudoers do not allow it.
+    Now: mnemo_ops changed nothing.
+    Remedy: Give --ask-become-pass, set ansible_become_password, or allow the user in /etc/sudoers.
     """
 
     code = "MN0404"
@@ -197,42 +197,42 @@ class SudoRefused(Unreachable):
 class PythonMissing(Unreachable):
     """The host has no python3.
 
-    Cause: The agent is a Python program and needs python3 of version 3.9 or later.
-    Now: Nothing was changed.
-    Remedy: Install it: a first task `raw: apt-get -y install python3` may do so.
+    Cause: The agent is a Python program and needs python3, version 3.9 or later.
+    Now: mnemo_ops changed nothing.
+    Remedy: Install it; a first task `raw: apt-get -y install python3` can do that.
     """
 
     code = "MN0405"
 
 
 class ChannelLost(Unreachable):
-    """The connection broke while the host was at work.
+    """The connection broke while the host was working.
 
-    Cause: The network failed, the host was restarted, or its agent was killed.
-    Now: The task that was under way may be done or not; running it again is safe. Jobs of flows go on by themselves.
-    Remedy: Run the command again; `mnemo-ops lock.status` says what the host does now.
+    Cause: The network failed, the host restarted, or somebody killed its agent.
+    Now: The task may or may not be done; you can safely run it again. Jobs of flows need no connection.
+    Remedy: Run the command again. `mnemo-ops lock.status` shows what the host is doing.
     """
 
     code = "MN0406"
 
 
 class NotAMessage(ChannelLost):
-    """Who answers there does not speak as our agent does.
+    """The host's answer is not a message of the mnemo_ops agent.
 
-    Cause: The program at the other end is damaged, or somebody else answers in its place.
-    Now: The connection was ended; what was said was not believed. Other hosts went on.
-    Remedy: Log in by hand and look who answers. Until then trust nothing that this host says.
+    Cause: The agent on the host is damaged, or another program answers in its place.
+    Now: mnemo_ops closed the connection and discarded the answer. Other hosts carried on.
+    Remedy: Log in by hand and find out which program answers. Until then, trust nothing that this host reports.
     """
 
     code = "MN0407"
 
 
 class Locked(MnemoError):
-    """Somebody else works on the host.
+    """Another run holds the host.
 
-    Cause: Another run holds the host's lock, or a run that was killed holds a lease that is not over yet.
-    Now: Nothing was touched.
-    Remedy: `mnemo-ops lock.status` says who and how long. `mnemo-ops lock.release` ends what nobody will finish.
+    Cause: Another run holds the host's lock, or a killed run left a lease that has not expired.
+    Now: mnemo_ops changed nothing.
+    Remedy: `mnemo-ops lock.status` shows who holds it. `mnemo-ops lock.release` ends a run that nobody will finish.
     """
 
     exit_code = 5
@@ -242,9 +242,9 @@ class Locked(MnemoError):
 class StepFailed(MnemoError):
     """A step failed on the host.
 
-    Cause: The message says which and why.
-    Now: The state is consistent: what was taken for a while was given back, and the stack serves as the message says.
-    Remedy: Mend the cause and run the command again: what is right already is left alone.
+    Cause: The message names the step and the reason.
+    Now: The state is consistent: temporary changes of the run are undone. The message says whether the stack is up.
+    Remedy: Fix the cause and run the command again; it leaves alone what is already right.
     """
 
     exit_code = 6
@@ -252,22 +252,22 @@ class StepFailed(MnemoError):
 
 
 class CommandFailed(StepFailed):
-    """A program on the host ended with an error.
+    """A program on the host failed.
 
-    Cause: Its last lines stand in the message.
-    Now: The state is consistent; what the program itself did stays.
-    Remedy: Mend what it complains of and run the command again.
+    Cause: The message quotes the last lines of its output.
+    Now: The state is consistent; what the program itself changed stays.
+    Remedy: Fix what it complains about and run the command again.
     """
 
     code = "MN0601"
 
 
 class JobLost(StepFailed):
-    """A job on the host was killed, or its end is not known.
+    """A job on the host was killed, or nobody knows how it ended.
 
-    Cause: The host was restarted, its memory was full, or somebody ended the job.
-    Now: The host undoes what the job had taken for a while, by itself and also without a connection.
-    Remedy: `mnemo-ops lock.status` says when that is done; then run the command again.
+    Cause: The host restarted or ran out of memory, or somebody killed the job.
+    Now: The host undoes temporary changes of the job by itself; it needs no connection.
+    Remedy: `mnemo-ops lock.status` shows when the host has finished; then run the command again.
     """
 
     code = "MN0602"
@@ -276,41 +276,41 @@ class JobLost(StepFailed):
 class NotStarted(StepFailed):
     """A container does not start, or does not stay up.
 
-    Cause: Its port is taken, its image or configuration is wrong, or a service that it needs is away.
-    Now: Its data are untouched; the message names each container and Docker's own words.
-    Remedy: `docker logs CONTAINER` on the host; mend the cause; `mnemo-ops deploy` brings the stack up.
+    Cause: Its port is taken, its image or configuration is wrong, or a service that it needs is down.
+    Now: Its data is untouched. The message names each container and quotes Docker.
+    Remedy: Run `docker logs CONTAINER` on the host and fix the cause. Then `mnemo-ops deploy` starts the stack.
     """
 
     code = "MN0603"
 
 
 class Unforeseen(StepFailed):
-    """The agent came upon what nobody foresaw.
+    """The agent failed in a way that mnemo_ops has no error for.
 
-    Cause: It is a bug of mnemo_ops, or a host that says so.
-    Now: The state is consistent: what was taken for a while is given back by the host itself.
-    Remedy: Report it with the whole output. Running the command again is safe.
+    Cause: mnemo_ops has a bug, or the host claims that it has one.
+    Now: The state is consistent: the host undoes temporary changes of the run by itself.
+    Remedy: Report the whole output. You can safely run the command again.
     """
 
     code = "MN0604"
 
 
 class Broken(StepFailed):
-    """A tool of the host is there but does not answer as it should.
+    """A tool on the host is installed but does not answer properly.
 
-    Cause: It is damaged, its service is down, or a disk behind it is full or fails.
-    Now: Nothing more was changed after it was asked; what had been done before stays.
-    Remedy: Type the tool's command on the host, mend what it says, and run the command again.
+    Cause: The tool is damaged, its service is down, or its disk is full or failing.
+    Now: mnemo_ops changed nothing after it asked the tool. What it did before stays.
+    Remedy: Type the tool's command on the host, fix what it reports, and run the command again.
     """
 
     code = "MN0605"
 
 
 class NotYet(StepFailed):
-    """It cannot be known before an earlier step was applied.
+    """The result is unknown until an earlier step is applied.
 
-    Cause: A check looks at what an earlier task would have made first.
-    Now: Nothing was changed. In a check such a task counts as unknown.
+    Cause: The check looks at something that an earlier task would create first.
+    Now: mnemo_ops changed nothing. A check counts such a task as unknown.
     Remedy: Run the command without --check.
     """
 
@@ -318,11 +318,11 @@ class NotYet(StepFailed):
 
 
 class VerificationFailed(MnemoError):
-    """What was made is not equal to what it was made from.
+    """The copy differs from its source.
 
-    Cause: Rows, files or checksums differ; the message names the first.
-    Now: The previous state is in place again and serves.
-    Remedy: Keep the output. Look whether something writes past the fence, or a disk fails; then run the command again.
+    Cause: Rows, files or checksums differ; the message names the first difference.
+    Now: The previous state is back in place and serves.
+    Remedy: Keep the output. Look for a failing disk or a program that bypasses the fence. Then run the command again.
     """
 
     exit_code = 7
@@ -332,9 +332,9 @@ class VerificationFailed(MnemoError):
 class RollbackFailed(MnemoError):
     """Rollback did not finish.
 
-    Cause: What it needs is away: Docker is down, a disk is full, a port is taken.
-    Now: The data are kept under the names in the message; the host keeps retrying by itself.
-    Remedy: Mend the cause that the message names; `mnemo-ops lock.status` tells when it is done.
+    Cause: Something that it needs is missing: Docker is down, a disk is full, or a port is taken.
+    Now: The host keeps the data under the names in the message, and keeps retrying.
+    Remedy: Fix the cause that the message names. `mnemo-ops lock.status` shows when the rollback is done.
     """
 
     exit_code = 8
@@ -342,11 +342,11 @@ class RollbackFailed(MnemoError):
 
 
 class DriftFound(MnemoError):
-    """The hosts differ from what is declared.
+    """The hosts differ from the declared state.
 
-    Cause: Somebody changed them by hand, or the declaration changed since.
-    Now: Nothing was changed: it was a check with --exit-drift.
-    Remedy: Read the lines above it; run the command without --check.
+    Cause: Somebody changed the hosts by hand, or the declaration has changed since the last run.
+    Now: mnemo_ops changed nothing: you ran a check with --exit-drift.
+    Remedy: Read the lines above the error, then run the command without --check.
     """
 
     exit_code = 9
@@ -354,11 +354,11 @@ class DriftFound(MnemoError):
 
 
 class DoctorFound(MnemoError):
-    """The doctor found something.
+    """The doctor found problems.
 
-    Cause: A check of the stack is at or above the severity of --fail-on.
-    Now: Nothing was changed.
-    Remedy: Each finding above names its own remedy.
+    Cause: At least one check of the stack reached the severity of --fail-on.
+    Now: mnemo_ops changed nothing.
+    Remedy: Each finding above names its remedy.
     """
 
     exit_code = 10
@@ -366,11 +366,11 @@ class DoctorFound(MnemoError):
 
 
 class Interrupted(MnemoError):
-    """The operator interrupted the run.
+    """You interrupted the run.
 
-    Cause: Ctrl-C, or the terminal was closed.
-    Now: What was taken for a while is given back: by this run before it ended, or by the host itself.
-    Remedy: Run the command again: it goes on or begins anew. `mnemo-ops lock.status` says what the host does now.
+    Cause: You pressed Ctrl-C, or the terminal closed.
+    Now: The run undid its temporary changes before it ended, or the host undoes them by itself.
+    Remedy: Run the command again: it continues or starts over. `mnemo-ops lock.status` shows what the host is doing.
     """
 
     exit_code = 130
