@@ -18,7 +18,8 @@ units="$(dirname "$0")/units"
 [ "$1" = --no-block ] && shift
 case $1 in
 is-active) [ -e "$units/$unit" ] ;;
-enable) touch "$units/$unit" ;;
+enable) touch "$units/$unit" "$units/../enabled" ;;
+disable) rm -f "$units/../enabled" ;;
 stop) rm -f "$units/$unit" ;;
 esac
 """
@@ -106,12 +107,46 @@ def test_systemd_removes_what_is_left(
         assert left(root) <= {f"mnemo-job-{RUN}-set"}, number
 
 
-def test_a_look_that_comes_first_makes_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left is not to be undone yet when systemd looks: it looks again, and after a reboot, too."""
-    machine = host(tmp_path)
+@pytest.mark.parametrize("deed", [started, held])
+def test_what_a_power_cut_leaves_is_looked_after(deed: Callable[[Machine], None], tmp_path: Path) -> None:
+    """A look that is to come is gone with the power: what was written before the timer was there stayed for ever."""
+    whole = host(tmp_path / "whole")
+    deed(whole)
+    for number in range(1000 - whole.left):
+        root = tmp_path / str(number)
+        with pytest.raises(Killed):
+            deed(host(root, number))
+        state = root / "var/lib/mnemo_ops"
+        kept = [*state.glob("leases/*"), *state.glob("jobs/*")]
+        assert not kept or (root / "usr/bin/enabled").exists(), number
+
+
+def test_a_timer_that_is_active_is_enabled_wherever_a_tidying_was_killed(tmp_path: Path) -> None:
+    """The next lease finds it active and asks for no more: after a reboot nobody would look."""
+
+    def tidied(machine: Machine) -> None:
+        lease.hold(machine, "a", RUN, [])
+        lease.release(machine, "a")
+        lease.tidy(machine)
+
+    whole = host(tmp_path / "whole")
+    tidied(whole)
+    assert not left(tmp_path / "whole") and not (tmp_path / "whole/usr/bin/enabled").exists()
+    for number in range(1000 - whole.left):
+        root = tmp_path / str(number)
+        with pytest.raises(Killed):
+            tidied(host(root, number))
+        lease.hold(host(root), "b", RUN, [])
+        assert f"{lease.UNIT}.timer" in running(root) and (root / "usr/bin/enabled").exists(), number
+
+
+def test_a_look_makes_the_timer_that_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody stopped it, and who wanted it again was killed: the look looks again, and after a reboot, too."""
+    lease.hold(host(tmp_path), "a", RUN, [])
+    (tmp_path / f"usr/bin/units/{lease.UNIT}.timer").unlink()
     monkeypatch.setattr(lease, "_install", lambda *_: (_ for _ in ()).throw(Killed()))
     with pytest.raises(Killed):
-        lease.hold(machine, "a", RUN, [])
+        lease.hold(host(tmp_path), "b", RUN, [])
     monkeypatch.undo()
     assert f"{lease.UNIT}.timer" not in running(tmp_path)
     assert lease.expire(host(tmp_path), job.sweep) == []

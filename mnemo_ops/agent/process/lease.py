@@ -102,7 +102,8 @@ def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]
     :param undo: actions as ``{"kind": ..., "args": {...}}``, in the order in which they are to run.
     :param seconds: it ends so long after the last renewal.
     """
-    with _exclusive(machine), _watched(machine):
+    with _exclusive(machine):
+        _look_after(machine)
         lease = {"run": run, "undo": list(undo), "seconds": seconds, **_until(machine, seconds)}
         machine.write(_path(machine, name), json.dumps(lease).encode(), 0o600)
     machine.leases.add(name)
@@ -110,7 +111,8 @@ def hold(machine: Machine, name: str, run: str, undo: Sequence[Mapping[str, Any]
 
 def watch(machine: Machine, where: str) -> None:
     """Make the directory of a job; the timer looks after it: one may be killed before its first lease."""
-    with _exclusive(machine), _watched(machine):
+    with _exclusive(machine):
+        _look_after(machine)
         machine.mkdir(where, 0o700)
 
 
@@ -293,8 +295,9 @@ def _tidy(machine: Machine, *options: str) -> bool:
     if _all(machine) or machine.names(machine.state_dir + "/jobs"):
         return False
     if machine.stat(_unit(machine, "timer")) is not None:  # made first, removed last
-        machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
+        # stopped first: one that goes on and is not enabled would be taken for whole, and be gone after a reboot
         machine.run(["systemctl", *options, "stop", f"{UNIT}.timer"], check=False)
+        machine.run(["systemctl", "disable", f"{UNIT}.timer"], check=False)
         if not options:
             machine.run(["systemctl", "stop", f"{UNIT}.service"], check=False)
         machine.remove(_unit(machine, "service"))
@@ -338,18 +341,18 @@ def _all(machine: Machine) -> Dict[str, Dict[str, Any]]:
     return {name: lease for name, lease in found.items() if lease is not None}
 
 
-@contextmanager
-def _watched(machine: Machine) -> Iterator[None]:
-    """What is written in it is looked after, whenever this process is killed: by systemd, until the timer is there."""
+def _look_after(machine: Machine) -> None:
+    """The timer, before there is what it looks after: whenever this process is killed, or the power is cut.
+
+    A look is asked of systemd first: it removes what is left of a timer that was only half made.
+    """
     service = _service(machine)
     if machine.read(_unit(machine, "service")) == service and _is_active(machine):
-        yield
         return
     look = f"{UNIT}-look-{machine.monotonic() * 1000:.0f}"
     once = ["--on-active", f"{LOOK:.0f}", "--timer-property", "AccuracySec=1"]
     program = machine.starting("run_watchdog")
     machine.run(["systemd-run", "--quiet", "--collect", "--unit", look, *once, "--", *program])
-    yield
     _install(machine, service)
     machine.run(["systemctl", "stop", f"{look}.timer"], check=False)
 
