@@ -73,6 +73,13 @@ def test_another_sum_and_a_newer_format_are_told_before_anything_else(tmp_path: 
         read(tmp_path, '{"format": 7}')
 
 
+@pytest.mark.parametrize("number", [0, 1 << 31, 1 << 40, True, 2.0, "2"])
+def test_what_no_version_wrote_is_no_format(tmp_path: Path, number: Any) -> None:
+    """One that is too large for a format was read as one of ours."""
+    with pytest.raises(Refused, match="format"):
+        read(tmp_path, json.dumps({**FIRST, "format": number}))
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [("postgres", "x.dump"), ("config", "x.tar.age"), ("files", "x.tar.zst"), ("redis", "x.tar.zst")]
 )

@@ -105,9 +105,15 @@ class Manifest:
         return sum(part.bytes for part in self.parts)
 
 
+def _format(given: Any) -> int:
+    if type(given) is not int or not 1 <= given <= FORMAT:
+        raise validators.wrong(given, "format of a set")
+    return given
+
+
 _TEXTS = validators.table(validators.text, validators.text)
 _FIELDS: Mapping[str, validators.Parse] = {
-    "format": validators.size,
+    "format": _format,
     "id": validators.run_id,
     "project": validators.text,
     "created": validators.moment,
