@@ -148,7 +148,10 @@ def test_it_is_shown_in_one_line() -> None:
     assert locks.described(undone) == f"last: `restore`, run {RUN}, ended E: it is in place"
 
 
-STATES = {"failed migration": "never ended", "interrupted": "never ended", "half a move": "never ended"}
+STATES = {
+    **dict.fromkeys(("failed migration", "interrupted", "half a move"), "never ended"),
+    "taken back": "aborted",  # what it brought does not serve
+}
 
 
 @pytest.mark.parametrize("case", RECORDS)

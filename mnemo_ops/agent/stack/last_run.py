@@ -92,8 +92,7 @@ def _ends(machine: Machine, store: str, sets: int) -> Iterator[Ended]:
         hosts = tuple(str(step[side]) for side in ("from", "to") if side in step)
         yield Ended(at, str(step.get("run")), "migrate", how, state, code, hosts)
     for plan, at in records(machine, machine.state_dir + "/restores"):
-        command, how = _restored(plan)
-        yield Ended(at, str(plan.get("stamp")), command, how, OPEN if how == INTERRUPTED else OK)
+        yield Ended(at, str(plan.get("stamp")), *_restored(plan))
     for move, at in records(machine, machine.state_dir + "/moves"):
         moved = move.get("state") == "moved"
         how = f"{move.get('key')} is moved" if moved else INTERRUPTED
@@ -107,15 +106,16 @@ def _ends(machine: Machine, store: str, sets: int) -> Iterator[Ended]:
         yield Ended(at, name.partition(".")[0], "backup", how, OK if whole else OPEN)
 
 
-def _restored(plan: Dict[str, Any]) -> Tuple[str, str]:
-    """The command, and how it ended."""
+def _restored(plan: Dict[str, Any]) -> Tuple[str, str, str]:
+    """The command, how it ended, and its state."""
     if "live" in plan or "state" not in plan:  # the last; of an earlier version
         if plan.get("live", AFTER) == AFTER:
-            return "restore", f"the set {plan.get('id')} is in place"
-        return "restore --undo", f"the set {plan.get('id')} is taken back"
+            return "restore", f"the set {plan.get('id')} is in place", OK
+        return "restore --undo", f"the set {plan.get('id')} is taken back", OK
     if plan["state"] == ASIDE:
-        return "restore", f"the set {plan.get('id')} was taken back; what was written to it meanwhile is kept"
-    return "restore", INTERRUPTED
+        kept = "what was written to it meanwhile is kept"
+        return "restore", f"the set {plan.get('id')} was taken back; {kept}", ABORTED
+    return "restore", INTERRUPTED, OPEN
 
 
 def _seconds(text: Any) -> float:
