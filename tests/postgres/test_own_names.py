@@ -154,3 +154,15 @@ def test_a_view_in_place_of_the_table_is_not_read(make: Make) -> None:
     wrong: list[str] = []
     assert prove._documents(server.machine, server, {**SPEC, "base": "/"}, wrong) == 0
     assert len(wrong) == 1
+
+
+@pytest.mark.parametrize(("size", "found"), [("7.00", []), ("8.00", ["a"]), ("'7'", []), ("'seven'", ["a"])])
+def test_a_size_is_a_number_however_its_column_writes_it(
+    size: str, found: list[str], make: Make, tmp_path: Path
+) -> None:
+    """A numeric with places ended the proof of a migration as a bug."""
+    server = make(f"CREATE TABLE documents AS SELECT 'a' AS file_path, {size} AS size, NULL::text AS sha256;")
+    (tmp_path / "a").write_bytes(FILE)
+    wrong: list[str] = []
+    assert prove._documents(server.machine, server, {**SPEC, "base": str(tmp_path)}, wrong) == 1
+    assert [sentence[-1] for sentence in wrong] == found
