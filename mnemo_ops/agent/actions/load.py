@@ -6,7 +6,7 @@ import json
 import posixpath
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.actions.backup import MARGIN, Making
 from mnemo_ops.agent.actions.swap import database_of, forget_blank
@@ -29,7 +29,7 @@ from mnemo_ops.agent.stack import (
 )
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, file_of, prove_bytes, read_manifest
-from mnemo_ops.agent.stack.match import RENAMED, match
+from mnemo_ops.agent.stack.match import match
 from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
 from mnemo_ops.agent.stack.packing import unpack
 from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
@@ -206,7 +206,7 @@ class LoadSet(Action):
             started = restore_record.pending(machine, self.run_id)
             if started is not None and started["state"] == STARTING:
                 restore_record.begin(machine, {**started, "state": FAILED})
-            lease.undo_because(machine, self._lease, problem, partial(self._state, machine))
+            lease.undo_because(machine, self._lease, problem, partial(self._state, machine, plan["paths"]))
             raise
         yield Progress(note="removing what an earlier restore replaced")
         restore_record.drop_superseded(machine, server, stack.project)
@@ -214,17 +214,15 @@ class LoadSet(Action):
             lease.release(machine, f"clear-{self.run_id}")
         return told
 
-    def _state(self, machine: Machine) -> str:
-        """What is true after a restore was taken back, or ended by the host."""
+    def _state(self, machine: Machine, paths: List[str]) -> str:
+        """What is true after a restore was taken back, or ended by the host. :param paths: of its plan."""
         if restore_record.settled(machine, Stack.from_json(self.stack).project, self.run_id):
             return f"but the set {self.id} is in place, and serves"
         kept = restore_record.pending(machine, self.run_id)
         aside = [restore_record.where(kept, AFTER)] if kept is not None and kept["state"] == ASIDE else []
         said = "the data from before are in place again" if aside else "nothing was changed"
         with suppress(Exception):  # the database need not answer
-            stack = Stack.from_json(self.stack)
-            paths = [root(machine, stack, each) for each in stack.datasets if each.kind in RENAMED]
-            aside += restore_record.strays(machine, database_of(machine, stack), paths)
+            aside += restore_record.strays(machine, database_of(machine, Stack.from_json(self.stack)), paths)
         if not aside:
             return said
         kept_in = ", and in ".join(aside)

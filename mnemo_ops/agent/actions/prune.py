@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
@@ -21,7 +22,7 @@ from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE
 from mnemo_ops.agent.stack.stack import Stack, root
-from mnemo_ops.errors import MnemoError
+from mnemo_ops.errors import MnemoError, Refused
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
 SETTLED = 120.0  # seconds: who wrote a moment ago may still be at it, whatever the leases say
@@ -63,8 +64,11 @@ class PruneSets(Action):
 
     def _strays(self, machine: Machine, stack: Stack) -> List[Tuple[str, int]]:
         """What no record knows: names, and bytes; where Docker cannot be asked, none."""
+        paths: List[str] = []
         try:
-            paths = [root(machine, stack, each) for each in stack.datasets if each.kind in ("files", "redis")]
+            for each in (each for each in stack.datasets if each.kind in ("files", "redis")):
+                with suppress(Refused):  # it is not here yet, and hides nothing of the others
+                    paths.append(root(machine, stack, each))
             server = _server(machine, stack)
         except MnemoError:
             return []
