@@ -90,6 +90,16 @@ def test_what_the_stack_does_not_declare_is_refused_until_it_may_stay_in_the_set
     assert [each.name for each in match(STACK, made, False).directories] == ["uploads"]
 
 
+@pytest.mark.parametrize("held", [WHOLE[:1], WHOLE[:2]], ids=["the database alone", "with files"])
+def test_what_is_put_in_place_has_room_where_it_goes(
+    held: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where a dataset of files was restored anybody looked: a server that fills its own disk stops serving."""
+    monkeypatch.setattr(Machine, "free_bytes", lambda *_: 0)
+    with pytest.raises(Refused, match="restoring needs"):
+        look(machine, saved(*held))
+
+
 def test_the_database_is_never_what_stays(machine: Machine) -> None:
     for held in ((("graph", "files"),), (("other", "postgres"), ("graph", "files"))):
         with pytest.raises(Refused, match=" db"):

@@ -93,17 +93,10 @@ class LoadSet(Action):
         both.refuse_torn(manifest)
         only = "stays in the set, for stack.datasets names no such dataset"
         lost = [f"{each.name} ({each.kind}) {only}" for each in both.homeless]
-        size = sum(int(manifest.saved(each.name).facts["bytes"]) for each in both.placed)
-        for where in {root(machine, stack, each) for each in both.placed if not self.fresh and each.kind == "files"}:
-            free = machine.free_bytes(where)
-            if free < size * MARGIN:
-                raise Refused(
-                    f"restoring needs {int(size * MARGIN)} bytes beside the data; {where} has {free}",
-                    hint="free some space first",
-                )
         if self.fresh:
             _missing(machine, stack, manifest)
         else:
+            _refuse_full(machine, stack, manifest, both.placed)
             found = containers.containers(machine, stack.project)
             if not found:
                 raise Refused(
@@ -327,6 +320,22 @@ def _refuse_mount_points(machine: Machine, stack: Stack, datasets: Sequence[Data
         where = root(machine, stack, dataset)
         mounts.refuse_point(machine, where, remedy)
         tree.refuse_fixed(machine, where)
+
+
+def _refuse_full(machine: Machine, stack: Stack, manifest: Manifest, datasets: Sequence[Dataset]) -> None:
+    """:raises Refused: there is no room beside the data for what is to be put in place (3)."""
+    sizes = {each.name: int(manifest.saved(each.name).facts["bytes"]) for each in datasets}
+    for dataset in datasets:
+        try:
+            where = root(machine, stack, dataset)
+        except Refused:  # of a database, which may lie on NFS; others were looked at before
+            continue
+        size = sum(sizes.values()) if dataset.kind == "files" else sizes[dataset.name]  # the rest may lie there, too
+        need, free = int(size * MARGIN), machine.free_bytes(where)
+        if free < need:
+            raise Refused(
+                f"restoring needs {need} bytes beside the data; {where} has {free}", hint="free some space first"
+            )
 
 
 def _compatible(server: Postgres, manifest: Manifest) -> None:
