@@ -52,14 +52,20 @@ def side(name: str, **survey: Any) -> Side:
     return Side(name, {}, {"troubles": [], "leases": {}, "target": None, **survey})
 
 
-def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_stopped(tmp_path: Path) -> None:
-    """A disk that was attached, not mounted, is looked into only once its volume is made."""
+@pytest.mark.parametrize("tools", [{}, {"docker": False}], ids=["with docker", "bare when it was surveyed"])
+def test_a_disk_that_is_seen_to_hold_something_is_refused_before_anything_is_stopped(
+    tools: dict[str, bool], tmp_path: Path
+) -> None:
+    """A disk that was attached, not mounted, is looked into only once its volume is made.
+
+    Of a bare host nothing was looked into, neither before nor after it was provisioned: old was fenced first.
+    """
     filled = asdict(refused("volume.occupied", "graph", "/mnt/data holds file", "move it away first"))
     placed: list[str] = []
     fleet = Fleet(look_at_volumes=lambda: {"findings": [filled] if placed else []})
     run = migration(tmp_path, fleet, lambda host: placed.append(host.name))
-    run.context.sides = (side("old"), side("new"))
-    assert preflight.misplaced(run.context, side("new")) == []
+    run.context.sides = (side("old"), side("new", tools=tools))
+    assert preflight.misplaced(run.context, run.context.sides[1]) == []
     with pytest.raises(Refused, match=r"^new: graph: /mnt/data .*file$") as caught:
         prepare.place(run.context)
     assert caught.value.hint == "move it away first"

@@ -48,11 +48,14 @@ def misplaced(context: Context, new: Side) -> list[Finding]:
     if new.survey["troubles"]:
         return []
     bare = not new.survey.get("tools", {}).get("docker", True)
-    if bare:  # it is looked at again once it is provisioned
-        return _misnamed(context)
+    return _misnamed(context) if bare else placed(context)  # a bare one is looked at once it is provisioned
+
+
+def placed(context: Context) -> list[Finding]:
+    """As :func:`misplaced`, of a new that has Docker."""
     filled = [row["volume"] for row in context.stack["datasets"] if row["volume"]]
     look_at = LookAtVolumes(context.settings.project, context.rows, (), filled=filled)
-    return _misnamed(context) + of_host(new.name, context.flow.ready(context.new, look_at)["findings"])
+    return _misnamed(context) + of_host(context.new.name, context.flow.ready(context.new, look_at)["findings"])
 
 
 def _misnamed(context: Context) -> list[Finding]:

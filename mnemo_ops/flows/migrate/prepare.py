@@ -26,7 +26,7 @@ def place(context: Context) -> None:
     context.flow.act(context.new, MarkTarget(context.stack, context.run, "copying", context.names))
     context.place(context.new)
     # what disks and file systems of others hold is seen once they are mounted: while old still serves
-    judge(preflight.misplaced(context, context.seen[1]), context.flow.report.extra)
+    judge(preflight.placed(context), context.flow.report.extra)
 
 
 def stop_copy(context: Context) -> None:
