@@ -11,6 +11,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.secrecy import secrets
 from mnemo_ops.core.paths import shown
 from mnemo_ops.core.secret import of_encrypted
 from mnemo_ops.core.suggest import suggest
@@ -295,9 +296,11 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
 
 
 def _texts(name: str, data: Any) -> Iterator[tuple[str, str]]:
-    """Every text inside a document, and what it is called there."""
+    """Every text inside a document, and what it is called there: below ``passwords`` each is a password."""
     if isinstance(data, dict):
-        yield from (row for key, value in data.items() for row in _texts(str(key), value))
+        known = secrets((str(key), "value") for key in data)  # where it names its secrets itself, others are none
+        whole = not known and secrets([(name, "value")])
+        yield from (row for key, value in data.items() for row in _texts(name if whole else str(key), value))
     elif isinstance(data, list):
         yield from (row for value in data for row in _texts(name, value))
     elif isinstance(data, str):

@@ -189,6 +189,28 @@ def test_sops_is_asked_with_the_file(scope: Scope, tmp_path: Path, monkeypatch: 
     assert mask.hide("planted-value") == "[secret]"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "passwords:\\n  db: swordfish",
+        '{\\n  "db_password": "swordfish",\\n  "db_name": "archive"\\n}',
+        "DB_PASSWORD=swordfish\\nDB_NAME=archive",
+    ],
+)
+def test_secrets_of_sops_are_hidden_in_each_of_its_formats(
+    scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    program = tmp_path / "bin/sops"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    mask = Mask()
+    with unlocked(Keyring(learn=mask.learn)):
+        assert "swordfish" in render("{{ lookup('sops', 'one.txt') }}", scope)
+    assert mask.hide("swordfish in archive") == "[secret] in archive"
+
+
 SHORT = "we have a short salt string but not a short password"
 LONG = "a very much longer text to encrypt.  This one even stretches over morethan one line."
 

@@ -214,6 +214,26 @@ def test_names_in_an_encrypted_file_leave_messages_readable_and_its_secrets_show
     assert mask.hide(base64.b64encode(f"u:{secret}".encode()).decode()).count(MASK) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden", "shown"),
+    [
+        ("passwords: {db: swordfish, user: openseas}", ["swordfish", "openseas"], []),
+        ("passwords: {archive: {db: swordfish}}", ["swordfish"], []),
+        ("api_keys: {backend: swordfish}", ["swordfish"], []),
+        ("tokens: [{server: swordfish}]", ["swordfish"], []),
+        ("credentials: {db: {username: shopkeeper, password: swordfish}}", ["swordfish"], ["shopkeeper"]),
+        ("secrets: {postgres_db: shopkeeper, postgres_password: swordfish}", ["swordfish"], ["shopkeeper"]),
+    ],
+)
+def test_in_an_encrypted_file_what_lies_below_passwords_is_a_password_whatever_it_is_called(
+    text: str, hidden: list[str], shown: list[str]
+) -> None:
+    mask = Mask()
+    with unlocked(Keyring(learn=mask.learn)):
+        yaml_lines.loads(Plaintext(text), "vars.yml")
+    assert [mask.hide(word) for word in (*hidden, *shown)] == [*([MASK] * len(hidden)), *shown]
+
+
 @pytest.mark.parametrize("word", ["postgres", "production", "mnemosyne-old", "Example"])
 def test_an_ordinary_word_is_never_hidden_whoever_taught_it(word: str) -> None:
     mask = Mask()

@@ -8,16 +8,18 @@ import secrets
 import shlex
 import string
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mnemo_ops.core.atomic_file import replace_file
 from mnemo_ops.core.secret import of_encrypted
-from mnemo_ops.errors import TemplateError, reason
+from mnemo_ops.documents.yaml_lines import loads
+from mnemo_ops.errors import TemplateError, UsageError, reason
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.filters.hashing import password_hash
 from mnemo_ops.templates.lookups.scope import LookupScope
-from mnemo_ops.vault.cipher import keyring
+from mnemo_ops.vault.cipher import Plaintext, keyring
 
 _CHARS = ("ascii_letters", "digits", ".,:-_")
 _OPTIONS = ("length", "chars", "encrypt", "seed", "ident")
@@ -61,10 +63,18 @@ def _sops(
         options = [("--extract", extract), ("--input-type", input_type), ("--output-type", output_type)]
         given = [word for name, value in options if value for word in (name, value)]
         text = _printed(["sops", *given, "--decrypt", str(find(term, scope.files))], strip=False)
-        rows = (re.split(r"[:=]", line, maxsplit=1) for line in text.splitlines())  # YAML, or an env file
-        keyring().learn(of_encrypted((row[0].strip(), row[1].strip().strip("\"'")) for row in rows if len(row) == 2))
+        _learn(text, term)
         found.append(text.rstrip() if rstrip else text)
     return found
+
+
+def _learn(text: str, file: str) -> None:
+    """What is secret in a decrypted file: YAML or JSON, else an env file."""
+    with suppress(UsageError):
+        if isinstance(loads(Plaintext(text), file), (dict, list)):
+            return
+    rows = (re.split(r"[:=]", line, maxsplit=1) for line in text.splitlines())
+    keyring().learn(of_encrypted((row[0].strip(), row[1].strip().strip("\"'")) for row in rows if len(row) == 2))
 
 
 def _password(scope: LookupScope, terms: list[Any], **options: Any) -> list[Any]:
