@@ -176,3 +176,16 @@ def test_an_aborted_run_stays_one_of_the_hosts_it_was_of(tmp_path: Path) -> None
     leftovers.clean_up(context, side("old", leases={f"fence-{run}": run}), side("new"))
     last = Journal(tmp_path, run).lines()[-1]
     assert (last["phase"], last["status"], last["from"], last["to"]) == ("abort", "done", "old", "third")
+
+
+def test_a_run_that_serves_without_old_is_not_aborted_when_old_is_back(tmp_path: Path) -> None:
+    """It failed at the end, so no line says that it is complete; and old, whose fence was not final, serves again."""
+    run = "20261129T220719Z-0001"
+    for step in ("verify done", "promote intent", "finish failed"):
+        phase, status = step.split()
+        Journal(tmp_path, run).write({"run": run, "phase": phase, "status": status, "from": "old", "to": "new"})
+    fleet = Fleet()
+    mark = {"run": run, "state": "serving", "hosts": ["old", "new"]}
+    new = side("new", leases={f"target-{run}": run}, target=mark)
+    assert leftovers.clean_up(migration(tmp_path, fleet).context, side("old"), new) == set()
+    assert not fleet.asked and Journal(tmp_path, run).lines()[-1]["phase"] == "finish"

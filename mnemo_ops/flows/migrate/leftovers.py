@@ -25,6 +25,8 @@ def clean_up(context: Context, old: Side, new: Side) -> set[str]:
     mark = new.survey["target"]
     unfinished = mark["run"] if mark is not None and mark["state"] == "copying" else ""
     runs |= ({unfinished} - {""}) | ends.unfinished(context)  # of those a kill may have left nothing but jobs
+    if mark is not None and not unfinished:
+        runs.discard(mark["run"])  # it serves, without old perhaps, which is back: nobody takes that back
     flow = context.flow
     for host, side in ((context.old, old), (context.new, new)):
         for run in sorted(runs):
