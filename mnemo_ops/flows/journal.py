@@ -32,8 +32,10 @@ class Journal:
 
     def lines(self) -> list[dict[str, Any]]:
         """What was written, as far as it has a phase and a status."""
-        found = []
-        for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
+        text, found = "", []
+        with suppress(OSError):  # there is none, or it is somebody else's
+            text = self.path.read_text(errors="replace")
+        for line in text.splitlines():
             with suppress(ValueError, KeyError, TypeError):  # the last one may be half written
                 row = json.loads(line)
                 found.append({**row, "phase": str(row["phase"]), "status": str(row["status"])})
@@ -42,12 +44,12 @@ class Journal:
     def write(self, entry: dict[str, Any]) -> None:
         """One line, on disk when this returns."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, json.dumps(entry).encode() + b"\n")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+b") as file:
+            file.seek(max(0, file.tell() - 1))
+            half = file.read() not in (b"", b"\n")  # the line before: the disk was full, or the power went
+            file.write(b"\n" * half + json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def journals(home: Path) -> Iterator[tuple[str, Journal]]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from world import World
 
+from mnemo_ops.agent.actions.journal import WriteJournal
+from mnemo_ops.agent.actions.journal import steps as journal
 from mnemo_ops.agent.actions.leases import ListRuns, LookAtLocks
 from mnemo_ops.agent.process.host_lock import HostLock
 from mnemo_ops.agent.stack import restore_record
@@ -198,3 +200,17 @@ def test_a_run_that_holds_the_lock_or_a_lease_is_at_work(tmp_path: Path) -> None
 
 def listed(world: World) -> Any:
     return ListRuns("/sets").ready(world.machine(read_only=True))["runs"]
+
+
+def test_half_a_line_hides_neither_its_run_nor_the_line_behind_it(tmp_path: Path) -> None:
+    """The power went while it was written."""
+    world, path = World(tmp_path), f"{STATE}/runs/{RUN}.jsonl"
+    whole = "\n".join(json.dumps(step) for step in steps("set began", "set done"))
+    world.write(path, whole + '\n{"run": "2026')
+    assert [row["how"] for row in ListRuns("/sets").ready(world.machine(read_only=True))["runs"]] == [
+        "it ended in the phase set"
+    ]
+    machine = world.machine()
+    list(WriteJournal(RUN, steps("verify done")[0]).run(machine))
+    list(WriteJournal(RUN, steps("promote began")[0]).run(machine))
+    assert journal(machine, RUN) == ["set began", "set done", "verify done", "promote began"]

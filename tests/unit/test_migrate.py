@@ -17,6 +17,7 @@ from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
 from mnemo_ops.flows.migrate import ends, leftovers, preflight, prepare, promotion, rollback, transfer
+from mnemo_ops.flows.migrate.context import Stage
 from mnemo_ops.flows.migrate.migration import Migration
 from mnemo_ops.stack import definition
 
@@ -189,3 +190,22 @@ def test_a_run_that_serves_without_old_is_not_aborted_when_old_is_back(tmp_path:
     new = side("new", leases={f"target-{run}": run}, target=mark)
     assert leftovers.clean_up(migration(tmp_path, fleet).context, side("old"), new) == set()
     assert not fleet.asked and Journal(tmp_path, run).lines()[-1]["phase"] == "finish"
+
+
+def test_what_was_left_is_removed_where_this_machine_can_write_nothing_down(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no directory")
+    fleet, run = Fleet(), "20261129T220719Z-0001"
+    left = side("old", leases={f"fence-{run}": run})
+    assert leftovers.clean_up(migration(tmp_path, fleet).context, left, side("new")) == {run}
+    assert f"old: write_journal {run}" in fleet.asked
+
+
+def test_a_full_disk_here_ends_a_run_only_before_its_point_of_no_return(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no directory")
+    fleet = Fleet()
+    context = migration(tmp_path, fleet).context
+    with pytest.raises(StepFailed, match=r"runs/2026.* cannot be written"):
+        context.note("quiesce", "began")
+    context.stage = Stage.PROMOTED
+    promotion.promote(context)
+    assert context.stage == Stage.SERVING

@@ -125,3 +125,12 @@ def test_half_a_line_is_no_line(tmp_path: Path) -> None:
     with Journal(tmp_path, FIRST).path.open("a") as file:
         file.write(json.dumps({"run": FIRST, "phase": "x"})[:-4])
     assert [row.state for row in rows(tmp_path)] == ["ended ok"]
+    write(tmp_path, FIRST, "abort done")
+    assert [row.state for row in rows(tmp_path)] == ["aborted"]
+
+
+def test_a_journal_that_cannot_be_read_is_as_none(tmp_path: Path) -> None:
+    """Of a run that somebody began as root."""
+    Journal(tmp_path, FIRST).path.mkdir(parents=True)
+    write(tmp_path, SECOND, "finish done")
+    assert [row.run for row in rows(tmp_path)] == [SECOND]

@@ -29,7 +29,8 @@ class WriteJournal(Action):
         machine.mkdir(machine.state_dir, 0o700)
         machine.mkdir(machine.state_dir + "/runs", 0o700)
         path = f"{machine.state_dir}/runs/{self.run_id}.jsonl"
-        machine.append(path, json.dumps(dict(self.entry)).encode() + b"\n")
+        half = not (machine.read_text(path) or "\n").endswith("\n")  # a line whose end a power cut took
+        machine.append(path, b"\n" * half + json.dumps(dict(self.entry)).encode() + b"\n")
         return {}
 
 

@@ -77,12 +77,14 @@ def migrated(step: Mapping[str, Any]) -> Tuple[str, str, int]:
 
 
 def records(machine: Machine, directory: str) -> Iterator[Tuple[Dict[str, Any], float]]:
-    """What the JSON files of a directory hold (the last line of each), and when each was written."""
+    """What the JSON files of a directory hold (the last whole line of each), and when each was written."""
     for name in machine.names(directory):
-        with suppress(ValueError, TypeError):  # damaged, or of a newer version
-            line = (machine.read_text(f"{directory}/{name}") or "").strip().rpartition("\n")[2]
-            found = machine.stat(f"{directory}/{name}")
-            yield dict(json.loads(line)), found.mtime_ns / 1e9 if found else 0.0
+        for line in reversed((machine.read_text(f"{directory}/{name}") or "").split("\n")):
+            with suppress(ValueError, TypeError):  # damaged, or of a newer version
+                row = dict(json.loads(line))
+                found = machine.stat(f"{directory}/{name}")
+                yield row, found.mtime_ns / 1e9 if found else 0.0
+                break
 
 
 def _ends(machine: Machine, store: str, sets: int) -> Iterator[Ended]:

@@ -12,7 +12,7 @@ from mnemo_ops.agent.actions.journal import WriteJournal
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import Unreachable
+from mnemo_ops.errors import StepFailed, Unreachable, reason
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
 from mnemo_ops.flows.keys import Identity
@@ -111,9 +111,13 @@ class Context:
                 self.flow.act(host, WriteJournal(self.run, entry))
 
     def write_down(self, phase: str, status: str) -> dict[str, Any]:
-        """The line of :meth:`note`, on the controller alone."""
+        """The line of :meth:`note`, on the controller alone. :raises StepFailed: it has no room for it (6)."""
         entry = self.entry(self.run, phase=phase, status=status)
-        self.journal.write(entry)
+        try:
+            self.journal.write(entry)
+        except OSError as error:
+            if self.stage < Stage.PROMOTED:  # from there on it keeps nobody from serving
+                raise StepFailed(f"{self.journal.path} cannot be written: {reason(error)}") from None
         return entry
 
     def entry(self, run: str, **line: Any) -> dict[str, Any]:

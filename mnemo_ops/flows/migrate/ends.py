@@ -34,8 +34,7 @@ def unfinished(context: Context) -> set[str]:
 def failed(context: Context, phase: str, error: MnemoError, hosts: Iterable[Host]) -> None:
     """A run was given up. :param hosts: those that answer: no other is waited for."""
     how = {"exit_code": error.exit_code, "code": error.code}
-    with suppress(OSError):  # what happened is to be said, not that the disk here is full
-        _write(context, context.run, hosts, phase=phase, status="failed", **how)
+    _write(context, context.run, hosts, phase=phase, status="failed", **how)
 
 
 def aborted(context: Context, runs: Iterable[str]) -> None:
@@ -50,7 +49,8 @@ def _write(context: Context, run: str, hosts: Iterable[Host], **line: Any) -> No
     entry = context.entry(run, **line)
     if known:  # it may have been of other hosts
         entry.update({side: known[-1][side] for side in ("from", "to") if side in known[-1]})
-    journal.write(entry)
+    with suppress(OSError):  # what happened is to be said, not that the disk here is full
+        journal.write(entry)
     for host in hosts:
         with suppress(MnemoError, KeyboardInterrupt):
             context.flow.act(host, WriteJournal(run, entry))
