@@ -173,6 +173,9 @@ def migrate(
         raise UsageError(f"--from and --to are the same host: {old.name}", hint="name another host with --to")
     if abort and without_old:
         raise UsageError("--abort and --without-old exclude each other", hint="--abort needs both hosts")
+    if abort and run.check:
+        hint = f"invoke lock.status --limit {old.name},{new.name} changes nothing, and shows what a run left"
+        raise UsageError("--abort and --check exclude each other", hint=hint)
     id = new_id()
     if without_old and not run.check:
         risk = f"if {old.name} comes back without its fence, both hosts serve"

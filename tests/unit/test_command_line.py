@@ -231,6 +231,16 @@ def test_who_names_no_host_or_several_is_given_the_command_that_names_one(
     assert code == 2 and next in text
 
 
+def test_an_abort_that_is_to_change_nothing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hosts = "new: {ansible_host: 127.0.0.1, ansible_port: 1}, old: {ansible_host: 127.0.0.1, ansible_port: 2}"
+    Path("inventory.yml").write_text(f"all: {{hosts: {{{hosts}}}}}")
+    code, text = said("migrate --abort --check --yes --from old --to new", capsys, monkeypatch)
+    assert code == 2 and "lock.status --limit old,new" in text
+
+
 def test_a_command_that_is_typed_again_shows_no_value_of_a_variable(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
