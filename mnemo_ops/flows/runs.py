@@ -102,7 +102,8 @@ def _number(given: Any) -> float:
 def _row(records: Sequence[Record]) -> Row:
     """One run of what several places know: who sees it at work is right, then who saw its end, then who saw it last."""
     best = max(records, key=lambda record: (record.state == AT_WORK, record.state in ENDED, record.at))
-    hosts = next((record.hosts for record in records if len(record.hosts) == 2), ())
+    known = sorted(records, key=lambda record: record.place != HERE)  # a host may say anything of a run that was ours
+    hosts = next((record.hosts for record in known if len(record.hosts) == 2), ())
     places = [record.place for record in records]
     forward = any(record.forward for record in records)
     due = _next(best, hosts, forward)

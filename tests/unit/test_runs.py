@@ -107,6 +107,12 @@ def test_names_that_a_host_told_are_words_of_a_command_and_no_more(tmp_path: Pat
     assert row.next == "invoke migrate --abort --from 'a; reboot' --to b"
 
 
+def test_of_a_run_of_this_machine_no_host_says_between_whom_it_was(tmp_path: Path) -> None:
+    write(tmp_path, FIRST, "set began")
+    (row,) = rows(tmp_path, new=[told("never ended", at=99.0, hosts=["new", "old"])])
+    assert (row.hosts, row.next) == (("old", "new"), ABORT)
+
+
 def test_runs_of_other_hosts_are_not_meant(tmp_path: Path) -> None:
     Journal(tmp_path, FIRST).write({"run": FIRST, "phase": "set", "status": "began", "from": "x", "to": "y"})
     assert rows(tmp_path) == []
