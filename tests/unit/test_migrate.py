@@ -12,7 +12,7 @@ from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.checks.findings import refused, shown
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import NotStarted, Refused, StepFailed
+from mnemo_ops.errors import Interrupted, NotStarted, Refused, StepFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
@@ -209,3 +209,16 @@ def test_a_full_disk_here_ends_a_run_only_before_its_point_of_no_return(tmp_path
     context.stage = Stage.PROMOTED
     promotion.promote(context)
     assert context.stage == Stage.SERVING
+
+
+def test_who_interrupts_twice_in_the_moment_of_no_return_hears_what_the_hosts_do(tmp_path: Path) -> None:
+    def interrupt() -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    fleet = Fleet(settle_fence=interrupt, survey=interrupt)
+    run = migration(tmp_path, fleet)
+    with pytest.raises(KeyboardInterrupt) as first:
+        promotion.promote(run.context)
+    with pytest.raises(Interrupted, match="either old serves again within two minutes, or new does"):
+        rollback.give_up(run.context, run.steps, first.value)
+    assert run.context.journal.steps()[-1].endswith(" failed")

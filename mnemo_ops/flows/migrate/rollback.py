@@ -39,7 +39,7 @@ def _forgotten(context: Context, host: Host) -> bool:
 
 def _take_back(context: Context, steps: Steps, error: BaseException) -> NoReturn:
     why = str(error) or "interrupted"
-    if context.stage == Stage.SETTLING and _is_settled(context, error):
+    if context.stage == Stage.SETTLING and _is_settled(context, why, error):
         context.stage = Stage.PROMOTED
     if context.stage >= Stage.PROMOTED:
         raise StepFailed(
@@ -106,17 +106,25 @@ def _left(context: Context) -> str:
     return left
 
 
-def _is_settled(context: Context, error: BaseException) -> bool:
-    """Whether old's fence is final, asked of old itself. :raises RollbackFailed: it cannot be asked (8)."""
+def _is_settled(context: Context, why: str, error: BaseException) -> bool:
+    """Whether old's fence is final, asked of old itself. :raises RollbackFailed: it cannot be asked (8).
+    :raises Interrupted: nobody waits for the answer (130).
+    """
     old, new = context.names
     try:
         fence = context.flow.ready(context.old, Survey(context.stack))["fence"]
     except MnemoError as silence:
         raise RollbackFailed(
-            f"{error}; and {old} cannot be asked whether its fence is final: {silence}; {new} "
+            f"{why}; and {old} cannot be asked whether its fence is final: {silence}; {new} "
             "holds the complete copy, compared, which is stopped meanwhile",
             hint=f"once {old} answers, the same command finds out and goes on: {context.again}{_else_without(context)}",
         ) from error
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted while asking {old} whether its fence is final; either {old} serves again within two "
+            f"minutes, or {new} does",
+            hint=f"then: {context.again}",
+        ) from None
     return bool(fence and fence["run"] == context.run and fence["state"] == "final")
 
 
