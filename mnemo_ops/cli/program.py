@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
@@ -124,13 +126,16 @@ class _Outliving(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """``| head`` ends no command: neither the work on a host, nor with another exit code."""
-    for name in ("stdout", "stderr"):
+    """``| head`` ends no command, nor does ``>&-``: neither the work on a host, nor with another exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # it is none of the system's
-            pipe = io.BufferedWriter(_Outliving(stream.fileno(), "wb", closefd=False))
-            lines = stream.line_buffering
-            setattr(sys, name, io.TextIOWrapper(pipe, stream.encoding, stream.errors, line_buffering=lines))
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open
+        elif mode == "w":
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # it is none of the system's
+                pipe = io.BufferedWriter(_Outliving(stream.fileno(), "wb", closefd=False))
+                lines = stream.line_buffering
+                setattr(sys, name, io.TextIOWrapper(pipe, stream.encoding, stream.errors, line_buffering=lines))
 
 
 def main() -> None:

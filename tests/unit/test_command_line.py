@@ -113,6 +113,18 @@ def test_it_is_quiet_when_nobody_reads_on(name: str, words: str, code: int, erro
     assert errors or code or done.stderr == "" or (done.stderr.count("\n") == 1 and " lab.up" in done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [("explain all", 0), ("play site.yml", 2), ("migrate --from old --to new", 2)]
+)
+def test_it_needs_no_streams(words: str, code: int, tmp_path: Path) -> None:
+    """As `>&- 2>&- <&-` of a shell, or a service manager that hands over none."""
+    program = Path(sys.executable).with_name("mnemo-ops")
+    hosts = "new: {ansible_host: 192.0.2.1}, old: {ansible_host: 192.0.2.2}"
+    (tmp_path / "inventory.yml").write_text(f"all: {{hosts: {{{hosts}}}}}")
+    start = f'exec "{program}" {words} <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", start], cwd=tmp_path, check=False).returncode == code
+
+
 def test_a_play_goes_on_when_nobody_reads_on(tmp_path: Path) -> None:
     both = "{command: touch one}, {command: touch two}"
     (tmp_path / "site.yml").write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{both}, {{fail: {{}}}}]\n")
