@@ -12,11 +12,11 @@ from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.checks.findings import refused, shown
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import Interrupted, NotStarted, Refused, StepFailed
+from mnemo_ops.errors import ChannelLost, Interrupted, NotStarted, Refused, StepFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
-from mnemo_ops.flows.migrate import ends, leftovers, preflight, prepare, promotion, rollback, transfer
+from mnemo_ops.flows.migrate import ends, gone, leftovers, preflight, prepare, promotion, rollback, transfer
 from mnemo_ops.flows.migrate.context import Stage
 from mnemo_ops.flows.migrate.migration import Migration
 from mnemo_ops.stack import definition
@@ -222,3 +222,18 @@ def test_who_interrupts_twice_in_the_moment_of_no_return_hears_what_the_hosts_do
     with pytest.raises(Interrupted, match="either old serves again within two minutes, or new does"):
         rollback.give_up(run.context, run.steps, first.value)
     assert run.context.journal.steps()[-1].endswith(" failed")
+
+
+def test_a_fence_that_was_final_when_old_was_asked_is_written_down(tmp_path: Path) -> None:
+    """The answer was lost: old may be gone when somebody goes on, and `runs` names the command that goes on."""
+
+    def lost() -> dict[str, Any]:
+        raise ChannelLost("the connection broke")
+
+    fleet = Fleet(settle_fence=lost, survey=lambda: {"fence": {"run": "20261129T220719Z-0002", "state": "final"}})
+    run = migration(tmp_path, fleet)
+    with pytest.raises(ChannelLost) as error:
+        promotion.promote(run.context)
+    with pytest.raises(StepFailed):
+        rollback.give_up(run.context, run.steps, error.value)
+    assert gone.SETTLED in run.context.journal.steps()

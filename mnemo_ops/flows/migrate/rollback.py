@@ -41,6 +41,7 @@ def _take_back(context: Context, steps: Steps, error: BaseException) -> NoReturn
     why = str(error) or "interrupted"
     if context.stage == Stage.SETTLING and _is_settled(context, why, error):
         context.stage = Stage.PROMOTED
+        context.write_down("promote", "settled")  # who finishes it need not ask old
     if context.stage >= Stage.PROMOTED:
         raise StepFailed(
             f"{why}; {report.old_now(context)}, {_new_now(context)}", hint=f"run it again to finish: {context.again}"
