@@ -398,7 +398,7 @@ def reason(error: BaseException) -> str:
 
 def named(error: BaseException) -> str:
     """With its class, for who mends a bug: ``KeyError: 'name'``."""
-    name, why = type(error).__name__, reason(error)
+    name, why = type(error).__name__, str(error) if getattr(error, "filename", None) else reason(error)
     return name if why == name else f"{name}: {why}"
 
 

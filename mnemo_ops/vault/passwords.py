@@ -54,7 +54,7 @@ def _source(label: str, place: str) -> Source:
 
 def _asked(label: str) -> bytes:
     if not sys.stdin.isatty():
-        raise VaultError("--ask-vault-pass needs a terminal", hint="pass --vault-password-file")
+        raise VaultError("nobody can type a vault password: stdin is not a terminal", hint="pass --vault-password-file")
     return _checked(getpass.getpass(f"Vault password ({label}): ").encode(), "the prompt")
 
 

@@ -92,6 +92,7 @@ def test_every_exception_has_a_reason(error: BaseException) -> None:
 
 def test_an_exception_with_a_text_keeps_it() -> None:
     assert reason(ConnectionResetError(104, "Connection reset by peer")) == "Connection reset by peer"
+    assert "/srv/x" in named(PermissionError(13, "Permission denied", "/srv/x"))
     assert named(KeyError("name")) == "KeyError: 'name'" and reason(TimeoutError(110, "x")) == "no answer in time"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -126,6 +127,15 @@ def test_passwords_that_cannot_be_had(tmp_path: Path) -> None:
     for name, message in (("none", "/none"), ("fails", "exit code 3"), ("empty", "/empty")):
         with pytest.raises(VaultError, match=message):
             read([str(tmp_path / name)])
+
+
+def test_where_nobody_can_type_a_password_no_option_is_named_that_was_not_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(VaultError) as caught:
+        Keyring(tuple(sources([], ["prod@prompt"], environment={}))).encrypt(b"x")
+    assert "--ask-vault-pass" not in str(caught.value)
 
 
 def test_a_password_that_was_typed_is_asked_for_again_before_it_encrypts() -> None:
