@@ -19,7 +19,7 @@ from mnemo_ops.core.model import Task
 from mnemo_ops.core.next_command import Advice
 from mnemo_ops.core.secret import Mask, of_result
 from mnemo_ops.core.visible import folded, in_a_line, indented, visible
-from mnemo_ops.errors import DriftFound, MnemoError
+from mnemo_ops.errors import DriftFound, MnemoError, StepFailed, reason
 from mnemo_ops.execution.progress_bars import Bars, Row, plain
 
 QUIET = 5.0  # seconds after which a line says what is going on, where there is no terminal for a bar
@@ -63,12 +63,15 @@ class Style:
     exit_drift: bool = False
 
 
-def _put(stream: TextIO, text: str) -> None:
-    """The one place that prints."""
+def _put(stream: TextIO, text: str) -> str:
+    """The one place that prints; why it could not. Work on a host goes on, and is taken back, all the same."""
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:  # `| head`: what is at work on a host goes on
+    except BrokenPipeError:  # `| head`
         say_no_more(stream)
+    except OSError as error:  # a full disk
+        return reason(error)
+    return ""
 
 
 def say_no_more(stream: IO[Any]) -> None:
@@ -97,6 +100,7 @@ class Report:
         self._said: dict[str, tuple[str, str]] = {}  # by host: the job and note of its last line
         self._rows: dict[str, Row] = {}  # by host: what it is doing
         self._bars = Bars(self._err)
+        self._lost = ""  # why something was not printed
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Report:
         encoding = stream.encoding or "utf-8"  # a file name may hold bytes no encoding knows
         shown = shown.encode(encoding, "backslashreplace").decode(encoding)
         if not self._bars.printed(shown, stream):
-            _put(stream, shown)
+            self._lost = _put(stream, shown) or self._lost
 
     def step(self, text: str) -> None:
         """The next sentence of a flow's runbook."""
@@ -223,11 +227,16 @@ class Report:
         self.error = error
         if self.style.json:
             text = json.dumps(self.mask.hide_all(self.document()), indent=2)
-            _put(self._out, text.replace("\x7f", "\\u007f"))  # the one control character json leaves as it is
+            text = text.replace("\x7f", "\\u007f")  # the one control character json leaves as it is
+            self._lost = _put(self._out, text) or self._lost
         else:
             self._recap()
+        if self._lost and error is None:
+            self.error = error = StepFailed(f"not all of the output was written: {self._lost}")
         if error is not None:
             self._complain(error)
+        for stream in (self._out, self._err) if self._lost else ():
+            say_no_more(stream)  # or the interpreter would try once more, and end with a code of its own
         return error.exit_code if error is not None else 0
 
     def _recap(self) -> None:

@@ -125,6 +125,16 @@ def test_it_needs_no_streams(words: str, code: int, tmp_path: Path) -> None:
     assert subprocess.run(["sh", "-c", start], cwd=tmp_path, check=False).returncode == code
 
 
+def test_a_play_goes_on_when_its_output_has_no_room(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: [{command: touch one}]\n")
+    (tmp_path / "hosts").write_text(f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    words = [Path(sys.executable).with_name("mnemo-ops"), "play", "site.yml", "-i", "hosts"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 6 and "not all of the output was written" in done.stderr
+    assert "a bug" not in done.stderr and "Exception" not in done.stderr
+
+
 def test_a_play_goes_on_when_nobody_reads_on(tmp_path: Path) -> None:
     both = "{command: touch one}, {command: touch two}"
     (tmp_path / "site.yml").write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{both}, {{fail: {{}}}}]\n")
