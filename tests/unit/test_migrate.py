@@ -168,15 +168,17 @@ def test_before_the_fence_becomes_final_new_knows_how_to_ask(tmp_path: Path, mon
     assert kinds.index("new: mark_target") < kinds.index("old: settle_fence") and kinds.count("new: mark_target") == 2
 
 
-def test_an_aborted_run_stays_one_of_the_hosts_it_was_of(tmp_path: Path) -> None:
-    """Old may have been on its way to somebody else when it was interrupted."""
+def test_a_run_to_another_host_is_not_said_to_be_removed_there(tmp_path: Path) -> None:
+    """Old may have been on its way to somebody else when it was interrupted, who holds a copy: --abort is still due."""
     run = "20261129T220719Z-0001"
     Journal(tmp_path, run).write({"run": run, "phase": "quiesce", "status": "began", "from": "old", "to": "third"})
-    context = migration(tmp_path, Fleet()).context
+    fleet = Fleet()
+    context = migration(tmp_path, fleet).context
     assert ends.unfinished(context) == set()
     leftovers.clean_up(context, side("old", leases={f"fence-{run}": run}), side("new"))
+    assert f"old: release fence-{run}" in fleet.asked and not [one for one in fleet.asked if "journal" in one]
     last = Journal(tmp_path, run).lines()[-1]
-    assert (last["phase"], last["status"], last["from"], last["to"]) == ("abort", "done", "old", "third")
+    assert (last["phase"], last["status"], last["from"], last["to"]) == ("quiesce", "began", "old", "third")
 
 
 def test_a_run_that_serves_without_old_is_not_aborted_when_old_is_back(tmp_path: Path) -> None:

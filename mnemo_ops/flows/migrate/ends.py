@@ -23,7 +23,7 @@ def unfinished(context: Context) -> set[str]:
     found = set()
     for run, journal in journals(context.flow.home):
         lines = journal.lines()
-        if not lines or (lines[-1].get("from"), lines[-1].get("to")) != context.names or run == context.run:
+        if _names(journal) != context.names or run == context.run:
             continue
         settled = gone.SETTLED in journal.steps()
         if not settled and last_run.migrated(lines[-1])[1] in (last_run.OPEN, last_run.FAILED):
@@ -38,19 +38,20 @@ def failed(context: Context, phase: str, error: MnemoError, hosts: Iterable[Host
 
 
 def aborted(context: Context, runs: Iterable[str]) -> None:
-    """What they left is removed."""
-    for run in sorted(runs):
+    """What they left is removed; not of those to another host, which may hold a copy still."""
+    for run in sorted(run for run in runs if _names(Journal(context.flow.home, run)) in (context.names, ())):
         _write(context, run, (context.old, context.new), phase="abort", status="done")
 
 
 def _write(context: Context, run: str, hosts: Iterable[Host], **line: Any) -> None:
-    journal = Journal(context.flow.home, run)
-    known = journal.lines()
     entry = context.entry(run, **line)
-    if known:  # it may have been of other hosts
-        entry.update({side: known[-1][side] for side in ("from", "to") if side in known[-1]})
     with suppress(OSError):  # what happened is to be said, not that the disk here is full
-        journal.write(entry)
+        Journal(context.flow.home, run).write(entry)
     for host in hosts:
         with suppress(MnemoError, KeyboardInterrupt):
             context.flow.act(host, WriteJournal(run, entry))
+
+
+def _names(journal: Journal) -> tuple[Any, ...]:
+    """Of old and new; empty: it does not say so."""
+    return tuple(line[side] for line in journal.lines()[-1:] for side in ("from", "to") if side in line)
