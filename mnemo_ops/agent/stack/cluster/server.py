@@ -1,0 +1,108 @@
+"""A Postgres server as a whole: its programs, reached by one who may do everything, whatever is set for whom."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Callable, List, Sequence
+
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.machine import Conversation, Machine
+from mnemo_ops.agent.stack.postgres_digest import SETTINGS
+from mnemo_ops.errors import CommandFailed, Refused
+
+How = Callable[..., List[str]]  # a program of Postgres and its words -> the argument vector that runs it
+
+# what a database or a role may have set, and what would then change, hide, refuse or log what is moved
+_PINNED = {
+    "search_path": "pg_catalog",
+    "role": "none",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read\\ committed",
+    "session_replication_role": "origin",
+    "row_security": "off",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "lc_monetary": "C",
+    "default_tablespace": "",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "log_statement": "none",  # what is said to a server may hold passwords
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+}
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in _PINNED.items())
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    :param run: makes the argument vector of one of its programs. :param user: a superuser of it.
+    :param entry: a database it can be asked through. :param socket: directory of its socket; empty: its programs' own.
+    :param options: settings of every session.
+    """
+
+    machine: Machine
+    run: How
+    user: str
+    entry: str
+    socket: str = ""
+    options: str = OPTIONS
+
+    def to(self, database: str, **more: str) -> str:
+        """The connection string for one of its databases."""
+        words = {"host": self.socket, "user": self.user, "dbname": database, "options": self.options, **more}
+        return " ".join(f"{key}={_quoted(value)}" for key, value in words.items() if value)
+
+    def _psql(self, database: str) -> List[str]:
+        # psql would speak the encoding of the database, and read a password from what it is to run
+        where = self.to(database or self.entry, client_encoding="UTF8")
+        return self.run("psql", "-XqAtw", "-v", "ON_ERROR_STOP=1", "-d", where)
+
+    def sql(self, text: str, database: str = "") -> None:
+        """Run SQL. :raises CommandFailed: Postgres' own words (6)."""
+        self.machine.run(self._psql(database), data=text.encode())
+
+    def query(self, text: str, database: str = "") -> Any:
+        """The JSON value of a query, which only reads. :raises CommandFailed: Postgres' own words (6)."""
+        said = self.machine.ask(self._psql(database), data=text.encode(), timeout=3600)
+        return json.loads(said.out.strip() or "null")
+
+    def snapshot(self, database: str) -> Conversation:
+        """A conversation inside one repeatable-read transaction that only reads. :raises Broken: (6)."""
+        talk = self.machine.talk(self._psql(database))
+        try:
+            talk.ask(f"{SETTINGS}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+        except BaseException:
+            talk.__exit__()
+            raise
+        return talk
+
+
+def entered(machine: Machine, run: How, users: Sequence[str], databases: Sequence[str], socket: str = "") -> Server:
+    """The server as the first of these users who is a superuser, through the first of these databases that is there.
+
+    :raises Refused: there is no such user, or none may enter without a password (3).
+    """
+    for user in users:
+        for database in databases:
+            server = Server(machine, run, user, database, socket)
+            with contextlib.suppress(CommandFailed):
+                if server.query("SELECT to_json(rolsuper) FROM pg_roles WHERE rolname = current_user;"):
+                    return server
+    raise Refused(
+        f"Postgres lets none of {', '.join(users)} in as a superuser (databases {', '.join(databases)})",
+        hint="say who is one there, and that pg_hba.conf lets that user in over the socket",
+    )
+
+
+def _quoted(value: str) -> str:
+    """A value of a connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
