@@ -1,0 +1,229 @@
+"""An empty data directory, filled from a dump by a throw-away server that nobody can reach, and proven there."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import IO, Any, Iterator, List, Mapping
+
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.cluster import extensions, files, proof
+from mnemo_ops.agent.stack.cluster import globals as cluster_globals
+from mnemo_ops.agent.stack.cluster.dump import GLOBALS, salt_of
+from mnemo_ops.agent.stack.cluster.place import Place
+from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
+from mnemo_ops.agent.stack.postgres import identifier
+from mnemo_ops.errors import Broken, Refused
+
+PATIENCE = 120.0  # seconds for a server to start
+
+# what would reach outside, or is only in the way of one who fills a directory and writes it to the disk at the end
+_OPTIONS = {
+    "listen_addresses": "",
+    "archive_mode": "off",
+    "archive_library": "",
+    "primary_conninfo": "",
+    "logging_collector": "off",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "autovacuum": "off",
+    "max_worker_processes": "0",  # what an extension does in the background (jobs of pg_cron) is not to be done here
+    "dynamic_shared_memory_type": "mmap",  # a container has 64 MB of the other one
+    "maintenance_work_mem": "256MB",
+}
+
+# made first, and by name: what follows finds the extensions in their versions
+_FIRST = re.compile(rb"\d+; \d+ \d+ (?:DATABASE |SCHEMA |(?:ACL|COMMENT|SECURITY LABEL) - DATABASE )")
+_EXTENSION = re.compile(rb"\d+; \d+ (\d+) EXTENSION ")
+
+_UNSUBSCRIBE = r"""SELECT format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subname),
+ format('DROP SUBSCRIPTION %I', subname) FROM pg_subscription JOIN pg_database d ON d.oid = subdbid
+WHERE datname = current_database() \gexec
+"""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A cluster to be filled.
+
+    :param facts: what :func:`.dump.dump` returned. :param directory: where its files lie.
+    :param configuration: files of the source's data directory (:func:`.files.read`).
+    """
+
+    machine: Machine
+    place: Place
+    facts: Mapping[str, Any]
+    directory: str
+    configuration: Mapping[str, Any]
+
+    @property
+    def own(self) -> str:
+        """A role and a database that the dump does not have: everybody else may be kept from a login."""
+        name = "mnemo_ops"
+        while name in self.facts["roles"] or name in self.facts["databases"]:
+            name += "_"
+        return name
+
+    def create(self) -> None:
+        """``initdb`` with what the source's was told.
+
+        :raises Refused: the programs are older than the dump (3). :raises CommandFailed: Postgres' own words (6).
+        """
+        if self.major < self.facts["major"]:
+            raise Refused(
+                f"the dump is of Postgres {self.facts['version']}, and Postgres {self.major} cannot read it",
+                hint=f"give the service an image with Postgres {self.facts['major']} or newer",
+            )
+        facts, first = self.facts, self.facts["databases"]["template0"]
+        words = ["-D", self.place.data, "-U", facts["superuser"], "--auth=trust", "--no-sync", "--locale=C"]
+        words += ["-E", first["encoding"], f"--lc-collate={first['collate']}", f"--lc-ctype={first['ctype']}"]
+        words += [f"--wal-segsize={facts['segment']}", *(["--allow-group-access"] if facts["mode"] == "0750" else [])]
+        if first["provider"] != "c":
+            name = {"i": "icu", "b": "builtin"}[first["provider"]]
+            words += [f"--locale-provider={name}", f"--{name}-locale={first['locale']}"]
+            words += [f"--icu-rules={first['rules']}"] if first["rules"] else []
+        if facts["checksums"] or self.major >= 18:  # from then on they are what nobody asked for
+            words.append("--data-checksums" if facts["checksums"] else "--no-data-checksums")
+        self.machine.run(self.place.once("initdb", *words))
+
+    @property
+    def major(self) -> int:
+        """Of the programs that fill it."""
+        said = self.machine.ask(self.place.once("postgres", "--version")).out
+        found = re.search(r"\) (\d+)", said)
+        if found is None:
+            raise Broken(f"postgres does not tell its version but {said.strip()[:100]}")
+        return int(found[1])
+
+    @contextlib.contextmanager
+    def running(self, user: str, entry: str) -> Iterator[Server]:
+        """The throw-away server, until the block ends; it is then shut down in good order.
+
+        :raises Broken: it does not start, or does not end as it should (6).
+        """
+        options = {**_OPTIONS, "unix_socket_directories": self.place.socket}
+        options["shared_preload_libraries"] = self.facts["preloaded"]
+        if self.facts["cron"]:  # its extension can only be made there
+            options["cron.database_name"] = self.facts["cron"]
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        more = " -c event_triggers=off" if self.major >= 17 else ""  # one may refuse whoever logs in
+        server = Server(self.machine, self.place.inside, user, entry, self.place.socket, OPTIONS + more)
+        ready = self.place.inside("pg_isready", "-q", "-d", server.to(entry))
+        self.machine.run(self.place.start("-D", self.place.data, *words))
+        try:
+            self._wait(ready)
+            yield server
+        finally:
+            for argv in self.place.stop():
+                self.machine.run(argv)
+        state = self.machine.ask(self.place.once("pg_controldata", "-D", self.place.data)).out
+        if not re.search(r"(?m)^Database cluster state: +shut down$", state):
+            raise Broken("the throw-away Postgres was not shut down in good order")
+
+    def _wait(self, ready: List[str]) -> None:
+        def answers() -> bool:
+            if self.machine.ask(self.place.lives()).out.strip() != "true":
+                raise Broken("the throw-away Postgres ended")
+            return self.machine.ask(ready, check=False).rc == 0
+
+        try:
+            self.machine.wait_until("an answer of the throw-away Postgres", answers, PATIENCE)
+        except Broken as error:
+            said = self.machine.ask(self.place.said(), check=False)
+            raise Broken(f"{error}; it said: {(said.out + said.err).strip()[-1500:]}") from None
+
+    def fill(self) -> Deed:
+        """All of it: globals, every database, statistics, the proof, the files.
+
+        :returns: ``differences``: sentences, none when it is what was dumped.
+        :raises Refused: as :meth:`create` (3). :raises StepFailed: the first error, in Postgres' own words (6).
+        """
+        own = self.own
+        self.create()
+        with self.running(self.facts["superuser"], "template1") as first:
+            first.sql(f"CREATE ROLE {own} SUPERUSER LOGIN;\nCREATE DATABASE {own} TEMPLATE template0;")
+            server = Server(self.machine, self.place.inside, own, own, self.place.socket, first.options)
+            # what the cluster has of them comes from its dump, with all that is said of them
+            server.sql("ALTER DATABASE template1 IS_TEMPLATE false;\nDROP DATABASE template1;\nDROP DATABASE postgres;")
+            server.sql(self._globals())
+            sizes = {name: self.facts["databases"][name]["bytes"] for name in self.facts["files"]}
+            done = 0
+            for name, size in sizes.items():
+                yield from self._load(server, name, done, sum(sizes.values()))
+                # what has no owner in a dump belongs to who restores it
+                server.sql(f"REASSIGN OWNED BY {own} TO {identifier(self.facts['superuser'])};\nANALYZE;", name)
+                done += size
+            yield Progress(done, done, "comparing")
+            differences = self.prove(server)
+            # one cannot remove oneself
+            user, other = identifier(self.facts["user"]), next(iter(sizes))
+            server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)
+        self._finish()
+        return {"differences": differences}
+
+    def prove(self, server: Server) -> List[str]:
+        """What of the running server is not as it was dumped, a sentence each. Errors as :meth:`fill`."""
+        after = proof.describe(server, list(self.facts["files"]), self._salt, self.own)
+        return proof.differences(self.facts["proof"], after, lambda name: self._reread(server, name))
+
+    @property
+    def _text(self) -> str:
+        return self.machine.read_text(f"{self.directory}/{GLOBALS}") or ""
+
+    @property
+    def _salt(self) -> str:
+        return salt_of(self._text)
+
+    def _globals(self) -> str:
+        return cluster_globals.adapted(self._text, self.facts["superuser"], self.facts["major"], self.major)
+
+    def _reread(self, server: Server, name: str) -> proof.Facts:
+        """What a database is whose schema was just made from the dump."""
+        aside, own = identifier(self.own + "2"), identifier(name)
+        server.sql(f"ALTER DATABASE {own} RENAME TO {aside};")
+        for _ in self._load(server, name, 0, 0, "--schema-only"):
+            pass
+        found = proof.entries(server, name, self._salt)
+        server.sql(_UNSUBSCRIBE, name)  # else nobody may drop it
+        server.sql(
+            f"ALTER DATABASE {own} IS_TEMPLATE false;\nDROP DATABASE {own};\nALTER DATABASE {aside} RENAME TO {own};"
+        )
+        return found
+
+    def _load(self, server: Server, name: str, done: int, total: int, *what: str) -> Deed:
+        """A database from its archive. :param what: options of ``pg_restore``: all of it, or its schema alone."""
+        with self._archive(name) as source, self.machine.spool() as sink:
+            self.machine.pipe(self.place.inside("pg_restore", "--create", "--list", *what), source=source, sink=sink)
+            sink.seek(0)
+            lines = [line for line in sink.read().split(b"\n") if line[:1].isdigit()]
+        first = [line for line in lines if _FIRST.match(line)]
+        rest = [line for line in lines if line not in set(first)]
+        for chosen, where, more in ((first, server.to(server.entry), ["--create"]), (rest, server.to(name), [])):
+            path = f"{self.place.home}/list"
+            self.machine.write(path, b"\n".join([*chosen, b""]), 0o600, self.place.uid, self.place.gid)
+            # a materialized view is filled as its owner fills it; else a policy for him is an error
+            words = ["--exit-on-error", "--enable-row-security", "--use-list", path, "-d", where, *more, *what]
+            with self._archive(name) as source:
+                argv = self.place.inside("pg_restore", *words)
+                yield from self.machine.moving(argv, path, done, total, f"restoring {name}", source=source)
+            if chosen is first:
+                order = [int(found[1]) for found in map(_EXTENSION.match, rest) if found]
+                extensions.make(server, name, self.facts, order, self.major)
+        return {}
+
+    def _archive(self, name: str) -> IO[bytes]:
+        return self.machine.open(f"{self.directory}/{self.facts['files'][name]}")
+
+    def _finish(self) -> None:
+        """The source's own configuration instead of what ``initdb`` wrote, and all of it on the disk."""
+        data, place = self.place.data, self.place
+        for name in {each.partition("/")[0] for each in files.names(self.machine, data)}:
+            self.machine.remove(f"{data}/{name}")
+        files.put(self.machine, data, self.configuration, place.uid, place.gid)
+        self.machine.remove(f"{place.home}/list")
+        self.machine.run(place.once("initdb", "--sync-only", "-D", data))

@@ -1,0 +1,216 @@
+"""What can be lost or changed in a copy of the cluster of :mod:`sample`: SQL, and a word of what must be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# in a copy of the database
+IN_DATABASE: Mapping[str, tuple[str, str]] = {
+    "a row less": ("DELETE FROM public.notes WHERE note = 'one'", "rows of public.notes"),
+    "a row more": ("INSERT INTO app.zero DEFAULT VALUES", "rows of app.zero"),
+    "a value": ("UPDATE app.docs SET body = 'c' WHERE id = 10", "rows of app.docs"),
+    "null instead of its name": ("UPDATE app.docs SET tags[3] = NULL WHERE id = 10", "rows of app.docs"),
+    "the last digit of a float": (
+        "UPDATE app.docs SET place.y = (place).y + 1e-16 WHERE id = 10",
+        "rows of app.docs",
+    ),
+    "a sign of an interval": ("UPDATE app.docs SET took = '-1 mon +2 days 03:04:05' WHERE id = 10", "rows of app.docs"),
+    "a microsecond": ("UPDATE app.docs SET at = at + '0.000001' WHERE id = 10", "rows of app.docs"),
+    "a row in another partition": ("UPDATE app.by_year SET y = 1998 WHERE y = 1999", "rows of app.rest"),
+    "a row in the child": ("UPDATE app.child SET b = 3", "rows of app.child"),
+    "a row of an unlogged table": ("DELETE FROM app.fast", "rows of app.fast"),
+    "a name with a quote": ("""UPDATE "Größe"."select"" ü" SET "ü" = 'ss'""", 'select"" ü'),
+    "what an object is": ("UPDATE app.refs SET r = 'app.fast'", "rows of app.refs"),
+    "a sequence": ("SELECT setval('app.numbers', 105)", "sequence app.numbers"),
+    "a sequence that was asked": ("SELECT nextval('app.unasked')", "sequence app.unasked"),
+    "a sequence of an identity": ("SELECT setval('app.docs_id_seq', 9999)", "docs_id_seq"),
+    "the step of a sequence": ("ALTER SEQUENCE app.numbers INCREMENT 6", "SEQUENCE app.numbers"),
+    "a large object": ("SELECT lo_put(4711, 9000, 'y')", "large objects"),
+    "a large object less": ("SELECT lo_unlink(4712)", "large objects"),
+    "the owner of a large object": ("ALTER LARGE OBJECT 4712 OWNER TO app", "owners, rights and comments"),
+    "rights of a large object": ("REVOKE SELECT ON LARGE OBJECT 4711 FROM readers", "owners, rights and comments"),
+    "a comment on a large object": ("COMMENT ON LARGE OBJECT 4712 IS NULL", "owners, rights and comments"),
+    "a table less": ("DROP TABLE app.secrets", "TABLE app.secrets"),
+    "a table more": ("CREATE TABLE app.surplus (a int)", "TABLE app.surplus"),
+    "the owner of a table": ("ALTER TABLE app.docs OWNER TO admin", "TABLE app.docs"),
+    "the owner of a view": ("ALTER VIEW app.new_docs OWNER TO app", "VIEW app.new_docs"),
+    "the owner of a function": ("ALTER FUNCTION app.total(text) OWNER TO admin", "FUNCTION app.total"),
+    "the owner of a schema": ("ALTER SCHEMA app OWNER TO admin", "SCHEMA app"),
+    "a right on a table": ("REVOKE SELECT ON app.docs FROM readers", "ACL app.TABLE docs"),
+    "a right that may be given on": (
+        'REVOKE GRANT OPTION FOR SELECT ON app.docs FROM "Größe ""q"" ;"',
+        "ACL app.TABLE docs",
+    ),
+    "a right on a column": ("REVOKE UPDATE (body) ON app.docs FROM writers", "COLUMN docs.body"),
+    "a right on a sequence": ("GRANT UPDATE ON SEQUENCE app.numbers TO readers", "SEQUENCE numbers"),
+    "a right on a function": ("GRANT EXECUTE ON FUNCTION app.total(int, int) TO PUBLIC", "FUNCTION total"),
+    "a right on a function of the system": ("GRANT EXECUTE ON FUNCTION pg_sleep TO PUBLIC", "pg_sleep"),
+    "a right on a function of an extension": ("GRANT EXECUTE ON FUNCTION public.similarity TO PUBLIC", "similarity"),
+    "a right on a schema": ("GRANT CREATE ON SCHEMA public TO PUBLIC", "SCHEMA public"),
+    "a right on a type": ("GRANT USAGE ON TYPE app.mood TO PUBLIC", "TYPE mood"),
+    "a right on a language": ("GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC", "plpgsql"),
+    "a right on a server": ("REVOKE USAGE ON FOREIGN SERVER far FROM app", "FOREIGN SERVER far"),
+    "default privileges": (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE app IN SCHEMA app GRANT INSERT ON TABLES TO readers",
+        "DEFAULT ACL app.DEFAULT PRIVILEGES FOR TABLES of app",
+    ),
+    "a comment on a column": ("COMMENT ON COLUMN app.docs.title IS 'its'", "COMMENT app.COLUMN docs.title"),
+    "a comment on an extension": ("COMMENT ON EXTENSION hstore IS NULL", "COMMENT EXTENSION hstore"),
+    "a type of a column": ("ALTER TABLE app.secrets ALTER k TYPE varchar(9)", "TABLE app.secrets"),
+    "a default": ("ALTER TABLE app.docs ALTER title SET DEFAULT 'y'", "TABLE app.docs"),
+    "a storage of a column": ("ALTER TABLE app.docs ALTER body SET STORAGE MAIN", "TABLE app.docs"),
+    "a statistics target": ("ALTER TABLE app.docs ALTER title SET STATISTICS 501", "TABLE app.docs"),
+    "a table that is logged": ("ALTER TABLE app.fast SET LOGGED", "TABLE app.fast"),
+    "an access method": ("ALTER TABLE app.other_method SET ACCESS METHOD heap", "TABLE app.other_method"),
+    "an index": ("DROP INDEX app.words", "INDEX app.words"),
+    "a condition of an index": (
+        "DROP INDEX app.partly; CREATE UNIQUE INDEX partly ON app.docs (pg_catalog.lower(title)) WHERE state = 'old'",
+        "INDEX app.partly",
+    ),
+    "a foreign key": ("ALTER TABLE public.notes DROP CONSTRAINT notes_doc_fkey", "FK CONSTRAINT public.notes"),
+    "a check": ("ALTER TABLE app.docs DROP CONSTRAINT docs_state_check", "TABLE app.docs"),
+    "a check in other words": (
+        "ALTER TABLE app.docs DROP CONSTRAINT docs_state_check,"
+        " ADD CONSTRAINT docs_state_check CHECK (state IN ('new', 'olt'))",
+        "TABLE app.docs",
+    ),
+    "what a view shows": (
+        "CREATE OR REPLACE VIEW app.new_docs WITH (security_barrier) AS SELECT id, title FROM app.docs"
+        " WITH CHECK OPTION",
+        "VIEW app.new_docs",
+    ),
+    "a materialized view that is filled": ("REFRESH MATERIALIZED VIEW app.empty", "materialized view app.empty"),
+    "a materialized view that is not": ("REFRESH MATERIALIZED VIEW app.filled WITH NO DATA", "app.filled"),
+    "a function's body": (
+        "CREATE OR REPLACE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+        "FUNCTION app.touch",
+    ),
+    "a function's setting": ("ALTER FUNCTION app.total(int, int) RESET work_mem", "FUNCTION app.total"),
+    "a function's owner's rights": ("ALTER FUNCTION app.total(int, int) SECURITY INVOKER", "FUNCTION app.total"),
+    "a trigger": ("DROP TRIGGER touched ON app.docs", "TRIGGER app.docs touched"),
+    "a trigger that sleeps": ("ALTER TABLE app.docs ENABLE TRIGGER asleep", "asleep"),
+    "a rule": ("ALTER TABLE public.notes DISABLE RULE quiet", "RULE public.notes quiet"),
+    "a policy": ("DROP POLICY own ON app.docs", "POLICY app.docs own"),
+    "whom a policy is for": ("ALTER POLICY own ON app.docs TO readers", "POLICY app.docs own"),
+    "policies that are off": ("ALTER TABLE app.docs DISABLE ROW LEVEL SECURITY", "ROW SECURITY app.docs"),
+    "a publication": ("DROP PUBLICATION everything", "PUBLICATION everything"),
+    "a table of a publication": ("ALTER PUBLICATION part DROP TABLE public.notes", "part notes"),
+    "an event trigger": ("DROP EVENT TRIGGER made", "EVENT TRIGGER made"),
+    "an event trigger that wakes": ("ALTER EVENT TRIGGER never ENABLE", "EVENT TRIGGER never"),
+    "a password of a mapping": (
+        "ALTER USER MAPPING FOR app SERVER far OPTIONS (SET password 'other')",
+        "USER MAPPING USER MAPPING app SERVER far",
+    ),
+    "an option of a server": ("ALTER SERVER far OPTIONS (SET host 'elsewhere')", "SERVER far"),
+    "a version of an extension": ("ALTER EXTENSION citext UPDATE", "version of extension citext"),
+    "an extension": ("DROP EXTENSION ltree CASCADE", "extension ltree"),
+    "a schema of an extension": ("ALTER EXTENSION pg_trgm SET SCHEMA app", "extension pg_trgm"),
+    "the owner of an extension": (
+        "UPDATE pg_extension SET extowner = 'admin'::regrole WHERE extname = 'ltree'",
+        "extension ltree",
+    ),
+    "an order of an enum": ("ALTER TYPE app.mood ADD VALUE 'worse' BEFORE 'sad'", "TYPE app.mood"),
+    "a check of a domain": ("ALTER DOMAIN app.positive DROP CONSTRAINT above", "DOMAIN app.positive"),
+    "a statistics object": ("DROP STATISTICS app.both", "STATISTICS app.both"),
+    "a word search": ("ALTER TEXT SEARCH DICTIONARY app.plain (accept = true)", "TEXT SEARCH DICTIONARY app.plain"),
+    "a cast": ("DROP CAST (app.point AS text)", "CAST"),
+    "an aggregate": ("DROP AGGREGATE app.joined(text)", "AGGREGATE app.joined"),
+    "an operator": ("DROP OPERATOR evil.= (text, text)", "OPERATOR evil.="),
+    "the schema public": ("DROP SCHEMA public CASCADE", "schema public"),
+}
+
+SHOP = 'DATABASE "Shop ""1"" Größe"'
+# of the cluster itself: what changes it, what takes that back, what must be told
+OF_CLUSTER: Mapping[str, tuple[str, str, str]] = {
+    "a role more": ("CREATE ROLE late", "DROP ROLE late", "role late: was not there"),
+    "a right of a role": ("ALTER ROLE maker NOCREATEDB", "ALTER ROLE maker CREATEDB", "role maker"),
+    "a login": ("ALTER ROLE readers LOGIN", "ALTER ROLE readers NOLOGIN", "role readers"),
+    "a limit of a role": (
+        "ALTER ROLE limited CONNECTION LIMIT 4",
+        "ALTER ROLE limited CONNECTION LIMIT 3",
+        "role limited",
+    ),
+    "an end of a role": (
+        """ALTER ROLE "Größe ""q"" ;" VALID UNTIL '2031-02-03 04:05:07+00'""",
+        """ALTER ROLE "Größe ""q"" ;" VALID UNTIL '2031-02-03 04:05:06+00'""",
+        "role Größe",
+    ),
+    "policies that do not hold": ("ALTER ROLE above NOBYPASSRLS", "ALTER ROLE above BYPASSRLS", "role above"),
+    "a password": (
+        "ALTER ROLE old_hash PASSWORD 'md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab'",
+        "ALTER ROLE old_hash PASSWORD 'md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
+        "password of role old_hash",
+    ),
+    "a password more": (
+        "ALTER ROLE passwordless PASSWORD 'x'",
+        "ALTER ROLE passwordless PASSWORD NULL",
+        "password of role passwordless: was not there",
+    ),
+    "a membership": (
+        "REVOKE pg_monitor FROM readers",
+        "GRANT pg_monitor TO readers",
+        "membership of readers in pg_monitor",
+    ),
+    "a membership more": ("GRANT above TO app", "REVOKE above FROM app", "membership of app in above"),
+    "a membership that may be given on": (
+        "GRANT readers TO app WITH ADMIN OPTION",
+        "REVOKE ADMIN OPTION FOR readers FROM app",
+        "membership of app in readers",
+    ),
+    "a setting of a role": (
+        "ALTER ROLE limited SET statement_timeout = '8s'",
+        "ALTER ROLE limited SET statement_timeout = '7s'",
+        "setting statement_timeout of limited",
+    ),
+    "a setting of all roles": (
+        "ALTER ROLE ALL RESET work_mem",
+        "ALTER ROLE ALL SET work_mem = '8MB'",
+        "work_mem of everybody",
+    ),
+    "a setting of a database": (
+        f"ALTER {SHOP} SET app.secret = 'other'",
+        f"ALTER {SHOP} SET app.secret = 'hush hush'",
+        "setting app.secret in database Shop",
+    ),
+    "a setting of a role in a database": (
+        "ALTER ROLE app IN DATABASE second RESET work_mem",
+        "ALTER ROLE app IN DATABASE second SET work_mem = '9MB'",
+        "setting work_mem of app in database second",
+    ),
+    "the owner of a database": (
+        "ALTER DATABASE second OWNER TO maker",
+        "ALTER DATABASE second OWNER TO admin",
+        "database second",
+    ),
+    "a right on a database": (
+        f"GRANT TEMPORARY ON {SHOP} TO limited",
+        f"REVOKE TEMPORARY ON {SHOP} FROM limited",
+        "rights on database Shop",
+    ),
+    "a limit of a database": (
+        f"ALTER {SHOP} CONNECTION LIMIT 18",
+        f"ALTER {SHOP} CONNECTION LIMIT 17",
+        "database Shop",
+    ),
+    "a comment on a database": (
+        f"COMMENT ON {SHOP} IS NULL",
+        f"COMMENT ON {SHOP} IS 'what is sold'",
+        "comment on database Shop",
+    ),
+    "a comment on a role": (
+        "COMMENT ON ROLE app IS NULL",
+        "COMMENT ON ROLE app IS 'the application; it''s \\ours'",
+        "comment on role app",
+    ),
+    "a template": ("ALTER DATABASE model IS_TEMPLATE false", "ALTER DATABASE model IS_TEMPLATE true", "database model"),
+    "a database that is closed": (
+        "ALTER DATABASE model ALLOW_CONNECTIONS false",
+        "ALTER DATABASE model ALLOW_CONNECTIONS true",
+        "database model",
+    ),
+    "a right on a parameter": (
+        "REVOKE SET ON PARAMETER log_min_messages FROM app",
+        "GRANT SET ON PARAMETER log_min_messages TO app",
+        "rights on parameter log_min_messages",
+    ),
+}

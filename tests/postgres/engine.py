@@ -1,0 +1,125 @@
+"""A stub ``docker`` whose images are directories of Postgres programs: containers are processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mnemo_ops.agent.base.progress import Progress
+from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.cluster import files
+from mnemo_ops.agent.stack.cluster.dump import dump
+from mnemo_ops.agent.stack.cluster.place import Place
+from mnemo_ops.agent.stack.cluster.scratch import Scratch
+from mnemo_ops.agent.stack.cluster.server import Server
+
+BOSS = "the boss"  # nobody's first superuser is called so
+
+_STUB = """#!/bin/sh
+as() {{
+    [ "$(id -u)" = 0 ] && exec setpriv --reuid="${{user%:*}}" --regid="${{user#*:}}" --clear-groups "$@"
+    exec "$@"
+}}
+# one that has ended may wait a while for whoever is to notice
+lives() {{ kill -0 "$1" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$1/status"; }}
+state={state}; verb=$1; shift
+case $verb in
+run)
+    while :; do case $1 in
+        --rm) shift ;;
+        -d) detached=1; shift ;;
+        --name) name=$2; shift 2 ;;
+        --stop-signal | --network | -v) shift 2 ;;
+        -e) export "$2"; shift 2 ;;
+        --user) user=$2; shift 2 ;;
+        --entrypoint) program=$2; shift 2 ;;
+        -*) echo "docker run $1: no stub" >&2; exit 64 ;;
+        *) break ;;
+    esac; done
+    image=$1; shift
+    [ "$detached" ] || as "$image/$program" "$@"
+    echo "$image" >"$state/$name.image"
+    as setsid "$image/$program" "$@" >"$state/$name.log" 2>&1 </dev/null &
+    echo $! >"$state/$name.pid" ;;
+exec) image=$(cat "$state/$2.image"); program=$3; shift 3; exec "$image/$program" "$@" ;;
+inspect) lives "$(cat "$state/$2.pid")" && echo true || echo false ;;
+logs) tail "-n$2" "$state/$3.log" ;;
+stop) pid=$(cat "$state/$3.pid"); kill -INT "$pid"; while lives "$pid"; do sleep 0.02; done ;;
+rm) rm -f "$state/$2."* ;;
+*) echo "docker $verb: no stub" >&2; exit 64 ;;
+esac
+"""
+
+
+class Engine:
+    """What :attr:`machine` calls docker; its directories have short names, as a socket must, and belong to nobody."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        stub = home / "bin" / "docker"
+        stub.parent.mkdir()
+        stub.write_text(_STUB.format(state=shlex.quote(str(home))))
+        stub.chmod(0o755)
+        home.chmod(0o755)
+        self.machine = Machine(search_path=f"{stub.parent}:/usr/bin:/bin")
+        self.owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+    def place(self, programs: Path, name: str) -> Place:
+        """A directory for a cluster of these programs."""
+        home = self.home / name
+        home.mkdir()
+        os.chown(home, self.owner.pw_uid, self.owner.pw_gid)
+        return Place(str(programs), str(home), name, self.owner.pw_uid, self.owner.pw_gid, str(home))
+
+    @contextmanager
+    def started(self, place: Place, user: str, entry: str, *words: str) -> Iterator[Server]:
+        """A cluster that is there, running as its owner runs it."""
+        server = Server(self.machine, place.inside, user, entry, place.socket)
+        options = ["-k", place.socket, "-c", "listen_addresses=", "-c", "fsync=off", *words]
+        self.machine.run(place.start("-D", place.data, *options))
+        try:
+            ready = place.inside("pg_isready", "-q", "-d", server.to(entry))
+            self.machine.wait_until("an answer", lambda: self.machine.ask(ready, check=False).rc == 0, 30)
+            yield server
+        finally:
+            for argv in place.stop():
+                self.machine.run(argv)
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    home = Path(tempfile.mkdtemp(prefix="mnemo-pg-", dir="/tmp"))
+    try:
+        yield Engine(home)
+    finally:
+        shutil.rmtree(home)
+
+
+def returned(deed: Any) -> dict[str, Any]:
+    """What a deed reports."""
+    try:
+        while True:
+            assert isinstance(next(deed), Progress)
+    except StopIteration as end:
+        return dict(end.value)
+
+
+def carried(server: Server, source: Place, target: Place, directory: Path) -> tuple[Scratch, list[str]]:
+    """Dump a running cluster and fill another directory; what the proof names."""
+    facts = returned(dump(server, str(directory)))
+    configuration = files.read(server.machine, source.data)
+    scratch = Scratch(server.machine, target, facts, str(directory), configuration)
+    return scratch, list(returned(scratch.fill())["differences"])
+
+
+def dumped(server: Server, programs: Path) -> str:
+    """What the ``pg_dumpall`` of these programs says of everything in a cluster."""
+    words = ["--clean", "--restrict-key=x", "-l", server.entry, "-d", server.to(server.entry)]
+    return server.machine.ask([str(programs / "pg_dumpall"), *words]).out

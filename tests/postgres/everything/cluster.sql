@@ -1,0 +1,47 @@
+-- roles, databases and what is set for them
+CREATE ROLE "Größe ""q"" ;" LOGIN PASSWORD 'geheim; -- ''x''' VALID UNTIL '2031-02-03 04:05:06+00';
+CREATE ROLE app LOGIN PASSWORD 'app';
+CREATE ROLE old_hash LOGIN PASSWORD 'md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa';
+CREATE ROLE passwordless LOGIN;
+CREATE ROLE readers NOLOGIN;
+CREATE ROLE writers NOLOGIN NOINHERIT;
+CREATE ROLE limited LOGIN CONNECTION LIMIT 3;
+CREATE ROLE maker CREATEROLE CREATEDB;
+CREATE ROLE copier REPLICATION LOGIN;
+CREATE ROLE above BYPASSRLS;
+CREATE ROLE admin SUPERUSER LOGIN;
+CREATE ROLE "Mixed Case" NOLOGIN;
+GRANT readers TO app;
+GRANT writers TO app WITH ADMIN OPTION;
+GRANT pg_monitor TO readers;
+GRANT readers TO writers;
+GRANT writers TO "Größe ""q"" ;" GRANTED BY app;
+COMMENT ON ROLE app IS 'the application; it''s \ours';
+ALTER ROLE app SET search_path TO evil, app, "$user", public;
+ALTER ROLE limited SET statement_timeout = '7s';
+ALTER ROLE ALL SET work_mem = '8MB';
+ALTER ROLE ALL SET search_path TO "$user", public, "Größe";
+ALTER ROLE ALL SET log_statement = 'all';
+CREATE DATABASE "Shop ""1"" Größe" OWNER app ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 17;
+CREATE DATABASE second OWNER admin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C';
+CREATE DATABASE model TEMPLATE template0 IS_TEMPLATE true;
+CREATE DATABASE "user=x 'a' \ ../b c";
+CREATE ROLE "line
+break; " LOGIN;
+COMMENT ON DATABASE "user=x 'a' \ ../b c" IS 'a name of
+lines';
+COMMENT ON DATABASE "Shop ""1"" Größe" IS 'what is sold';
+COMMENT ON DATABASE postgres IS 'not the usual comment';
+REVOKE CONNECT, TEMPORARY ON DATABASE "Shop ""1"" Größe" FROM PUBLIC;
+GRANT CONNECT ON DATABASE "Shop ""1"" Größe" TO readers WITH GRANT OPTION;
+GRANT CREATE ON DATABASE second TO app;
+ALTER DATABASE "Shop ""1"" Größe" SET search_path TO evil, app, public, pg_catalog;
+ALTER DATABASE "Shop ""1"" Größe" SET timezone = 'Asia/Kathmandu';
+ALTER DATABASE "Shop ""1"" Größe" SET app.secret = 'hush hush';
+ALTER DATABASE "Shop ""1"" Größe" SET array_nulls = off;
+ALTER DATABASE "Shop ""1"" Größe" SET transform_null_equals = on;
+ALTER DATABASE "Shop ""1"" Größe" SET "DateStyle" = 'German';
+ALTER DATABASE "Shop ""1"" Größe" SET "IntervalStyle" = 'sql_standard';
+ALTER DATABASE second SET default_transaction_read_only = on;
+ALTER ROLE app IN DATABASE second SET work_mem = '9MB';
+ALTER SYSTEM SET deadlock_timeout = '3s';

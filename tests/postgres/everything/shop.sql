@@ -1,0 +1,165 @@
+-- one of everything that is in a database
+CREATE SCHEMA app AUTHORIZATION app;
+CREATE SCHEMA evil;
+CREATE SCHEMA "Größe" AUTHORIZATION "Mixed Case";
+COMMENT ON SCHEMA app IS 'ours';
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA app, public TO readers;
+SET search_path = public;
+CREATE EXTENSION hstore SCHEMA app;
+CREATE EXTENSION pg_trgm SCHEMA public;
+CREATE EXTENSION btree_gist SCHEMA public;
+CREATE EXTENSION postgres_fdw SCHEMA public;
+CREATE EXTENSION citext SCHEMA public VERSION '1.5';
+GRANT CREATE ON DATABASE "Shop ""1"" Größe" TO app;
+SET SESSION AUTHORIZATION app;
+CREATE EXTENSION ltree SCHEMA app;
+RESET SESSION AUTHORIZATION;
+SET search_path = public;
+-- whose owner could make it, and could not any more
+GRANT CREATE ON DATABASE "Shop ""1"" Größe" TO limited;
+SET SESSION AUTHORIZATION limited;
+CREATE EXTENSION intarray SCHEMA app;
+RESET SESSION AUTHORIZATION;
+REVOKE CREATE ON DATABASE "Shop ""1"" Größe" FROM limited;
+ALTER ROLE maker SUPERUSER;
+SET SESSION AUTHORIZATION maker;
+CREATE EXTENSION pageinspect SCHEMA app;
+RESET SESSION AUTHORIZATION;
+ALTER ROLE maker NOSUPERUSER;
+SET search_path = public;
+COMMENT ON EXTENSION hstore IS 'our own words';
+REVOKE ALL ON FUNCTION similarity FROM PUBLIC;
+-- what a query without a schema would meet
+CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS $$SELECT 'evil'::text$$;
+CREATE FUNCTION evil.format(text, VARIADIC "any") RETURNS text LANGUAGE internal IMMUTABLE AS 'text_format_nv';
+CREATE FUNCTION evil.eq(text, text) RETURNS bool LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.eq);
+CREATE FUNCTION public.md5(text) RETURNS text LANGUAGE sql AS $$SELECT 'evil'::text$$;
+CREATE VIEW evil.pg_class AS SELECT 1 AS oid;
+CREATE VIEW public.pg_roles AS SELECT 1 AS rolname;
+CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy');
+ALTER TYPE app.mood ADD VALUE 'fine' BEFORE 'happy';
+CREATE TYPE app.point AS (x float8, y float8, label text COLLATE "C");
+COMMENT ON TYPE app.mood IS 'how it is';
+CREATE DOMAIN app.positive AS int DEFAULT 1 CONSTRAINT above CHECK (VALUE > 0);
+CREATE TYPE app.span AS RANGE (SUBTYPE = float8);
+CREATE COLLATION app.ours FROM "C";
+REVOKE USAGE ON TYPE app.mood FROM PUBLIC;
+CREATE SEQUENCE app.numbers START 100 INCREMENT 5 CACHE 3 CYCLE MAXVALUE 900;
+SELECT nextval('app.numbers');
+CREATE SEQUENCE app.unasked AS smallint START 7;
+GRANT USAGE ON SEQUENCE app.numbers TO readers;
+CREATE TABLE app.docs (id bigint GENERATED ALWAYS AS IDENTITY (START 10) PRIMARY KEY, title text NOT NULL DEFAULT 'x',
+ state varchar(10) CHECK (state IN ('new', 'old')), mood app.mood, place app.point, amount app.positive, span app.span,
+ tags text[], data jsonb, attributes app.hstore, path app.ltree, price money, took interval, at timestamptz,
+ twice int GENERATED ALWAYS AS (amount * 2) STORED, word public.citext, body text, CHECK (title <> body) NOT VALID);
+INSERT INTO app.docs (title, state, mood, place, amount, span, tags, data, attributes, path, price, took, at, word, body)
+ SELECT 'title ' || n, 'new', 'fine', ROW(n, n / 3.0, 'l')::app.point, n, '[1,2)', ARRAY['a', NULL, 'NULL', n::text], '{"a": [1, null]}',
+ 'k=>v', 'top.down', n::text::numeric::money, '-1 mon -2 days +03:04:05', '2021-07-01 12:00+02', 'Word', repeat('b', n)
+ FROM generate_series(1, 200) n;
+ALTER TABLE app.docs OWNER TO app;
+GRANT SELECT ON app.docs TO readers;
+GRANT UPDATE (title, body) ON app.docs TO writers;
+GRANT SELECT ON app.docs TO "Größe ""q"" ;" WITH GRANT OPTION;
+COMMENT ON TABLE app.docs IS 'documents';
+COMMENT ON COLUMN app.docs.title IS 'it''s';
+ALTER TABLE app.docs ALTER title SET STATISTICS 500, ALTER body SET STORAGE EXTERNAL, SET (fillfactor = 70);
+CREATE INDEX words ON app.docs USING gin (title gin_trgm_ops);
+CREATE UNIQUE INDEX partly ON app.docs (lower(title)) WHERE state = 'new';
+CREATE STATISTICS app.both (dependencies) ON id, title FROM app.docs;
+ALTER TABLE app.docs CLUSTER ON docs_pkey;
+ALTER TABLE app.docs REPLICA IDENTITY USING INDEX docs_pkey;
+COMMENT ON CONSTRAINT docs_pkey ON app.docs IS 'key';
+CREATE TABLE public.notes (doc bigint REFERENCES app.docs ON DELETE CASCADE DEFERRABLE, note text, EXCLUDE USING gist (doc WITH =));
+INSERT INTO public.notes VALUES (10, 'one'), (11, 'two');
+CREATE TABLE app.by_year (y int, v text) PARTITION BY RANGE (y);
+CREATE TABLE app.y20 PARTITION OF app.by_year FOR VALUES FROM (2020) TO (2021);
+CREATE TABLE app.rest PARTITION OF app.by_year DEFAULT;
+INSERT INTO app.by_year VALUES (2020, 'a'), (1999, 'b');
+CREATE INDEX ON app.by_year (y);
+CREATE TABLE app.parent (a int);
+CREATE TABLE app.child (b int) INHERITS (app.parent);
+INSERT INTO app.child VALUES (1, 2);
+CREATE UNLOGGED TABLE app.fast (a int);
+INSERT INTO app.fast VALUES (1);
+CREATE TABLE "Größe"."select"" ü" ("a""b" int, "ü" text) WITH (autovacuum_enabled = off);
+INSERT INTO "Größe"."select"" ü" VALUES (1, 'ß');
+CREATE TABLE app.refs (r regclass, t regtype, p regprocedure);
+INSERT INTO app.refs VALUES ('app.docs', 'app.mood', 'evil.lower(text)');
+CREATE TABLE app.typed OF app.point;
+INSERT INTO app.typed VALUES (1, 2, 'x');
+CREATE VIEW app.new_docs WITH (security_barrier) AS SELECT id, title FROM app.docs WHERE state IN ('new', 'old') WITH CHECK OPTION;
+ALTER VIEW app.new_docs OWNER TO "Mixed Case";
+CREATE RECURSIVE VIEW app.counting (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM counting WHERE n < 3;
+CREATE MATERIALIZED VIEW app.filled AS SELECT count(*) AS n FROM app.docs;
+CREATE MATERIALIZED VIEW app.empty AS SELECT 1 AS a WITH NO DATA;
+CREATE UNIQUE INDEX ON app.filled (n);
+ALTER MATERIALIZED VIEW app.filled OWNER TO app;
+CREATE FUNCTION app.total(a int, b int DEFAULT 2) RETURNS int LANGUAGE sql STABLE STRICT SECURITY DEFINER COST 7
+ SET search_path = app SET work_mem = '5MB' AS 'SELECT a + b';
+CREATE FUNCTION app.total(a text) RETURNS text LANGUAGE plpgsql AS $$
+-- Name: not an entry; Type: TABLE; Schema: x; Owner: y
+BEGIN
+  RETURN a;
+
+END $$;
+REVOKE ALL ON FUNCTION app.total(int, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.total(int, int) TO readers;
+ALTER FUNCTION app.total(text) OWNER TO app;
+CREATE PROCEDURE app.work() LANGUAGE sql BEGIN ATOMIC DELETE FROM app.fast WHERE a = 99; END;
+CREATE AGGREGATE app.joined(text) (SFUNC = textcat, STYPE = text, INITCOND = '');
+CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER touched BEFORE UPDATE ON app.docs FOR EACH ROW WHEN (OLD.title IS DISTINCT FROM NEW.title) EXECUTE FUNCTION app.touch();
+CREATE TRIGGER asleep AFTER INSERT ON app.docs EXECUTE FUNCTION app.touch();
+ALTER TABLE app.docs DISABLE TRIGGER asleep;
+CREATE TRIGGER always AFTER DELETE ON app.docs EXECUTE FUNCTION app.touch();
+ALTER TABLE app.docs ENABLE ALWAYS TRIGGER always;
+CREATE RULE quiet AS ON DELETE TO public.notes WHERE old.note = 'two' DO INSTEAD NOTHING;
+ALTER TABLE app.docs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE app.docs FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON app.docs FOR SELECT TO readers, "Mixed Case" USING (state = 'new');
+CREATE POLICY rest ON app.docs AS RESTRICTIVE USING (true) WITH CHECK (id > 0);
+CREATE PUBLICATION part FOR TABLE app.docs (id, title) WHERE (id > 5), TABLE public.notes WITH (publish = 'insert');
+CREATE PUBLICATION everything FOR ALL TABLES;
+CREATE SUBSCRIPTION afar CONNECTION 'host=nowhere password=hush' PUBLICATION p WITH (connect = false, slot_name = NONE);
+CREATE FUNCTION app.ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''made''; END';
+CREATE EVENT TRIGGER made ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION app.ddl();
+CREATE EVENT TRIGGER never ON sql_drop EXECUTE FUNCTION app.ddl();
+ALTER EVENT TRIGGER never DISABLE;
+CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'nowhere', dbname 'x');
+GRANT USAGE ON FOREIGN SERVER far TO app;
+CREATE USER MAPPING FOR app SERVER far OPTIONS (user 'u', password 'hush');
+CREATE USER MAPPING FOR PUBLIC SERVER far;
+CREATE FOREIGN TABLE app.remote (a int) SERVER far OPTIONS (table_name 't');
+SELECT lo_from_bytea(4711, 'abc');
+SELECT lo_put(4711, 9000, 'x');
+SELECT lo_create(4712);
+ALTER LARGE OBJECT 4711 OWNER TO app;
+GRANT SELECT ON LARGE OBJECT 4711 TO readers;
+COMMENT ON LARGE OBJECT 4712 IS 'nothing in it';
+ALTER DEFAULT PRIVILEGES FOR ROLE app IN SCHEMA app GRANT SELECT ON TABLES TO readers;
+ALTER DEFAULT PRIVILEGES FOR ROLE admin REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+CREATE CAST (app.point AS text) WITH INOUT AS ASSIGNMENT;
+CREATE TEXT SEARCH DICTIONARY app.plain (TEMPLATE = simple, accept = false);
+CREATE TEXT SEARCH CONFIGURATION app.search (COPY = simple);
+ALTER TEXT SEARCH CONFIGURATION app.search ALTER MAPPING FOR word WITH app.plain, simple;
+CREATE CONVERSION app.conv FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+CREATE OPERATOR FAMILY app.family USING btree;
+CREATE OPERATOR CLASS app.class FOR TYPE text USING btree FAMILY app.family AS OPERATOR 3 pg_catalog.=(text, text), FUNCTION 1 bttextcmp(text, text);
+CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler;
+CREATE TABLE app.other_method (a int) USING heap2;
+CREATE TABLE app.zero();
+INSERT INTO app.zero DEFAULT VALUES;
+REVOKE EXECUTE ON FUNCTION pg_sleep FROM PUBLIC;
+REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC;
+-- what is published is changed only where each row can be told from the others
+ALTER TABLE public.notes REPLICA IDENTITY FULL;
+ALTER TABLE app.rest REPLICA IDENTITY FULL;
+ALTER TABLE app.child REPLICA IDENTITY FULL;
+ALTER TABLE "Größe"."select"" ü" REPLICA IDENTITY FULL;
+ALTER TABLE app.refs REPLICA IDENTITY FULL;
+CREATE TABLE app.secrets (k text);
+ALTER TABLE app.docs ADD COLUMN gone int;
+ALTER TABLE app.docs DROP COLUMN gone;
+ANALYZE;
