@@ -56,9 +56,10 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest tests/real
 
 thorough: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server zstd=zstd
-	@echo "== thorough: every point at which a host may be killed, a thousand mistakes"
+	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
+	@echo "== thorough: every point at which a host may be killed, a thousand mistakes, every change of a cluster"
 	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/unit tests/contract
+	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/postgres
 	@echo "== thorough: round trips over a slow network, alone"
 	@$(VENV)/bin/pytest --thorough -m thorough tests/bench
 

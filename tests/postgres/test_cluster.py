@@ -16,6 +16,7 @@ from changes import IN_DATABASE, OF_CLUSTER
 from clusters import PROGRAMS
 from engine import BOSS, carried, dumped, engine
 from sample import SHOP, everything
+from sampling import sample
 
 from mnemo_ops.agent.stack.cluster import files, proof
 from mnemo_ops.agent.stack.cluster.dump import salt_of
@@ -136,7 +137,8 @@ ELSEWHERE = "SUBSCRIPTION afar: is missing"  # of a copy made by Postgres itself
 OF_MAJOR = ("a version of an extension",) if TARGET != PROGRAMS else ()  # another one has its own
 
 
-@pytest.mark.parametrize("case", [case for case in IN_DATABASE if case not in OF_MAJOR])
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", sample([case for case in IN_DATABASE if case not in OF_MAJOR], 12, "a database"))
 def test_a_change_in_a_database_is_named(case: str, copied: Copied, twin: str) -> None:
     sql, word = IN_DATABASE[case]
     copied.server.sql(f"SET allow_system_table_mods = on; SET client_min_messages = error;\n{sql};", twin)
@@ -152,7 +154,8 @@ def test_a_database_that_nobody_changed_is_equal(copied: Copied, twin: str) -> N
     assert [line for line in copied.differences(SHOP, now) if ELSEWHERE not in line] == []
 
 
-@pytest.mark.parametrize("case", OF_CLUSTER)
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", sample(list(OF_CLUSTER), 5, "a cluster"))
 def test_a_change_of_the_cluster_is_named(case: str, copied: Copied) -> None:
     sql, undo, word = OF_CLUSTER[case]
     copied.server.sql(sql + ";")
