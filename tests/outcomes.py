@@ -61,6 +61,11 @@ class Said:
         found: dict[str, str] = self.document["error"]
         return found
 
+    @property
+    def told(self) -> str:
+        """Of the error: where, what, and what to do."""
+        return f"{self.error['where']}: {self.error['message']} -> {self.error['hint']}"
+
     def __str__(self) -> str:
         return f"{' '.join(self.words)} -> {self.code} in {self.seconds:.1f} s\n{self.out}\n{self.err}"
 

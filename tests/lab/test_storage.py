@@ -112,7 +112,7 @@ def refused(lab: Lab, inventory: str, *words: str) -> None:
         said = well(lab.run(command, "--limit", "old", "-i", inventory, "--json"), 3)
         assert said.error["hint"], str(said)
         for word in words:
-            assert word in f"{said.error['message']} {said.error['hint']}", str(said)
+            assert word in said.told, str(said)
     assert lab.old.sh(THERE, check=False) == before
 
 
@@ -229,11 +229,11 @@ def test_a_migration_puts_it_where_the_new_servers_inventory_says(lab: Lab, read
     lab.new.sh("docker volume create grafana-of-everybody")
     words = ("migrate", "--from", "old", "--to", "new", "--yes", "-i", inventory, "--json")
     missing = well(lab.run(*words), 3)
-    assert f"new: lightrag_data: the disk {DISK} is not attached" in missing.error["message"], str(missing)
+    assert f"new: lightrag_data: the disk {DISK} is not attached" in missing.told, str(missing)
     assert ready.serves()
     with plugged(lab.new):
         lab.new.sh("mkdir -p /data/uploads && touch /data/uploads/of-somebody")
-        full = well(lab.run(*words), 3).error["message"]
+        full = well(lab.run(*words), 3).told
         assert "new: uploads: /data/uploads, where uploads is to go, holds of-somebody" in full and ready.serves()
         lab.new.sh("rm /data/uploads/of-somebody")
         running = lab.start(*words)
