@@ -60,7 +60,8 @@ def written(path: Path) -> Iterator[str]:
 def test_nothing_else_of_the_agent_stops_or_starts_what_a_stack_is() -> None:
     rooms = [Path(str(each.__file__)).parent for each in (actions, stack)]
     found = [one for room in rooms for path in room.rglob("*.py") for one in written(path)]
-    assert found and {one.partition(":")[0] for one in found} == {"orchestrator.py"}
+    # place.py: the throw-away server of a copy, which no stack knows
+    assert {one.partition(":")[0] for one in found} == {"orchestrator.py", "place.py"}
 
 
 @pytest.mark.parametrize(
