@@ -47,9 +47,6 @@ fast: $(STAMP)
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
 	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
-	@echo "== bench: over a real sshd; what is timed, alone"
-	@$(VENV)/bin/pytest -n auto --dist loadfile tests/bench -m "not thorough"
-	@$(VENV)/bin/pytest tests/bench -m thorough
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
 	@echo "== real: one Postgres in a container, backed up and restored (the first time makes its image: two minutes)"
@@ -60,6 +57,8 @@ thorough: $(STAMP)
 	@echo "== thorough: every point at which a host may be killed, a thousand mistakes, every change of a cluster"
 	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/unit tests/contract
 	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/postgres
+	@echo "== bench: over a real sshd; what is timed, alone"
+	@$(VENV)/bin/pytest -n auto --dist loadfile tests/bench -m "not thorough"
 	@echo "== thorough: round trips over a slow network, alone"
 	@$(VENV)/bin/pytest --thorough -m thorough tests/bench
 
