@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.stack import recipients as age
 from mnemo_ops.core.model import Host
+from mnemo_ops.core.paths import shown
 from mnemo_ops.errors import Refused
 from mnemo_ops.flows.engine import Flow
 
@@ -65,9 +66,8 @@ def recipients(flow: Flow, host: Host) -> tuple[str, ...]:
         return chosen.recipients
     path = _file(flow, chosen.project)
     if not path.exists() and _made(path):
-        flow.report.say(
-            f"  a new key: {path}. KEEP A COPY elsewhere: without it nobody can read the secrets in a backup"
-        )
+        flow.report.say(f"  a new key: {shown(path)}")
+        flow.report.say("  KEEP A COPY elsewhere: without it nobody can read the secrets in a backup")
     text = path.read_text()
     public = tuple(line[len(PUBLIC) :].strip() for line in text.splitlines() if line.startswith(PUBLIC))
     if not public:

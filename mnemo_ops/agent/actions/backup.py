@@ -136,6 +136,7 @@ class MakeSet(Action):
                 more=more,
             ).to_json()
             written = json.dumps(manifest, indent=1).encode()
+            _refuse_unreadable(manifest)
             machine.write(f"{workdir}/{NAME}", written, 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
         except BaseException as problem:  # starts what was stopped, removes a set that did not become one
@@ -238,6 +239,14 @@ class DropPartial(Action):
         yield Progress()
         machine.remove(f"{self.store}/{self.id}.partial")
         return {}
+
+
+def _refuse_unreadable(manifest: Mapping[str, Any]) -> None:
+    """What no restore would read is no backup. :raises Broken: a label of a volume, say, is too long (6)."""
+    try:
+        Manifest.from_json(manifest)
+    except Refused as error:
+        raise Broken(f"no restore could read the manifest of this backup: {error}", hint=error.hint) from error
 
 
 def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, Tuple[Part, ...]]:

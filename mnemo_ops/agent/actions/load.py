@@ -169,7 +169,11 @@ class LoadSet(Action):
         about = {"stack": dict(self.stack), "stamp": plan["stamp"]}
         undo = [{"kind": "undo_swap", "args": about}, policies, restart, {"kind": "drop_scratch", "args": about}]
         restore_record.begin(machine, plan)
-        lease.hold(machine, self._lease, self.run_id, undo)
+        try:
+            lease.hold(machine, self._lease, self.run_id, undo)
+        except BaseException:  # nothing would ever end it
+            restore_record.forget(machine, plan["stamp"])
+            raise
         try:
             yield from prove_bytes(machine, directory, manifest)
             yield from self._extract(machine, stack, directory, manifest, plan)

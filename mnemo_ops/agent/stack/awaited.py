@@ -42,7 +42,8 @@ def _told(machine: Machine, found: Found) -> str:
     first = min(ill, key=_behind)
     more = f" and {len(ill) - 1} more" if len(ill) > 1 else ""
     state = first.health if first.state == "running" else first.state
-    said = machine.ask(["docker", "logs", "--tail", "1", first.name], check=False)
+    # whoever starts the stack waits for this look to end
+    said = machine.ask(["docker", "logs", "--tail", "1", first.name], check=False, timeout=LOOKING)
     line = ([""] + [one.strip() for one in each_line(said.out + said.err) if one.strip()])[-1][:LONGEST]
     return f"waiting for {first.name} ({state}){more}" + (f": {line}" if line else "")
 

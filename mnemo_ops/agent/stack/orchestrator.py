@@ -140,8 +140,8 @@ def start(
         machine.note = "starting " + ", ".join(each.name for each in layer)
         wrong.update(_launch(machine, [each.name for each in layer if each.state != "running"]))
         if number + 1 < len(ordered) and not hurry:
-            awaited = [each.name for each in layer if guarded or each.service in stores]
-            _wait(machine, [name for name in awaited if name in well and name not in wrong], well, end)
+            first = [each.name for each in layer if guarded or each.service in stores]
+            _wait(machine, [name for name in first if name in well and name not in wrong], well, end)
             if any(each.service in stores and each.name in wrong for each in layer):
                 end = min(end, machine.monotonic() + WITHOUT)  # nobody gets well without what it needs
     started = [name for name in names if name not in wrong]

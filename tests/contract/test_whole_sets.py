@@ -1,0 +1,54 @@
+"""What a backup and a restore leave when they cannot go on: no set that nobody could read, no plan without a lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import databases
+import pytest
+from acted import RECIPIENT, a_set, loading
+from acting import RUN, STACK, Acting, do, serving
+from world import World
+
+from mnemo_ops.agent.actions.backup import MakeSet
+from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.process import lease
+from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.errors import Broken
+
+
+@pytest.fixture(autouse=True)
+def postgres() -> Iterator[None]:
+    with databases.modelled():
+        yield
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_set_that_nobody_could_read_is_none(world: World) -> None:
+    """Restoring refuses a text of that length: such a set was called complete."""
+    serving(world)
+    state = world.state("docker")
+    (volume, *_) = state["volumes"].values()
+    volume["Labels"] = {**(volume.get("Labels") or {}), "about": "x" * (validators.LONGEST + 1)}
+    world.model("docker", state)
+    with pytest.raises(Broken, match="manifest"):
+        do(world, MakeSet(STACK, RUN, [RECIPIENT]))
+    assert world.machine().names("/sets") == []
+    assert lease.names(world.machine(Acting)) == {}
+
+
+def test_a_restore_that_gets_no_lease_leaves_no_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_set(world)
+
+    def full(*_: object, **__: object) -> None:
+        raise Broken("the disk is full")
+
+    monkeypatch.setattr(lease, "hold", full)
+    with pytest.raises(Broken):
+        do(world, loading())
+    assert restore_record.pending(world.machine(), RUN) is None
