@@ -27,7 +27,8 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.manifest import compare_files, prove_bytes, read_manifest
-from mnemo_ops.agent.stack.postgres import creation, literal
+from mnemo_ops.agent.stack.postgres import creation
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError, Refused
 from mnemo_ops.flows.backup import condition, shown

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from clusters import Make, Server
 
-from mnemo_ops.agent.stack.postgres import Postgres, identifier
+from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.sql import identifier
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from mnemo_ops.agent.stack.cluster.dump import salt_of
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server
-from mnemo_ops.agent.stack.postgres import identifier
+from mnemo_ops.agent.stack.sql import identifier
 
 TARGET = Path(os.environ.get("MNEMO_POSTGRES_TARGET") or PROGRAMS)
 OWN = {"conf.d": {"mode": 0o700}, "conf.d/own.conf": {"mode": 0o640, "content": "d29ya19tZW0gPSAnNk1CJwo="}}

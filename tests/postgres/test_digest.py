@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from clusters import Make, Server, copy
 
-from mnemo_ops.agent.stack import postgres, postgres_digest
+from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.errors import CommandFailed, Refused
 
@@ -137,7 +137,7 @@ def test_settings_of_a_database_and_of_a_role_do_not_matter(make: Make, tmp_path
     database = f"DATABASE {server.database}"
     of_both = f"ROLE {server.user} IN {database}"  # it wins over the database's
     for owner, name, value in (*((database, *pair) for pair in SETTINGS.items()), (of_both, "DateStyle", "SQL")):
-        server.sql(f"ALTER {owner} SET {name} = {value if name == 'search_path' else postgres.literal(value)};")
+        server.sql(f"ALTER {owner} SET {name} = {value if name == 'search_path' else literal(value)};")
     facts, restored = copy(server, make, tmp_path)
     assert {key: facts[key] for key in plain} == plain
     assert restored.differences(facts) == []

@@ -8,8 +8,9 @@ from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack import containers, postgres
+from mnemo_ops.agent.stack import containers
 from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.agent.stack.stack import Stack, root
 from mnemo_ops.errors import VerificationFailed
 
@@ -81,7 +82,7 @@ def _vectors(server: Postgres, wrong: List[str]) -> int:
     """Ask each index for the nearest neighbours of a stored vector; the vector itself must come first."""
     checked = 0
     for row in server.query(VECTORS):
-        operator = server.query(OPERATORS.format(index=postgres.literal(row["index"])))[0]
+        operator = server.query(OPERATORS.format(index=literal(row["index"])))[0]
         table, column = row["table"], row["column"]
         probe = f"(SELECT {column} FROM {table} WHERE {column} IS NOT NULL LIMIT 1)"
         ordered = f"SELECT ctid FROM {table} ORDER BY {column} {operator} {probe} LIMIT 5"
@@ -99,7 +100,7 @@ def _vectors(server: Postgres, wrong: List[str]) -> int:
 
 def _documents(machine: Machine, server: Postgres, spec: Mapping[str, str], wrong: List[str]) -> int:
     """Every row that names a file has it, with its size and checksum."""
-    found = server.query(NAMED.format(name=postgres.literal(spec["table"]))) if spec else ()
+    found = server.query(NAMED.format(name=literal(spec["table"]))) if spec else ()
     if not found:
         return 0
     table = found[0]["name"]

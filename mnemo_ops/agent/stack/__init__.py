@@ -2,8 +2,8 @@
 
 Offers ``containers``, ``copy_marker``, ``exclusivity``, ``fence``, ``last_run``, ``losses``, ``manifest``,
 ``match``, ``orchestrator``, ``packing``, ``postgres``, ``postgres_digest``, ``recipients``, ``restore_record``,
-``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``,
+``sql``, ``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``,
 ``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
-Of a whole Postgres cluster: ``cluster.dump``, ``cluster.facts``, ``cluster.files``, ``cluster.place``,
+Of a whole Postgres cluster: ``cluster.dump``, ``cluster.entrance``, ``cluster.facts``, ``cluster.files``, ``cluster.place``,
 ``cluster.proof``, ``cluster.scratch``, ``cluster.server``.
 """

@@ -10,6 +10,7 @@ from mnemo_ops.agent.machine import Conversation, Machine, Tick
 from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.containers import Container
 from mnemo_ops.agent.stack.postgres_digest import SETTINGS
+from mnemo_ops.agent.stack.sql import identifier, literal
 
 # what a version does not have is null: psql knows the server's before it reads the query
 FACTS = """SELECT :SERVER_VERSION_NUM >= 150000 AS "versioned" \\gset
@@ -162,16 +163,6 @@ class Postgres:
             return self.machine.ask(words, check=False).rc == 0
 
         self.machine.wait_until(f"Postgres in {self.container} answers", answers, patience)
-
-
-def literal(text: str) -> str:
-    """A string as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(text: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + text.replace('"', '""') + '"'
 
 
 # provider -> its name and the option for its locale

@@ -15,7 +15,8 @@ from typing import Any, Dict, List, Optional
 from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.postgres import APART, Postgres, identifier, literal
+from mnemo_ops.agent.stack.postgres import APART, Postgres
+from mnemo_ops.agent.stack.sql import identifier, literal
 from mnemo_ops.errors import Broken, Refused
 
 BEFORE, AFTER = "before", "after"  # the sides: what was there, and what the restore brought

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from mnemo_ops.agent.stack.cluster.server import Server
-from mnemo_ops.agent.stack.postgres import identifier, literal
+from mnemo_ops.agent.stack.sql import identifier, literal
 
 _RIGHTS = """SELECT json_build_object(
  'trusted', (SELECT coalesce(bool_or(trusted), false) FROM pg_available_extension_versions WHERE name = {name}),

@@ -6,7 +6,7 @@ import re
 from typing import Iterator, List
 
 from mnemo_ops.agent.stack.cluster.server import Server
-from mnemo_ops.agent.stack.postgres import identifier
+from mnemo_ops.agent.stack.sql import identifier
 from mnemo_ops.errors import Refused
 
 _TOKEN = re.compile(

@@ -13,7 +13,7 @@ from mnemo_ops.agent.machine import Conversation
 from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.cluster import schema
 from mnemo_ops.agent.stack.cluster.server import Server
-from mnemo_ops.agent.stack.postgres import literal
+from mnemo_ops.agent.stack.sql import literal
 
 Facts = Dict[str, str]  # name -> value
 Proof = Dict[str, Facts]  # of each database, and of the cluster under the empty name

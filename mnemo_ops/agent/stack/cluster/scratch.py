@@ -14,7 +14,7 @@ from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.dump import GLOBALS, salt_of
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
-from mnemo_ops.agent.stack.postgres import identifier
+from mnemo_ops.agent.stack.sql import identifier
 from mnemo_ops.errors import Broken, Refused
 
 PATIENCE = 120.0  # seconds for a server to start
