@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,45 @@ def test_no_archiver_is_told_to_ask_a_shell() -> None:
             if isinstance(node, (ast.List, ast.Tuple)) and "-I" in texts:
                 found += [f"{path}:{one.lineno}" for one in words if isinstance(one, ast.JoinedStr)]
     assert found == []
+
+
+# -- what this process makes itself ------------------------------------------------------------------------------------
+
+
+def feed(words: list[str], chunks: Iterator[bytes]) -> None:
+    for _ in Machine("/").fed(words, chunks, 1, "fed"):
+        pass
+
+
+def test_what_is_made_is_read(tmp_path: Path) -> None:
+    feed(["tee", str(tmp_path / "$(id) ; *")], iter([b"a ", b"", b"word", bytes(3 << 20)]))
+    assert (tmp_path / "$(id) ; *").read_bytes() == b"a word" + bytes(3 << 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["false"], "false ended with 1"),
+        (["sh", "-c", "echo why >&2; exit 3"], "sh -c ended with 3: why"),
+        (["sh", "-c", "cat > /dev/full"], "sh -c ended with 1"),
+        (["true"], "true ended before"),  # nothing is whole
+    ],
+)
+def test_the_error_of_a_program_that_is_fed_is_told(words: list[str], said: str) -> None:
+    before = held()
+    with pytest.raises(CommandFailed) as caught:
+        feed(words, iter([bytes(1 << 20)] * 30))
+    assert caught.value.message.startswith(said) and not leaked(before)
+
+
+def test_an_error_of_what_makes_it_ends_the_program(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield bytes(3 << 20)
+        raise Broken("made of nothing")
+
+    before = held()
+    with pytest.raises(Broken, match="made of nothing"):
+        feed(["sh", "-c", f"cat > {tmp_path}/out; sleep 600"], chunks())
+    with pytest.raises(Broken, match="nowhere"):
+        feed(["nowhere"], iter([b"x"]))
+    assert not leaked(before)

@@ -3,7 +3,7 @@
 Everything a resource or an action knows or changes goes through here, so that a check can be shown to write nothing,
 a test can put a temporary root and stub programs under the same code, and a kill can be placed between any two writes.
 
-Offers ``attributes``, ``hashing``, ``programs``, ``reading``, ``trial``.
+Offers ``attributes``, ``hashing``, ``holes``, ``programs``, ``reading``, ``trial``.
 """
 
 from __future__ import annotations

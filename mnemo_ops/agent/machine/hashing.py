@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ def new(algorithm: str, size: int) -> Any:
 
     :param algorithm: a name of :mod:`hashlib`. :param size: bytes it will be given, as far as that is known.
     """
-    for name in _OF_PYTHON.get(algorithm, ()) if size <= SMALL else ():
+    for name in _OF_PYTHON.get(algorithm, ()) if size <= SMALL and "_hashlib" not in sys.modules else ():
         with contextlib.suppress(ImportError):
             return getattr(import_module(name), algorithm)()
     import hashlib

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
-from typing import IO, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Tuple
+import time
+from typing import IO, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.machine.reading import CHUNK
 from mnemo_ops.agent.machine.writing import Writing
 from mnemo_ops.errors import Broken, CommandFailed
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+PIPE_SIZE = 1031  # F_SETPIPE_SZ of fcntl(2)
 
 Tick = Callable[[], None]
 
@@ -241,6 +246,41 @@ class Programs(Writing):
         """
         for _ in self._moving(argv, source, None, None, into=into):
             yield Progress(done(), total, note)
+        return {}
+
+    def fed(self, argv: Sequence[str], chunks: Iterator[bytes], total: int, note: str) -> Deed:
+        """Run a program that reads what ``chunks`` makes; ``total`` in bytes.
+
+        :raises CommandFailed: it ended with an error, or before it had read everything (6).
+        """
+        here, there = os.pipe()
+        with contextlib.suppress(OSError):  # so that neither waits for the other
+            fcntl.fcntl(there, PIPE_SIZE, CHUNK)
+        broken, done, told = False, 0, 0.0
+        source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", CHUNK)
+        running = self._moving(argv, source, None, None)
+        try:
+            with source:
+                next(running, None)
+            for chunk in chunks:
+                sink.write(chunk)
+                done += len(chunk)
+                if time.monotonic() - told > 0.25:
+                    told = time.monotonic()
+                    yield Progress(done, total, note)
+            sink.close()
+        except BrokenPipeError:  # why, the program says itself
+            broken = True
+        except BaseException:
+            running.close()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                sink.close()
+        for _ in running:
+            yield Progress(done, total, note)
+        if broken:
+            raise CommandFailed(f"{os.path.basename(argv[0])} ended before it had read everything")
         return {}
 
     def _moving(

@@ -7,6 +7,8 @@ import fcntl
 import os
 import stat as statmod
 import struct
+import sys
+from contextlib import nullcontext
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
@@ -20,6 +22,7 @@ CHUNK = 1 << 20  # bytes
 ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")
 OF_THE_HOST = ("security.selinux", "security.ima", "security.evm")  # labels and signatures that mean nothing elsewhere
 FLAGS = 0x80086601  # FS_IOC_GETFLAGS of 64-bit Linux (ioctl_iflags(2))
+UNKNOWN = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # of a file system without such flags
 FIXED = 0x30  # FS_IMMUTABLE_FL and FS_APPEND_FL
 COLUMNS = {
     "passwd": 7,
@@ -106,8 +109,13 @@ class Reading(Door):
     def stat(self, path: str, follow: bool = False) -> Optional[FileStat]:
         """``None`` when there is nothing; any other trouble (permission, I/O) is raised, never taken for absence."""
         found = self.inode(path, follow)
-        if found is None:
-            return None
+        return None if found is None else self._stat(found)
+
+    def stat_of(self, file: IO[bytes]) -> FileStat:
+        """Of an open file."""
+        return self._stat(os.fstat(file.fileno()))
+
+    def _stat(self, found: os.stat_result) -> FileStat:
         return FileStat(
             KINDS.get(statmod.S_IFMT(found.st_mode), "other"),
             statmod.S_IMODE(found.st_mode),
@@ -177,17 +185,22 @@ class Reading(Door):
         with self.at(path, follow=True) as real:
             return own_mode(attributes_of(real).get(ACL, b""), stat.mode)
 
-    def xattrs(self, path: str) -> Dict[str, str]:
-        """Extended attributes (xattr(7)) in hex, access lists sorted; not those that only this host understands."""
-        with self.at(path) as real:
+    def xattrs(self, path: str, file: Optional[IO[bytes]] = None, exact: bool = False) -> Dict[str, str]:
+        """Extended attributes (xattr(7)) in hex, access lists sorted; not those that only this host understands.
+
+        :param file: at ``path``, where it is open. :param exact: access lists as they are.
+        """
+        normal = (lambda _, value: value) if exact else _normal
+        with nullcontext(file.fileno()) if file else self.at(path) as real:
+            follow = not isinstance(real, str)
             try:
-                names = os.listxattr(real, follow_symlinks=False)
+                names = os.listxattr(real, follow_symlinks=follow)
             except OSError as error:
                 if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
                     return {}
                 raise
             kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
-            return {name: _normal(name, os.getxattr(real, name, follow_symlinks=False)).hex() for name in kept}
+            return {name: normal(name, os.getxattr(real, name, follow_symlinks=follow)).hex() for name in kept}
 
     def special(self, path: str) -> str:
         """What a name stands for that is no file, directory, link or socket: ``fifo``, ``char 1:3``, ``block 8:0``."""
@@ -200,22 +213,28 @@ class Reading(Door):
 
     def is_fixed(self, path: str) -> bool:
         """Whether a file or directory is immutable or takes nothing but appends (chattr(1)): nobody may rename it."""
+        return bool(self.flags(path) & FIXED)
+
+    def flags(self, path: str, file: Optional[IO[bytes]] = None) -> int:
+        """The flags of a file or directory (ioctl_iflags(2)); 0 where it, or its file system, has none.
+
+        :param file: at ``path``, where it is open.
+        """
+        handle = -1
         try:
-            with self.at(path) as real:
-                handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            if file is None:
+                with self.at(path) as real:
+                    handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            given = fcntl.ioctl(file.fileno() if file else handle, FLAGS, bytes(8))
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN):
-                return False  # it changed since it was listed, so it is not; or somebody holds a lease on it, and may
-            raise
-        try:
-            (flags,) = struct.unpack("l", fcntl.ioctl(handle, FLAGS, struct.pack("l", 0)))
-        except OSError as error:
-            if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                return False  # a file system without such flags
+            # it changed since it was listed, so it is not; or somebody holds a lease on it, and may
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN, *UNKNOWN):
+                return 0
             raise
         finally:
-            os.close(handle)
-        return bool(flags & FIXED)
+            if handle >= 0:
+                os.close(handle)
+        return int.from_bytes(given[:4], sys.byteorder)
 
     def locked_by(self, path: str) -> Optional[int]:
         """Process that holds a POSIX lock on ``path`` (F_GETLK, fcntl(2)), 0 when it cannot be seen; ``None``: free."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import struct
 from typing import IO, Iterator, Optional, Tuple
 
 from mnemo_ops.agent.machine.attributes import CAPABILITY, attributes_of, give
 from mnemo_ops.agent.machine.door import is_handle
-from mnemo_ops.agent.machine.reading import Reading
+from mnemo_ops.agent.machine.reading import UNKNOWN, Reading
+
+SET_FLAGS = 0x40086602  # FS_IOC_SETFLAGS of 64-bit Linux (ioctl_iflags(2))
 
 
 class Writing(Reading):
@@ -195,6 +199,31 @@ class Writing(Reading):
                 except OSError as error:
                     if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
                         raise
+
+    def remove_xattr(self, path: str, name: str) -> None:
+        """Take an extended attribute (xattr(7)) from a file or directory that has it."""
+        self.writing()
+        with self.itself(path) as real:
+            os.removexattr(real, name)
+
+    def set_flags(self, path: str, flags: int, of: int) -> None:
+        """Give a file or directory these flags (ioctl_iflags(2)) as far as its file system has them.
+
+        :param of: the flags it is about; others stay.
+        """
+        self.writing()
+        now = self.flags(path)
+        if (now & of) == flags:
+            return
+        with self.at(path) as real:
+            handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            fcntl.ioctl(handle, SET_FLAGS, struct.pack("l", now & ~of | flags))
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise
+        finally:
+            os.close(handle)
 
     def symlink(self, target: str, path: str) -> None:
         """Make ``path`` a link to ``target``, in one step when something is there."""
