@@ -90,8 +90,8 @@ def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
     assert world.tree() == before
 
 
-@pytest.mark.parametrize("attributes", [True, False], ids=["compared", "an older set"])
-def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: bool) -> None:
+@pytest.mark.parametrize("known", [("attributes", "times"), ("attributes",), ()], ids=["now", "older", "oldest"])
+def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, known: tuple[str, ...]) -> None:
     """After a power cut the data that were renamed into place would be empty files, of a set that was proven equal."""
     unpacked, synced = world.root / "srv/p/.mnemo-after-20261129T220719Z-0001-uploads/file", list[bool]()
 
@@ -100,7 +100,8 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
             synced.append(unpacked.exists())
 
     engine()(world)
-    adorn = f"import os; os.setxattr({str(unpacked)!r}, 'user.x', b'y')"
+    times = f"os.utime({str(unpacked)!r}, (1, 1)); os.utime({str(unpacked.parent)!r}, (1, 1))"
+    adorn = f"import os; os.setxattr({str(unpacked)!r}, 'user.x', b'y'); {times}"
     world.script("tar", f"open({str(unpacked)!r}, 'w').write('data')", adorn)
     world.script("zstd", "pass")
     (world.root / "srv/p/uploads").mkdir(parents=True)
@@ -108,8 +109,11 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, attributes: b
     world.write("sets/1/uploads.files", "")
     machine = world.machine(Watched)
     os.setxattr(world.root / "srv/same/file", "user.x", b"y")
-    facts = tree.summary(list(tree.entries(machine, "/srv/same", attributes=attributes)))
-    facts.update({"attributes": True} if attributes else {})
+    os.utime(world.root / "srv/same/file", (1, 1))
+    os.utime(world.root / "srv/same", (1, 1))
+    told = {word: word in known for word in ("attributes", "times")}
+    facts: dict[str, Any] = tree.summary(list(tree.entries(machine, "/srv/same", **told)))  # type: ignore[arg-type]
+    facts = {**{key: facts[key] for key in ("files", "bytes", "sha256")}, **{word: facts.get(word) for word in known}}
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
     manifest = Manifest("1", "p", 1.0, "quiesced", (), (Saved("uploads", {"kind": "files", **facts}),), {})

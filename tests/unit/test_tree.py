@@ -64,8 +64,7 @@ def done(deed: Deed) -> None:
 def packed(path: Path, to: Path, exclude: Sequence[str] = ()) -> Path:
     """There and back, as a set and a restore do it."""
     machine, archive = Machine("/"), to.with_suffix(".tar.zst")
-    rows = list(tree.entries(machine, str(path), exclude))
-    done(pack(machine, str(path), rows, ["zstd", "-q"], str(archive), 1, "packing"))
+    done(pack(machine, str(path), exclude, ["zstd", "-q"], str(archive), 1, "packing"))
     to.mkdir()
     done(unpack(machine, ["zstd", "-q", "-d", "-c", str(archive)], str(to), "unpacking"))
     return to
@@ -76,12 +75,14 @@ def test_a_set_lists_what_tar_brings_back(odd: Path, tmp_path: Path) -> None:
     machine = Machine("/")
     before = list(tree.entries(machine, str(odd)))
     assert tree.differences(before, list(tree.entries(machine, str(packed(odd, tmp_path / "back"))))) == []
-    assert len(before) == 13
-    names = {row["path"] for row in before}
-    assert ".mnemo-x" in names and BEFORE not in names, "what is not ours is data"
-    assert f"below/{BEFORE}" in names, "the application may call files so"
-    everywhere = {row["path"] for row in tree.entries(machine, str(odd), (tree.ANYWHERE,))}
-    assert names - everywhere == {f"below/{BEFORE}"}
+    assert len(before) == 15
+    kinds = {row["path"]: row["kind"] for row in before}
+    assert (kinds[".mnemo-x"], kinds[BEFORE]) == ("directory", "ours"), "what is not ours is data"
+    assert kinds[f"below/{BEFORE}"] == "file", "the application may call files so"
+    assert kinds["below/socket"] == "socket"
+    assert tree.summary(before)["left_out"] == [f"{BEFORE}: of mnemo_ops itself", "below/socket: a socket"]
+    beside = {row["path"]: row["kind"] for row in tree.entries(machine, str(odd), ("below/odd",))}
+    assert beside == {**kinds, f"below/{BEFORE}": "ours"}, "beside another dataset it is what a restore left there"
 
 
 def test_names_of_ours_are_told_from_those_of_the_application(tmp_path: Path) -> None:
@@ -93,12 +94,17 @@ def test_names_of_ours_are_told_from_those_of_the_application(tmp_path: Path) ->
         assert tree.is_ours(Path(sibling("/a/b c", word, new_id())).name)
 
 
-def test_half_written_files_are_no_part_of_the_config_alone(tmp_path: Path) -> None:
-    for name in (".mnemo-0123456789ab", ".mnemo-new-x", "x.mnemo-link"):
+@pytest.mark.parametrize("exclude", [(), ("uploads", "a/b")])
+def test_names_like_ours_are_data_of_the_application(tmp_path: Path, exclude: Sequence[str]) -> None:
+    """The config left them out without a word."""
+    names = [".mnemo-0123456789ab", ".mnemo-new-x", "x.mnemo-link", ".mnemo-notes", ".mnemo-after-x", f"a/{BEFORE}x/y"]
+    names += ["a/.mnemo-volume", "a/.mnemo-probe", "a/.mnemo-proof-1", "a/.mnemo-x-b", f"a/c/{BEFORE}"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    machine = Machine("/")
-    assert len(list(tree.below(machine, str(tmp_path), str(tmp_path)))) == 3
-    assert list(tree.below(machine, str(tmp_path), str(tmp_path), (tree.ANYWHERE,))) == []
+    rows = {row["path"]: row["kind"] for row in tree.entries(Machine("/"), str(tmp_path), exclude)}
+    found = {path for path, kind in rows.items() if kind == "file"}
+    assert {*names} == found
 
 
 def test_what_is_left_out_is_a_name_and_no_pattern(odd: Path, tmp_path: Path) -> None:
@@ -209,7 +215,7 @@ def test_an_attribute_that_is_lost_or_differs_is_named(name: str, adorned: Path)
 
 @by_root
 def test_a_set_made_before_attributes_were_listed_is_compared_as_it_was_made(adorned: Path) -> None:
-    rows = list(tree.entries(Machine("/"), str(adorned), attributes=False))
+    rows = list(tree.entries(Machine("/"), str(adorned), attributes=False, times=False))
     assert {key for row in rows for key in row} == {*("path", "kind", "mode", "uid", "gid", "size", "sha256", "target")}
 
 

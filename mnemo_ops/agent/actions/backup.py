@@ -197,16 +197,15 @@ class MakeSet(Action):
     def _archive(self, machine: Machine, stack: Stack, dataset: Dataset, workdir: str) -> Making:
         where = root(machine, stack, dataset)
         exclude = stack.excluded() if dataset.kind == "config" else ()
-        yield Progress(note=f"hashing {dataset.name}")
-        rows = list(tree.entries(machine, where, exclude))
-        listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
-        facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
         name = file_of(dataset.name, dataset.kind)
         encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
         through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
         if dataset.kind == "config" and not self.recipients:
             raise Refused("the config part holds secrets, and there is no key to encrypt it with")
-        yield from pack(machine, where, rows, through, f"{workdir}/{name}", int(facts["bytes"]), dataset.name)
+        total = tree.size(machine, where, exclude)
+        rows = yield from pack(machine, where, exclude, through, f"{workdir}/{name}", total, dataset.name)
+        listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
+        facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
         if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
             machine.write(f"{workdir}/{listing_of(dataset.name)}", listing, 0o600)
         return facts

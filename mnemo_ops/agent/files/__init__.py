@@ -1,5 +1,5 @@
 """Files for resources: text edits, modes and owners, listings, archives, mounts.
 
 Offers ``archive``, ``archive_names``, ``file_write``, ``listing``, ``mode``, ``mounts``, ``ownership``,
-``text_edit``.
+``tar_headers``, ``text_edit``.
 """

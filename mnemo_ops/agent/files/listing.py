@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import posixpath
 import re
 import shlex
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent.machine import FileStat, Machine
+from mnemo_ops.agent.machine import CHUNK, FileStat, Machine
 from mnemo_ops.errors import Refused
 
 Tick = Callable[[int], None]
 Row = Dict[str, Any]
 First = Dict[Tuple[int, int], Row]
+
+SECOND = 10**9  # nanoseconds
+# kinds that no archive holds: a socket ends with its process
+LEFT_OUT = {"socket": "a socket", "ours": "of mnemo_ops itself"}
+# of FS_IOC_GETFLAGS: what a restore brings back; what it names, as nothing could be renamed any more (i, a), or as they
+# are not for a file that has content. Others are the file system's own notes
+FLAGS = {"s": 1, "u": 2, "c": 4, "S": 8, "d": 0x40, "A": 0x80, "j": 0x4000, "D": 0x10000, "T": 0x20000}
+FIXED = {"i": 0x10, "a": 0x20, "V": 0x100000, "C": 0x800000, "x": 0x2000000, "P": 0x20000000, "F": 0x40000000}
+BROUGHT_BACK, NOT_BROUGHT_BACK = sum(FLAGS.values()), sum(FIXED.values())
 
 
 def entries(
@@ -23,40 +34,81 @@ def entries(
     exclude: Sequence[str] = (),
     tick: Tick = lambda count: None,
     attributes: bool = True,
+    times: bool = True,
 ) -> Iterator[Row]:
-    """Each entry below ``root``, sorted, the root itself first as ``.``: path, kind, mode, uid, gid, and for a file
-    size (bytes) and sha256, for a link its target.
+    """Each entry as :func:`look` has it, files with size (bytes) and sha256.
 
-    :param exclude: relative paths left out with all below them.
-    :param attributes: with what :func:`more` says; listings of older sets lack it.
+    :param attributes: with what :func:`more` says. :param times: and with what :func:`look` says; listings of older
+        sets lack these.
     """
-    first: First = {}
-    for path in [root, *below(machine, root, root, exclude)]:
-        _held = machine.staying(posixpath.dirname(path))
-        found = machine.stat(path)
-        if found is None:
-            continue
-        relative = "." if path == root else posixpath.relpath(path, root)
-        row = {"path": relative, "kind": found.kind, "mode": found.mode, "uid": found.uid, "gid": found.gid}
-        known = more(machine, path, found, row, first) if attributes else None
+    for _, row, known, file in look(machine, root, exclude, attributes, times):
         if known:
-            row.update(size=known["size"], sha256=known["sha256"])
-        elif found.kind == "file":
-            row.update(size=found.size, sha256=machine.sha256(path, tick))
-        elif found.kind == "link":
-            row.update(target=machine.readlink(path))
-            row.pop("mode")
+            row["sha256"] = known["sha256"]
+        elif file:
+            row["sha256"] = _sha256(file, tick)
         yield row
 
 
-def more(machine: Machine, path: str, found: FileStat, row: Row, first: First) -> Row:
+def _sha256(file: IO[bytes], tick: Tick) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+        tick(len(chunk))
+    return digest.hexdigest()
+
+
+def look(
+    machine: Machine, root: str, exclude: Sequence[str] = (), attributes: bool = True, times: bool = True
+) -> Iterator[Tuple[str, Row, Row, Optional[IO[bytes]]]]:
+    """Each entry below ``root``, sorted, the root itself first as ``.``, without what has to be read: its path; its
+    row with path, kind, mode, uid, gid, for a file size (bytes), for a link its target; the row of an earlier name;
+    a file, open until the next one is asked for.
+
+    :param exclude: relative paths left out with all below them.
+    :param attributes: with what :func:`more` says.
+    :param times: with mtime (nanoseconds), ``flags`` of chattr(1) that a restore brings back, ``fixed`` (those that it
+        does not), and an entry for whatever no archive holds (:data:`LEFT_OUT`).
+    """
+    first: First = {}
+    top = machine.stat(root)
+    every = [(root, top.kind, top)] if top else []
+    for path, kind, found in itertools.chain(every, _walk(machine, root, root, exclude)):
+        row: Row = {"path": path[len(root) + 1 :] or ".", "kind": kind, "uid": found.uid, "gid": found.gid}
+        if kind in LEFT_OUT:
+            if times:
+                yield path, row, {}, None
+            continue
+        if kind == "link":
+            row["target"] = machine.readlink(path)
+        else:
+            row["mode"] = found.mode
+        if times:
+            row["mtime"] = found.mtime_ns
+        with contextlib.ExitStack() as until:
+            file = None
+            if kind == "file":
+                row["size"] = found.size
+                try:
+                    file = until.enter_context(machine.open(path, follow=False, strict=False))
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+            known = more(machine, path, found, row, first, file) if attributes else {}
+            if times and kind in ("file", "directory"):
+                flags = machine.flags(path, file)
+                for key, letters, bits in (("flags", FLAGS, BROUGHT_BACK), ("fixed", FIXED, NOT_BROUGHT_BACK)):
+                    if flags & bits:
+                        row[key] = "".join(letter for letter, bit in letters.items() if flags & bit)
+            yield path, row, known, file
+
+
+def more(machine: Machine, path: str, found: FileStat, row: Row, first: First, file: Optional[IO[bytes]] = None) -> Row:
     """Add to a row ``xattrs`` (name -> sha256), ``special`` and ``same_as`` (an earlier name of the file), each only
     where there is any.
 
     Times and the flags of chattr(1) are not among them. :param first: files met so far that have several names.
     :returns: the row of that earlier name, or an empty one.
     """
-    attributes = machine.xattrs(path)
+    attributes = machine.xattrs(path, file)
     if attributes:
         row["xattrs"] = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in attributes.items()}
     if found.kind == "other":
@@ -70,61 +122,87 @@ def more(machine: Machine, path: str, found: FileStat, row: Row, first: First) -
 
 
 _ID = "[0-9]{8}[Tt][0-9]{6}[Zz]-[0-9a-f]{4}"  # of a run
-_BESIDE = re.compile(  # what mnemo_ops itself puts beside data, or at the top of a volume; any other name is data
-    rf"\.mnemo-(volume|probe|probe-[a-z0-9_]{{8}}|proof-[A-Za-z0-9-]+|[a-z]+(-[0-9]+)?-{_ID}-.+|kept-.+-{_ID})", re.S
-)
-_HALF = re.compile(r"\.mnemo-([0-9a-f]{12}|new-.+)|.+\.mnemo-link", re.S)  # and where it replaces files
-OURS = ".mnemo-"  # how each of them begins
-ANYWHERE = OURS + "*"  # in a list of what is left out: names of ours, however deep
+_BESIDE = re.compile(rf"\.mnemo-([a-z]+(-[0-9]+)?-{_ID}-.+|kept-.+-{_ID})", re.S)  # what mnemo_ops puts beside data
+_WITHIN = re.compile(r"\.mnemo-(volume|probe|probe-[a-z0-9_]{8}|proof-[A-Za-z0-9-]+)")  # and at the top of a volume
+OURS = ".mnemo-"  # how each of them begins; any other such name is data
 
 
 def is_ours(name: str) -> bool:
-    return _BESIDE.fullmatch(name) is not None
+    return bool(_BESIDE.fullmatch(name) or _WITHIN.fullmatch(name))
+
+
+def _beside(name: str, datasets: Tuple[str, ...]) -> bool:
+    """Whether it is of a restore, or of a move that keeps the old volume. :param datasets: ends of such names."""
+    return bool(_BESIDE.fullmatch(name)) and (name.endswith(datasets) or name.startswith(OURS + "kept-"))
 
 
 def below(machine: Machine, root: str, directory: str, exclude: Sequence[str] = ()) -> Iterator[str]:
-    """Every path below ``directory``, sorted, directories before their content.
+    """Every path below ``directory`` that an archive holds, sorted, directories before their content."""
+    return (path for path, kind, _ in _walk(machine, root, directory, exclude) if kind not in LEFT_OUT)
 
-    Names of ours at the top of ``root`` are left out, with :data:`ANYWHERE` in ``exclude`` all of them: deep in its
-    data an application may call files so, too. So are sockets: they end with their process, tar(1) leaves them out.
+
+def _walk(machine: Machine, root: str, directory: str, exclude: Sequence[str]) -> Iterator[Tuple[str, str, FileStat]]:
+    """Path and kind of everything below ``directory``; names of ours have the kind ``ours``, and end there.
+
+    They are at the top of ``root``, and beside what ``exclude`` names: deep in its data an application may call files
+    so, too.
     """
-    everywhere = ANYWHERE in exclude
     _held = machine.staying(directory)
+    around = [posixpath.split(f"{root}/{each}") for each in exclude]
+    datasets = tuple(f"-{name}" for place, name in around if place == directory)
     for name in machine.names(directory):
         path = f"{directory}/{name}"
-        ours = is_ours(name) and (directory == root or everywhere)
-        if ours or (everywhere and _HALF.fullmatch(name)) or posixpath.relpath(path, root) in exclude:
+        found = None if path[len(root) + 1 :] in exclude else machine.stat(path)
+        if found is None:
             continue
-        found = machine.stat(path)
-        if found is not None and found.kind == "socket":
-            continue
-        yield path
-        if found is not None and found.kind == "directory":
-            yield from below(machine, root, path, exclude)
+        ours = is_ours(name) if directory == root else datasets and _beside(name, datasets)
+        yield path, "ours" if ours else found.kind, found
+        if found.kind == "directory" and not ours:
+            yield from _walk(machine, root, path, exclude)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-    """``files`` (count), ``bytes``, and ``sha256`` over every row."""
-    digest = hashlib.sha256()
-    files = [row for row in rows if row["kind"] == "file"]
-    for row in rows:
-        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    return {"files": len(files), "bytes": sum(row["size"] for row in files), "sha256": digest.hexdigest()}
+    """``files`` (count), ``bytes``, ``sha256`` over every row, ``times`` (of nanoseconds alone: not every file system
+    has them), and what an archive does not hold: ``left_out``, paths and why."""
+    digest, times = hashlib.sha256(), hashlib.sha256()
+    held = [row for row in rows if row["kind"] not in LEFT_OUT]
+    files = [row for row in held if row["kind"] == "file"]
+    for row in held:
+        kept = {key: value for key, value in row.items() if key != "fixed"}
+        if "mtime" in row:
+            kept["mtime"], rest = divmod(row["mtime"], SECOND)
+            times.update(b"%d\n" % rest)
+        digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
+    left = [f"{row['path']}: {LEFT_OUT[row['kind']]}" for row in rows if row["kind"] in LEFT_OUT]
+    left += [f"{row['path']}: chattr +{row['fixed']}" for row in rows if "fixed" in row]
+    told = {"files": len(files), "bytes": sum(row["size"] for row in files), "sha256": digest.hexdigest()}
+    return {**told, "times": times.hexdigest(), **({"left_out": _most(left, 20)} if left else {})}
+
+
+def coarse(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these lie on a file system that has times in whole seconds."""
+    return not any(row.get("mtime", 0) % SECOND for row in rows)
 
 
 def differences(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], most: int = 10, where: str = "the set"
 ) -> List[str]:
     """What differs between two listings, one line an entry, ``most`` lines. :param where: what ``before`` is of."""
-    old = {row["path"]: row for row in before}
-    new = {row["path"]: row for row in after}
+    old, new = ({row["path"]: row for row in rows if row["kind"] not in LEFT_OUT} for rows in (before, after))
+    grain = SECOND if coarse(after) else 1
     lines = [f"{path}: missing" for path in old if path not in new]
     lines += [f"{path}: not in {where}" for path in new if path not in old]
     for path in old:
-        if path in new and old[path] != new[path]:
-            one, other = old[path], new[path]
-            keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+        one, other = old[path], new.get(path, old[path])
+        keys = [key for key in {**one, **other} if key != "fixed" and one.get(key) != other.get(key)]
+        if "mtime" in keys and one.get("mtime", 0) // grain == other.get("mtime", 0) // grain:
+            keys.remove("mtime")
+        if keys:
             lines.append(f"{path}: {', '.join(_unlike(key, one.get(key), other.get(key)) for key in keys)}")
+    return _most(lines, most)
+
+
+def _most(lines: List[str], most: int) -> List[str]:
     return lines[:most] + ([f"and {len(lines) - most} more"] if len(lines) > most else [])
 
 
@@ -137,8 +215,7 @@ def _unlike(key: str, one: Any, other: Any) -> str:
 
 def size(machine: Machine, root: str, exclude: Sequence[str] = ()) -> int:
     """Bytes of all files below ``root``, without reading them."""
-    stats = (machine.stat(path) for path in below(machine, root, root, exclude))
-    return sum(found.size for found in stats if found is not None and found.kind == "file")
+    return sum(found.size for _, kind, found in _walk(machine, root, root, exclude) if kind == "file")
 
 
 def refuse_fixed(machine: Machine, root: str) -> None:

@@ -18,7 +18,7 @@ from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Refused, VerificationFailed
 
-FORMAT = 2  # a newer one is refused
+FORMAT = 3  # a newer one is refused
 NAME = "manifest.json"
 SIGNATURE = "manifest.sig"
 OTHER = "choose another set: invoke backup.list"
@@ -51,9 +51,11 @@ class Saved:
 
     def differences(self, machine: Machine, directory: str, place: str) -> List[str]:
         """Where what lies in ``place`` differs from what was saved; empty: nowhere. :param directory: the set's."""
-        # older sets were made without attributes
-        rows = list(tree.entries(machine, place, attributes="attributes" in self.facts))
-        if tree.summary(rows)["sha256"] == self.facts["sha256"]:
+        # older sets were made without attributes, or without times
+        rows = list(tree.entries(machine, place, attributes="attributes" in self.facts, times="times" in self.facts))
+        found = tree.summary(rows)
+        same_times = tree.coarse(rows) or found["times"] == self.facts.get("times", found["times"])
+        if found["sha256"] == self.facts["sha256"] and same_times:
             return []
         return list(compare_files(machine, directory, self.name, rows)) or [f"not the files that {NAME} sums up"]
 

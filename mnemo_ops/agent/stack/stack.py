@@ -9,7 +9,6 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.base.record import dataclass, field, fields
 from mnemo_ops.agent.docker import cli as docker
-from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Container
@@ -90,7 +89,7 @@ class Stack:
     def excluded(self) -> Tuple[str, ...]:
         """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
         below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
-        return tuple(sorted({tree.ANYWHERE, *below, *(path for path in self.waived if _is_path(path))}))
+        return tuple(sorted({*below, *(path for path in self.waived if _is_path(path))}))
 
 
 def mountpoint(machine: Machine, volume: str) -> str:

@@ -1,0 +1,460 @@
+"""A tree with one of everything goes into a set and comes back; other programs find it the same, and whatever is
+changed afterwards is named with its path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from photograph import photograph, room, said
+
+from mnemo_ops.agent.files import listing as tree
+from mnemo_ops.agent.machine import FileStat, Machine
+from mnemo_ops.agent.stack.manifest import Saved, listing_of
+from mnemo_ops.agent.stack.packing import pack, unpack
+from mnemo_ops.errors import Broken
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away, and makes devices")
+
+NOBODY = 0xFFFFFFFF
+ACL, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+LONG = "n" * 255
+NAMES = (b"new\nline", b"caf\xe9", b"\xff\x01", b"-rf", b"*", b"[x]?", b" a\tb ", b"back\\slash\\n", LONG.encode())
+OF_OURS = (".mnemo-notes", ".mnemo-after-x", ".mnemo-0123456789ab", ".mnemo-new-x", "x.mnemo-link", ".mnemo-flags")
+ALL_NAMES = ("a/first", "b/second", "third")  # of one file
+MEBI = 1 << 20
+SECOND = 10**9
+
+
+def access_list(*entries: tuple[int, int, int]) -> bytes:
+    """As the kernel keeps it: tag, permissions, number (linux/posix_acl_xattr.h)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in entries)
+
+
+def shared(user: int, bits: int = 6) -> bytes:
+    rest = ((4, 4, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
+    return access_list((1, 6, NOBODY), (2, bits, user), (2, 4, 4242), *rest)
+
+
+def capable(bit: int) -> bytes:
+    return struct.pack("<5I", 0x02000001, 1 << bit, 0, 0, 0)
+
+
+def write(path: Path, text: str = "content", mode: int = 0o644) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def chattr(flags: str, path: Path) -> None:
+    subprocess.run(["chattr", flags, "--", path], check=True)
+
+
+def sparse(path: Path, size: int, *data: tuple[int, bytes]) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, text in data:
+            file.seek(offset)
+            file.write(text)
+
+
+def set_time(path: Path, nanoseconds: int) -> None:
+    os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
+
+
+def everything(top: Path) -> None:
+    for name in ("empty", "closed", "deep/" + "/".join("d" * 60 for _ in range(5)), "a", "b", "inherits", "quiet"):
+        (top / name).mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        write(Path(os.fsdecode(os.fsencode(top) + b"/" + name)), str(number))
+        write(Path(os.fsdecode(os.fsencode(top) + b"/a/" + name)), str(number))
+    for name in OF_OURS:
+        write(top / name, name)
+        write(top / "a" / name, name)
+    write(top / "nothing", "")
+    write(top / "block", "x" * 512)
+    (top / "large").write_bytes(bytes(range(251)) * 13000)
+    write(top / "deep" / "/".join("d" * 60 for _ in range(5)) / LONG)
+    for number, name in enumerate(("odd", "odder", "oddest")):
+        os.chown(write(top / name), (1, 70000, 4294967294)[number], (4242, 2097152, 7)[number])
+    for name, mode in (("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1600), ("none", 0)):
+        os.chown(write(top / name), 1000, 1000)
+        (top / name).chmod(mode)
+    (top / "b").chmod(0o3777)
+    (top / "closed").chmod(0)
+    # holes
+    sparse(top / "hole", MEBI)
+    sparse(top / "begin", 2 * MEBI + 5, (2 * MEBI, b"end"))
+    sparse(top / "middle", 4 * MEBI, (0, b"begin"), (4 * MEBI - 3, b"end"))
+    sparse(top / "end", 4 * MEBI + 1, (0, b"begin"), (MEBI, b"x" * 8192))
+    # several names
+    os.link(write(top / "a/first", "of several"), top / "b/second")
+    os.link(top / "a/first", top / "third")
+    write(top / "twin 1", "alike")
+    write(top / "twin 2", "alike")
+    # links
+    long = "/".join(["x" * 200] * 15)
+    targets = {"to": "a", "up": "../..", "far": "/etc/passwd", "nowhere": "no\nwhere", "long": long, "-l": "-rf"}
+    for name, target in {**targets, "odd target": os.fsdecode(b"caf\xe9 -> *")}.items():
+        (top / name).symlink_to(target)
+    os.lchown(top / "far", 4242, 4243)
+    os.link(top / "to", top / "same link", follow_symlinks=False)
+    # neither file nor directory
+    os.mkfifo(top / "pipe", 0o640)
+    os.mknod(top / "null", 0o620 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(top / "whiteout", 0o600 | stat.S_IFCHR, os.makedev(0, 0))
+    os.mknod(top / "disk", 0o660 | stat.S_IFBLK, os.makedev(259, 70000))
+    os.chown(top / "disk", 0, 6)
+    with chdir(top / "a"), socket.socket(socket.AF_UNIX) as end:  # the name of a socket is short
+        end.bind("socket")
+    # attributes
+    os.setxattr(write(top / "a/shared"), ACL, shared(65534))
+    os.setxattr(top / "inherits", DEFAULT, shared(65534))
+    os.setxattr(top / "inherits", ACL, shared(1234, 7))
+    write(top / "inherits/heir")
+    os.setxattr(write(top / "a/capable", mode=0o755), "security.capability", capable(10))
+    for name, value in {
+        "user.a": b"\0\n=\xff",
+        "user.b=%3D": b"x",
+        "trusted.t": b"",
+        "security.s": bytes(3000),
+    }.items():
+        os.setxattr(write(top / f"a/{name}"), name, value)
+    os.setxattr(top / "b", "user.of_directory", b"x")
+    os.setxattr(top, "trusted.top", b"x")
+    os.setxattr(top / "nowhere", "trusted.of_link", b"x", follow_symlinks=False)
+    os.setxattr(top / "null", "trusted.of_device", b"x")
+    # times: of files, links and directories, before 1970 and after 2038
+    every = sorted((Path(name) for name in tree.below(Machine("/"), str(top), str(top))), reverse=True)
+    for number, path in enumerate([*every, top]):
+        set_time(path, 1234567890 * SECOND + number * 1000003 + number)
+    set_time(top / "twin 2", (top / "twin 1").stat().st_mtime_ns)
+    set_time(top / "nothing", -86400 * SECOND * 400 - 250)
+    set_time(top / "block", 5000000000 * SECOND + 1)
+    set_time(top / "large", 1700000000 * SECOND)
+    chattr("+d", top / "a/first")
+    chattr("+SA", top / "odd")
+    chattr("+DAd", top / "quiet")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    top = tmp_path_factory.mktemp("source") / "top"
+    top.mkdir()
+    everything(top)
+    (write(top / "fixed"), write(top / "log"))
+    set_time(top, SECOND + 1)
+    chattr("+i", top / "fixed")
+    chattr("+a", top / "log")
+    yield top
+    chattr("-i", top / "fixed")
+    chattr("-a", top / "log")
+
+
+def drained(deed: Any) -> Any:
+    while True:
+        try:
+            next(deed)
+        except StopIteration as end:
+            return end.value
+
+
+def make_set(directory: Path, top: Path) -> Saved:
+    rows = drained(pack(Machine("/"), str(top), (), ["zstd", "-q"], str(directory / "top.tar.zst"), 1, ""))
+    (directory / listing_of("top")).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Saved("top", json.loads(json.dumps({**tree.summary(rows), "kind": "files", "attributes": True})))
+
+
+@pytest.fixture(scope="module")
+def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Saved]:
+    directory = tmp_path_factory.mktemp("set")
+    return directory, make_set(directory, source)
+
+
+def restore(directory: Path, to: Path) -> Path:
+    to.mkdir()
+    drained(unpack(Machine("/"), ["zstd", "-q", "-d", "-c", str(directory / "top.tar.zst")], str(to), ""))
+    return to
+
+
+@pytest.fixture
+def back(made: tuple[Path, Saved], tmp_path: Path) -> Path:
+    return restore(made[0], tmp_path / "back")
+
+
+def test_other_programs_find_the_same(source: Path, back: Path) -> None:
+    before, after = photograph(source), photograph(back)
+    for program, lines in before.items():
+        assert after[program] == lines, program
+    assert len(before["find"]) > 80 and len(before["attributes"]) > 13 and len(before["one file"]) == 2
+    for name in ("hole", "begin", "middle", "end"):
+        assert room(back / name) <= room(source / name) < 64 << 10, name
+
+
+def test_we_find_the_same_and_name_what_is_not_there(made: tuple[Path, Saved], back: Path) -> None:
+    directory, saved = made
+    assert saved.differences(Machine("/"), str(directory), str(back)) == []
+    assert saved.facts["left_out"] == ["a/socket: a socket", "fixed: chattr +i", "log: chattr +a"]
+
+
+def test_a_listing_says_what_an_archive_does(source: Path, made: tuple[Path, Saved]) -> None:
+    listed = [json.loads(line) for line in (made[0] / listing_of("top")).read_text().splitlines()]
+    assert listed == json.loads(json.dumps(list(tree.entries(Machine("/"), str(source)))))
+
+
+def test_tar_alone_reads_an_archive(made: tuple[Path, Saved], back: Path, tmp_path: Path) -> None:
+    """Who has lost us loses no data."""
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    said(plain, "sh", "-c", f"zstd -dc {made[0]}/top.tar.zst | tar -xp --numeric-owner --xattrs --xattrs-include='*'")
+    one, other = photograph(back), photograph(plain)
+    for program in ("find", "sizes", "stat", "sha256sum", "one file", "getcap"):
+        assert one[program] == other[program], program
+
+
+def test_what_is_around_a_tree_leaves_no_trace_in_it(made: tuple[Path, Saved], tmp_path: Path) -> None:
+    around = tmp_path / "around"
+    around.mkdir()
+    os.setxattr(around, DEFAULT, shared(65534))
+    chattr("+dA", around)
+    directory, saved = made
+    assert saved.differences(Machine("/"), str(directory), str(restore(directory, around / "back"))) == []
+
+
+# -- whatever is changed is named ------------------------------------------------------------------------------------
+
+Change = Callable[[Path], object]
+
+
+@contextmanager
+def unnoticed(*paths: Path) -> Iterator[None]:
+    """The times of these stay: what is changed is one thing alone."""
+    times = {path: path.lstat().st_mtime_ns for path in paths}
+    yield
+    for path, time in times.items():
+        if path.is_symlink() or path.exists():
+            set_time(path, time)
+
+
+def edit(path: Path, offset: int, text: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(text)
+
+
+def copied(path: Path) -> None:
+    """A file of its own in the place of one of its names."""
+    shutil.copy2(path, path.with_name("copy"), follow_symlinks=False)
+    attributes = {name: os.getxattr(path, name) for name in os.listxattr(path)} if not path.is_symlink() else {}
+    assert not attributes
+    flags = said(path.parent, "lsattr", "-d", path.name) if not path.is_symlink() else b""
+    path.with_name("copy").rename(path)
+    if b"d" in flags.split(b" ")[0]:
+        chattr("+d", path)
+
+
+def replaced(path: Path, make: Change) -> None:
+    time = path.lstat().st_mtime_ns
+    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    make(path)
+    set_time(path, time)
+
+
+def mknod(kind: int, major: int, minor: int) -> Change:
+    return lambda path: (os.mknod(path, kind, os.makedev(major, minor)), path.chmod(kind & 0o7777))
+
+
+def ticked(nanoseconds: int) -> Change:
+    return lambda path: set_time(path, path.lstat().st_mtime_ns + nanoseconds)
+
+
+def attribute(name: str, value: bytes | None) -> Change:
+    def change(path: Path) -> None:
+        if value is None:
+            os.removexattr(path, name, follow_symlinks=False)
+        else:
+            os.setxattr(path, name, value, follow_symlinks=False)
+
+    return change
+
+
+def owner(uid: int, gid: int) -> Change:
+    return lambda path: os.lchown(path, uid, gid)
+
+
+def mode(bits: int) -> Change:
+    return lambda path: path.chmod(bits)
+
+
+def flag(letters: str) -> Change:
+    return lambda path: chattr(letters, path)
+
+
+def at(offset: int, text: bytes) -> Change:
+    return lambda path: edit(path, offset, text)
+
+
+def link_to(target: str) -> Change:
+    return lambda path: replaced(path, lambda new: new.symlink_to(target))
+
+
+def joined(path: Path) -> None:
+    path.unlink()
+    os.link(path.with_name("twin 1"), path)
+
+
+CHANGES: dict[str, tuple[str, Change, str]] = {
+    "an access list": ("a/shared", attribute(ACL, shared(65533)), ACL),
+    "a right in an access list": ("a/shared", attribute(ACL, shared(65534, 4)), ACL),
+    "an access list is gone": ("inherits", attribute(ACL, None), ACL),
+    "a default access list": ("inherits", attribute(DEFAULT, shared(65534, 7)), DEFAULT),
+    "a default access list is gone": ("inherits", attribute(DEFAULT, None), DEFAULT),
+    "an access list where none was": ("a/first", attribute(ACL, shared(65534)), ACL),
+    "a capability": ("a/capable", attribute("security.capability", capable(12)), "security.capability"),
+    "a capability is gone": ("a/capable", attribute("security.capability", None), "security.capability"),
+    "a capability where none was": ("setuid", attribute("security.capability", capable(0)), "security.capability"),
+    "the value of an attribute": ("a/user.a", attribute("user.a", b"\0\n=\xfe"), "user.a"),
+    "an attribute is gone": ("a/user.b=%3D", attribute("user.b=%3D", None), "user.b=%3D"),
+    "an empty attribute is gone": ("a/trusted.t", attribute("trusted.t", None), "trusted.t"),
+    "an attribute where none was": ("nothing", attribute("user.new", b""), "user.new"),
+    "an attribute of security": ("a/security.s", attribute("security.s", bytes(2999)), "security.s"),
+    "an attribute of a directory": ("b", attribute("user.of_directory", b"y"), "user.of_directory"),
+    "an attribute of the root": (".", attribute("trusted.top", None), "trusted.top"),
+    "an attribute of a link": ("nowhere", attribute("trusted.of_link", b"y"), "trusted.of_link"),
+    "an attribute of a device": ("null", attribute("trusted.of_device", None), "trusted.of_device"),
+    "a name is a copy": ("b/second", copied, "same_as"),
+    "two files are one": ("twin 2", joined, "same_as"),
+    "a name of a link is a copy": ("to", copied, "same_as"),
+    "a nanosecond": ("odd", ticked(1), "mtime"),
+    "a second": ("large", ticked(SECOND), "mtime"),
+    "a nanosecond before 1970": ("nothing", ticked(-1), "mtime"),
+    "a nanosecond of a link": ("far", ticked(1), "mtime"),
+    "a nanosecond of a directory": ("empty", ticked(1), "mtime"),
+    "a nanosecond of the root": (".", ticked(1), "mtime"),
+    "a nanosecond of a fifo": ("pipe", ticked(1), "mtime"),
+    "a nanosecond of a device": ("disk", ticked(1), "mtime"),
+    "an owner": ("odder", owner(70001, -1), "uid"),
+    "a group": ("oddest", owner(-1, 8), "gid"),
+    "the owner of a link": ("far", owner(4241, -1), "uid"),
+    "the group of a directory": ("empty", owner(-1, 5), "gid"),
+    "the owner of a device": ("disk", owner(1, -1), "uid"),
+    "a mode": ("sticky", mode(0o1640), "mode"),
+    "setuid is gone": ("setuid", mode(0o755), "mode"),
+    "setgid is gone": ("setgid", mode(0o755), "mode"),
+    "the sticky bit is gone": ("b", mode(0o2777), "mode"),
+    "a closed directory is open": ("closed", mode(0o700), "mode"),
+    "the mode of the root": (".", mode(0o711), "mode"),
+    "the mode of a fifo": ("pipe", mode(0o644), "mode"),
+    "a byte": ("large", at(2 * MEBI, b"?"), "sha256"),
+    "a byte at the end": ("block", at(511, b"y"), "sha256"),
+    "a byte more": ("nothing", at(0, b"\0"), "size"),
+    "a byte less": ("block", lambda path: os.truncate(path, 511), "size"),
+    "a byte in a hole": ("middle", at(MEBI, b"x"), "sha256"),
+    "a hole at the end is shorter": ("end", lambda path: os.truncate(path, 4 * MEBI), "size"),
+    "the target of a link": ("nowhere", lambda path: (link_to("no\nwhere/")(path), set_link(path)), "target"),
+    "the target of a long link": ("long", link_to("x"), "target"),
+    "a device number": ("whiteout", lambda path: replaced(path, mknod(stat.S_IFCHR | 0o600, 0, 1)), "special"),
+    "a block device is a character device": (
+        "whiteout",
+        lambda path: replaced(path, mknod(stat.S_IFBLK | 0o600, 0, 0)),
+        "special",
+    ),
+    "a fifo is a file": ("pipe", lambda path: replaced(path, lambda new: write(new, "", 0o640)), "kind"),
+    "a file is a link": ("twin 1", link_to("twin 2"), "kind"),
+    "a link is a file": ("up", lambda path: replaced(path, write), "kind"),
+    "an empty directory is a file": ("empty", lambda path: replaced(path, write), "kind"),
+    "a flag is gone": ("odd", flag("-A"), "flags"),
+    "the flag of a file with several names is gone": ("a/first", flag("-d"), "flags"),
+    "a flag where none was": ("odder", flag("+d"), "flags"),
+    "a flag of a directory": ("quiet", flag("-D"), "flags"),
+    "a file is missing": ("large", Path.unlink, "missing"),
+    "an empty file is missing": ("nothing", Path.unlink, "missing"),
+    "an empty directory is missing": ("empty", Path.rmdir, "missing"),
+    "a link is missing": ("-l", Path.unlink, "missing"),
+    "a fifo is missing": ("pipe", Path.unlink, "missing"),
+    "a device is missing": ("disk", Path.unlink, "missing"),
+    "a name with a newline is missing": ("new\nline", Path.unlink, "missing"),
+    "a name of other bytes is missing": (os.fsdecode(b"caf\xe9"), Path.unlink, "missing"),
+    "a name of 255 bytes is missing": ("a/" + LONG, Path.unlink, "missing"),
+    "a name like ours is missing": (".mnemo-notes", Path.unlink, "missing"),
+    "a deeper name like ours is missing": ("a/.mnemo-after-x", Path.unlink, "missing"),
+    "a file more": ("b/more", write, "not in the set"),
+    "a directory more": ("empty/more", Path.mkdir, "not in the set"),
+    "a link more": ("more", lambda path: path.symlink_to("a"), "not in the set"),
+    "a name like ours more": (".mnemo-more", write, "not in the set"),
+}
+
+
+def set_link(path: Path) -> None:
+    time = path.lstat().st_mtime_ns
+    os.setxattr(path, "trusted.of_link", b"x", follow_symlinks=False)
+    set_time(path, time)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_changed_is_named(change: str, made: tuple[Path, Saved], back: Path) -> None:
+    directory, saved = made
+    name, act, word = CHANGES[change]
+    path = back / name
+    around = [path.parent] if path != back else []
+    names = {name, *(ALL_NAMES if name == ALL_NAMES[0] and word in (ACL, "flags") else ())}
+    kept = [path] if os.path.lexists(path) and word != "mtime" else []
+    with unnoticed(*kept, *around):
+        act(path)
+    lines = saved.differences(Machine("/"), str(directory), str(back))
+    assert sorted(line.partition(": ")[0] for line in lines) == sorted(names)
+    assert all(word in line.partition(": ")[2] for line in lines), lines
+
+
+def test_a_hole_that_is_filled_is_no_difference(made: tuple[Path, Saved], back: Path) -> None:
+    """Where zeros lie is the file system's own: one without holes could never hold such a set."""
+    with unnoticed(back / "hole"):
+        edit(back / "hole", 0, bytes(MEBI))
+    assert room(back / "hole") >= MEBI
+    assert made[1].differences(Machine("/"), str(made[0]), str(back)) == []
+
+
+def test_a_file_system_of_whole_seconds_is_no_difference(made: tuple[Path, Saved], back: Path) -> None:
+    """As an ext4 of small inodes: no restore into it could ever be equal. A second is one."""
+    directory, saved = made
+    every = [*tree.below(Machine("/"), str(back), str(back)), str(back)]
+    for path in map(Path, every):
+        set_time(path, path.lstat().st_mtime_ns // SECOND * SECOND)
+    assert saved.differences(Machine("/"), str(directory), str(back)) == []
+    set_time(back / "odd", 7 * SECOND)
+    (line,) = saved.differences(Machine("/"), str(directory), str(back))
+    assert line.startswith("odd: mtime ")
+    set_time(back / "odd", 7 * SECOND + 1)
+    assert len(saved.differences(Machine("/"), str(directory), str(back))) > 10, "it has nanoseconds"
+
+
+class Busy(Machine):
+    """Where somebody writes to a file as soon as it is open."""
+
+    change: Change
+
+    def stat_of(self, file: IO[bytes]) -> FileStat:
+        found = super().stat_of(file)
+        if victim := self.__dict__.pop("victim", None):
+            self.change(victim)
+        return found
+
+
+@pytest.mark.parametrize("change", [at(9 * MEBI, b"x"), lambda path: os.truncate(path, MEBI), at(0, b"x"), ticked(1)])
+def test_a_file_that_changes_while_it_is_read_makes_no_set(change: Change, tmp_path: Path) -> None:
+    top, machine = tmp_path / "top", Busy("/")
+    top.mkdir()
+    (top / "log").write_bytes(os.urandom(8 * MEBI))
+    machine.__dict__.update(victim=top / "log", change=change)
+    with pytest.raises(Broken, match="log"):
+        drained(pack(machine, str(top), (), ["zstd", "-q", "-f"], str(tmp_path / "out"), 1, ""))
