@@ -19,7 +19,7 @@ import pytest
 from photograph import photograph, room, said
 
 from mnemo_ops.agent.files import listing as tree
-from mnemo_ops.agent.machine import FileStat, Machine
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.manifest import Saved, listing_of
 from mnemo_ops.agent.stack.packing import pack, unpack
 from mnemo_ops.errors import Broken
@@ -443,11 +443,11 @@ class Busy(Machine):
 
     change: Change
 
-    def stat_of(self, file: IO[bytes]) -> FileStat:
-        found = super().stat_of(file)
-        if victim := self.__dict__.pop("victim", None):
-            self.change(victim)
-        return found
+    def open(self, path: str, *how: Any, **more: Any) -> IO[bytes]:
+        file = super().open(path, *how, **more)
+        if Path(path).name == "log":
+            self.change(Path(path))
+        return file
 
 
 @pytest.mark.parametrize("change", [at(9 * MEBI, b"x"), lambda path: os.truncate(path, MEBI), at(0, b"x"), ticked(1)])
@@ -455,6 +455,6 @@ def test_a_file_that_changes_while_it_is_read_makes_no_set(change: Change, tmp_p
     top, machine = tmp_path / "top", Busy("/")
     top.mkdir()
     (top / "log").write_bytes(os.urandom(8 * MEBI))
-    machine.__dict__.update(victim=top / "log", change=change)
+    machine.__dict__["change"] = change
     with pytest.raises(Broken, match="log"):
         drained(pack(machine, str(top), (), ["zstd", "-q", "-f"], str(tmp_path / "out"), 1, ""))

@@ -45,13 +45,13 @@ def entries(
         if known:
             row["sha256"] = known["sha256"]
         elif file:
-            row["sha256"] = _sha256(file, tick)
+            row["sha256"] = _sha256(file, min(CHUNK, row["size"] + 1), tick)
         yield row
 
 
-def _sha256(file: IO[bytes], tick: Tick) -> str:
+def _sha256(file: IO[bytes], step: int, tick: Tick) -> str:
     digest = hashlib.sha256()
-    while chunk := file.read(CHUNK):
+    while chunk := file.read(step):
         digest.update(chunk)
         tick(len(chunk))
     return digest.hexdigest()
@@ -89,7 +89,7 @@ def look(
             if kind == "file":
                 row["size"] = found.size
                 try:
-                    file = until.enter_context(machine.open(path, follow=False, strict=False))
+                    file = until.enter_context(machine.open(path, follow=False, strict=False, buffer=0))
                 except FileNotFoundError:  # removed meanwhile
                     continue
             known = more(machine, path, found, row, first, file) if attributes else {}

@@ -291,9 +291,12 @@ class Reading(Door):
         while chunk := source.read(CHUNK):
             target.write(chunk)
 
-    def open(self, path: str, follow: bool = True, strict: bool = True) -> IO[bytes]:
-        """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6)."""
-        return os.fdopen(self.opened(path, strict, follow), "rb")
+    def open(self, path: str, follow: bool = True, strict: bool = True, buffer: int = -1) -> IO[bytes]:
+        """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6).
+
+        :param buffer: bytes; 0 for who reads large pieces and checks how much he got.
+        """
+        return os.fdopen(self.opened(path, strict, follow), "rb", buffer)
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""

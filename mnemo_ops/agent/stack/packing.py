@@ -76,33 +76,25 @@ def _header(machine: Machine, path: str, row: Mapping[str, Any], found: Spans) -
 
 
 def _content(machine: Machine, path: str, row: tree.Row, file: IO[bytes]) -> Iterator[bytes]:
+    """:raises Broken: it is not what was listed (6)."""
     digest, size = hashlib.sha256(), row["size"]
-    _refuse_changed(machine, path, row, file)
     found = spans(file, size)
     yield _header(machine, path, row, found)
-    at, held = 0, 0
+    at = held = 0
     for start, length in found or [(0, size)]:
-        for step in _steps(start - at):
+        while at < start:
+            step = min(CHUNK, start - at)
             digest.update(bytes(step))
+            at += step
         if found:
             file.seek(start)
-        for step in _steps(length):
-            data = file.read(step)
+        while at < start + length and (data := file.read(min(CHUNK, start + length - at))):
             digest.update(data)
             yield data
-        at = start + length
-        held += length
-    _refuse_changed(machine, path, row, file)
+            at += len(data)
+            held += len(data)
+    now = machine.stat_of(file)
+    if (at, now.size, now.mtime_ns) != (size, size, row["mtime"]):
+        raise Broken(f"{path} changed while it was read", hint="stop what writes to it and try again")
     yield bytes(-held % BLOCK)
     row["sha256"] = digest.hexdigest()
-
-
-def _steps(length: int) -> Iterator[int]:
-    return (min(CHUNK, length - at) for at in range(0, length, CHUNK))
-
-
-def _refuse_changed(machine: Machine, path: str, row: tree.Row, file: IO[bytes]) -> None:
-    """:raises Broken: it is not what was listed (6)."""
-    found = machine.stat_of(file)
-    if (found.size, found.mtime_ns) != (row["size"], row["mtime"]):
-        raise Broken(f"{path} changed while it was read", hint="stop what writes to it and try again")
