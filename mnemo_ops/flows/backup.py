@@ -53,6 +53,7 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     flow.report.step(f"{id}: {len(parts)} parts, {size / 1e6:.1f} MB in {stack['store']}/{id}")
     stopped(flow, manifest)
     accepted(flow, manifest["accepted_losses"])
+    left_out(flow, manifest["datasets"])
     flow.report.extra.update(
         id=id,
         parts=[asdict(part) for part in parts],
@@ -84,6 +85,14 @@ def accepted(flow: Flow, losses: list[str]) -> None:
     for each in losses:
         flow.report.say(f"  accepted loss: {each}")
     flow.report.extra["accepted_losses"] = losses
+
+
+def left_out(flow: Flow, datasets: dict[str, Any]) -> None:
+    """Tell what the archives do not hold: sockets, what is of mnemo_ops itself, and some flags of chattr(1)."""
+    found = [f"{name}/{each}" for name, facts in datasets.items() for each in facts.get("left_out", ())]
+    for each in found:
+        flow.report.say(f"  not in the backup: {each}")
+    flow.report.extra["left_out"] = found
 
 
 def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:

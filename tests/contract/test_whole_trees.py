@@ -204,7 +204,7 @@ def test_other_programs_find_the_same(source: Path, back: Path) -> None:
 def test_we_find_the_same_and_name_what_is_not_there(made: tuple[Path, Saved], back: Path) -> None:
     directory, saved = made
     assert saved.differences(Machine("/"), str(directory), str(back)) == []
-    assert saved.facts["left_out"] == ["a/socket: a socket", "fixed: chattr +i", "log: chattr +a"]
+    assert saved.facts["left_out"] == ["a/socket (a socket)", "fixed (flags +i of chattr)", "log (flags +a of chattr)"]
 
 
 def test_a_listing_says_what_an_archive_does(source: Path, made: tuple[Path, Saved]) -> None:

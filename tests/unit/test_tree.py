@@ -80,7 +80,7 @@ def test_a_set_lists_what_tar_brings_back(odd: Path, tmp_path: Path) -> None:
     assert (kinds[".mnemo-x"], kinds[BEFORE]) == ("directory", "ours"), "what is not ours is data"
     assert kinds[f"below/{BEFORE}"] == "file", "the application may call files so"
     assert kinds["below/socket"] == "socket"
-    assert tree.summary(before)["left_out"] == [f"{BEFORE}: of mnemo_ops itself", "below/socket: a socket"]
+    assert tree.summary(before)["left_out"] == [f"{BEFORE} (of mnemo_ops itself)", "below/socket (a socket)"]
     beside = {row["path"]: row["kind"] for row in tree.entries(machine, str(odd), ("below/odd",))}
     assert beside == {**kinds, f"below/{BEFORE}": "ours"}, "beside another dataset it is what a restore left there"
 

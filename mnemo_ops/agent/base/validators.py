@@ -221,7 +221,8 @@ def facts(given: Any) -> Dict[str, Any]:
     found = dict(given) if isinstance(given, Mapping) else {}
     if found.get("kind") not in ("postgres", "files", "redis", "config"):
         raise wrong(found.get("kind"), "kind of a dataset")
-    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE))(found)}
+    more = {"left_out": each(text)} if "left_out" in found else {}
+    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE), **more)(found)}
 
 
 files = each(row(name=part_name, size=size, sha256=sha256))

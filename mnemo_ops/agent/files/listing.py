@@ -173,8 +173,9 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
             kept["mtime"], rest = divmod(row["mtime"], SECOND)
             times.update(b"%d\n" % rest)
         digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
-    left = [f"{row['path']}: {LEFT_OUT[row['kind']]}" for row in rows if row["kind"] in LEFT_OUT]
-    left += [f"{row['path']}: chattr +{row['fixed']}" for row in rows if "fixed" in row]
+    why = [(row["path"], LEFT_OUT[row["kind"]]) for row in rows if row["kind"] in LEFT_OUT]
+    why += [(row["path"], f"flags +{row['fixed']} of chattr") for row in rows if "fixed" in row]
+    left = [f"{path if path.isprintable() else ascii(path)} ({reason})" for path, reason in why]
     told = {"files": len(files), "bytes": sum(row["size"] for row in files), "sha256": digest.hexdigest()}
     return {**told, "times": times.hexdigest(), **({"left_out": _most(left, 20)} if left else {})}
 

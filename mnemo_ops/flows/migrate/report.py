@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mnemo_ops.flows.backup import accepted, strayed
+from mnemo_ops.flows.backup import accepted, left_out, strayed
 from mnemo_ops.flows.migrate.context import Context
 
 
@@ -24,6 +24,7 @@ def tell(context: Context, phases: Sequence[Any]) -> None:
         **_states(context),
     )
     accepted(context.flow, context.manifest.get("accepted_losses", []))
+    left_out(context.flow, context.manifest.get("datasets", {}))
     strayed(context.flow, context.new, list(context.strays))
     if outage is not None:
         moved = f"{context.bytes_in_outage / 1e6:.1f} MB moved inside it"
