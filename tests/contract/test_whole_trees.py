@@ -10,6 +10,7 @@ import socket
 import stat
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -458,3 +459,55 @@ def test_a_file_that_changes_while_it_is_read_makes_no_set(change: Change, tmp_p
     machine.__dict__["change"] = change
     with pytest.raises(Broken, match="log"):
         drained(pack(machine, str(top), (), ["zstd", "-q", "-f"], str(tmp_path / "out"), 1, ""))
+
+
+# -- sets of earlier versions ----------------------------------------------------------------------------------------
+
+
+def small(top: Path) -> None:
+    """The same on every host."""
+    (top / "below").mkdir(parents=True)
+    top.chmod(0o755)
+    (top / "below").chmod(0o1777)
+    os.link(write(top / "file", "data"), top / "below/same")
+    os.setxattr(top / "file", "user.a", b"b")
+    (top / "link").symlink_to("file")
+    os.mknod(top / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    with chdir(top), socket.socket(socket.AF_UNIX) as end:
+        end.bind("socket")
+
+
+# what those versions wrote down of it
+OLDER = {
+    "attributes": "7eec016069d8aae9d6ce44d6c6539f8d0a54f7a89b6612763775134638ffdc1f",
+    "": "dd8e69d7a866a6f4d531126cac73ab1adcb7f5ba0ae39609a1b2f5f03fae8ead",
+}
+
+
+@pytest.mark.parametrize("known", OLDER)
+def test_a_set_of_an_earlier_version_is_compared_as_it_was_made(known: str, tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    small(top)
+    saved = Saved("top", {"kind": "files", "sha256": OLDER[known], **({known: True} if known else {})})
+    assert saved.differences(Machine("/"), str(tmp_path), str(top)) == []
+    (top / "file").write_text("date")
+    assert saved.differences(Machine("/"), str(tmp_path), str(top))
+
+
+def test_an_archive_of_an_earlier_version_is_unpacked(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    small(top)
+    keeping = ["--numeric-owner", "--no-acls", "--xattrs", "--xattrs-include=*", "--sparse", "--format=posix"]
+    said(top, "tar", "-c", *keeping, "-I", "zstd -q", "-f", str(tmp_path / "top.tar.zst"), ".")
+    saved = Saved("top", {"kind": "files", "sha256": OLDER["attributes"], "attributes": True})
+    assert saved.differences(Machine("/"), str(tmp_path), str(restore(tmp_path, tmp_path / "back"))) == []
+
+
+def test_flags_that_a_file_system_does_not_know_are_named(source: Path, made: tuple[Path, Saved]) -> None:
+    """As everything that is lost: a restore says so before it changes anything."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        back = restore(made[0], Path(memory, "back"))
+        before, after = (list(tree.entries(Machine("/"), str(top))) for top in (source, back))
+        assert made[1].differences(Machine("/"), str(made[0]), str(back))
+    lines = [line for line in tree.differences(before, after, 1000) if "flags" in line]
+    assert {"odd", "quiet"} <= {line.partition(": ")[0] for line in lines}
