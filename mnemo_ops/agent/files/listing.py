@@ -181,8 +181,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def coarse(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these lie on a file system that has times in whole seconds."""
-    return not any(row.get("mtime", 0) % SECOND for row in rows)
+    """Whether these lie on a file system without nanoseconds: its times are compared by seconds."""
+    return not any(row.get("mtime", 0) % 100 for row in rows)
 
 
 def differences(
