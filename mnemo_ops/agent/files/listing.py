@@ -9,12 +9,11 @@ import json
 import posixpath
 import re
 import shlex
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.machine import CHUNK, FileStat, Machine
 from mnemo_ops.errors import Refused
 
-Tick = Callable[[int], None]
 Row = Dict[str, Any]
 First = Dict[Tuple[int, int], Row]
 
@@ -29,12 +28,7 @@ BROUGHT_BACK, NOT_BROUGHT_BACK = sum(FLAGS.values()), sum(FIXED.values())
 
 
 def entries(
-    machine: Machine,
-    root: str,
-    exclude: Sequence[str] = (),
-    tick: Tick = lambda count: None,
-    attributes: bool = True,
-    times: bool = True,
+    machine: Machine, root: str, exclude: Sequence[str] = (), attributes: bool = True, times: bool = True
 ) -> Iterator[Row]:
     """Each entry as :func:`look` has it, files with size (bytes) and sha256.
 
@@ -45,15 +39,14 @@ def entries(
         if known:
             row["sha256"] = known["sha256"]
         elif file:
-            row["sha256"] = _sha256(file, min(CHUNK, row["size"] + 1), tick)
+            row["sha256"] = _sha256(file, min(CHUNK, row["size"] + 1))
         yield row
 
 
-def _sha256(file: IO[bytes], step: int, tick: Tick) -> str:
+def _sha256(file: IO[bytes], step: int) -> str:
     digest = hashlib.sha256()
     while chunk := file.read(step):
         digest.update(chunk)
-        tick(len(chunk))
     return digest.hexdigest()
 
 

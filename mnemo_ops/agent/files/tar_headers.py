@@ -44,9 +44,8 @@ def header(row: Mapping[str, Any], name: bytes, to: bytes, attributes: Mapping[s
         records["path"] = name
     if len(to) > 100 or not to.isascii():
         records["linkpath"] = to
-    for key, number, most in (("size", size, _OCTAL), ("uid", row["uid"], 8**7), ("gid", row["gid"], 8**7)):
-        if number >= most:
-            records[key] = b"%d" % number
+    large = {key: value for key, value in (("size", size), ("uid", row["uid"]), ("gid", row["gid"])) if value >= 8**7}
+    records.update({key: b"%d" % value for key, value in large.items()})
     more = b"".join(map(_record, records.items()))
     if more:
         more = _before(len(more)) + padded(more)
