@@ -34,13 +34,15 @@ def test_a_set_of_the_first_version_is_read_and_loses_nothing(tmp_path: Path) ->
     assert (found.id, found.created, found.host, found.bytes) == (RUN, 1767268800.5, "old", 7)
     assert found.parts[0] == Part("graph.tar.zst", 5, SUM) and found.saved("graph").file == found.parts[0].name
     assert (found.accepted_losses, found.migration) == ((), "")
-    assert json.loads(json.dumps(found.to_json())) == {**FIRST, "accepted_losses": [], "migration": ""}
+    datasets = {"graph": {**FIRST["datasets"]["graph"], "left_out": []}}
+    more = {"accepted_losses": [], "migration": "", "datasets": datasets}
+    assert json.loads(json.dumps(found.to_json())) == {**FIRST, **more}
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     made = Manifest(
         *(RUN, "p", 1.0, "quiesced", (Part("a.dump", 1, SUM),)),
-        datasets=(Saved("c", {"kind": "config", "bytes": 1, "sha256": SUM}),),
+        datasets=(Saved("c", {"kind": "config", "bytes": 1, "sha256": SUM, "left_out": []}),),
         volumes={},
         accepted_losses=("roles: ann",),
         more={"tool": "1.0"},

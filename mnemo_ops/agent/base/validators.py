@@ -206,7 +206,7 @@ def _mapping(given: Any) -> Dict[str, Any]:
     return dict(table(text, lambda one: one)(given))
 
 
-_TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256}
+_TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256, "left_out": perhaps(each(text), ())}
 _DATABASE: Mapping[str, Parse] = {
     **{name: text for name in ("encoding", "collate", "ctype")},
     **{name: perhaps(text, "") for name in ("provider", "locale", "rules")},
@@ -221,8 +221,7 @@ def facts(given: Any) -> Dict[str, Any]:
     found = dict(given) if isinstance(given, Mapping) else {}
     if found.get("kind") not in ("postgres", "files", "redis", "config"):
         raise wrong(found.get("kind"), "kind of a dataset")
-    more = {"left_out": each(text)} if "left_out" in found else {}
-    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE), **more)(found)}
+    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE))(found)}
 
 
 files = each(row(name=part_name, size=size, sha256=sha256))
