@@ -43,14 +43,16 @@ lint: $(STAMP)
 
 fast: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh age=age pg_ctlcluster=postgresql
+	@major=$$(ls /usr/lib/postgresql | sort -n | tail -n 1) && at=/usr/share/postgresql/$$major/extension && scripts/machine.sh \
+		$$at/pg_cron.control=postgresql-$$major-cron $$at/postgis_topology.control=postgresql-$$major-postgis-3
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
 	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto tests/postgres
-	@echo "== real: one Postgres in a container, backed up and restored (the first time makes its image: two minutes)"
-	@$(VENV)/bin/pytest tests/real
+	@echo "== real: Postgres in containers, entered, backed up and restored (the first time makes images: two minutes)"
+	@$(VENV)/bin/pytest tests/real -m "not soak"
 
 thorough: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
@@ -88,6 +90,8 @@ soak: $(STAMP) $(PEERS)/.stamp
 	@MNEMO_FUZZ=2000 $(VENV)/bin/pytest --timeout 1800 tests/contract/test_fuzzed_archives.py tests/contract/test_fuzzed_manifests.py
 	@echo "== soak: hosts that lie, 10,000 messages"
 	@MNEMO_FUZZ=1 $(VENV)/bin/pytest -s tests/wire/test_hostile.py tests/wire/test_reports.py -k fuzzed
+	@echo "== soak: Postgres in images of every layout"
+	@$(VENV)/bin/pytest tests/real -m soak
 	@echo "== soak: GlusterFS, and every way a move of a volume may end"
 	@$(VENV)/bin/pytest -s tests/lab -m soak
 	@scripts/machine.sh $(QEMU)

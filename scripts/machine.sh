@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What the machine itself must have for a target; everything else goes into .venv. Usage: machine.sh PROGRAM=PACKAGE...
+# What the machine itself must have for a target; everything else goes into .venv.
+# Usage: machine.sh PROGRAM-OR-PATH=PACKAGE...
 set -euo pipefail
 
 missing=()
 for pair in "$@"; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
+    name=${pair%%=*}
+    { [[ $name = /* ]] && [ -e "$name" ]; } || command -v "$name" >/dev/null 2>&1 || missing+=("${pair#*=}")
 done
 if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     missing+=(python3 python3-venv)

@@ -68,6 +68,7 @@ def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) 
     found += _old(old, new)
     if not accept_loss:
         found += _lost(old)
+    found += _obstacles(old)
     found += _room(old, new, chosen)
     found += _clashes(old, new)
     if new.survey["mounted"]:
@@ -155,6 +156,13 @@ def _lost(old: Side) -> list[Finding]:
     losses = (old.survey.get("postgres") or {}).get("losses", [])
     remedy = "--accept-loss goes on without"
     return [refused("database.loss", old.name, f"not in a set, and lost: {each}", remedy) for each in losses]
+
+
+def _obstacles(old: Side) -> list[Finding]:
+    """What keeps the database server from being dumped at all."""
+    found = (old.survey.get("postgres") or {}).get("obstacles", [])
+    remedy = "remove or end it first"
+    return [refused("database.obstacle", old.name, f"no backup can hold {each}", remedy) for each in found]
 
 
 def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:

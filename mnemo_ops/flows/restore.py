@@ -10,7 +10,7 @@ from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Host
-from mnemo_ops.flows import signing
+from mnemo_ops.flows import keys, signing
 from mnemo_ops.flows.backup import accepted, choose, stopped, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
@@ -34,6 +34,8 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     found = flow.ready(host, action)
     signing.verify(flow, id, found)
     action = replace(action, manifest_sha256=validators.sha256(found["manifest_sha256"]))  # of what was looked at
+    if found["sealed"]:
+        action = replace(action, identity=keys.identity(flow, host))
     flow.report.extra["untouched"] = found["untouched"]
     if found["untouched"]:
         kept = f"what {host.name} has of them stays as it is"
@@ -69,6 +71,9 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     stopped(flow, result)
     strayed(flow, host, result.pop("strays"))
     accepted(flow, result["accepted_losses"])
+    for role in result["kept_passwords"]:
+        flow.report.say(f"  note: {role} keeps its password of today, which the services have; the backup has another")
+    flow.report.extra["kept_passwords"] = result["kept_passwords"]
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result
 

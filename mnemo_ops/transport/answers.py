@@ -174,7 +174,7 @@ SURVEY = row(
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
-    postgres=perhaps(row(bytes=amount, losses=LIST)),
+    postgres=perhaps(row(bytes=amount, losses=LIST, obstacles=LIST)),
     **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
@@ -183,7 +183,9 @@ READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
     "list_runs": row(runs=RUNS),
-    "load_set": row(signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST),
+    "load_set": row(
+        signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST, sealed=flag
+    ),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount)),
@@ -207,7 +209,7 @@ ACT: Mapping[str, Parse] = {
     "host_keys": row(keys=each(public_key, 1)),
     "image_user": OWNER,
     "list_sets": row(sets=SETS),
-    "load_set": row(datasets=datasets, accepted_losses=LIST, strays=LIST, **STOPPED),
+    "load_set": row(datasets=datasets, accepted_losses=LIST, strays=LIST, kept_passwords=LIST, **STOPPED),
     "make_key": row(public_key=public_key),
     "make_set": row(
         manifest_sha256=sha256,

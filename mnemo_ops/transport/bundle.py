@@ -26,7 +26,8 @@ from typing import Optional, TypeVar, cast
 
 from mnemo_ops.agent.base.record import dataclass
 
-BUDGET = 64 * 1024  # bytes of the core, and of the deeds
+BUDGET = 64 * 1024  # bytes of the core, and of what a play adds to it
+DEEDS = 96 * 1024  # bytes of what flows send besides: once, and they take seconds
 _ROOT = Path(__file__).parents[1]
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds after which what was kept is removed
 _EPOCH = (1980, 1, 1, 0, 0, 0)

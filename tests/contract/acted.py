@@ -22,6 +22,7 @@ from acting import (
     serving,
     stopped,
 )
+from postgres_model import ROWS
 from world import World
 
 from mnemo_ops.agent.actions import services as on
@@ -48,6 +49,8 @@ from mnemo_ops.agent.stack.volume_move import moving
 TARGET = "ab" * 16
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhY"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+HELD = {"rows": {"app": {"rows of t": "original"}}}
+SECRET = "AGE-SECRET-KEY-1"
 OLD_SET = "20260101T120000Z-00a1"
 ENDED = time.time() - 3600
 LEASE = f"served-{RUN}"
@@ -63,7 +66,7 @@ def a_set(world: World) -> None:
     serving(world)
     do(world, MakeSet(STACK, OLD_SET, [RECIPIENT]))
     world.write(f"{GRAPH}/file", "changed")
-    world.model("databases", {"app": "changed"})
+    world.write(ROWS, "changed")
 
 
 def arrived(world: World) -> None:
@@ -74,7 +77,6 @@ def arrived(world: World) -> None:
     for name in ("p_graph", "p_pg"):
         world.machine().run(["docker", "volume", "rm", name])
     world.machine().remove("/srv/p")
-    world.model("databases", {"app": ""})
     (world.root / "sets" / OLD_SET).rename(world.root / "sets" / RUN)
     path = world.root / "sets" / RUN / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "id": RUN}))
@@ -87,11 +89,10 @@ def clean(world: World) -> None:
     shutil.copytree(world.root / "sets" / RUN, kept)
     do(world, CleanTarget(STACK, RUN, ("db",)), MarkTarget(STACK, RUN, "copying"))
     shutil.copytree(kept, world.root / "sets" / RUN)
-    world.model("databases", {"app": ""})  # which were in the volume
 
 
 def loading(id: str = OLD_SET) -> LoadSet:
-    return LoadSet(STACK, id, fresh=False, run_id=RUN)
+    return LoadSet(STACK, id, fresh=False, run_id=RUN, identity=SECRET)
 
 
 def restored(world: World) -> None:
@@ -268,7 +269,7 @@ ACTED = [
     Acted("list_sets", lambda: ListSets("/sets", True), a_set, quiet=True),
     Acted("load_images", lambda: LoadImages(f"/sets/images-{RUN}.tar.zst", ["sha256:" + "a" * 64]), images),
     Acted("load_set", loading, a_set, late=True),
-    Acted("load_set fresh", lambda: LoadSet(STACK, RUN, True, RUN, identity="AGE-SECRET-KEY-1"), arrived, before=clean),
+    Acted("load_set fresh", lambda: LoadSet(STACK, RUN, True, RUN, identity=SECRET), arrived, before=clean),
     Acted("make_key", lambda: MakeKey(RUN), serving),
     Acted("make_set", lambda: MakeSet(STACK, RUN, [RECIPIENT]), serving, late=True),
     Acted("make_set fenced", lambda: MakeSet(STACK, RUN, [RECIPIENT], fenced=True), fenced, late=True, before=fence),
@@ -276,7 +277,12 @@ ACTED = [
     Acted("move_volume", moving_away, movable, late=True, before=staged, inodes=True),
     Acted("place_restore", lambda: PlaceRestore(STACK, RUN, BEFORE), restored),
     Acted("prove_mounts", lambda: ProveMounts(PROOF, "192.0.2.1", [EXPORT]), proving),
-    Acted("prove_stack", lambda: ProveStack(STACK, {"tables": {"t": "original"}}, {}, {}), serving, quiet=True),
+    Acted(
+        "prove_stack",
+        lambda: ProveStack(STACK, HELD, {}, {}),
+        serving,
+        quiet=True,
+    ),
     Acted("prune_sets", lambda: PruneSets(STACK, 1, False, (f"{LATER}.partial",)), unfinished),
     Acted("prune_sets aside", lambda: PruneSets(STACK, 1, True, (f"restore-{RUN}-before",)), restored),
     Acted("read_proof", lambda: ReadProof(PROOF, ["/srv/nfs/graph"]), proven, quiet=True),

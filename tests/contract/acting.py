@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from example import IMAGE, engine
+from postgres_model import ROWS
 from test_contract import Counting
 from world import World
 
@@ -111,7 +112,6 @@ def bare(world: World) -> None:
     engine(images={"pg:16": IMAGE, "api:1": IMAGE})(world)
     world.install_streams()
     (world.root / "usr/bin/test").symlink_to("/usr/bin/test")
-    world.model("databases", {"app": ""})
     me = f"me:x:{os.getuid()}:{os.getgid()}::/home/me:/bin/sh\n"
     world.write("etc/passwd", me)
     world.write("etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 AAAA old\n")
@@ -128,7 +128,7 @@ def serving(world: World) -> None:
     described(world)
     world.machine().run([*COMPOSE, "up", "-d"])
     world.write(f"{GRAPH}/file", "original")
-    world.model("databases", {"app": "original"})
+    world.write(ROWS, "original")
 
 
 def stopped(world: World) -> None:
@@ -161,7 +161,6 @@ def outcome(world: World) -> dict[str, Any]:
     rows = [(row["Name"], row["State"]["Status"], row["HostConfig"]["RestartPolicy"]) for row in each(docker)]
     volumes = {name: row["Options"] for name, row in docker["volumes"].items()}
     found: dict[str, Any] = {"containers": sorted(rows, key=str), "volumes": volumes, "images": docker["images"]}
-    found["databases"] = world.state("databases")
     for name, (mode, *_, content) in world.outcome().items():
         if (
             name.startswith("var/lib/model")

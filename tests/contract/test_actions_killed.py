@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import databases
+import postgres_model
 import pytest
 from acted import ACTED
 from acting import RUN, Acted, Acting, copied, do, forsake, killed, outcome
@@ -28,7 +28,7 @@ class Kept(Acting):
 
 @pytest.fixture(autouse=True)
 def postgres() -> Iterator[None]:
-    with databases.modelled():
+    with postgres_model.modelled():
         yield
 
 

@@ -317,15 +317,18 @@ def test_what_an_undo_needs_is_not_pruned_while_one_is_at_work(tmp_path: Path) -
 
 
 def test_an_undo_of_which_a_side_is_gone_is_refused(tmp_path: Path) -> None:
-    """It ended well, with the files of one side and the database of the other."""
+    """It ended well, with one directory of one side and another of the other."""
     world = host(tmp_path, API)
-    plan = {**restore_record.plan("r0", "s", "p", ["/data/graph"], 0.0), "database": "app", "live": "after"}
+    plan = {**restore_record.plan("r0", "s", "p", ["/data/graph"], 0.0), "live": "after"}
     world.write("var/lib/mnemo_ops/restores/p.json", json.dumps(plan))
     (tmp_path / "data/graph").mkdir(parents=True)
     with pytest.raises(Refused, match=r"/data/\.mnemo-before-r0-graph"):
         UndoRestore(wire(STACK)).ready(world.machine())
     (tmp_path / "data/.mnemo-before-r0-graph").mkdir()
     assert UndoRestore(wire(STACK)).ready(world.machine())["live"] == "after"
+    world.write("var/lib/mnemo_ops/restores/p.json", json.dumps({**plan, "database": "app", "before": "app_before"}))
+    with pytest.raises(Refused, match="earlier version"):
+        UndoRestore(wire(STACK)).ready(world.machine())
     world.write("var/lib/mnemo_ops/restores/p.json", json.dumps({**plan, "dropping": True}))
     with pytest.raises(Refused, match="restore of"):
         UndoRestore(wire(STACK)).ready(world.machine())

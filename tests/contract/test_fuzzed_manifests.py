@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import sampling
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from postgres_model import FACTS
 from world import World
 
 from mnemo_ops.agent.actions.backup import SetFiles
@@ -26,8 +28,11 @@ from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import postgres_digest
+from mnemo_ops.agent.stack.cluster.earlier import creation
+from mnemo_ops.agent.stack.cluster.place import Place
+from mnemo_ops.agent.stack.cluster.scratch import Scratch
+from mnemo_ops.agent.stack.datasets.postgres import extensions_of
 from mnemo_ops.agent.stack.manifest import compare_files, prove_bytes, read_manifest
-from mnemo_ops.agent.stack.postgres import creation
 from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError, Refused
@@ -43,8 +48,9 @@ DATABASE: dict[str, Any] = {
     **{"extensions": {"plpgsql": "1.0"}, "needed_roles": ["ann"], "digest": 2},
     **{"tables": {"t": {"rows": 1, "hash": "0"}}, "sequences": {"s": 1}, "matviews": {"v": {"definition": "SELECT 1"}}},
 }
+CLUSTER = {**FACTS, "kind": "postgres", "files": {"app": "cluster.1.dump"}, "rows": {"app": {"rows of t": "1 (0)"}}}
 MANIFEST = {
-    "format": 2,
+    "format": 3,
     "id": RUN,
     "created": 1790000000.5,
     "host": "old",
@@ -58,6 +64,14 @@ MANIFEST = {
         "db": DATABASE,
     },
     "volumes": {"files": {"driver": "local", "options": {}, "labels": {}}},
+}
+WHOLE = {
+    **MANIFEST,
+    "datasets": {**MANIFEST["datasets"], "db": CLUSTER},  # type: ignore[dict-item]
+    "parts": [
+        {"name": name, "bytes": 3, "sha256": "0" * 64}
+        for name in ("files.files", "files.tar.zst", "cluster.1.dump", "postgres.secrets.age")
+    ],
 }
 ROW = {"path": "a", "kind": "file", "mode": 420, "uid": 0, "gid": 0, "size": 3, "sha256": "0" * 64}
 
@@ -99,7 +113,7 @@ def changed(draw: Any, first: Any) -> bytes:
 
 
 RAW = st.one_of(st.binary(max_size=40), VALUES.map(lambda value: json.dumps(value).encode()), st.just(b"[" * 5_000))
-MANIFESTS = st.one_of(changed(MANIFEST), changed(MANIFEST), RAW)
+MANIFESTS = st.one_of(changed(MANIFEST), changed(WHOLE), RAW)
 PROOFS = st.one_of(changed({"level": "restore", "at": 1790000000.5, "result": "equal"}), RAW)
 LISTINGS = st.one_of(st.lists(changed(ROW), max_size=3).map(b"\n".join), RAW)
 
@@ -139,6 +153,17 @@ def listed(machine: Machine, check: bool) -> None:
     assert isinstance(shown(row), str) and condition(row) and row["created"] <= row["created"]
 
 
+def of_cluster(machine: Machine) -> None:
+    """What of a restore is made of the manifest alone."""
+    for facts in [one.facts for one in read_manifest(machine, f"{STORE}/{RUN}").datasets if one.kind == "postgres"]:
+        place = Place("image", "/srv/home", "name", 0, 0)
+        if "files" in facts:
+            scratch = Scratch(machine, place, facts, "/sets", {})
+            assert all(isinstance(word, str) for word in [scratch.own, *scratch.words(17), *extensions_of(facts)])
+            assert all(scratch.facts["databases"][name]["bytes"] >= 0 for name in facts["files"])
+            assert facts["uid"] >= 0 and posixpath.basename(facts["secrets"]) == facts["secrets"]
+
+
 def proved(machine: Machine) -> None:
     list(prove_bytes(machine, f"{STORE}/{RUN}", read_manifest(machine, f"{STORE}/{RUN}")))
 
@@ -146,7 +171,7 @@ def proved(machine: Machine) -> None:
 def compared(machine: Machine) -> None:
     """What of a restore's database is made of the manifest alone."""
     found = read_manifest(machine, f"{STORE}/{RUN}").datasets
-    for facts in [one.facts for one in found if one.kind == "postgres"]:
+    for facts in [one.facts for one in found if one.earlier]:
         assert isinstance(creation("new", facts), str) and [literal(name) for name in facts["needed_roles"]] != [""]
         after = {key: DATABASE[key] for key in ("tables", "sequences", "matviews")}
         assert isinstance(postgres_digest.compare(facts, {**after, "large_objects": {}}), list)
@@ -160,6 +185,7 @@ READERS: dict[str, Callable[[Machine], Any]] = {
     "restore": lambda machine: looked(LoadSet(asdict(STACK), RUN, True, RUN), machine),
     "checksums": proved,
     "database": compared,
+    "cluster": of_cluster,
     "compare": lambda machine: compare_files(machine, f"{STORE}/{RUN}", "files", [ROW]),
 }
 
@@ -194,14 +220,15 @@ def test_any_directory_of_a_store_is_listed(world: World, name: str) -> None:
     assert name in [row["id"] for row in rows] and all(shown(row) for row in rows)
 
 
-def test_a_good_one_is_good(world: World) -> None:
+@pytest.mark.parametrize("made", [MANIFEST, WHOLE], ids=["of one database", "of a cluster"])
+def test_a_good_one_is_good(world: World, made: Any) -> None:
     """So that what is fuzzed gets past the first look."""
     directory = world.root / STORE.lstrip("/") / RUN
     sha256 = hashlib.sha256(b"abc").hexdigest()
-    parts: Any = [{**each, "sha256": sha256} for each in MANIFEST["parts"]]  # type: ignore[attr-defined]
+    parts: Any = [{**each, "sha256": sha256} for each in made["parts"]]
     for part in parts:
         (directory / part["name"]).write_bytes(b"abc")
-    (directory / "manifest.json").write_text(json.dumps({**MANIFEST, "parts": parts}))
+    (directory / "manifest.json").write_text(json.dumps({**made, "parts": parts}))
     for name, read in READERS.items():
         if name not in ("compare", "files"):  # there is no run that would fetch it
             read(world.machine())

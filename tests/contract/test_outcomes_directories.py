@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from world import World
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.base.finding import Finding
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files.mounts import LABEL
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.manifest import Manifest, Saved
+from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
@@ -74,12 +77,15 @@ def test_a_volume_that_was_made_on_one_is_used_and_never_without_its_disk(world:
     assert "nothing is mounted on /mnt/disk" in one.evidence and "mount /mnt/disk again" in one.remedy
 
 
-def test_a_restore_there_is_refused_before_anything_stops(world: World) -> None:
+def test_a_restore_there_is_refused_before_anything_stops(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "containers", lambda *_: [SimpleNamespace(name="api", service="api", running=True)])
     engine(volumes=volume(NAME, **MADE))(world)
     world.script("test", "sys.exit(0)")
     stack = definition.stack_of(settings())
+    stack = replace(stack, datasets=tuple(each for each in stack.datasets if each.kind != "postgres"))
     graph = Saved("lightrag", {"kind": "files", "bytes": 1, "sha256": "0" * 64})
-    manifest = Manifest("20261129T220719Z-0002", "mnemosyne", 1.0, "quiesced", (), (graph,), {})
+    parts = (Part(graph.file, 1, "0" * 64),)
+    manifest = Manifest("20261129T220719Z-0002", "mnemosyne", 1.0, "quiesced", parts, (graph,), {})
     world.write(f"{stack.store[1:]}/1/manifest.json", json.dumps(manifest.to_json()))
     before = world.tree()
     with pytest.raises(Refused, match="/mnt/disk") as caught:
@@ -117,7 +123,7 @@ def test_what_a_restore_puts_in_place_is_on_the_disk(world: World, known: tuple[
     stack = Stack("p", "/srv/p", (), ".env", "/sets", (Dataset("uploads", "files", path="uploads"),), (), {})
     load = LoadSet(definition.wire(stack), "1", fresh=False, run_id="20261129T220719Z-0001")
     manifest = Manifest("1", "p", 1.0, "quiesced", (), (Saved("uploads", {"kind": "files", **facts}),), {})
-    list(load._extract(machine, stack, "/sets/1", manifest, load._plan(machine, stack, manifest)))
+    list(load._extract(machine, stack, "/sets/1", manifest))
     assert synced == [True]
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_model import FACTS, Server
 from test_alone import container, host, tools
 
-from mnemo_ops.agent.actions import load
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved, file_of
+from mnemo_ops.agent.stack.cluster.entrance import Entrance
+from mnemo_ops.agent.stack.cluster.home import Home
+from mnemo_ops.agent.stack.datasets import postgres
+from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.match import match
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Refused
@@ -25,8 +28,9 @@ GRAPH, UPLOADS = Dataset("graph", "files", path="graph"), Dataset("uploads", "fi
 CONFIG = Dataset("config", "config", path=".")
 STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (DB, GRAPH, UPLOADS, CONFIG), ("postgres",), {})
 TREE = {"bytes": 1, "sha256": SUM}
-DATABASE: dict[str, Any] = {
-    **{"bytes": 1, "major": 17, "encoding": "UTF8", "collate": "C", "ctype": "C"},
+DATABASE: dict[str, Any] = {**FACTS, "files": {"app": "db.1.dump"}, "rows": {"app": {}}, "secrets": "db.secrets.age"}
+EARLIER: dict[str, Any] = {
+    **{"bytes": 1, "major": 16, "encoding": "UTF8", "collate": "C", "ctype": "C"},
     **{"extensions": {}, "tables": {}, "sequences": {}},
 }
 
@@ -34,7 +38,7 @@ DATABASE: dict[str, Any] = {
 def saved(*held: tuple[str, str], parts: bool = True) -> Manifest:
     """A set of these datasets, names and kinds. :param parts: with their files."""
     rows = tuple(Saved(name, {"kind": kind, **(DATABASE if kind == "postgres" else TREE)}) for name, kind in held)
-    files = tuple(Part(file_of(name, kind), 1, SUM) for name, kind in held if parts)
+    files = tuple(Part(name, 1, SUM) for row in rows for name in row.files if parts)
     return Manifest(ID, "p", 1.0, "quiesced", files, rows, {})
 
 
@@ -45,10 +49,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     tools(tmp_path)
     for name in ("graph", "uploads"):
         world.write(f"srv/p/{name}/file", "today")
-    monkeypatch.setattr(load.Postgres, "of", lambda *_: None)
-    monkeypatch.setattr(load, "_compatible", lambda *_: None)
-    monkeypatch.setattr(load.losses, "of_restore", lambda *_: [])
-    return world.machine()
+    world.write("srv/p/pg/PG_VERSION", "16")
+    home = Home("/pg", "/srv/p/pg", "/bin", "sha256:1", 0, 0)
+    made = world.machine()
+    monkeypatch.setattr(postgres, "enter", lambda *_: Entrance(Server(made), home))
+    return made
 
 
 def look(machine: Machine, made: Manifest, fresh: bool = False, accept: bool = False, stack: Stack = STACK) -> Any:
@@ -72,7 +77,7 @@ def test_what_the_set_does_not_hold_stays_and_is_named(machine: Machine) -> None
     made = saved(("db", "postgres"), ("graph", "files"))
     assert look(machine, made)["untouched"] == ["uploads"]
     load = LoadSet(wire(STACK), ID, False, RUN)
-    assert load._plan(machine, STACK, made)["paths"] == ["/srv/p/graph"], "and nothing else is renamed"
+    assert load._plan(machine, STACK, made)["paths"] == ["/srv/p/pg", "/srv/p/graph"], "and nothing else is renamed"
     assert machine.read_text("/srv/p/uploads/file") == "today"
 
 
@@ -87,7 +92,7 @@ def test_what_the_stack_does_not_declare_is_refused_until_it_may_stay_in_the_set
     assert "--accept-loss" in caught.value.hint
     found = look(machine, made, accept=True)
     assert other[0] in found["losses"][0] and found["untouched"] == ["graph"]
-    assert [each.name for each in match(STACK, made, False).directories] == ["uploads"]
+    assert [each.name for each in match(STACK, made, False).directories] == ["db", "uploads"]
 
 
 @pytest.mark.parametrize("held", [WHOLE[:1], WHOLE[:2]], ids=["the database alone", "with files"])
@@ -107,7 +112,7 @@ def test_the_database_is_never_what_stays(machine: Machine) -> None:
 
 
 def test_a_dataset_whose_file_is_no_part_is_not_there(machine: Machine) -> None:
-    with pytest.raises(Refused, match=r"db\.dump, graph\.tar\.zst"):
+    with pytest.raises(Refused, match=r"db\.secrets\.age, db\.1\.dump, graph\.tar\.zst"):
         look(machine, saved(*WHOLE[:2], parts=False))
 
 
@@ -124,4 +129,31 @@ def test_where_the_stack_has_it_today_is_where_it_goes(machine: Machine) -> None
     moved = replace(STACK, datasets=(DB, replace(GRAPH, path="elsewhere"), UPLOADS, CONFIG))
     machine.mkdir("/srv/p/elsewhere")
     load = LoadSet(wire(moved), ID, False, RUN)
-    assert load._plan(machine, moved, saved(*WHOLE))["paths"] == ["/srv/p/elsewhere", "/srv/p/uploads"]
+    assert load._plan(machine, moved, saved(*WHOLE))["paths"] == ["/srv/p/pg", "/srv/p/elsewhere", "/srv/p/uploads"]
+
+
+def with_database(facts: Any) -> Manifest:
+    """A set of all, with these facts of its database."""
+    made = saved(*WHOLE)
+    row = Saved("db", {"kind": "postgres", **facts})
+    parts = (*made.parts, Part("db.dump", 1, SUM))
+    return replace(made, datasets=(row, *made.datasets[1:]), parts=parts)
+
+
+def test_a_set_of_an_earlier_version_is_of_one_database_and_says_so(machine: Machine) -> None:
+    made = with_database(EARLIER)
+    with pytest.raises(Refused, match="other databases") as caught:
+        look(machine, made)
+    assert "--accept-loss" in caught.value.hint
+    assert look(machine, made, accept=True)["sealed"] is False and look(machine, saved(*WHOLE))["sealed"] is True
+
+
+VECTOR = {"9": {"name": "vector", "version": "1", "schema": "public", "owner": "app"}}
+
+
+def test_what_the_server_here_cannot_take_is_refused(machine: Machine) -> None:
+    of_app = {**FACTS["databases"]["app"], "extensions": VECTOR}
+    lacks = {**DATABASE, "databases": {**FACTS["databases"], "app": of_app}}
+    for facts, named in (({**DATABASE, "major": 17}, "17"), (lacks, "vector")):
+        with pytest.raises(Refused, match=named):
+            look(machine, with_database(facts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import databases
+import postgres_model
 import pytest
 from acted import RECIPIENT, a_set, loading
 from acting import RUN, STACK, Acting, do, serving
@@ -20,7 +20,7 @@ from mnemo_ops.errors import Broken
 
 @pytest.fixture(autouse=True)
 def postgres() -> Iterator[None]:
-    with databases.modelled():
+    with postgres_model.modelled():
         yield
 
 

@@ -35,7 +35,7 @@ def table(lab: Lab) -> Iterator[Table]:
 
 # moments of a second restore; each is asked for the first time it shows in what the job says it does
 MOMENTS = (
-    *("checksum of", "unpacking lightrag", "comparing uploads", "pg_restore", "comparing the tables"),
+    *("checksum of", "unpacking lightrag", "comparing uploads", "restoring", "comparing the tables"),
     *("stopping nginx", "stopping api", "swapping", "starting the stack", "removing what"),
 )
 

@@ -304,7 +304,7 @@ def when(host: Host, condition: str, then: str = "true", seconds: int = 120) -> 
 COPYING = f'compgen -G "{STORE}/2*/*.partial" >/dev/null'
 QUIESCED = '[ -z "$(docker ps -q --filter name=mnemosyne-api)" ]'
 RESTORING = 'compgen -G "/var/lib/docker/volumes/*/.mnemo-after-*" >/dev/null'
-DUMPING = f'compgen -G "{STORE}/2*.partial/.mnemo-*" >/dev/null'  # the file pg_dump writes into
+DUMPING = f'compgen -G "{STORE}/2*.partial/postgres.1.dump" >/dev/null'  # the file pg_dump writes into
 
 
 def old_is_itself_again(lab: Lab, policies: dict[str, str]) -> None:

@@ -133,7 +133,6 @@ def test_restore_goes_back_to_the_set_and_undo_goes_forward_again(lab: Lab, shar
     assert found(lab.old, shared["late"]) == (25, 25, 0)
 
     well(lab.run("backup.prune", "--aside", "--limit", "old", "--yes"))
-    assert lab.old.databases() == ["mnemosyne", "postgres"]
     assert lab.old.leftovers() == []
     assert well(lab.run("restore", "--undo", "--limit", "old", "--yes", "--json"), 3).error["class"] == "Refused"
 
@@ -148,9 +147,9 @@ def test_the_same_set_may_be_restored_again_and_again(lab: Lab, shared: dict[str
     assert found(lab.old, shared["between"]) == (15, 15, 0)
     assert found(lab.old, shared["early"]) == (320, 320, 0)
     assert lab.old.serves()
-    assert len(lab.old.databases()) == 3, "one side is kept, of the last restore alone"
+    kept = lab.old.lines("ls -d /var/lib/docker/volumes/mnemosyne_postgres_data/.mnemo-*")
+    assert len(kept) == 1, "one side is kept, of the last restore alone"
     well(lab.run("backup.prune", "--aside", "--limit", "old", "--yes"))
-    assert lab.old.databases() == ["mnemosyne", "postgres"]
     assert lab.old.leftovers() == []
 
 
@@ -195,7 +194,7 @@ def test_the_document_has_the_names_of_the_contract(migration: tuple[Said, set[s
     assert names[0] == "preflight" and names[-1] == "finish" and "quiesce" in names and "verify" in names
     assert 0 < document["write_outage_seconds"] < document["seconds"]
     assert document["bytes_copied"] >= document["bytes_in_outage"] > 0
-    assert document["verified"]["postgres"]["tables"]["public.documents"]["rows"] > 320
+    assert int(document["verified"]["postgres"]["rows"]["mnemosyne"]["rows of public.documents"].split()[0]) > 320
     assert document["old"]["host"] == "old" and document["new"]["host"] == "new"
 
 

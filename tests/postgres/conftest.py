@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from clusters import Make, Server
+from databases import OWNER, Databases
+from engine import PROGRAMS, engine
 
-from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.sql import identifier
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Server]:
-    """One for all tests; its directory has a short name, as a socket must."""
-    home = Path(tempfile.mkdtemp(prefix="mnemo-pg-", dir="/tmp"))
-    made = Server(home)
-    try:
-        made.start()
-        try:
-            yield made
-        finally:
-            made.stop()
-    finally:
-        shutil.rmtree(home)
+def main() -> Iterator[Databases]:
+    """One cluster for all tests."""
+    with engine() as made:
+        place = made.place(PROGRAMS, "main")
+        words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        made.machine.run(place.once("initdb", "-D", place.data, "-U", OWNER, *words))
+        with made.started(place, OWNER, "postgres") as server:
+            yield Databases(made, place, server)
 
 
 @pytest.fixture
-def make(cluster: Server) -> Iterator[Make]:
-    """Databases of the test's own, made with these options of CREATE DATABASE; gone afterwards."""
-    names: list[str] = []
-    main = cluster.database("postgres")
-
-    def create(sql: str = "", options: str = "") -> Postgres:
-        names.append(f"case{len(names)}")
-        main.sql(f"CREATE DATABASE {identifier(names[-1])} TEMPLATE template0 {options};")
-        made = cluster.database(names[-1])
-        if sql:
-            made.sql(sql)
-        return made
-
-    yield create
-    for name in names:
-        main.sql(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE);")
+def databases(main: Databases) -> Iterator[Databases]:
+    """It; the databases and the roles that the test makes are gone afterwards."""
+    yield main
+    here = "SELECT json_build_array((SELECT json_agg(datname) FROM pg_database WHERE datname ~ '^case'),"
+    gone, roles = main.server.query(f"{here} (SELECT json_agg(rolname) FROM pg_roles WHERE oid >= 16384));")
+    for name in gone or ():
+        main.server.sql("DROP SUBSCRIPTION IF EXISTS s;", name)
+        main.server.sql(f"DROP DATABASE {identifier(name)} WITH (FORCE);")
+    for name in roles or ():
+        main.server.sql(f"DROP OWNED BY {identifier(name)}; DROP ROLE {identifier(name)};")

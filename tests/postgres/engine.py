@@ -1,4 +1,7 @@
-"""A stub ``docker`` whose images are directories of Postgres programs: containers are processes of this machine."""
+"""A stub ``docker`` whose images are directories of Postgres programs: containers are processes of this machine.
+
+``MNEMO_POSTGRES`` is another directory of programs than that of this machine's own package.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,26 @@ from typing import Any
 
 from mnemo_ops.agent.base.progress import Progress
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import files
 from mnemo_ops.agent.stack.cluster.dump import dump
+from mnemo_ops.agent.stack.cluster.entrance import Entrance, Home
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server
 
+INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+PROGRAMS = Path(os.environ.get("MNEMO_POSTGRES") or INSTALLED[-1])
 BOSS = "the boss"  # nobody's first superuser is called so
+NAME = "db"  # of the dataset
 
+# of a server that is thrown away
+_QUICK = (
+    "listen_addresses=",
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "jit=off",
+    "autovacuum=off",
+)
 _STUB = """#!/bin/sh
 as() {{
     [ "$(id -u)" = 0 ] && exec setpriv --reuid="${{user%:*}}" --regid="${{user#*:}}" --clear-groups "$@"
@@ -63,6 +78,7 @@ class Engine:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.places: dict[str, Place] = {}  # by the directory of their socket
         stub = home / "bin" / "docker"
         stub.parent.mkdir()
         stub.write_text(_STUB.format(state=shlex.quote(str(home))))
@@ -76,21 +92,23 @@ class Engine:
         home = self.home / name
         home.mkdir()
         os.chown(home, self.owner.pw_uid, self.owner.pw_gid)
-        return Place(str(programs), str(home), name, self.owner.pw_uid, self.owner.pw_gid, str(home))
+        made = Place(str(programs), str(home), name, self.owner.pw_uid, self.owner.pw_gid, str(home))
+        self.places[made.socket] = made
+        return made
 
     @contextmanager
     def started(self, place: Place, user: str, entry: str, *words: str) -> Iterator[Server]:
         """A cluster that is there, running as its owner runs it."""
         server = Server(self.machine, place.inside, user, entry, place.socket)
-        options = ["-k", place.socket, "-c", "listen_addresses=", "-c", "fsync=off", *words]
-        self.machine.run(place.start("-D", place.data, *options))
+        options = [word for setting in _QUICK for word in ("-c", setting)]
+        self.machine.run(place.start("-D", place.data, "-k", place.socket, *options, *words))
         try:
             ready = place.inside("pg_isready", "-q", "-d", server.to(entry))
             self.machine.wait_until("an answer", lambda: self.machine.ask(ready, check=False).rc == 0, 30)
             yield server
         finally:
-            for argv in place.stop():
-                self.machine.run(argv)
+            self.machine.run(place.stop())
+            self.machine.run(place.gone())
 
 
 @contextmanager
@@ -111,15 +129,23 @@ def returned(deed: Any) -> dict[str, Any]:
         return dict(end.value)
 
 
-def carried(server: Server, source: Place, target: Place, directory: Path) -> tuple[Scratch, list[str]]:
-    """Dump a running cluster and fill another directory; what the proof names."""
-    facts = returned(dump(server, str(directory)))
-    configuration = files.read(server.machine, source.data)
-    scratch = Scratch(server.machine, target, facts, str(directory), configuration)
-    return scratch, list(returned(scratch.fill())["differences"])
+def entrance(server: Server, place: Place) -> Entrance:
+    """The way into a cluster of this engine; its host sees it as its container does."""
+    return Entrance(server, Home(place.data, place.data, place.image, place.image, place.uid, place.gid))
 
 
-def dumped(server: Server, programs: Path) -> str:
+def dumped(server: Server, place: Place, directory: Path) -> dict[str, Any]:
+    """Dump a running cluster: what a set says of it, and what is secret of it."""
+    return returned(dump(entrance(server, place), str(directory), NAME))
+
+
+def scratch(server: Server, source: Place, target: Place, directory: Path) -> Scratch:
+    """A cluster to be filled with what a running one holds."""
+    made = dumped(server, source, directory)
+    return Scratch(server.machine, target, made["facts"], str(directory), made["secret"])
+
+
+def told(server: Server, programs: Path) -> str:
     """What the ``pg_dumpall`` of these programs says of everything in a cluster."""
     words = ["--clean", "--restrict-key=x", "-l", server.entry, "-d", server.to(server.entry)]
     return server.machine.ask([str(programs / "pg_dumpall"), *words]).out

@@ -9,6 +9,17 @@ from mnemo_ops.agent.stack.cluster.server import Server
 
 SHOP = 'Shop "1" Größe'
 
+# event triggers that write, and that refuse
+WATCHED = """CREATE TABLE public.seen (tag text); CREATE TABLE public.docs (a int);
+CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+ IF tg_tag <> 'CREATE EVENT TRIGGER' THEN INSERT INTO public.seen VALUES (tg_tag); END IF; END$$;
+CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''nobody may''; END';
+CREATE MATERIALIZED VIEW public.filled AS SELECT count(*) FROM public.docs;
+CREATE EVENT TRIGGER see ON ddl_command_end EXECUTE FUNCTION public.see();
+COMMENT ON EVENT TRIGGER see IS 'ours';
+CREATE EVENT TRIGGER no ON ddl_command_start WHEN TAG IN ('REFRESH MATERIALIZED VIEW') EXECUTE FUNCTION public.no();
+ALTER EVENT TRIGGER see ENABLE ALWAYS;"""
+
 _FOLDER = Path(__file__).parent / "everything"
 _BUILT = """SELECT json_build_object('major', current_setting('server_version_num')::int / 10000,
  'icu', (SELECT count(*) > 1 FROM pg_collation WHERE collprovider = 'i'));"""

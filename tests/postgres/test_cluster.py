@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 from changes import IN_DATABASE, OF_CLUSTER
-from clusters import PROGRAMS
-from engine import BOSS, carried, dumped, engine
+from engine import BOSS, PROGRAMS, engine, returned, scratch, told
 from sample import SHOP, everything
 from sampling import sample
 
 from mnemo_ops.agent.stack.cluster import files, proof
-from mnemo_ops.agent.stack.cluster.dump import salt_of
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server
@@ -43,12 +41,12 @@ class Copied:
 
     @property
     def before(self) -> proof.Proof:
-        found: proof.Proof = self.scratch.facts["proof"]
-        return found
+        rows = self.scratch.facts["rows"]
+        return {name: {**one, **rows.get(name, {})} for name, one in self.scratch.secret["proof"].items()}
 
     @property
     def salt(self) -> str:
-        return salt_of(Path(self.scratch.directory, "globals.sql").read_text())
+        return str(self.scratch.secret["salt"])
 
     def differences(self, database: str, now: proof.Facts) -> list[str]:
         """What is told when this one part is as it is now, and the rest as it was."""
@@ -69,16 +67,17 @@ def copied() -> Iterator[Copied]:
         files.put(made.machine, source.data, OWN, source.uid, source.gid)
         with made.started(source, BOSS, "template1") as server:
             everything(server, target)
-            scratch, said = carried(server, source, target, directory)
-            first = dumped(server, TARGET)
+            filled = scratch(server, source, target, directory)
+            said = returned(filled.fill())["differences"]
+            first = told(server, TARGET)
         # once more as when it was filled: to see what the text of the dump makes of it
-        with scratch.running(BOSS, "template1") as server:
+        with filled.running(BOSS, "template1") as server:
             server.sql("CREATE DATABASE aside;")
             aside = Server(made.machine, target.inside, BOSS, "aside", target.socket)
-            reread = {name: scratch._reread(aside, name) for name in scratch.facts["files"]}
+            reread = {name: filled._reread(aside, name) for name in filled.facts["files"]}
             server.sql("DROP DATABASE aside;")
         with made.started(target, BOSS, "template1") as server:
-            yield Copied(scratch, said, (first, dumped(server, TARGET)), server, reread, source)
+            yield Copied(filled, said, (first, told(server, TARGET)), server, reread, source)
 
 
 def test_the_copy_is_proven_equal(copied: Copied) -> None:
@@ -143,14 +142,14 @@ def test_a_change_in_a_database_is_named(case: str, copied: Copied, twin: str) -
     sql, word = IN_DATABASE[case]
     copied.server.sql(f"SET allow_system_table_mods = on; SET client_min_messages = error;\n{sql};", twin)
     with copied.server.snapshot(twin) as talk:
-        now = proof.of_database(copied.server, twin, talk, copied.salt)
-    told = [line for line in copied.differences(SHOP, now) if ELSEWHERE not in line]
-    assert [line for line in told if word in line], told
+        now = {**proof.rows(talk), **proof.of_database(copied.server, twin, talk, copied.salt)}
+    said = [line for line in copied.differences(SHOP, now) if ELSEWHERE not in line]
+    assert [line for line in said if word in line], said
 
 
 def test_a_database_that_nobody_changed_is_equal(copied: Copied, twin: str) -> None:
     with copied.server.snapshot(twin) as talk:
-        now = proof.of_database(copied.server, twin, talk, copied.salt)
+        now = {**proof.rows(talk), **proof.of_database(copied.server, twin, talk, copied.salt)}
     assert [line for line in copied.differences(SHOP, now) if ELSEWHERE not in line] == []
 
 
@@ -160,15 +159,15 @@ def test_a_change_of_the_cluster_is_named(case: str, copied: Copied) -> None:
     sql, undo, word = OF_CLUSTER[case]
     copied.server.sql(sql + ";")
     try:
-        told = copied.differences("", proof.of_cluster(copied.server, copied.salt))
+        said = copied.differences("", proof.of_cluster(copied.server.query, copied.salt))
     finally:
         copied.server.sql(undo + ";")
-    assert len(told) >= 1 and all(word in line or "grantors" in line for line in told), told
-    assert copied.differences("", proof.of_cluster(copied.server, copied.salt)) == []
+    assert len(said) >= 1 and all(word in line or "grantors" in line for line in said), said
+    assert copied.differences("", proof.of_cluster(copied.server.query, copied.salt)) == []
 
 
 def test_a_database_less_is_named(copied: Copied) -> None:
     after = {name: found for name, found in copied.before.items() if name != SHOP}
-    told = proof.differences(copied.before, after, copied.reread.__getitem__)
-    assert len(told) > 100 and all(line.startswith(f"database {SHOP}: ") for line in told)
-    assert proof.few(told)[-1] == f"... and {len(told) - 10} more"
+    said = proof.differences(copied.before, after, copied.reread.__getitem__)
+    assert len(said) > 100 and all(line.startswith(f"database {SHOP}: ") for line in said)
+    assert proof.few(said)[-1] == f"... and {len(said) - 10} more"

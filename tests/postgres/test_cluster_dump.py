@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from clusters import PROGRAMS
-from engine import BOSS, Engine, engine, returned
+from engine import BOSS, PROGRAMS, Engine, engine, returned, scratch
+from sample import WATCHED
 
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster import facts, files
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
-from mnemo_ops.agent.stack.cluster.dump import compression, dump
+from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server, entered
@@ -51,8 +53,9 @@ def test_the_facts_of_a_cluster(server: Server) -> None:
     assert found["superuser"] == BOSS and found["segment"] == 16
     assert facts.carried(found) == ["main", "template1"]
     assert found["databases"]["main"]["encoding"] == "UTF8" and found["databases"]["template0"]["open"] is False
-    assert facts.obstacles(found) == facts.notes(found) == []
-    assert compression(server) in ("3", "zstd:3")
+    assert facts.obstacles(found) == facts.losses(found) == []
+    facts.refuse(found, False)
+    assert compression(facts.look(server)) in ("3", "zstd:3")
 
 
 def test_the_way_in_is_found(server: Server) -> None:
@@ -63,8 +66,8 @@ def test_the_way_in_is_found(server: Server) -> None:
         entered(server.machine, server.run, ["nobody", "plain"], names[1], server.socket)
 
 
-# what no dump carries -> what makes it, what takes it away, the name that is told
-REFUSED: Mapping[str, tuple[str, str, str]] = {
+# what a dump does not carry -> what makes it, what takes it away, the name that is told
+OBSTACLES: Mapping[str, tuple[str, str, str]] = {
     "a tablespace": (
         "SET allow_in_place_tablespaces = on; CREATE TABLESPACE fast LOCATION ''",
         "DROP TABLESPACE fast",
@@ -75,15 +78,22 @@ REFUSED: Mapping[str, tuple[str, str, str]] = {
         "ALTER TABLESPACE pg_default RESET (random_page_cost)",
         "pg_default",
     ),
+    "an extension with a restore of its own": (
+        "CREATE EXTENSION hstore; UPDATE pg_extension SET extname = 'timescaledb' WHERE extname = 'hstore'",
+        "UPDATE pg_extension SET extname = 'hstore' WHERE extname = 'timescaledb'; DROP EXTENSION hstore",
+        "timescaledb in main",
+    ),
+    "a prepared transaction": (
+        "CREATE TABLE public.held (a int); BEGIN; LOCK TABLE public.held; PREPARE TRANSACTION 'half done'",
+        "ROLLBACK PREPARED 'half done'; DROP TABLE public.held",
+        "half done in main",
+    ),
+}
+LOSSES: Mapping[str, tuple[str, str, str]] = {
     "a slot": (
         "SELECT pg_create_physical_replication_slot('standby')",
         "SELECT pg_drop_replication_slot('standby')",
         "standby",
-    ),
-    "a prepared transaction": (
-        "BEGIN; CREATE TABLE public.half (a int); PREPARE TRANSACTION 'half done'",
-        "ROLLBACK PREPARED 'half done'",
-        "half done in main",
     ),
     "an origin": (
         "SELECT pg_replication_origin_create('afar')",
@@ -100,11 +110,6 @@ REFUSED: Mapping[str, tuple[str, str, str]] = {
         "DROP DATABASE half",
         "half",
     ),
-    "an extension with a restore of its own": (
-        "CREATE EXTENSION hstore; UPDATE pg_extension SET extname = 'timescaledb' WHERE extname = 'hstore'",
-        "UPDATE pg_extension SET extname = 'hstore' WHERE extname = 'timescaledb'; DROP EXTENSION hstore",
-        "timescaledb in main",
-    ),
     "a table of the system": (
         "SET allow_system_table_mods = on; CREATE TABLE pg_catalog.ours (a int)",
         "SET allow_system_table_mods = on; DROP TABLE pg_catalog.ours",
@@ -118,33 +123,70 @@ REFUSED: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_no_dump_carries_is_refused_by_name(case: str, server: Server, tmp_path: Path) -> None:
-    sql, undo, name = REFUSED[case]
+@pytest.mark.parametrize("case", [*OBSTACLES, *LOSSES])
+def test_what_no_dump_carries_is_refused_by_name(case: str, server: Server) -> None:
+    sql, undo, name = {**OBSTACLES, **LOSSES}[case]
     server.sql(sql + ";")
     try:
-        with pytest.raises(Refused, match=name.replace("(", r"\(").replace(")", r"\)")):
-            returned(dump(server, str(tmp_path)))
-        assert list(tmp_path.iterdir()) == []
+        found = facts.look(server)
     finally:
         server.sql(undo + ";")
-    assert facts.obstacles(facts.look(server)) == []
+    with pytest.raises(Refused, match=re.escape(name)):
+        facts.refuse(found, accept_loss=False)
+    if case in LOSSES:
+        assert facts.obstacles(found) == [] and len(facts.losses(found)) == 1
+        facts.refuse(found, accept_loss=True)
+    else:
+        with pytest.raises(Refused, match=re.escape(name)):
+            facts.refuse(found, accept_loss=True)
+    facts.refuse(facts.look(server), accept_loss=False)
+
+
+OURS = "mnemo_before_20260101t101112z_ab12"  # what a restore of an earlier version left in the server
+
+
+def test_a_loss_that_is_accepted_is_no_difference(made: Engine, server: Server, tmp_path: Path) -> None:
+    """What is left out of a dump is missed by nobody who proves it."""
+    begun = []
+    try:
+        for case, (sql, undo, _) in LOSSES.items():
+            server.sql(sql + ";")
+            begun.append((case, undo))
+        server.sql(f"CREATE DATABASE {OURS};\nCOMMENT ON DATABASE {OURS} IS 'x';\nCREATE ROLE {OURS};")
+        server.sql("COMMENT ON DATABASE template0 IS 'x'; COMMENT ON ROLE pg_monitor IS 'x';")
+        server.sql("ALTER DATABASE shut SET work_mem = '5MB';\nCOMMENT ON DATABASE shut IS 'x';")
+        server.sql(
+            f"ALTER ROLE plain IN DATABASE {OURS} SET work_mem = '5MB';\nREVOKE ALL ON DATABASE shut FROM PUBLIC;"
+        )
+        found = facts.look(server)
+        assert facts.carried(found) == ["main", "template1"] and found["closed"] == ["half", "shut"]
+        filled = scratch_of(made, server, "accepted", tmp_path)
+        assert returned(filled.fill()) == {"differences": [], "kept": []}
+    finally:
+        server.sql("COMMENT ON DATABASE template0 IS NULL; COMMENT ON ROLE pg_monitor IS NULL;")
+        server.sql(f"DROP DATABASE IF EXISTS {OURS};\nDROP ROLE IF EXISTS {OURS};")
+        for _, undo in begun:
+            server.sql(undo + ";")
+
+
+def test_ten_of_a_kind_are_named(server: Server) -> None:
+    found = {**facts.look(server), "slots": [f"s{number:02}" for number in range(13)]}
+    (said,) = facts.losses(found)
+    assert "s09" in said and "s10" not in said and "and 3 more" in said
 
 
 def test_a_subscription_is_told(server: Server) -> None:
     made_as = "CREATE SUBSCRIPTION s CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false, slot_name = NONE);"
     server.sql(made_as + "UPDATE pg_subscription SET subenabled = true;")
     try:
-        (told,) = facts.notes(facts.look(server))
+        (told,) = facts.losses(facts.look(server))
         assert "s of main" in told
     finally:
         server.sql("UPDATE pg_subscription SET subenabled = false; DROP SUBSCRIPTION s;")
 
 
-def scratch_of(made: Engine, server: Server, name: str, directory: Path) -> tuple[Scratch, Place]:
-    place = made.place(PROGRAMS, name)
-    found = returned(dump(server, str(directory)))
-    return Scratch(made.machine, place, found, str(directory), {}), place
+def scratch_of(made: Engine, server: Server, name: str, directory: Path) -> Scratch:
+    return scratch(server, made.places[server.socket], made.place(PROGRAMS, name), directory)
 
 
 def test_the_first_error_ends_it_in_the_words_of_postgres(made: Engine, server: Server, tmp_path: Path) -> None:
@@ -154,24 +196,12 @@ def test_the_first_error_ends_it_in_the_words_of_postgres(made: Engine, server: 
     )
     server.sql(said.format("false"))
     try:
-        scratch, place = scratch_of(made, server, "ended", tmp_path)
+        filled = scratch_of(made, server, "ended", tmp_path)
         with pytest.raises(CommandFailed, match='violates check constraint "t_a_check"'):
-            returned(scratch.fill())
+            returned(filled.fill())
     finally:
         server.sql("DROP TABLE public.t; DROP FUNCTION public.fine;")
-    assert not Path(place.data, "postmaster.pid").exists(), "the throw-away server has ended"
-
-
-def test_a_name_of_two_lines(made: Engine, server: Server, tmp_path: Path) -> None:
-    """``pg_dumpall`` itself has no way to say it."""
-    server.sql("""CREATE DATABASE "two\nlines'\\";\nCOMMENT ON DATABASE "two\nlines'\\" IS 'x';""")
-    server.sql("CREATE TABLE public.t (a int); INSERT INTO public.t VALUES (1);", "two\nlines'\\")
-    try:
-        scratch, _ = scratch_of(made, server, "lines", tmp_path)
-        assert "rows of public.t" in scratch.facts["proof"]["two\nlines'\\"]
-        assert returned(scratch.fill()) == {"differences": []}
-    finally:
-        server.sql("""DROP DATABASE "two\nlines'\\";""")
+    assert not Path(filled.place.data, "postmaster.pid").exists(), "the throw-away server has ended"
 
 
 def test_a_superuser_who_may_not_log_in_is_no_obstacle(made: Engine, server: Server, tmp_path: Path) -> None:
@@ -179,39 +209,92 @@ def test_a_superuser_who_may_not_log_in_is_no_obstacle(made: Engine, server: Ser
     own = Server(server.machine, server.run, "mnemo_ops", "main", server.socket)
     own.sql(f'ALTER ROLE "{BOSS}" NOLOGIN;')
     try:
-        scratch, place = scratch_of(made, own, "silent", tmp_path)
-        assert returned(scratch.fill()) == {"differences": []}
+        filled = scratch_of(made, own, "silent", tmp_path)
+        assert returned(filled.fill()) == {"differences": [], "kept": []}
     finally:
         own.sql(f'ALTER ROLE "{BOSS}" LOGIN;')
         server.sql("DROP ROLE mnemo_ops, kept;")
-    # without configuration nobody is let in by what initdb wrote
-    assert not Path(place.data, "pg_hba.conf").exists()
+
+
+LINES = "two\nlines'\\"
+HIMSELF = f"""ALTER ROLE "{BOSS}" PASSWORD 'x' VALID UNTIL '2001-02-03' CONNECTION LIMIT 0 NOCREATEDB;
+ALTER ROLE "{BOSS}" SET work_mem = '5MB'; COMMENT ON ROLE "{BOSS}" IS 'ours'; GRANT pg_monitor TO "{BOSS}";"""
+NOT_HIMSELF = f"""ALTER ROLE "{BOSS}" PASSWORD NULL VALID UNTIL 'infinity' CONNECTION LIMIT -1 CREATEDB;
+ALTER ROLE "{BOSS}" RESET ALL; COMMENT ON ROLE "{BOSS}" IS NULL; REVOKE pg_monitor FROM "{BOSS}";"""
+# what makes it, in which database; and what takes it away
+ODD: Mapping[str, tuple[str, str, str]] = {
+    "an event trigger that writes, and one that refuses": (WATCHED, "watched", "DROP DATABASE watched"),
+    # where an expression is told in other words, a second database is made to compare it
+    "a name as ours": ("CREATE TABLE public.t (a varchar(9) CHECK (a IN ('b', 'c')))", "main", "DROP TABLE public.t"),
+    "the superuser himself": (HIMSELF, "main", NOT_HIMSELF),
+    # pg_dumpall itself has no way to say it
+    "a name of two lines": ("CREATE TABLE public.t (a int)", LINES, f'DROP DATABASE "{LINES}"'),
+    "a role that is let in never": (
+        "ALTER ROLE plain CONNECTION LIMIT 0",
+        "main",
+        "ALTER ROLE plain CONNECTION LIMIT -1",
+    ),
+}
+
+
+def test_what_is_odd_is_no_obstacle(made: Engine, server: Server, tmp_path: Path) -> None:
+    server.sql(f"""CREATE DATABASE "{LINES}";\nCREATE DATABASE watched;\nCREATE DATABASE mnemo_ops2;""")
+    try:
+        for sql, where, _ in ODD.values():
+            server.sql(sql + ";", where)
+        filled = scratch_of(made, server, "odd", tmp_path)
+        assert {LINES, "watched", "mnemo_ops2"} < set(filled.facts["files"])
+        assert {f"password of role {BOSS}", f"comment on role {BOSS}"} < set(filled.secret["proof"][""])
+        assert "rows of public.t" in filled.facts["rows"][LINES]
+        assert returned(filled.fill()) == {"differences": [], "kept": []}
+    finally:
+        server.sql("DROP DATABASE mnemo_ops2;\n" + "".join(f"{undo};\n" for *_, undo in ODD.values()))
+
+
+def test_an_extension_whose_version_nobody_brings_any_more(made: Engine, server: Server, tmp_path: Path) -> None:
+    """A newer image has newer scripts, and the database was not told yet."""
+    server.sql("CREATE EXTENSION citext SCHEMA public; CREATE TABLE public.words (w public.citext);")
+    server.sql("UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'citext';")
+    try:
+        filled = scratch_of(made, server, "newer", tmp_path)
+        assert "0.9" in [one["version"] for one in filled.facts["databases"]["main"]["extensions"].values()]
+        assert returned(filled.fill()) == {"differences": [], "kept": []}
+    finally:
+        server.sql("DROP EXTENSION citext CASCADE; DROP TABLE public.words;")
+
+
+def test_without_configuration_nobody_is_let_in(made: Engine, server: Server, tmp_path: Path) -> None:
+    """By what initdb wrote."""
+    filled = scratch_of(made, server, "bare", tmp_path)
+    filled = replace(filled, secret={**filled.secret, "files": {}})
+    assert returned(filled.fill()) == {"differences": [], "kept": []}
+    assert not Path(filled.place.data, "pg_hba.conf").exists()
 
 
 def test_a_server_that_does_not_start_says_why(made: Engine, server: Server, tmp_path: Path) -> None:
-    scratch, place = scratch_of(made, server, "mute", tmp_path)
-    broken = Scratch(made.machine, place, {**scratch.facts, "preloaded": "nowhere"}, str(tmp_path), {})
+    filled = scratch_of(made, server, "mute", tmp_path)
+    broken = replace(filled, facts={**filled.facts, "preloaded": "nowhere"})
     with pytest.raises(Broken, match='could not access file "nowhere"'):
         returned(broken.fill())
 
 
 def test_an_older_postgres_is_refused(made: Engine, server: Server, tmp_path: Path) -> None:
-    scratch, place = scratch_of(made, server, "older", tmp_path)
-    newer = Scratch(made.machine, place, {**scratch.facts, "major": 99, "version": "99.1"}, str(tmp_path), {})
+    filled = scratch_of(made, server, "older", tmp_path)
+    newer = replace(filled, facts={**filled.facts, "major": 99, "version": "99.1"})
     with pytest.raises(Refused, match=r"99\.1"):
         returned(newer.fill())
-    assert list(Path(place.home).iterdir()) == []
+    assert list(Path(filled.place.home).iterdir()) == []
 
 
 def test_a_name_that_was_lost_is_told(made: Engine, server: Server, tmp_path: Path) -> None:
     """The proof is made of the source, not of the dump: what a dump forgets is missing."""
     server.sql("CREATE TABLE public.t (a int); INSERT INTO public.t VALUES (1);")
     try:
-        scratch, _ = scratch_of(made, server, "forgetful", tmp_path)
+        filled = scratch_of(made, server, "forgetful", tmp_path)
         server.sql("DROP TABLE public.t;")
-        words = ["-Fc", "-f", str(tmp_path / "database-1.dump"), "-d", server.to("main")]
+        words = ["-Fc", "-f", f"{tmp_path}/{filled.facts['files']['main']}", "-d", server.to("main")]
         server.machine.run(server.run("pg_dump", *words))
-        told = returned(scratch.fill())["differences"]
+        told = returned(filled.fill())["differences"]
         assert [line.rpartition(": ")[0] for line in told] == [
             "database main: TABLE public.t",
             "database main: rows of public.t",

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import OWNER, Make, Server, copy
+from databases import OWNER, Application, Databases
+from engine import PROGRAMS, returned, scratch
 
 from mnemo_ops.agent.actions import prove
-from mnemo_ops.agent.stack import losses, restore_record
-from mnemo_ops.agent.stack.postgres import APART, Postgres
+from mnemo_ops.agent.stack import postgres_digest
+from mnemo_ops.agent.stack.cluster.server import entered
 from mnemo_ops.errors import CommandFailed, Refused
 
 RAISE = "LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END'"
@@ -43,54 +44,54 @@ FILE = b"content"
 
 
 @pytest.fixture
-def trapped(cluster: Server, make: Make) -> Iterator[Postgres]:
-    """A database as any, its path and that of our role lead through the traps."""
-    made = make(
+def trapped(databases: Databases) -> Iterator[Application]:
+    """A database as any, its path, that of the server's own and that of our role lead through the traps."""
+    made = databases.make(
         "CREATE TABLE documents(file_path text, size int, sha256 text, seen regclass, v serial);"
         f"INSERT INTO documents VALUES ('a', {len(FILE)}, '{hashlib.sha256(FILE).hexdigest()}', 'documents');"
         "CREATE MATERIALIZED VIEW m AS SELECT lower('A'); SELECT lo_from_bytea(4711, 'abc');" + TRAPS
     )
-    apart = cluster.database(APART)
+    main = databases.server
     path = "SET search_path = trap, pg_catalog, public;"
     try:
-        apart.sql(TRAPS)
-        apart.sql(f"ALTER DATABASE {made.database} {path} ALTER DATABASE {APART} {path} ALTER ROLE {OWNER} {path}")
-        yield Postgres(made.machine, made.container, made.user, made.database)
+        main.sql(TRAPS, "template1")
+        main.sql(f"ALTER DATABASE {made.entry} {path} ALTER DATABASE template1 {path} ALTER ROLE {OWNER} {path}")
+        yield made
     finally:
-        apart.sql(f"ALTER DATABASE {APART} RESET search_path; ALTER ROLE {OWNER} RESET search_path;")
-        apart.sql("DROP SCHEMA trap CASCADE;")
+        main.sql(f"ALTER DATABASE template1 RESET search_path; ALTER ROLE {OWNER} RESET search_path;")
+        main.sql("DROP SCHEMA trap CASCADE;", "template1")
 
 
 @pytest.mark.parametrize("sql", SEEN)
-def test_the_traps_are_set(sql: str, trapped: Postgres) -> None:
-    bare = ["docker", "exec", "-i", "-e", "A=b", "any", "psql", "-XqAt", "-U", OWNER, "-d", trapped.database]
+def test_the_traps_are_set(sql: str, trapped: Application) -> None:
+    bare = trapped.run("psql", "-XqAt", "-h", trapped.socket, "-U", OWNER, "-d", trapped.entry)
     with pytest.raises(CommandFailed, match="trapped"):
         trapped.machine.ask([*bare, "-v", "ON_ERROR_STOP=1", "-c", f"SELECT {sql} FROM documents;"])
 
 
-def test_no_function_before_those_of_postgres_is_run(trapped: Postgres, make: Make, tmp_path: Path) -> None:
+def test_no_function_before_those_of_postgres_is_run(
+    trapped: Application, databases: Databases, tmp_path: Path
+) -> None:
+    main = databases.server
     (tmp_path / "a").write_bytes(FILE)
-    assert trapped.facts()["encoding"] == "UTF8"
-    assert trapped.clients() == []
-    assert trapped.exists(trapped.database)
-    assert trapped.database in trapped.names("case")
-    assert trapped.size(trapped.database) > 0
-    with trapped.shut():
+    found = entered(main.machine, main.run, [OWNER], [trapped.entry], main.socket)
+    assert (found.user, found.entry) == (OWNER, trapped.entry)
+    assert found.clients() == []
+    with found.shut([trapped.entry, "template1"]):
         pass
-    assert any("search_path" in sentence for sentence in losses.of_set(trapped))
-    assert losses.of_restore(trapped)
-    facts, restored = copy(trapped, make, tmp_path)
-    assert restored.differences(facts) == []
-    assert trapped.differences(facts) == []
-    first = {"tables": {}, "sequences": {}}
-    assert len(trapped.differences(first)) == 2
     wrong: list[str] = []
-    assert prove._vectors(trapped, wrong) == 0
-    assert prove._documents(trapped.machine, trapped, {**SPEC, "base": str(tmp_path)}, wrong) == 1
+    assert prove._vectors(found, wrong) == 0
+    assert prove._documents(found.machine, found, {**SPEC, "base": str(tmp_path)}, wrong) == 1
     assert wrong == []
-    restore_record.rename(trapped, restored.database, "mnemo_after_case")
-    restore_record.drop_database(trapped, "mnemo_after_case")
-    assert not trapped.exists("mnemo_after_case")
+    # a set of an earlier version
+    old, restored = databases.copied(trapped, tmp_path)
+    assert trapped.differences(old) == restored.changed(trapped.rows()) == []
+    assert len(trapped.differences({"tables": {}, "sequences": {}})) == 2
+    # and one of today, which carries the traps
+    target = databases.engine.place(PROGRAMS, "trapped")
+    filled = scratch(found, databases.place, target, tmp_path)
+    assert {trapped.entry, "template1"} <= set(filled.facts["files"])
+    assert returned(filled.fill()) == {"differences": [], "kept": []}
 
 
 KIND = f"""CREATE TYPE kind AS ENUM ('a');
@@ -99,17 +100,19 @@ CREATE FUNCTION worse(kind) RETURNS text {RAISE}; CREATE CAST (kind AS text) WIT
 CREATE TABLE documents(file_path kind, size int, sha256 text); INSERT INTO documents VALUES ('a', NULL, NULL);"""
 
 
-def test_no_cast_of_the_owner_is_run(make: Make, tmp_path: Path) -> None:
-    server = make(KIND)
+def test_no_cast_of_the_owner_is_run(databases: Databases, tmp_path: Path) -> None:
+    server = databases.make(KIND)
     (tmp_path / "a").write_bytes(FILE)
     wrong: list[str] = []
     assert prove._documents(server.machine, server, {**SPEC, "base": str(tmp_path)}, wrong) == 1
     assert wrong == []
-    assert server.differences(server.digest()) == []
+    with server.snapshot(server.entry) as talk:
+        found = postgres_digest.digest(talk)
+    assert server.differences(found) == server.changed(server.rows()) == []
 
 
-def test_a_set_of_the_first_way_that_would_run_a_cast_is_refused(make: Make) -> None:
-    server = make(
+def test_a_set_of_the_first_way_that_would_run_a_cast_is_refused(databases: Databases) -> None:
+    server = databases.make(
         f"CREATE TABLE t(a int); INSERT INTO t VALUES (1); CREATE FUNCTION bad(t) RETURNS text {RAISE};"
         "CREATE CAST (t AS text) WITH FUNCTION bad(t);"
     )
@@ -130,10 +133,10 @@ def test_a_set_of_the_first_way_that_would_run_a_cast_is_refused(make: Make) -> 
         ("public.other", 0),
     ],
 )
-def test_a_table_is_found_by_its_name(table: str, found: int, make: Make, tmp_path: Path) -> None:
+def test_a_table_is_found_by_its_name(table: str, found: int, databases: Databases, tmp_path: Path) -> None:
     columns = "(file_path text, size int, sha256 text)"
     two = "VALUES ('a', NULL, NULL), ('a', NULL, NULL)"
-    server = make(
+    server = databases.make(
         f"CREATE SCHEMA app; CREATE TABLE app.documents{columns}; CREATE TABLE documents{columns};"
         f'CREATE TABLE "Größe"{columns}; CREATE TABLE app.other{columns};'
         f"INSERT INTO documents VALUES ('a'); INSERT INTO \"Größe\" VALUES ('a'); INSERT INTO app.documents {two};"
@@ -146,8 +149,8 @@ def test_a_table_is_found_by_its_name(table: str, found: int, make: Make, tmp_pa
     assert wrong == []
 
 
-def test_a_view_in_place_of_the_table_is_not_read(make: Make) -> None:
-    server = make(
+def test_a_view_in_place_of_the_table_is_not_read(databases: Databases) -> None:
+    server = databases.make(
         f"CREATE FUNCTION bad() RETURNS text {RAISE};"
         "CREATE VIEW documents AS SELECT bad() AS file_path, 1 AS size, 'x' AS sha256;"
     )
@@ -158,10 +161,10 @@ def test_a_view_in_place_of_the_table_is_not_read(make: Make) -> None:
 
 @pytest.mark.parametrize(("size", "found"), [("7.00", []), ("8.00", ["a"]), ("'7'", []), ("'seven'", ["a"])])
 def test_a_size_is_a_number_however_its_column_writes_it(
-    size: str, found: list[str], make: Make, tmp_path: Path
+    size: str, found: list[str], databases: Databases, tmp_path: Path
 ) -> None:
     """A numeric with places ended the proof of a migration as a bug."""
-    server = make(f"CREATE TABLE documents AS SELECT 'a' AS file_path, {size} AS size, NULL::text AS sha256;")
+    server = databases.make(f"CREATE TABLE documents AS SELECT 'a' AS file_path, {size} AS size, NULL::text AS sha256;")
     (tmp_path / "a").write_bytes(FILE)
     wrong: list[str] = []
     assert prove._documents(server.machine, server, {**SPEC, "base": str(tmp_path)}, wrong) == 1

@@ -22,6 +22,7 @@ from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.core.model import Host
+from mnemo_ops.flows.keys import Identity
 from mnemo_ops.lab.app import POSTGRES, RECIPES
 from mnemo_ops.lab.engine import docker, ensure_engine, kept, stop_engine_if_ours
 from mnemo_ops.lab.image import ensure_images
@@ -31,7 +32,7 @@ from mnemo_ops.transport.local_pipe import LocalPipe
 from mnemo_ops.transport.session import AgentSession
 
 MADE, LOADED, UNDONE = (f"20261129T220719Z-000{number}" for number in (1, 2, 3))
-RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+KEY = Identity.new()
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,10 @@ def test_rows_and_files_come_back(project: Project, session: AgentSession) -> No
     project.psql("CREATE TABLE t AS SELECT n, 'row ' || n AS v FROM generate_series(1, 1000) n")
     uploaded.write_text("original")
     before = project.psql("SELECT * FROM t ORDER BY n")
-    session.act(MakeSet(stack, MADE, [RECIPIENT]))
+    session.act(MakeSet(stack, MADE, [KEY.recipient]))
     project.psql("DELETE FROM t WHERE n > 10; UPDATE t SET v = 'changed'; CREATE TABLE later ()")
     uploaded.write_text("changed")
-    session.act(LoadSet(stack, MADE, fresh=False, run_id=LOADED))
+    session.act(LoadSet(stack, MADE, fresh=False, run_id=LOADED, identity=KEY.secret))
     assert project.psql("SELECT * FROM t ORDER BY n") == before
     assert project.psql("SELECT to_regclass('later') IS NULL") == ["t"] and uploaded.read_text() == "original"
     session.act(UndoRestore(stack, UNDONE))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.manifest import FORMAT, Manifest, Part, Saved, file_of, read_manifest
+from mnemo_ops.agent.stack.manifest import FORMAT, Manifest, Part, Saved, read_manifest
 from mnemo_ops.errors import Refused, VerificationFailed
 
 RUN, SUM = "20260101T120000Z-00a1", "5" * 64
@@ -86,4 +86,4 @@ def test_what_no_version_wrote_is_no_format(tmp_path: Path, number: Any) -> None
     ("kind", "name"), [("postgres", "x.dump"), ("config", "x.tar.age"), ("files", "x.tar.zst"), ("redis", "x.tar.zst")]
 )
 def test_names_of_files_are_those_that_every_set_has(kind: str, name: str) -> None:
-    assert file_of("x", kind) == name
+    assert Saved("x", {"kind": kind}).file == name

@@ -17,7 +17,15 @@ from mnemo_ops.flows.engine import Flow
 
 ID, RUN = "20260101T120000Z-00a1", "20260102T120000Z-00b2"
 ROW = {"id": ID, "state": "complete", "checked": "sizes", "why": "", "created": 0.0, "bytes": 5}
-READY = {"manifest_sha256": "0" * 64, "previous": None, "untouched": [], "live": "after", "id": ID, "stamp": RUN}
+READY = {
+    "manifest_sha256": "0" * 64,
+    "previous": None,
+    "untouched": [],
+    "sealed": False,
+    "live": "after",
+    "id": ID,
+    "stamp": RUN,
+}
 OUTAGE = {"write_outage_seconds": 7.25, "phases": {"stop": 2.0, "swap": 1.75, "start": 3.5}}
 PHASES = [{"name": "stop", "seconds": 2.0}, {"name": "swap", "seconds": 1.75}, {"name": "start", "seconds": 3.5}]
 LINE = "write outage 7.2 s (stop 2.0 s, swap 1.8 s, start 3.5 s)"
@@ -26,7 +34,15 @@ LINE = "write outage 7.2 s (stop 2.0 s, swap 1.8 s, start 3.5 s)"
 def told(tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[str, dict[str, Any]]:
     """What the operator reads, and what a program reads."""
     monkeypatch.setattr(flows.signing, "verify", lambda *_: None)
-    result = {"datasets": {}, "accepted_losses": [], "kept": "somewhere", "strays": [], **OUTAGE, **more}
+    result = {
+        "datasets": {},
+        "accepted_losses": [],
+        "kept": "somewhere",
+        "strays": [],
+        "kept_passwords": [],
+        **OUTAGE,
+        **more,
+    }
     shown = []
     for style in (Style(), Style(json=True)):
         answers: dict[str, Any] = {"list_sets": lambda: {"sets": [ROW]}}

@@ -108,8 +108,21 @@ def test_a_restore_looks_first_and_restores_what_it_looked_at(store: Store, tmp_
 
     def answer(sha256: str) -> dict[str, Any]:
         asked.append(sha256)
-        found = {"previous": None, "untouched": [], "signature": store.signature, "manifest_sha256": sha256}
-        done = {"accepted_losses": [], "datasets": {}, "write_outage_seconds": 1.0, "phases": {}, "strays": []}
+        found = {
+            "previous": None,
+            "untouched": [],
+            "sealed": False,
+            "signature": store.signature,
+            "manifest_sha256": sha256,
+        }
+        done = {
+            "accepted_losses": [],
+            "datasets": {},
+            "write_outage_seconds": 1.0,
+            "phases": {},
+            "strays": [],
+            "kept_passwords": [],
+        }
         return {**found, **done}
 
     store.answers = {"list_sets": lambda: {"sets": [row]}, "load_set": lambda: answer(OTHER)}

@@ -37,7 +37,7 @@ def statuses(session: AgentSession, *resources: object, **options: object) -> li
 
 
 def test_the_core_and_the_deeds_fit_their_budget() -> None:
-    assert len(REAL) <= bundle.BUDGET and len(bundle.pack(bundle.deeds())) <= bundle.BUDGET
+    assert len(REAL) <= bundle.BUDGET and len(bundle.pack(bundle.deeds())) <= bundle.DEEDS
 
 
 def test_the_kinds_of_our_own_playbooks_fit_the_budget() -> None:

@@ -46,7 +46,7 @@ SERVING = {
     **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
-    **{"sizes": {"lightrag": 5}, "postgres": {"bytes": 5, "losses": []}, "compose": "2.30"},
+    **{"sizes": {"lightrag": 5}, "postgres": {"bytes": 5, "losses": [], "obstacles": []}, "compose": "2.30"},
 }
 PARTS = [{"name": "postgres.dump", "bytes": 5, "sha256": SUM}, {"name": "config.tar.age", "bytes": 5, "sha256": SUM}]
 DATASETS = {
@@ -122,11 +122,12 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("ready", "load_set"): {
         **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
-        **{"aside": [RUN], "untouched": ["uploads"]},
+        **{"aside": [RUN], "untouched": ["uploads"], "sealed": True},
         "previous": {"id": RUN, "stamp": RUN, "live": "after", "project": "mnemosyne", "paths": []},
     },
     ("act", "load_set"): {
         **{"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"], "strays": ["/srv/x.mnemo-stray-1"]},
+        **{"kept_passwords": ["app"]},
         **OUTAGE,
     },
     ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from typing import Any, ClassVar, Dict, Generator, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import asdict, dataclass, field
 from mnemo_ops.agent.base.validators import RunId
 from mnemo_ops.agent.engine.action import Action
-from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.agent.stack import (
-    containers,
-    copy_marker,
-    exclusivity,
-    losses,
-    orchestrator,
-    postgres_digest,
-    recipients,
-)
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, orchestrator, recipients
+from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
-from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, file_of, listing_of, read_manifest
+from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, read_manifest
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
-from mnemo_ops.agent.stack.packing import pack
-from mnemo_ops.agent.stack.postgres import Postgres
-from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, root, waiver
+from mnemo_ops.agent.stack.stack import Stack, forgotten, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed
 
 MARGIN = 1.2  # free space wanted, as a multiple of the data
@@ -69,7 +60,6 @@ class MakeSet(Action):
             refuse_fenced(machine, stack.project, "backup")
         copy_marker.refuse_unfinished(machine, stack.project)
         exclusivity.refuse_others(machine, stack, self.id)
-        containers.refuse_stopped(found, stack.dataset("postgres").service)
         lost = forgotten(stack, found)
         if lost:
             raise Refused(
@@ -77,13 +67,12 @@ class MakeSet(Action):
                 hint="name what must survive in the compose file and in stack.datasets; waive the rest: "
                 + waiver(lost),
             )
-        sizes = {dataset.name: _size(machine, stack, dataset, found) for dataset in stack.datasets}
+        kinds = [kind_of(machine, stack, each, found) for each in stack.datasets]
+        lost = [text for each in kinds for text in each.losses(self.accept_loss)]
+        sizes = {each.dataset.name: each.size() for each in kinds}
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
         if need > free:
             raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
-        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
-        lost = losses.of_set(server)
-        losses.refuse(lost, self.accept_loss, "a set would not hold all of the database server")
         return {"sizes": sizes, "free": free, "losses": lost}
 
     def run(self, machine: Machine) -> Deed:
@@ -164,7 +153,9 @@ class MakeSet(Action):
             datasets = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
             return datasets
-        with Postgres.of(machine, containers.one(found, stack.dataset("postgres").service)).shut():
+        with ExitStack() as shut:
+            for each in stack.datasets:
+                shut.enter_context(kind_of(machine, stack, each, found).shut())
             datasets = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
             yield from Orchestrator(machine, stack).stop()
@@ -188,27 +179,9 @@ class MakeSet(Action):
     def _parts(self, machine: Machine, stack: Stack, found: containers.Found, workdir: str) -> Making:
         datasets: Dict[str, Any] = {}
         for dataset in sorted(stack.datasets, key=lambda each: each.kind != "postgres"):  # database first
-            if dataset.kind == "postgres":
-                datasets[dataset.name] = yield from _dump(machine, found, dataset, workdir)
-            else:
-                datasets[dataset.name] = yield from self._archive(machine, stack, dataset, workdir)
+            keys = recipients.parsed(self.recipients)
+            datasets[dataset.name] = yield from kind_of(machine, stack, dataset, found).save(workdir, keys)
         return datasets
-
-    def _archive(self, machine: Machine, stack: Stack, dataset: Dataset, workdir: str) -> Making:
-        where = root(machine, stack, dataset)
-        exclude = stack.excluded() if dataset.kind == "config" else ()
-        name = file_of(dataset.name, dataset.kind)
-        encrypt = [part for key in recipients.parsed(self.recipients) for part in ("-r", key)]
-        through = ["age", "-e", *encrypt] if dataset.kind == "config" else ["zstd", "-q", "-T0", "-3"]
-        if dataset.kind == "config" and not self.recipients:
-            raise Refused("the config part holds secrets, and there is no key to encrypt it with")
-        total = tree.size(machine, where, exclude)
-        rows = yield from pack(machine, where, exclude, through, f"{workdir}/{name}", total, dataset.name)
-        listing = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
-        facts = {**tree.summary(rows), "kind": dataset.kind, "attributes": True}  # older sets were made without
-        if dataset.kind != "config":  # a listing names every file; the config's stays inside the encrypted part
-            machine.write(f"{workdir}/{listing_of(dataset.name)}", listing, 0o600)
-        return facts
 
 
 @dataclass(frozen=True)
@@ -256,31 +229,6 @@ def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, Tupl
         found = machine.stat(f"{workdir}/{name}")
         parts.append(Part(name, found.size if found else 0, machine.sha256(f"{workdir}/{name}") or ""))
     return tuple(parts)
-
-
-def _size(machine: Machine, stack: Stack, dataset: Dataset, found: containers.Found) -> int:
-    if dataset.kind == "postgres":
-        return int(Postgres.of(machine, containers.one(found, dataset.service)).facts()["bytes"])
-    exclude = stack.excluded() if dataset.kind == "config" else ()
-    return tree.size(machine, root(machine, stack, dataset), exclude)
-
-
-def _dump(machine: Machine, found: containers.Found, dataset: Dataset, workdir: str) -> Making:
-    """pg_dump and the digest, both of one exported snapshot."""
-    server = Postgres.of(machine, containers.one(found, dataset.service))
-    others = server.clients()
-    if others:
-        names = sorted({f"{each['user']} ({each['application'] or 'no name'})" for each in others})
-        raise Broken(f"the database still has other clients: {', '.join(names)}", hint="stop them and try again")
-    with server.snapshot() as talk:
-        yield Progress(note="hashing the tables")
-        snapshot = json.loads(talk.ask("SELECT to_json(pg_export_snapshot());"))
-        digest = postgres_digest.digest(talk)
-        yield Progress(note="pg_dump")
-        with machine.replacing(f"{workdir}/{file_of(dataset.name, dataset.kind)}", 0o600) as file:
-            server.dump(snapshot, file, lambda: None)
-        facts = server.facts()
-    return {"kind": "postgres", **facts, **digest}
 
 
 def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:

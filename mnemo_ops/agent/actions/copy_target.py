@@ -16,10 +16,10 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker
+from mnemo_ops.agent.stack import containers, copy_marker, restore_record
 from mnemo_ops.agent.stack.fence import fence_path
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
-from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, record_path, sibling
+from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE, SCRATCH, record_path, sibling
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Refused, VerificationFailed
 
@@ -151,6 +151,7 @@ class CleanTarget(Action):
         self._own(machine, stack)
         self._unused(found)
         mounts.refuse_around(machine, stack.directory)
+        restore_record.clear(machine, self.run_id)
         for container in found:
             yield Progress(note=f"removing the container {container.name}")
             machine.run(["docker", "rm", "--force", container.name])
@@ -196,7 +197,8 @@ class CleanTarget(Action):
         if machine.stat(before) is not None:
             machine.remove(path)
             machine.rename(before, path)  # empty, with the owner and the mode it had
-        machine.remove(sibling(path, AFTER, self.run_id))
+        for word in (AFTER, SCRATCH):
+            machine.remove(sibling(path, word, self.run_id))
         for name in machine.names(path):
             machine.remove(f"{path}/{name}")
 

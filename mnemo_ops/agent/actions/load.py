@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import posixpath
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, List, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.actions.backup import MARGIN, Making
-from mnemo_ops.agent.actions.swap import database_of, forget_blank
+from mnemo_ops.agent.actions.swap import forget_blank
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import PartName, RunId
@@ -18,23 +18,15 @@ from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import (
-    containers,
-    copy_marker,
-    exclusivity,
-    losses,
-    orchestrator,
-    restore_record,
-    volume_options,
-)
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, orchestrator, restore_record, volume_options
+from mnemo_ops.agent.stack.datasets import kind_of
+from mnemo_ops.agent.stack.datasets.kind import Kind
 from mnemo_ops.agent.stack.fence import refuse_fenced
-from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, file_of, prove_bytes, read_manifest
+from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, prove_bytes, read_manifest
 from mnemo_ops.agent.stack.match import match
-from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
-from mnemo_ops.agent.stack.packing import unpack
-from mnemo_ops.agent.stack.postgres import APART, Postgres, creation
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
-from mnemo_ops.agent.stack.stack import Dataset, Stack, mountpoint, root
+from mnemo_ops.agent.stack.stack import Stack, mountpoint
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
 from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
@@ -52,7 +44,7 @@ class LoadSet(Action):
     config too; everything runs again afterwards.
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
-    :param identity: age secret key of the config part; only ``fresh`` needs it.
+    :param identity: age secret key of what is secret in the set.
     :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
     :param accept_loss: also where the database here has something that no set holds, or the set a dataset that the
         stack does not have; only without ``fresh``.
@@ -86,7 +78,6 @@ class LoadSet(Action):
         both = match(stack, manifest, config=self.fresh)
         if not self.fresh:
             exclusivity.refuse_others(machine, stack)
-            _refuse_mount_points(machine, stack, both.directories)
             both.refuse_headless(self.id)
         else:
             both.refuse_partial(self.id)
@@ -96,53 +87,47 @@ class LoadSet(Action):
         if self.fresh:
             _missing(machine, stack, manifest)
         else:
-            _refuse_full(machine, stack, manifest, both.placed)
             found = containers.containers(machine, stack.project)
             if not found:
                 raise Refused(
                     f"no stack {stack.project} runs here to restore into", hint="deploy it first: invoke deploy"
                 )
-            containers.refuse_stopped(found, stack.dataset("postgres").service)
-            server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
-            _compatible(server, manifest)
+            for kind, facts in self._kinds(machine, stack, manifest):
+                kind.compare(facts)
+            places = self._places(machine, stack, manifest)
+            _refuse_fixed(machine, stack, places)
+            _refuse_full(machine, manifest, places)
             lost += [f"the set was made without {each}" for each in manifest.accepted_losses]
-            lost += [f"gone until restore --undo: {each}" for each in losses.of_restore(server)]
-            losses.refuse(lost, self.accept_loss, f"a restore of the set {self.id} would leave something out")
+            lost += [_ONE.format(each.name) for each in manifest.datasets if each.earlier]
+            _refuse_lost(self.id, lost, self.accept_loss)
         previous = restore_record.last(machine, stack.project)
         signed = {
             "signature": (machine.read_text(f"{directory}/{SIGNATURE}") or "")[:200],
             "manifest_sha256": machine.sha256(f"{directory}/{NAME}"),
         }
         aside = [each["stamp"] for each in restore_record.aside(machine, stack.project)]
-        told = {"losses": lost, "untouched": [each.name for each in both.untouched]}
+        told = {"losses": lost, "untouched": [each.name for each in both.untouched], "sealed": manifest.sealed}
         return manifest, {**told, "previous": previous, "aside": aside, **signed}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
         manifest, found = self._look(machine)
-        told: Report = {"write_outage_seconds": 0.0, "phases": {}}  # nobody is served yet
+        told: Report = {"write_outage_seconds": 0.0, "phases": {}, "kept_passwords": []}  # nobody is served yet
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
             _make_volumes(machine, stack, manifest)
-            _refuse_mount_points(machine, stack, match(stack, manifest, False).directories)
             copy_marker.fills(machine, stack, self.id)
-            plan = self._plan(machine, stack, manifest)
-            yield from self._extract(machine, stack, directory, manifest, plan)
-            yield from Orchestrator(machine, stack).up(stack.keep)
+            Orchestrator(machine, stack).make(stack.keep)  # where they mount what tells where the data go
             copy_marker.hold_back(machine, stack)
-            server = database_of(machine, stack)
-            server.wait(PATIENCE)
-            _compatible(server, manifest)
-            plan["database"] = server.database
-            yield from self._rows(server, directory, manifest, plan)
-            restore_record.place(machine, server, plan, AFTER)
-            forget_blank(machine, server, plan)
-            told["strays"] = restore_record.strays(machine, server, plan["paths"])
+            plan = self._plan(machine, stack, manifest)
+            yield from self._extract(machine, stack, directory, manifest)
+            restore_record.place(machine, plan, AFTER)
+            forget_blank(machine, plan)
+            told["strays"] = restore_record.strays(machine, plan["paths"])
         else:
-            plan = {**self._plan(machine, stack, manifest), "database": database_of(machine, stack).database}
-            told = yield from self._replace(machine, stack, directory, manifest, plan)
+            told = yield from self._replace(machine, stack, directory, manifest, self._plan(machine, stack, manifest))
         both = match(stack, manifest, config=self.fresh)
         facts = {each.name: manifest.saved(each.name).facts for each in both.placed}
         if not both.homeless:
@@ -154,10 +139,21 @@ class LoadSet(Action):
     def _lease(self) -> str:
         return f"restore-{self.run_id}"
 
+    def _kinds(self, machine: Machine, stack: Stack, manifest: Manifest) -> List[Tuple[Kind, Mapping[str, Any]]]:
+        """What is put in place by renaming, with its facts."""
+        found = containers.containers(machine, stack.project)
+        chosen = match(stack, manifest, False).directories
+        return [(kind_of(machine, stack, each, found), manifest.saved(each.name).facts) for each in chosen]
+
+    def _places(self, machine: Machine, stack: Stack, manifest: Manifest) -> Dict[str, str]:
+        """Dataset -> the directory that is exchanged."""
+        return {each.dataset.name: each.place(facts) for each, facts in self._kinds(machine, stack, manifest)}
+
     def _plan(self, machine: Machine, stack: Stack, manifest: Manifest) -> restore_record.Plan:
         """What is renamed to what: enough to undo it at any point."""
-        paths = [root(machine, stack, each) for each in match(stack, manifest, False).directories]
-        return restore_record.plan(self.run_id, self.id, stack.project, paths, machine.now())
+        places = self._places(machine, stack, manifest)
+        _refuse_fixed(machine, stack, places)
+        return restore_record.plan(self.run_id, self.id, stack.project, list(places.values()), machine.now())
 
     def _replace(
         self, machine: Machine, stack: Stack, directory: str, manifest: Manifest, plan: restore_record.Plan
@@ -176,24 +172,25 @@ class LoadSet(Action):
             raise
         try:
             yield from prove_bytes(machine, directory, manifest)
-            yield from self._extract(machine, stack, directory, manifest, plan)
-            server = database_of(machine, stack)
-            yield from self._rows(server, directory, manifest, plan)
+            loaded = yield from self._extract(machine, stack, directory, manifest)
             began = machine.monotonic()
             orchestrator.hold_down(machine, policies["args"]["policies"])
-            yield from services.stop(but=stack.keep)
+            yield from services.stop()
             stopped = machine.monotonic()
             yield Progress(note="swapping")
             with lease.guarded(machine, self._lease):  # should it have expired, it is being undone
                 restore_record.begin(machine, {**plan, "state": SWAPPING})
-                restore_record.place(machine, server, plan, AFTER)
+                restore_record.place(machine, plan, AFTER)
                 restore_record.begin(machine, {**plan, "state": STARTING})  # from here on somebody may write to it
             swapped = machine.monotonic()
             yield Progress(note="starting the stack")
             orchestrator.let_up(machine, policies["args"]["policies"])
             services.start(restart)
+            for kind, _ in self._kinds(machine, stack, manifest):
+                kind.answers()
             told = orchestrator.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
-            told["strays"] = restore_record.strays(machine, server, plan["paths"])
+            told.update(loaded)
+            told["strays"] = restore_record.strays(machine, plan["paths"])
             lease.hold(machine, f"clear-{self.run_id}", self.run_id, [])  # who is killed below leaves no traces
             # in one: a kill in between leaves a restore that is at its end, or one that is taken back
             lease.release(machine, self._lease, partial(restore_record.keep, machine, plan, AFTER))
@@ -206,7 +203,7 @@ class LoadSet(Action):
             lease.undo_because(machine, self._lease, problem, partial(self._state, machine, plan["paths"]))
             raise
         yield Progress(note="removing what an earlier restore replaced")
-        restore_record.drop_superseded(machine, server, stack.project)
+        restore_record.drop_superseded(machine, stack.project)
         with suppress(Broken):
             lease.release(machine, f"clear-{self.run_id}")
         return told
@@ -218,8 +215,7 @@ class LoadSet(Action):
         kept = restore_record.pending(machine, self.run_id)
         aside = [restore_record.where(kept, AFTER)] if kept is not None and kept["state"] == ASIDE else []
         said = "the data from before are in place again" if aside else "nothing was changed"
-        with suppress(Exception):  # the database need not answer
-            aside += restore_record.strays(machine, database_of(machine, Stack.from_json(self.stack)), paths)
+        aside += restore_record.strays(machine, paths)
         if not aside:
             return said
         kept_in = ", and in ".join(aside)
@@ -230,62 +226,52 @@ class LoadSet(Action):
         dataset = stack.dataset("config")
         if machine.names(stack.directory):
             raise Refused(f"{stack.directory} is not empty", hint="move it aside, or choose another host")
-        if not self.identity:
-            raise Refused("the config part is encrypted, and no age identity was given")
-        beside = sibling(stack.directory, AFTER, self.run_id)
-        machine.remove(beside)
-        machine.mkdir(beside, 0o755)
-        key = identity_path(machine, self.id)
+        kind, beside = kind_of(machine, stack, dataset, ()), sibling(stack.directory, AFTER, self.run_id)
         try:
-            machine.mkdir(machine.runtime_dir, 0o700)
-            machine.write(key, self.identity.encode(), 0o600)  # a file in memory, never an argument
-            decrypt = ["age", "-d", "-i", key, f"{directory}/{file_of(dataset.name, dataset.kind)}"]
-            yield from unpack(machine, decrypt, beside, "decrypting config")
-        finally:
-            machine.remove(key)
-        if manifest.saved(dataset.name).differences(machine, directory, beside):
+            with self._key(machine) as key:
+                yield from kind.load(manifest.saved(dataset.name), directory, self.run_id, key)
+        except VerificationFailed:
             machine.remove(beside)
-            raise VerificationFailed("the config part differs from the manifest; nothing was changed")
+            raise
         machine.mkdir(posixpath.dirname(stack.directory))
         if machine.stat(stack.directory) is not None:
             machine.remove(stack.directory)  # empty: checked above
         machine.rename(beside, stack.directory)
         return {}
 
-    def _extract(
-        self, machine: Machine, stack: Stack, directory: str, manifest: Manifest, plan: restore_record.Plan
-    ) -> Making:
-        for dataset in match(stack, manifest, False).directories:
-            where = root(machine, stack, dataset)
-            beside = sibling(where, AFTER, plan["stamp"])
-            machine.remove(beside)
-            machine.mkdir(beside, 0o755)
-            expand = ["zstd", "-q", "-d", "-c", f"{directory}/{file_of(dataset.name, dataset.kind)}"]
-            yield from unpack(machine, expand, beside, f"unpacking {dataset.name}")
-            yield Progress(note=f"comparing {dataset.name}")
-            lines = manifest.saved(dataset.name).differences(machine, directory, beside)
-            if lines:
-                raise VerificationFailed(f"{dataset.name} differs from the manifest: " + "; ".join(lines))
+    def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:
+        """Everything beside its place, compared. ``kept_passwords``: roles that have those of today."""
+        kept: List[str] = []
+        with self._key(machine) as key:
+            for kind, _ in self._kinds(machine, stack, manifest):
+                done = yield from kind.load(manifest.saved(kind.dataset.name), directory, self.run_id, key)
+                kept += done.get("kept", ())
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
-        return {}
+        return {"kept_passwords": kept}
 
-    def _rows(self, server: Postgres, directory: str, manifest: Manifest, plan: restore_record.Plan) -> Making:
-        """Load the dump into a scratch database and compare every table with the manifest."""
-        saved = manifest.saved(Stack.from_json(self.stack).dataset("postgres").name)
-        facts = saved.facts
-        database = plan[AFTER]
-        restore_record.drop_database(server, database)
-        server.sql(creation(database, facts), APART)
-        yield Progress(note="pg_restore")
-        server.make_roles(facts.get("needed_roles", ()))
-        with server.machine.open(f"{directory}/{saved.file}") as file:
-            server.restore(database, file, lambda: None)
-        yield Progress(note="comparing the tables")
-        lines = server.differences(facts, database)
-        if lines:
-            raise VerificationFailed("the database differs from the manifest: " + "; ".join(lines[:10]))
-        server.sql("ANALYZE;", database)
-        return {}
+    @contextmanager
+    def _key(self, machine: Machine) -> Iterator[str]:
+        """The file of the key, in memory and never an argument, as long as it is needed."""
+        path = identity_path(machine, self.id)
+        try:
+            machine.mkdir(machine.runtime_dir, 0o700)
+            machine.write(path, self.identity.encode(), 0o600)
+            yield path
+        finally:
+            machine.remove(path)
+
+
+_ONE = "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the set"
+
+
+def _refuse_lost(id: str, lost: Sequence[str], accept: bool) -> None:
+    """:raises Refused: something would be lost and nobody said that it may (3)."""
+    if lost and not accept:
+        lines = "".join(f"\n  - {each}" for each in lost)
+        raise Refused(
+            f"a restore of the set {id} would leave something out:{lines}",
+            hint="the same command with --accept-loss goes on without it",
+        )
 
 
 def _missing(machine: Machine, stack: Stack, manifest: Manifest) -> Mapping[str, Any]:
@@ -316,45 +302,22 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Manifest) -> None:
             machine.mkdir(f"{stack.directory}/{dataset.path}")
 
 
-def _refuse_mount_points(machine: Machine, stack: Stack, datasets: Sequence[Dataset]) -> None:
-    """:raises Refused: what is to be swapped by renaming cannot be renamed (3)."""
-    for dataset in datasets:
-        key = dataset.volume or dataset.path
-        remedy = f"declare another place in stack.volumes, then invoke volumes --volume {key} --to TYPE moves it there"
-        where = root(machine, stack, dataset)
+def _refuse_fixed(machine: Machine, stack: Stack, places: Mapping[str, str]) -> None:
+    """:param places: dataset -> its directory. :raises Refused: what is to be renamed cannot be (3)."""
+    keys = {each.name: each.volume or each.path for each in stack.datasets}
+    for name, where in places.items():
+        move = f"invoke volumes --volume {keys[name]} --to TYPE"
+        remedy = f"declare another place in stack.volumes, then {move} moves it there"
         mounts.refuse_point(machine, where, remedy)
         tree.refuse_fixed(machine, where)
 
 
-def _refuse_full(machine: Machine, stack: Stack, manifest: Manifest, datasets: Sequence[Dataset]) -> None:
+def _refuse_full(machine: Machine, manifest: Manifest, places: Mapping[str, str]) -> None:
     """:raises Refused: there is no room beside the data for what is to be put in place (3)."""
-    sizes = {each.name: int(manifest.saved(each.name).facts["bytes"]) for each in datasets}
-    for dataset in datasets:
-        try:
-            where = root(machine, stack, dataset)
-        except Refused:  # of a database, which may lie on NFS; others were looked at before
-            continue
-        size = sum(sizes.values()) if dataset.kind == "files" else sizes[dataset.name]  # the rest may lie there, too
-        need, free = int(size * MARGIN), machine.free_bytes(where)
+    sizes = {name: int(manifest.saved(name).facts["bytes"]) for name in places}
+    for where in places.values():
+        need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(where)  # the rest may lie there, too
         if free < need:
             raise Refused(
                 f"restoring needs {need} bytes beside the data; {where} has {free}", hint="free some space first"
             )
-
-
-def _compatible(server: Postgres, manifest: Manifest) -> None:
-    """:raises Refused: older server, or an extension of the set is missing or older here (3)."""
-    facts = next((each.facts for each in manifest.datasets if each.kind == "postgres"), None)
-    if facts is None:
-        return
-    here = server.facts()
-    if here["major"] < facts["major"]:
-        raise Refused(
-            f"the set is of Postgres {facts['major']}, the server here is {here['major']}: it cannot be older"
-        )
-    missing = [name for name in facts["extensions"] if name not in (here["available"] or {}) and name != "plpgsql"]
-    if missing:
-        raise Refused(
-            f"the Postgres server lacks extensions of the backup: {', '.join(missing)}",
-            hint="use the stack's own image",
-        )

@@ -9,7 +9,9 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
-from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.cluster import proof
+from mnemo_ops.agent.stack.cluster.entrance import enter
+from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.agent.stack.stack import Stack, root
 from mnemo_ops.errors import VerificationFailed
@@ -57,10 +59,10 @@ class ProveStack(Action):
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         found = containers.containers(machine, stack.project)
-        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
+        server = enter(machine, containers.one(found, stack.dataset("postgres").service)).server
         wrong: List[str] = []
         yield Progress(note="comparing the tables")
-        wrong += server.differences(self.facts)
+        wrong += proof.of_rows(server, self.facts["rows"])
         yield Progress(note="a vector query through each index")
         vectors = _vectors(server, wrong)
         yield Progress(note="every document has its file")
@@ -78,7 +80,7 @@ class ProveStack(Action):
         return {**self.documents, "base": root(machine, stack, base[0])} if base else self.documents
 
 
-def _vectors(server: Postgres, wrong: List[str]) -> int:
+def _vectors(server: Server, wrong: List[str]) -> int:
     """Ask each index for the nearest neighbours of a stored vector; the vector itself must come first."""
     checked = 0
     for row in server.query(VECTORS):
@@ -98,7 +100,7 @@ def _vectors(server: Postgres, wrong: List[str]) -> int:
     return checked
 
 
-def _documents(machine: Machine, server: Postgres, spec: Mapping[str, str], wrong: List[str]) -> int:
+def _documents(machine: Machine, server: Server, spec: Mapping[str, str], wrong: List[str]) -> int:
     """Every row that names a file has it, with its size and checksum."""
     found = server.query(NAMED.format(name=literal(spec["table"]))) if spec else ()
     if not found:

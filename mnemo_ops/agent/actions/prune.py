@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.actions.catalogue import ID, Row, rows
-from mnemo_ops.agent.actions.swap import database_of
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
@@ -16,12 +15,11 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import job, lease
-from mnemo_ops.agent.stack import containers as project
-from mnemo_ops.agent.stack import copy_marker, exclusivity, restore_record
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, restore_record
+from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import read_fence
-from mnemo_ops.agent.stack.postgres import Postgres
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE
-from mnemo_ops.agent.stack.stack import Stack, root
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import MnemoError, Refused
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
@@ -54,7 +52,6 @@ class PruneSets(Action):
             kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
             why = what + ("" if self.aside else ": --aside removes it")
             size = sum(tree.size(machine, path) for path in kept if machine.stat(path) is not None)
-            size += _bytes(_server(machine, stack), each[side])
             row = {"name": f"{ASIDE}{each['stamp']}-{side}", "bytes": size, "why": why}
             plan["remove" if self.aside else "keep"].append(row)
         for name, size in self._strays(machine, stack):
@@ -63,17 +60,14 @@ class PruneSets(Action):
         return plan
 
     def _strays(self, machine: Machine, stack: Stack) -> List[Tuple[str, int]]:
-        """What no record knows: names, and bytes; where Docker cannot be asked, none."""
+        """What no record knows: paths, and bytes; where Docker cannot be asked, none."""
         paths: List[str] = []
-        try:
-            for each in (each for each in stack.datasets if each.kind in ("files", "redis")):
+        with suppress(MnemoError):
+            found = containers.containers(machine, stack.project)
+            for each in (each for each in stack.datasets if each.kind != "config"):
                 with suppress(Refused):  # it is not here yet, and hides nothing of the others
-                    paths.append(root(machine, stack, each))
-            server = _server(machine, stack)
-        except MnemoError:
-            return []
-        found = restore_record.strays(machine, server, paths)
-        return [(name, tree.size(machine, name) if name[0] == "/" else _bytes(server, name)) for name in found]
+                    paths.append(kind_of(machine, stack, each, found).place({}))
+        return [(path, tree.size(machine, path)) for path in restore_record.strays(machine, paths)]
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
@@ -86,8 +80,6 @@ class PruneSets(Action):
                 self._drop(machine, row["name"][len(ASIDE) :])
             elif row["name"].startswith("/"):
                 machine.remove(row["name"])
-            elif row["name"].startswith(restore_record.STRAY):
-                restore_record.drop_database(database_of(machine, Stack.from_json(self.stack)), row["name"])
             else:
                 self._remove(machine, Stack.from_json(self.stack).store, row["name"])
             done += row["bytes"]
@@ -96,15 +88,14 @@ class PruneSets(Action):
 
     def _drop(self, machine: Machine, stamp: str) -> None:
         stack = Stack.from_json(self.stack)
-        server = database_of(machine, stack)
         for plan, side, _ in _kept(machine, stack.project):
             if f"{plan['stamp']}-{side}" != stamp:  # the other side may be in place by now
                 continue
             last = restore_record.settled(machine, stack.project, plan["stamp"])
             if last:  # first of all: nobody is promised an undo of what is half removed
                 restore_record.give_up(machine, stack.project)
-                restore_record.drop_superseded(machine, server, stack.project)
-            restore_record.drop(machine, server, plan, side)
+                restore_record.drop_superseded(machine, stack.project)
+            restore_record.drop(machine, plan, side)
             restore_record.forget(machine, plan["stamp"])
             if last:
                 machine.remove(restore_record.record_path(machine, stack.project))
@@ -116,18 +107,6 @@ class PruneSets(Action):
             machine.rename(path, f"{path}.partial")
             path += ".partial"
         machine.remove(path)
-
-
-def _server(machine: Machine, stack: Stack) -> Optional[Postgres]:
-    """``None``: it does not run."""
-    found = project.containers(machine, stack.project)
-    mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
-    return Postgres.of(machine, mine[0]) if mine else None
-
-
-def _bytes(server: Optional[Postgres], database: str) -> int:
-    """Of a database; 0 while it cannot be asked."""
-    return server.size(database) if server else 0
 
 
 def _kept(machine: Machine, project: str) -> List[Tuple[restore_record.Plan, str, str]]:

@@ -10,7 +10,7 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
-from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.cluster.entrance import enter
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import StepFailed
 
@@ -35,8 +35,8 @@ class Smoke(Action):
         found = containers.containers(machine, stack.project)
         wrong: List[str] = [f"{each.service} is {each.state}" for each in found if not (each.running or each.ended)]
         yield Progress(note="asking the database")
-        server = Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))
-        version = server.facts()["version"]
+        server = enter(machine, containers.one(found, stack.dataset("postgres").service)).server
+        version = server.query("SELECT to_json(current_setting('server_version'));")
         for service, directories in self.writable.items():
             for directory in directories:
                 yield Progress(note=f"{service} writes {directory}")

@@ -11,14 +11,15 @@ from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
-from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, losses, volume_options
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, volume_options
+from mnemo_ops.agent.stack.cluster import facts as cluster_facts
+from mnemo_ops.agent.stack.cluster.entrance import enter
+from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import read_fence
-from mnemo_ops.agent.stack.postgres import Postgres
-from mnemo_ops.agent.stack.stack import Stack, forgotten, root
+from mnemo_ops.agent.stack.stack import Stack, forgotten
 from mnemo_ops.errors import MnemoError, Refused
 
 
@@ -121,8 +122,7 @@ def _sizes(machine: Machine, stack: Stack, volumes: List[str], troubles: List[st
         if dataset.kind == "postgres" or (dataset.volume and stack.volume(dataset.volume) not in volumes):
             continue
         try:
-            exclude = stack.excluded() if dataset.kind == "config" else ()
-            sizes[dataset.name] = tree.size(machine, root(machine, stack, dataset), exclude)
+            sizes[dataset.name] = kind_of(machine, stack, dataset, ()).size()
         except MnemoError as error:
             troubles.append(str(error))
     return sizes
@@ -133,8 +133,9 @@ def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles:
     if not mine:
         return None
     try:
-        server = Postgres.of(machine, mine[0])
-        return {**server.facts(), "losses": losses.of_set(server)}
+        facts = cluster_facts.look(enter(machine, mine[0]).server)
+        told = {name: facts[name] for name in ("version", "major", "bytes")}
+        return {**told, "losses": cluster_facts.losses(facts), "obstacles": cluster_facts.obstacles(facts)}
     except MnemoError as error:
         troubles.append(str(error))
         return None

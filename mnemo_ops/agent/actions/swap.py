@@ -13,9 +13,9 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, exclusivity, orchestrator, restore_record
+from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import refuse_fenced
-from mnemo_ops.agent.stack.orchestrator import PATIENCE, Orchestrator
-from mnemo_ops.agent.stack.postgres import Postgres
+from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, FAILED, LOADING, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, Refused
@@ -50,7 +50,7 @@ class UndoSwap(Action):
             restore_record.begin(machine, plan)  # known to the next try, too, which finds it stopped
         yield from _ready_to_place(machine, stack)
         yield Progress(note="putting back what was there before")
-        restore_record.place(machine, database_of(machine, stack), plan, BEFORE)
+        restore_record.place(machine, plan, BEFORE)
         restore_record.begin(machine, {**plan, "state": ASIDE if plan["state"] == FAILED else LOADING})
         return {}
 
@@ -71,10 +71,9 @@ class DropScratch(Action):
 
     def run(self, machine: Machine) -> Deed:
         yield Progress()
-        stack = Stack.from_json(self.stack)
         plan = restore_record.pending(machine, self.stamp)
         if plan is not None and plan["state"] == LOADING:
-            restore_record.drop(machine, database_of(machine, stack), plan, AFTER)
+            restore_record.drop(machine, plan, AFTER)
             restore_record.forget(machine, self.stamp)
         return {}
 
@@ -99,7 +98,7 @@ class PlaceRestore(Action):
             return {}
         yield from _ready_to_place(machine, stack)
         yield Progress(note=f"putting in place what was there {self.side} the restore")
-        restore_record.place(machine, database_of(machine, stack), plan, self.side)
+        restore_record.place(machine, plan, self.side)
         restore_record.keep(machine, plan, self.side)
         return {}
 
@@ -140,9 +139,11 @@ class UndoRestore(Action):
             mounts.refuse_gone(machine, there[name])  # what was replaced is there, too
         for path in plan.get("paths", ()):
             tree.refuse_fixed(machine, path)
-        found = containers.containers(machine, stack.project)
-        for service in {each.service for each in stack.datasets if found and each.kind == "postgres"}:
-            containers.refuse_stopped(found, service)
+        if "database" in plan:
+            raise Refused(
+                f"an earlier version restored {plan['id']}: what it replaced is the database {plan.get(BEFORE)}",
+                hint="undo it with that version, or rename the two databases with psql while the stack is stopped",
+            )
         if gone := restore_record.missing(machine, plan):
             raise Refused(
                 f"cannot undo the restore: {', '.join(gone)} does not exist any more",
@@ -154,11 +155,6 @@ class UndoRestore(Action):
         stack = Stack.from_json(self.stack)
         plan = self.ready(machine)
         side = BEFORE if plan["live"] == AFTER else AFTER
-        if not database_of(machine, stack).exists(plan[side]):
-            raise Refused(
-                f"cannot undo the restore: the database {plan[side]} does not exist any more",
-                hint="`invoke backup.list` lists the backups",
-            )
         services = Orchestrator(machine, stack)
         found = services.found()
         restart, policies = services.restart(found), orchestrator.policies(found)
@@ -168,10 +164,12 @@ class UndoRestore(Action):
         lease.hold(machine, f"undo-{plan['stamp']}", self.run_id, undo)
         began = machine.monotonic()
         orchestrator.hold_down(machine, policies["args"]["policies"])
-        yield from services.stop(but=stack.keep)
+        yield from services.stop()
         stopped = machine.monotonic()
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
+        for each in stack.datasets:
+            kind_of(machine, stack, each, found).answers()
         told = orchestrator.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):
@@ -179,32 +177,21 @@ class UndoRestore(Action):
                 "another run stopped the undo",
                 hint="wait until `invoke lock.status` says free, then run the same command again",
             )
-        told["strays"] = restore_record.strays(machine, database_of(machine, stack), plan["paths"])
+        told["strays"] = restore_record.strays(machine, plan["paths"])
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
 
 
 def _ready_to_place(machine: Machine, stack: Stack) -> Deed:
-    """Nothing runs but the database, which answers: a reboot may have started everything in mid-swap."""
+    """Nothing runs: a reboot may have started everything in mid-swap."""
     containers.wait_for_docker(machine)
-    services = Orchestrator(machine, stack)
-    yield from services.stop(but=stack.keep)
-    names = [each.name for each in services.found() if each.service in stack.keep]
-    orchestrator.start(machine, names, (), stack.stores)
-    database_of(machine, stack).wait(PATIENCE)
+    yield from Orchestrator(machine, stack).stop()
     return {}
 
 
-def forget_blank(machine: Machine, server: Postgres, plan: restore_record.Plan) -> None:
+def forget_blank(machine: Machine, plan: restore_record.Plan) -> None:
     """On a fresh host what was "before" is blank: remove it, after looking once more that it is."""
     for path in plan["paths"]:
         before = restore_record.sibling(path, BEFORE, plan["stamp"])
         if machine.stat(before) is not None and not machine.names(before):
             machine.remove(before)
-    if server.exists(plan[BEFORE]) and not server.digest(plan[BEFORE])["tables"]:
-        restore_record.drop_database(server, plan[BEFORE])
     restore_record.forget(machine, plan["stamp"])
-
-
-def database_of(machine: Machine, stack: Stack) -> Postgres:
-    found = containers.containers(machine, stack.project)
-    return Postgres.of(machine, containers.one(found, stack.dataset("postgres").service))

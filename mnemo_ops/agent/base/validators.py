@@ -195,6 +195,12 @@ def text(given: Any) -> str:
     return given
 
 
+def flag(given: Any) -> bool:
+    if type(given) is not bool:
+        raise wrong(given, "yes or no")
+    return given
+
+
 def moment(given: Any) -> float:
     """Seconds since the epoch. :raises Refused: it is no time that a clock shows (3)."""
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1 << 40:
@@ -214,6 +220,26 @@ _DATABASE: Mapping[str, Parse] = {
     **{"bytes": size, "major": size, "needed_roles": perhaps(each(text), ())},
     "matviews": perhaps(table(text, _mapping), {}),
 }
+_EXTENSION: Mapping[str, Parse] = {name: text for name in ("name", "version", "schema", "owner")}
+_OF_CLUSTER: Mapping[str, Parse] = {
+    **{name: perhaps(text, "") for name in ("provider", "locale", "rules")},
+    **{name: text for name in ("encoding", "collate", "ctype")},
+    "bytes": size,
+    "extensions": perhaps(table(text, row(**_EXTENSION)), {}),
+    "public": perhaps(flag, False),
+}
+# a whole cluster, as `initdb` and a server of its own make it again
+_CLUSTER: Mapping[str, Parse] = {
+    **{name: size for name in ("major", "bytes", "segment", "uid", "gid")},
+    **{name: text for name in ("version", "superuser", "user", "mode", "preloaded", "data", "programs")},
+    "checksums": flag,
+    "cron": perhaps(text, ""),
+    "roles": each(text),
+    "databases": table(text, row(**_OF_CLUSTER)),
+    "files": table(text, part_name),
+    "rows": table(text, table(text, text)),
+    "secrets": part_name,
+}
 
 
 def facts(given: Any) -> Dict[str, Any]:
@@ -221,7 +247,13 @@ def facts(given: Any) -> Dict[str, Any]:
     found = dict(given) if isinstance(given, Mapping) else {}
     if found.get("kind") not in ("postgres", "files", "redis", "config"):
         raise wrong(found.get("kind"), "kind of a dataset")
-    return {**found, **row(**(_DATABASE if found["kind"] == "postgres" else _TREE))(found)}
+    form = _TREE if found["kind"] != "postgres" else _CLUSTER if "files" in found else _DATABASE
+    parsed = {**found, **row(**form)(found)}
+    if form is _CLUSTER and not ({"template0"} | {*parsed["files"]}) <= {*parsed["databases"]}:
+        raise wrong(sorted(parsed["databases"]), "list of the databases of a cluster")
+    if form is _CLUSTER and not parsed["files"]:
+        raise wrong({}, "list of archives of databases")
+    return parsed
 
 
 files = each(row(name=part_name, size=size, sha256=sha256))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import time
-from typing import IO, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
@@ -40,6 +41,10 @@ class Conversation:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    def query(self, text: str) -> Any:
+        """The JSON value of a query. Errors as :meth:`ask`."""
+        return json.loads(self.ask(text) or "null")
 
     def ask(self, text: str) -> str:
         """What psql prints for this SQL. :raises Broken: it ended instead of answering (6)."""

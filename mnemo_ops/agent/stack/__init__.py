@@ -1,9 +1,9 @@
 """A compose project on its host: containers, Postgres, fences, what a restore keeps.
 
-Offers ``containers``, ``copy_marker``, ``exclusivity``, ``fence``, ``last_run``, ``losses``, ``manifest``,
-``match``, ``orchestrator``, ``packing``, ``postgres``, ``postgres_digest``, ``recipients``, ``restore_record``,
+Offers ``containers``, ``copy_marker``, ``datasets``, ``datasets.kind``, ``exclusivity``, ``fence``, ``last_run``,
+``manifest``, ``match``, ``orchestrator``, ``packing``, ``postgres_digest``, ``recipients``, ``restore_record``,
 ``sql``, ``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``,
 ``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
-Of a whole Postgres cluster: ``cluster.dump``, ``cluster.entrance``, ``cluster.facts``, ``cluster.files``, ``cluster.place``,
-``cluster.proof``, ``cluster.scratch``, ``cluster.server``.
+Of a whole Postgres cluster: ``cluster.dump``, ``cluster.entrance``, ``cluster.facts``, ``cluster.files``,
+``cluster.home``, ``cluster.place``, ``cluster.proof``, ``cluster.scratch``, ``cluster.server``.
 """

@@ -46,8 +46,21 @@ class Saved:
         return str(self.facts["kind"])
 
     @property
+    def earlier(self) -> bool:
+        """One database of an earlier version, in one file."""
+        return self.kind == "postgres" and "files" not in self.facts
+
+    @property
     def file(self) -> str:
-        return file_of(self.name, self.kind)
+        """Its archive, where there is one."""
+        return f"{self.name}.{_ENDS[self.kind]}"
+
+    @property
+    def files(self) -> List[str]:
+        """Every file of the set without which it cannot be put in place."""
+        if self.kind != "postgres" or self.earlier:
+            return [self.file]
+        return [self.facts["secrets"], *self.facts["files"].values()]
 
     def differences(self, machine: Machine, directory: str, place: str) -> List[str]:
         """Where what lies in ``place`` differs from what was saved; empty: nowhere. :param directory: the set's."""
@@ -103,6 +116,11 @@ class Manifest:
         raise Refused(f"the set {self.id} does not hold {name}", hint=OTHER)
 
     @property
+    def sealed(self) -> bool:
+        """Something of it opens with a key alone, besides the stack's own files."""
+        return any(each.kind == "postgres" and not each.earlier for each in self.datasets)
+
+    @property
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts)
 
@@ -131,11 +149,6 @@ _FIELDS: Mapping[str, validators.Parse] = {
     "migration": validators.perhaps(validators.text, ""),
 }
 _FORM = validators.row(**_FIELDS)
-
-
-def file_of(name: str, kind: str) -> str:
-    """The file of a set that holds a dataset."""
-    return f"{name}.{_ENDS[kind]}"
 
 
 def listing_of(name: str) -> str:

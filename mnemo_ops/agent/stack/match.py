@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import List, Tuple
 
 from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.agent.stack.manifest import OTHER, Manifest, Saved, file_of
+from mnemo_ops.agent.stack.manifest import OTHER, Manifest, Saved
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Refused
-
-RENAMED = ("files", "redis")  # kinds of datasets that lie in a directory of their own
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Match:
     @property
     def directories(self) -> List[Dataset]:
         """Those that are put in place by renaming."""
-        return [each for each in self.placed if each.kind in RENAMED]
+        return [each for each in self.placed if each.kind != "config"]
 
     def refuse_partial(self, id: str) -> None:
         """For a host where nothing of the stack is yet. :raises Refused: the two do not hold the same (3)."""
@@ -45,7 +43,7 @@ class Match:
     def refuse_torn(self, manifest: Manifest) -> None:
         """:raises Refused: a file of what is to be put in place is no part of the set (3)."""
         parts = {part.name for part in manifest.parts}
-        files = [file_of(each.name, each.kind) for each in self.placed]
+        files = [name for each in self.placed for name in manifest.saved(each.name).files]
         if absent := [name for name in files if name not in parts]:
             raise Refused(f"the set {manifest.id} does not hold {', '.join(absent)}", hint=OTHER)
 

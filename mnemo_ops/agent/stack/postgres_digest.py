@@ -40,9 +40,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 
 # every name is told with its schema: the first way needs another search path
 _SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::numeric), 0)
  ::pg_catalog.text"""
-_HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
-_HASH += _SUM.replace("SEED", "1") + ")"
-_TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + _HASH.format(text="ROW(t.*)::text") + ") "
+HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
+HASH += _SUM.replace("SEED", "1") + ")"
+_TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + HASH.format(text="ROW(t.*)::text") + ") "
 _TABLE += "FROM ONLY {name} AS t;"
 _SEQUENCE = "SELECT json_build_object('last', last_value, 'called', is_called) FROM {name};"
 
@@ -51,7 +51,7 @@ _VIEWS = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, matviewn
  json_build_object('populated', ispopulated, 'definition', definition)), '{}') FROM pg_matviews;"""
 
 # a hole and a page of zeros read the same, and a restore makes pages of holes
-_LARGE = "SELECT json_build_object('rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', " + _HASH.format(
+_LARGE = "SELECT json_build_object('rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', " + HASH.format(
     text="(loid || ':' || pageno || ':' || encode(data, 'hex'))"
 )
 _LARGE += """) FROM (SELECT loid, pageno, data || decode(repeat('00', size - length(data)), 'hex') AS data, size
@@ -65,7 +65,7 @@ _FIRST_NAMES = """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';"""
 _FIRST_TABLE = "SELECT pg_catalog.json_build_object('rows', pg_catalog.count(*), 'hash', "
-_FIRST_TABLE += _HASH.format(text="t::pg_catalog.text") + ") FROM {name} t;"
+_FIRST_TABLE += HASH.format(text="t::pg_catalog.text") + ") FROM {name} t;"
 _FIRST_SEQUENCES = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
 FROM pg_sequences WHERE schemaname !~ '^pg_';"""
 

@@ -15,16 +15,13 @@ from typing import Any, Dict, List, Optional
 from mnemo_ops.agent.base.run_id import RUN_ID
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.postgres import APART, Postgres
-from mnemo_ops.agent.stack.sql import identifier, literal
-from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.errors import Broken
 
 BEFORE, AFTER = "before", "after"  # the sides: what was there, and what the restore brought
+SCRATCH = "scratch"  # where a side is made by a server of its own
 # how far a pending restore came: nothing is renamed yet; perhaps some; all, and somebody may have written to it; it
 # does not start, and is to be taken back; that is done, and what was written to it meanwhile is kept
 LOADING, SWAPPING, STARTING, FAILED, ASIDE = "loading", "swapping", "starting", "failed", "aside"
-
-STRAY = "mnemo_stray_"  # of a database that was found in the place of another
 
 Plan = Dict[str, Any]
 
@@ -34,15 +31,14 @@ def sibling(path: str, word: str, stamp: str) -> str:
     return f"{posixpath.dirname(path)}/{tree.OURS}{word}-{stamp}-{posixpath.basename(path)}"
 
 
-def database(side: str, stamp: str) -> str:
-    """The name a side has while it is not in place; short enough for Postgres, which cuts names at 63 bytes."""
-    return f"mnemo_{side}_{stamp.lower().replace('-', '_')}"
+def container(stamp: str) -> str:
+    """The name of the server that makes a side of this restore."""
+    return f"mnemo-scratch-{stamp}"
 
 
 def plan(stamp: str, id: str, project: str, paths: List[str], at: float) -> Plan:
-    """:param id: of the set. :param paths: directories that are exchanged; ``database`` is to be filled in."""
-    sides = {side: database(side, stamp) for side in (BEFORE, AFTER)}
-    return {"id": id, "stamp": stamp, "project": project, "at": at, "state": LOADING, "paths": paths, **sides}
+    """:param id: of the set. :param paths: directories that are exchanged."""
+    return {"id": id, "stamp": stamp, "project": project, "at": at, "state": LOADING, "paths": paths}
 
 
 # -- on the disk ---------------------------------------------------------------------------------------------------
@@ -63,10 +59,7 @@ def pending(machine: Machine, stamp: str) -> Optional[Plan]:
 def last(machine: Machine, project: str) -> Optional[Plan]:
     """The last restore that came to its end; ``live``: the side that is in place."""
     found = _read(machine, record_path(machine, project))
-    if found is None:
-        return None
-    stamp = found["stamp"]
-    return {"live": AFTER, "project": project, AFTER: database(AFTER, stamp), **found}
+    return None if found is None else {"live": AFTER, "project": project, **found}
 
 
 def aside(machine: Machine, project: str) -> List[Plan]:
@@ -91,14 +84,14 @@ def keep(machine: Machine, made: Plan, live: str) -> None:
     forget(machine, made["stamp"])
 
 
-def drop_superseded(machine: Machine, server: Postgres, project: str) -> None:
+def drop_superseded(machine: Machine, project: str) -> None:
     """Remove what earlier restores kept: one can be undone, the last."""
     found = last(machine, project)
     if found is None or not found.get("superseded"):
         return
     for old in found["superseded"]:
         for side in (BEFORE, AFTER):
-            drop(machine, server, {"project": project, AFTER: database(AFTER, old["stamp"]), **old}, side)
+            drop(machine, old, side)
     _write(machine, record_path(machine, project), {**found, "superseded": []})
 
 
@@ -134,29 +127,27 @@ def _write(machine: Machine, path: str, made: Plan) -> None:
 # -- putting a side in place ---------------------------------------------------------------------------------------
 
 
-def place(machine: Machine, server: Postgres, made: Plan, side: str) -> List[str]:
+def place(machine: Machine, made: Plan, side: str) -> List[str]:
     """Put one side in place and keep the other beside it; nothing when it is there already.
 
-    Nothing of it may run but the database. Safe after a kill at any point of it, or of the opposite.
+    Nothing of it may run. Safe after a kill at any point of it, or of the opposite.
 
     :returns: names of what was found in a side's place and is of neither: it is kept, too.
     :raises Broken: a directory of the side that is wanted is gone (6).
     """
     other = AFTER if side == BEFORE else BEFORE
     strays = [_exchange(machine, path, made["stamp"], side, other) for path in made["paths"]]
-    strays.append(_exchange_database(server, made, side, other))
     return [each for each in strays if each]
 
 
-def strays(machine: Machine, server: Optional[Postgres], paths: List[str]) -> List[str]:
-    """Names of what :func:`place` found in a place and kept: paths, and databases of the server, if it can be asked."""
+def strays(machine: Machine, paths: List[str]) -> List[str]:
+    """Paths of what :func:`place` found in a place and kept."""
     found = []
     for path in paths:
         ours = re.compile(rf"{re.escape(tree.OURS)}stray-\d+-{RUN_ID}-{re.escape(posixpath.basename(path))}")
         around = posixpath.dirname(path)
         found += [f"{around}/{name}" for name in machine.names(around) if ours.fullmatch(name)]
-    named = re.compile(rf"{STRAY}\d+(_\d{{8}}t\d{{6}}z_[0-9a-f]{{4}})?")  # of earlier versions without the stamp
-    return [*sorted(found), *(name for name in (server.names(STRAY) if server else ()) if named.fullmatch(name))]
+    return sorted(found)
 
 
 def missing(machine: Machine, made: Plan) -> List[str]:
@@ -185,45 +176,20 @@ def _exchange(machine: Machine, path: str, stamp: str, side: str, other: str) ->
     return stray
 
 
-def _exchange_database(server: Postgres, made: Plan, side: str, other: str) -> str:
-    name, stray = made["database"], ""
-    if not server.exists(made[side]):
-        if not server.exists(name):
-            raise Broken(f"the database {name} is gone, and so is {made[side]}", hint="nothing was removed: psql -l")
-        return ""
-    if server.exists(name):
-        # two restores may find one, and so may one that is tried again
-        stray = database(f"stray_{int(server.machine.now())}", made["stamp"]) if server.exists(made[other]) else ""
-        rename(server, name, stray or made[other])
-    rename(server, made[side], name)
-    return stray
-
-
-def rename(server: Postgres, old: str, new: str) -> None:
-    """A database gets another name; who is connected to it is not any more."""
-    server.sql(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(old)};"
-        f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};",
-        APART,
-    )
-
-
-def drop(machine: Machine, server: Postgres, made: Plan, side: str) -> None:
-    """Remove a side that is not in place. :raises Refused: it is no name of ours (3)."""
+def drop(machine: Machine, made: Plan, side: str) -> None:
+    """Remove a side that is not in place, and what was to make it."""
+    clear(machine, made["stamp"])
     for path in made["paths"]:
-        machine.remove(sibling(path, side, made["stamp"]))
-    drop_database(server, made[side])
+        for word in (side, SCRATCH):
+            machine.remove(sibling(path, word, made["stamp"]))
 
 
-def drop_database(server: Postgres, name: str) -> None:
-    """:raises Refused: it is not a name that a side has beside what is in place (3)."""
-    if not (
-        name.startswith(("mnemo_before_", "mnemo_after_", STRAY)) or "_before_" in name
-    ):  # the last: of earlier versions
-        raise Refused(f"{name} is no database that a restore left")
-    server.sql(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE);", APART)
+def clear(machine: Machine, stamp: str) -> None:
+    """End the server that makes a side of this restore, wherever that came to."""
+    if machine.which("docker") is not None:
+        machine.run(["docker", "rm", "-f", container(stamp)], check=False)
 
 
 def where(made: Plan, side: str) -> str:
     """Where a side lies that is not in place, for people."""
-    return f"{tree.OURS}{side}-{made['stamp']}-* beside each directory of data, and the database {made[side]}"
+    return f"{tree.OURS}{side}-{made['stamp']}-* beside each directory of data"

@@ -126,7 +126,7 @@ def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
     """Directory that holds a dataset, behind every link. :raises Refused: its volume does not exist (3)."""
     if dataset.volume:
         return machine.realpath(mountpoint(machine, stack.volume(dataset.volume)))
-    return machine.realpath(posixpath.join(stack.directory, dataset.path))
+    return machine.realpath(posixpath.normpath(posixpath.join(stack.directory, dataset.path)))
 
 
 def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:

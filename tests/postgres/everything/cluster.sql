@@ -20,7 +20,7 @@ COMMENT ON ROLE app IS 'the application; it''s \ours';
 ALTER ROLE app SET search_path TO evil, app, "$user", public;
 ALTER ROLE limited SET statement_timeout = '7s';
 ALTER ROLE ALL SET work_mem = '8MB';
-ALTER ROLE ALL SET search_path TO "$user", public, "Größe";
+ALTER ROLE ALL SET search_path TO "$user", public, '', "Größe ""x"" y";
 ALTER ROLE ALL SET log_statement = 'all';
 CREATE DATABASE "Shop ""1"" Größe" OWNER app ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 17;
 CREATE DATABASE second OWNER admin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C';

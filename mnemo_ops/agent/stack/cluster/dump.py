@@ -1,61 +1,53 @@
-"""A dump of a whole cluster: the globals, and an archive of each database, each with its proof in one snapshot."""
+"""A dump of a whole cluster: an archive of each database with its proof in one snapshot, and what is secret of it."""
 
 from __future__ import annotations
 
 import secrets
+from typing import Any, Dict, Mapping
 
 from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
+from mnemo_ops.agent.stack.cluster import files, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
-from mnemo_ops.agent.stack.cluster import proof
-from mnemo_ops.agent.stack.cluster.server import Server
-
-GLOBALS = "globals.sql"  # holds password hashes and the salt of the proof: it is to be encrypted
-_SALT = "-- salt "
+from mnemo_ops.agent.stack.cluster.entrance import Entrance
 
 
-def dump(server: Server, directory: str, compress: str = "") -> Deed:
-    """Write ``globals.sql`` and ``database-N.dump`` into a directory that is there.
+def dump(entrance: Entrance, directory: str, name: str, compress: str = "") -> Deed:
+    """Write ``NAME.N.dump``, the archive of each database, into a directory that is there.
 
+    :param name: of the dataset.
     :param compress: for ``pg_dump -Z``, where other programs are to read it; else the best its own know.
-    :returns: facts of the cluster (:func:`.facts.look`), ``user``, ``files`` (database to file) and ``proof``.
-    :raises Refused: the cluster has what no dump carries (3).
+    :returns: ``facts`` of the cluster (``files``: database to file; ``rows``: proof of what each holds), ``secret``:
+        its globals with the hashes of passwords, its configuration, the proof of all else and the salt of that.
     :raises StepFailed: Postgres' own words (6).
     """
-    found = cluster_facts.look(server)
-    cluster_facts.refuse(found)
+    server, home = entrance.server, entrance.home
     machine, salt = server.machine, secrets.token_hex(16)
-    names = cluster_facts.carried(found)
-    total = sum(found["databases"][name]["bytes"] for name in names)
-    with machine.making(f"{directory}/{GLOBALS}") as sink:
-        sink.write(f"{_SALT}{salt}\n".encode())
-        sink.flush()
-        words = ["--globals-only", "-l", server.entry, "-d", server.to(server.entry, client_encoding="UTF8")]
-        machine.pipe(server.run("pg_dumpall", *words), sink=sink)
-        sink.write(cluster_globals.forgotten(server).encode())
-    proofs = {"": proof.of_cluster(server, salt)}
-    compress, files, done = compress or compression(server), {}, 0
-    for number, name in enumerate(names, 1):
-        files[name] = f"database-{number}.dump"
-        path = f"{directory}/{files[name]}"
-        with server.snapshot(name) as talk:
-            snapshot = proof.exported(talk)
-            words = ["-Fc", "-Z", compress, f"--snapshot={snapshot}", "-d", server.to(name)]
+    # each program takes a tenth of a second to come into a container, and nobody may write meanwhile
+    with server.snapshot(server.entry) as talk:
+        found = cluster_facts.of_cluster(talk.query)
+        names = cluster_facts.carried(found)
+        out = [database for database in found["databases"] if database not in names]
+        proofs = {"": proof.of_cluster(talk.query, salt, out=out)}
+        roles = cluster_globals.told(server, talk.query)
+    secret: Dict[str, Any] = {"salt": salt, "globals": roles, "files": files.read(machine, home.path), "proof": proofs}
+    compress, archives, rows, done = compress or compression(found), {}, {}, 0
+    for number, database in enumerate(names, 1):
+        archives[database] = f"{name}.{number}.dump"
+        path = f"{directory}/{archives[database]}"
+        with server.snapshot(database) as talk:
+            words = ["-Fc", "-Z", compress, f"--snapshot={proof.exported(talk)}", "-d", server.to(database)]
             with machine.making(path) as sink:
-                yield from machine.moving(
-                    server.run("pg_dump", *words), path, done, total, f"dumping {name}", sink=sink
-                )
-            proofs[name] = proof.of_database(server, name, talk, salt)
-        done += found["databases"][name]["bytes"]
-    return {**found, "user": server.user, "files": files, "proof": proofs}
+                run = server.run("pg_dump", *words)
+                yield from machine.moving(run, path, done, found["bytes"], f"dumping {database}", sink=sink)
+            cluster_facts.add(found, database, talk.query)
+            rows[database] = proof.rows(talk)
+            proofs[database] = proof.of_database(server, database, talk, salt)
+        done += found["databases"][database]["bytes"]
+    where = {key: getattr(home, key) for key in ("data", "programs", "uid", "gid")}
+    return {"facts": {**found, **where, "user": server.user, "files": archives, "rows": rows}, "secret": secret}
 
 
-def salt_of(text: str) -> str:
-    """The salt of the proof, from the globals of its set."""
-    return text.partition("\n")[0][len(_SALT) :]
-
-
-def compression(server: Server) -> str:
-    """What its ``pg_dump`` knows: zstd where it was built with it, gzip everywhere."""
-    probe = ["-Fc", "-Z", "zstd:3", "--schema-only", "-T", "*", "-d", server.to(server.entry)]
-    return "zstd:3" if server.machine.ask(server.run("pg_dump", *probe), check=False).rc == 0 else "3"
+def compression(facts: Mapping[str, Any]) -> str:
+    """What the server's own ``pg_dump`` knows: zstd since 16 where it was built with it, gzip everywhere."""
+    return "zstd:3" if facts["major"] >= 16 and facts["zstd"] else "3"

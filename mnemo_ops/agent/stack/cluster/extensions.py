@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+import contextlib
+from typing import Any, Iterator, Mapping, Sequence
 
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import identifier, literal
 
 _RIGHTS = """SELECT json_build_object(
  'trusted', (SELECT coalesce(bool_or(trusted), false) FROM pg_available_extension_versions WHERE name = {name}),
+ 'there', EXISTS (SELECT FROM pg_available_extension_versions WHERE name = {name} AND version = {version}),
  'super', (SELECT rolsuper FROM pg_roles WHERE rolname = {owner}),
  'may', has_database_privilege({owner}, current_database(), 'CREATE'));"""
+
+_PATH = """SELECT to_json(substr(s, 13)) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase,
+ unnest(setconfig) s WHERE setrole = 0 AND datname = current_database() AND s ~ '^search_path=';"""
 
 
 def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[int], major: int) -> None:
     """Make what a database had, and take away what only template0 has.
 
     :param facts: of the cluster. :param order: the extensions' numbers there, each after those that it needs.
-    :param major: of the server: another one gives the versions that it brings.
+    :param major: of the server: another one, or another image, gives the versions that it brings.
     :raises CommandFailed: Postgres' own words (6).
     """
     had = facts["databases"][name]
@@ -26,15 +32,33 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
         server.sql("DROP SCHEMA public;", name)
     if "plpgsql" not in [one["name"] for one in every.values()]:
         server.sql("DROP EXTENSION plpgsql;", name)
-    for one in (every[number] for number in order):
-        owner, database = identifier(one["owner"]), identifier(name)
-        rights = server.query(_RIGHTS.format(name=literal(one["name"]), owner=literal(one["owner"])), name)
-        made = f"CREATE EXTENSION {identifier(one['name'])} SCHEMA {identifier(one['schema'])}"
-        made += f" VERSION {literal(one['version'])}" if major == facts["major"] else ""
-        lines = [f"SET SESSION AUTHORIZATION {owner};", f"{made};", "RESET SESSION AUTHORIZATION;"]
-        if not rights["super"] and not rights["trusted"]:  # a superuser when he made it
-            lines = [f"ALTER ROLE {owner} SUPERUSER;", *lines, f"ALTER ROLE {owner} NOSUPERUSER;"]
-        elif not rights["may"]:
-            right = f"CREATE ON DATABASE {database}"
-            lines = [f"GRANT {right} TO {owner};", *lines, f"REVOKE {right} FROM {owner};"]
-        server.sql("\n".join(lines), name)
+    with _plain_path(server, name) as plain:
+        for one in (every[number] for number in order):
+            owner, database = identifier(one["owner"]), identifier(name)
+            named = {key: literal(one[key]) for key in ("name", "owner", "version")}
+            rights = server.query(_RIGHTS.format(**named), name)
+            made = f"CREATE EXTENSION {identifier(one['name'])} SCHEMA {identifier(one['schema'])}"
+            # libraries forget how to make old versions of what they serve; then the default one, as pg_dump would
+            made += f" VERSION {named['version']}" if major == facts["major"] and rights["there"] else ""
+            lines = [f"SET SESSION AUTHORIZATION {owner};", f"{made};", "RESET SESSION AUTHORIZATION;"]
+            if not rights["super"] and not rights["trusted"]:  # a superuser when he made it
+                lines = [f"ALTER ROLE {owner} SUPERUSER;", *lines, f"ALTER ROLE {owner} NOSUPERUSER;"]
+            elif not rights["may"]:
+                right = f"CREATE ON DATABASE {database}"
+                lines = [f"GRANT {right} TO {owner};", *lines, f"REVOKE {right} FROM {owner};"]
+            plain.sql("\n".join(lines), name)
+
+
+@contextlib.contextmanager
+def _plain_path(server: Server, name: str) -> Iterator[Server]:
+    """Sessions that begin with the plain search path: nobody's objects are in the database yet.
+
+    Some extensions read it, and put themselves into the database's (postgis_topology): that is then what it was.
+    """
+    path, alter = server.query(_PATH, name), f"ALTER DATABASE {identifier(name)}"
+    yield replace(server, options=server.options.replace("search_path=pg_catalog", 'search_path="$user",public'))
+    if path is None:
+        server.sql(f"{alter} RESET search_path;", name)
+    else:
+        kept = f"SELECT set_config('search_path', {literal(path)}, false);"
+        server.sql(f"{kept}\n{alter} SET search_path FROM CURRENT;", name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+import re
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.errors import Refused
@@ -15,6 +17,7 @@ _CLUSTER = r"""SELECT json_build_object(
  'port', current_setting('port')::int, 'sockets', current_setting('unix_socket_directories'),
  'checksums', current_setting('data_checksums')::bool, 'preloaded', current_setting('shared_preload_libraries'),
  'segment', (SELECT setting::bigint / 1048576 FROM pg_settings WHERE name = 'wal_segment_size'),
+ 'zstd', (SELECT setting ~ '--with-zstd' FROM pg_config WHERE name = 'CONFIGURE'),
  'standby', pg_is_in_recovery(), 'cron', current_setting('cron.database_name', true),
  'databases', (SELECT json_object_agg(datname, json_build_object('encoding', pg_encoding_to_char(encoding),
    'collate', datcollate, 'ctype', datctype, 'provider', coalesce(to_jsonb(d)->>'datlocprovider', 'c'),
@@ -41,64 +44,89 @@ _DATABASE = r"""SELECT json_build_object(
   WHERE id >= 16384 AND space IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = id AND d.deptype IN ('e', 'i'))));"""
 
-# what of it -> the sentence; only names are told
-_REFUSED = {
+# what of it -> the sentence; only names are told. First what cannot be done without
+_OBSTACLES = {
     "tablespaces": "tablespaces, or rights and options of one: {}",
+    "special": "extensions whose tables need a restore, or a key, of their own: {}",
+    "standby": "the server is a standby of another one",
+    "prepared": "prepared transactions, whose locks a dump would wait for: {}",
+}
+_LOSSES = {
     "slots": "replication slots, whose consumers would lose their place: {}",
-    "prepared": "prepared transactions, which nobody ended: {}",
     "origins": "replication origins: {}",
     "closed": "databases that let nobody connect, or whose removal was cut short: {}",
-    "special": "extensions whose tables need a restore of their own: {}",
     "hidden": "what was made in schemas of the system: {}",
-    "standby": "the server is a standby of another one",
+    "subscriptions": "subscriptions, which come back disabled: {}",
 }
-_SPECIAL = ("timescaledb", "citus")
-_TOLD = {"subscriptions": "subscriptions, which come back disabled: {}"}
+# neither loads without a script that gives the key, and what it encrypted nobody opens with another one
+_KEYED = ("pgsodium", "supabase_vault")
+_SPECIAL = ("timescaledb", "citus", *_KEYED)
+Query = Callable[[str], Any]  # SQL -> the JSON value
+FEW = 10  # of a kind are named
+# what restores of earlier versions left in a server
+_OURS = re.compile(r"mnemo_(before|after|stray_\d+)_\d{8}t\d{6}z_[0-9a-f]{4}$")
 
 
 def look(server: Server) -> Dict[str, Any]:
     """Facts of the cluster, and of each database that is carried. :raises CommandFailed: Postgres' own words (6)."""
-    facts: Dict[str, Any] = server.query(_CLUSTER)
-    hidden: List[str] = []
-    special: List[str] = []
-    for name, one in facts["databases"].items():
-        if name != "template0" and one["open"] and one["valid"]:
-            one.update(server.query(_DATABASE, name))
-            hidden += [f"{each} in {name}" for each in one.pop("hidden") or ()]
-            special += [f"{each['name']} in {name}" for each in one["extensions"].values() if each["name"] in _SPECIAL]
-    facts.update(hidden=hidden, special=special)
-    facts["closed"] = [name for name in facts["databases"] if name != "template0" and name not in carried(facts)]
+    facts = of_cluster(server.query)
+    for name in carried(facts):
+        add(facts, name, partial(server.query, database=name))
     return facts
+
+
+def of_cluster(query: Query) -> Dict[str, Any]:
+    """What is known from any database. Errors as :func:`look`."""
+    facts: Dict[str, Any] = query(_CLUSTER)
+    known = ["template0", *carried(facts)]
+    facts["closed"] = [name for name in facts["databases"] if name not in known and not _OURS.fullmatch(name)]
+    facts["bytes"] = sum(facts["databases"][name]["bytes"] for name in carried(facts))
+    loaded = re.findall(r"[^/,\s\"]+(?=[\s\"]*(?:,|$))", facts["preloaded"].replace(".so", ""))
+    return {**facts, "hidden": [], "special": [f"{each} (loaded with the server)" for each in loaded if each in _KEYED]}
+
+
+def add(facts: Dict[str, Any], name: str, query: Query) -> None:
+    """What is known in this database alone. Errors as :func:`look`."""
+    one = query(_DATABASE)
+    facts["hidden"] += [f"{each} in {name}" for each in one.pop("hidden") or ()]
+    facts["special"] += [f"{each['name']} in {name}" for each in one["extensions"].values() if each["name"] in _SPECIAL]
+    facts["databases"][name].update(one)
 
 
 def carried(facts: Mapping[str, Any]) -> List[str]:
     """Names of the databases a dump holds."""
-    return [name for name, one in facts["databases"].items() if "extensions" in one]
+    every = facts["databases"].items()
+    return [
+        name for name, one in every if name != "template0" and one["open"] and one["valid"] and not _OURS.match(name)
+    ]
 
 
 def obstacles(facts: Mapping[str, Any]) -> List[str]:
-    """Sentences: what the cluster has that no dump carries."""
-    return _sentences(_REFUSED, facts)
+    """Sentences: what the cluster has that keeps it from being dumped at all."""
+    return _sentences(_OBSTACLES, facts)
 
 
-def notes(facts: Mapping[str, Any]) -> List[str]:
-    """Sentences: what comes back in another state."""
-    return _sentences(_TOLD, facts)
+def losses(facts: Mapping[str, Any]) -> List[str]:
+    """Sentences: what the cluster has that a dump of it does not hold as it is."""
+    return _sentences(_LOSSES, facts)
 
 
-def refuse(facts: Mapping[str, Any]) -> None:
-    """:raises Refused: the cluster has what no dump carries (3)."""
-    found = obstacles(facts)
-    if found:
+def refuse(facts: Mapping[str, Any], accept_loss: bool) -> None:
+    """:raises Refused: the cluster has what no dump carries, and nobody said that it may be lost (3)."""
+    here = obstacles(facts)
+    found = here or losses(facts)
+    if here or (found and not accept_loss):
         lines = "".join(f"\n  - {each}" for each in found)
-        raise Refused(
-            f"a dump of this Postgres would not hold all of it:{lines}", hint="remove or end what is named first"
-        )
+        hint = "remove or end what is named first"
+        hint += "" if here else "; the same command with --accept-loss goes on without it"
+        raise Refused(f"a backup would not hold all of the database server:{lines}", hint=hint)
 
 
 def _sentences(kinds: Mapping[str, str], facts: Mapping[str, Any]) -> List[str]:
-    return [
-        said.format("" if facts[kind] is True else ", ".join(facts[kind]))
-        for kind, said in kinds.items()
-        if facts[kind]
-    ]
+    found = {kind: facts[kind] for kind in kinds if facts[kind]}
+    return [kinds[kind].format("" if names is True else _few(names)) for kind, names in found.items()]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Dict, Iterator, Mapping
 
+from mnemo_ops.agent.files.listing import is_ours
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Refused
 
@@ -26,7 +27,12 @@ _PARTS = ("backup_label", "tablespace_map", "core")  # of these beginnings, too
 def names(machine: Machine, data: str) -> Iterator[str]:
     """Names below a data directory, directories before what is in them."""
     for top in machine.names(data):
-        servers = top in _SERVERS or top.startswith(_PARTS) or (top.startswith("pg_") and not top.endswith(".conf"))
+        servers = (
+            top in _SERVERS
+            or is_ours(top)
+            or top.startswith(_PARTS)
+            or (top.startswith("pg_") and not top.endswith(".conf"))
+        )
         found = machine.stat(f"{data}/{top}")
         if not servers and found is not None and found.kind != "socket" and not top.startswith(".s.PGSQL."):
             yield top

@@ -1,9 +1,9 @@
-"""What ``pg_dumpall --globals-only`` says: taken apart into statements, so that nothing else reaches a server."""
+"""What ``pg_dumpall --roles-only`` says: taken apart into statements, so that nothing else reaches a server."""
 
 from __future__ import annotations
 
 import re
-from typing import Iterator, List
+from typing import Any, Callable, Iterator, List
 
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import identifier
@@ -21,14 +21,17 @@ INHERITS = 16  # from this major on a membership has options, and who granted it
 # pg_dumpall forgets what is set for all roles; a list stands in the catalog as it must be said
 FOR_ALL = r"""SELECT coalesce(json_agg(format('ALTER ROLE ALL SET %I TO %s;', split_part(s, '=', 1), CASE
  WHEN split_part(s, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries',
-  'session_preload_libraries') THEN replace(substr(s, strpos(s, '=') + 1), '""', '''''')
+  'session_preload_libraries') THEN regexp_replace(substr(s, strpos(s, '=') + 1),
+  '(^|, )""(?=, |$)', '\1''''', 'g')
  ELSE quote_literal(substr(s, strpos(s, '=') + 1)) END)), '[]')
 FROM pg_db_role_setting, unnest(setconfig) s WHERE setdatabase = 0 AND setrole = 0;"""
 
 
-def forgotten(server: Server) -> str:
-    """Statements that ``pg_dumpall`` does not write."""
-    return "\n".join(["", *server.query(FOR_ALL), ""])
+def told(server: Server, query: Callable[[str], Any]) -> str:
+    """What makes the roles of a cluster, with hashes of their passwords. :raises CommandFailed: Postgres' words (6)."""
+    words = ["--roles-only", "-l", server.entry, "-d", server.to(server.entry, client_encoding="UTF8")]
+    said = server.machine.ask(server.run("pg_dumpall", *words), timeout=3600).out
+    return "\n".join([said, *query(FOR_ALL), ""])
 
 
 def statements(text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ class Place:
 
     :param home: that directory; it belongs to ``uid``. :param name: of the server's container.
     :param socket: a directory in the container. :param uid: and ``gid``: of the user the image runs Postgres as.
+    :param programs: the directory of Postgres' programs in the image; empty: its search path finds them.
     """
 
     image: str
@@ -21,11 +22,17 @@ class Place:
     uid: int
     gid: int
     socket: str = "/tmp"
+    programs: str = ""
 
     @property
     def data(self) -> str:
         """The data directory."""
         return f"{self.home}/data"
+
+    @property
+    def users(self) -> str:
+        """A list of users with its own: a Compose file may name one that the image does not know, and initdb asks."""
+        return f"{self.home}/passwd"
 
     def _run(self, how: List[str], program: str, words: List[str]) -> List[str]:
         inside = [
@@ -38,11 +45,15 @@ class Place:
             "--user",
             f"{self.uid}:{self.gid}",
         ]
-        return ["docker", "run", *how, *inside, "--entrypoint", program, self.image, *words]
+        inside += ["-v", f"{self.users}:/etc/passwd:ro"] if program == "initdb" else []
+        return ["docker", "run", *how, *inside, "--entrypoint", self._path(program), self.image, *words]
+
+    def _path(self, program: str) -> str:
+        return f"{self.programs}/{program}" if self.programs else program
 
     def once(self, program: str, *words: str) -> List[str]:
         """A program while no server runs."""
-        return self._run(["--rm"], program, list(words))
+        return self._run(["--rm", "--name", self.name], program, list(words))
 
     def start(self, *words: str) -> List[str]:
         """The server, which goes on."""
@@ -51,7 +62,7 @@ class Place:
 
     def inside(self, program: str, *words: str) -> List[str]:
         """A program beside the running server."""
-        return ["docker", "exec", "-i", self.name, program, *words]
+        return ["docker", "exec", "-i", self.name, self._path(program), *words]
 
     def lives(self) -> List[str]:
         """Whether the server still runs: ``true``."""
@@ -61,6 +72,10 @@ class Place:
         """What the server said."""
         return ["docker", "logs", "--tail", "20", self.name]
 
-    def stop(self) -> List[List[str]]:
-        """The server's end, however long its last writes take; its container is then gone."""
-        return [["docker", "stop", "-t", "3600", self.name], ["docker", "rm", "-f", self.name]]
+    def stop(self) -> List[str]:
+        """The server's end, however long its last writes take."""
+        return ["docker", "stop", "-t", "3600", self.name]
+
+    def gone(self) -> List[str]:
+        """Its container's end, whatever it does."""
+        return ["docker", "rm", "-fv", self.name]  # the image may declare volumes

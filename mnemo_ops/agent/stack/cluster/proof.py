@@ -7,7 +7,7 @@ there as a digest with a salt, which belongs where the secrets of the set are.
 from __future__ import annotations
 
 import json
-from typing import Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from mnemo_ops.agent.machine import Conversation
 from mnemo_ops.agent.stack import postgres_digest
@@ -23,7 +23,7 @@ KEY = "MnemoProof"  # else pg_dump takes a random one, and its text is never twi
 
 _SORTED = "(SELECT string_agg(a::text, ' ' ORDER BY a::text COLLATE \"C\") FROM unnest({}) a)"
 
-# name, value, whether it may be secret; {own} is the throw-away server's own role and database
+# name, value, whether it may be secret; {own} is the throw-away server's own role, {out} are databases no dump holds
 _CLUSTER = (
     r"""SELECT json_agg(json_build_array(k, v, s)) FROM (
  SELECT 'cluster' k, concat_ws(', ', 'superuser ' || (SELECT rolname FROM pg_roles WHERE oid = 10),
@@ -52,19 +52,22 @@ _CLUSTER = (
    CASE WHEN setrole = 0 AND setdatabase = 0 THEN ' of everybody' END), c, true
   FROM pg_db_role_setting CROSS JOIN unnest(setconfig) c
   LEFT JOIN pg_roles r ON r.oid = setrole LEFT JOIN pg_database d ON d.oid = setdatabase
+  WHERE datname IS NULL OR datname NOT IN ({out})
  UNION ALL SELECT 'database ' || datname, concat_ws(', ', 'owner ' || pg_get_userbyid(datdba),
    pg_encoding_to_char(encoding), datcollate, datctype, 'provider ' || coalesce(to_jsonb(d)->>'datlocprovider', 'c'),
    'locale ' || coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'),
    'rules ' || (to_jsonb(d)->>'daticurules'), 'limit ' || datconnlimit, CASE WHEN datistemplate THEN 'template' END,
-   CASE WHEN NOT datallowconn THEN 'closed' END), false FROM pg_database d WHERE datname <> {own}
+   CASE WHEN NOT datallowconn THEN 'closed' END), false FROM pg_database d
+  WHERE datname = 'template0' OR datname NOT IN ({out})
  UNION ALL SELECT 'rights on database ' || datname, """
     + _SORTED.format("coalesce(datacl, acldefault('d', datdba))")
-    + r""", false FROM pg_database WHERE datname NOT IN ('template0', {own})
+    + r""", false FROM pg_database WHERE datname NOT IN ({out})
  UNION ALL SELECT format('%s on %s', what, coalesce('database ' || datname, 'role ' || rolname)), said, true FROM (
    SELECT 'comment', classoid, objoid, description FROM pg_shdescription
    UNION ALL SELECT 'label of ' || provider, classoid, objoid, label FROM pg_shseclabel) c(what, class, id, said)
   LEFT JOIN pg_database d ON class = 'pg_database'::regclass AND d.oid = id
-  LEFT JOIN pg_roles r ON class = 'pg_authid'::regclass AND r.oid = id WHERE coalesce(datname, rolname) <> {own}
+  LEFT JOIN pg_roles r ON class = 'pg_authid'::regclass AND r.oid = id
+  WHERE datname NOT IN ({out}) OR rolname <> {own} AND rolname !~ '^pg_'
  UNION ALL SELECT 'tablespace ' || spcname, concat_ws(' ', pg_get_userbyid(spcowner), """
     + _SORTED.format("spcacl")
     + r""", array_to_string(spcoptions, ' ')), false FROM pg_tablespace
@@ -77,16 +80,22 @@ _DATABASE = (
     r"""SELECT coalesce(json_object_agg(k, v), '{}') FROM (
  SELECT 'extension ' || extname k, format('in %s, owner %s', nspname, pg_get_userbyid(extowner)) v
   FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace
- UNION ALL SELECT 'version of extension ' || extname, extversion FROM pg_extension
+ UNION ALL SELECT 'version of extension ' || extname, CASE WHEN EXISTS (SELECT FROM pg_available_extension_versions
+   WHERE name = extname AND version = extversion) THEN extversion ELSE '' END FROM pg_extension
  UNION ALL SELECT 'schema public', 'there' FROM pg_namespace WHERE nspname = 'public'
  UNION ALL SELECT 'owners, rights and comments of large objects', """
-    + postgres_digest._HASH.format(
+    + postgres_digest.HASH.format(
         text="concat_ws(' ', m.oid, pg_get_userbyid(lomowner), "
         + _SORTED.format("lomacl")
         + ", obj_description(m.oid, 'pg_largeobject'))"
     )
     + r""" FROM pg_largeobject_metadata m) q;"""
 )
+
+# of a table with rows that an extension brings, a dump has the others (spatial_ref_sys of PostGIS)
+_MARKED = """SELECT coalesce(json_object_agg(marked::regclass, condition), '{}') FROM pg_extension,
+ unnest(extconfig, extcondition) c(marked, condition) WHERE condition <> '';"""
+_OWN_ROWS = "SELECT " + postgres_digest.HASH.format(text="ROW(t.*)::text") + " FROM ONLY {name} AS t {condition};"
 
 
 def describe(server: Server, databases: Sequence[str], salt: str, own: str = "") -> Proof:
@@ -95,25 +104,31 @@ def describe(server: Server, databases: Sequence[str], salt: str, own: str = "")
     :param databases: those to look into. :param own: role and database that are not of the cluster.
     :raises StepFailed: Postgres' own words (6).
     """
-    found = {"": of_cluster(server, salt, own)}
+    found = {"": of_cluster(server.query, salt, own)}
     for name in databases:
         with server.snapshot(name) as talk:
-            found[name] = of_database(server, name, talk, salt)
+            found[name] = {**rows(talk), **of_database(server, name, talk, salt)}
     return found
 
 
-def of_cluster(server: Server, salt: str, own: str = "") -> Facts:
-    """What belongs to no database, and what is said of each from outside. Errors as :func:`describe`."""
-    has = server.query("SELECT to_json(count(*)) FROM pg_class WHERE relname = 'pg_parameter_acl';")
-    query = _CLUSTER.replace("{parameters}", _PARAMETERS if has else "").replace("{own}", literal(own))
+def of_cluster(query: Callable[[str], Any], salt: str, own: str = "", out: Sequence[str] = ()) -> Facts:
+    """What belongs to no database, and what is said of each from outside. Errors as :func:`describe`.
+
+    :param out: databases that no dump holds.
+    """
+    has = query("SELECT to_json(count(*)) FROM pg_class WHERE relname = 'pg_parameter_acl';")
+    text = _CLUSTER.replace("{parameters}", _PARAMETERS if has else "").replace("{own}", literal(own))
+    text = text.replace("{out}", ", ".join(map(literal, ("template0", own, *out))))
     return {
-        key: schema.digest(salt, str(value).encode()) if secret else str(value)
-        for key, value, secret in server.query(query)
+        key: schema.digest(salt, str(value).encode()) if secret else str(value) for key, value, secret in query(text)
     }
 
 
-def of_database(server: Server, name: str, talk: Conversation, salt: str) -> Facts:
-    """What is in a database, as the open transaction sees it. Errors as :func:`describe`."""
+def rows(talk: Conversation) -> Facts:
+    """What the tables, sequences and large objects of a database hold, as the open transaction sees it.
+
+    :raises Broken: Postgres' own words (6).
+    """
     digest = postgres_digest.digest(talk)
     found = {f"rows of {table}": f"{one['rows']} ({one['hash']})" for table, one in digest["tables"].items()}
     found.update(
@@ -129,8 +144,14 @@ def of_database(server: Server, name: str, talk: Conversation, salt: str) -> Fac
         }
     )
     found["large objects"] = f"{digest['large_objects']['rows']} ({digest['large_objects']['hash']})"
-    found.update(json.loads(talk.ask(_DATABASE)))
-    found.update(entries(server, name, salt, exported(talk)))
+    return found
+
+
+def of_database(server: Server, name: str, talk: Conversation, salt: str) -> Facts:
+    """What is in a database besides its rows, as the open transaction sees it. Errors as :func:`describe`."""
+    found: Facts = {**talk.query(_DATABASE), **entries(server, name, salt, exported(talk))}
+    for table, condition in talk.query(_MARKED).items():
+        found[f"own rows of {table}"] = talk.ask(_OWN_ROWS.replace("{name}", table).replace("{condition}", condition))
     return found
 
 
@@ -162,20 +183,38 @@ def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> 
         texts: Facts = {}
         for key in sorted({*here, *there}):
             old, new = here.get(key), there.get(key)
-            if old == new or (other and key.startswith(_OF_MAJOR)):
+            if old in (new, _ANY) or (other and (key.startswith(_OF_MAJOR) or f"own {key}" in here)):
                 continue
             if old and new and key.partition(" ")[0].isupper() and (other or not key.startswith(_EXACT)):
                 texts = texts or reread(database)
                 if texts.get(key) == new and old.rpartition(" ")[0] == new.rpartition(" ")[0]:
                     continue
-            changed = "is missing" if new is None else "was not there" if old is None else f"{old} -> {new}"
-            said.append(f"{f'database {database}: ' if database else ''}{key}: {changed}")
+            said.append(_changed(database, key, old, new))
     return said
 
 
 # entries without an expression: the same text, or something is lost
 _EXACT = ("ACL ", "DEFAULT ACL ", "COMMENT ", "SECURITY LABEL ", "SCHEMA ", "EXTENSION ", "SERVER ", "USER MAPPING ")
+_ANY = ""  # the version of an extension that its own library could not make again
 _OF_MAJOR = ("major", "grantors ", "version ")  # another one has its own
+
+
+def of_rows(server: Server, before: Proof) -> List[str]:
+    """A sentence for each table, sequence or large object that does not hold what ``before`` says of its database."""
+    said: List[str] = []
+    for name, facts in before.items():
+        with server.snapshot(name) as talk:
+            after = rows(talk)
+        said += [_changed(name, key, facts.get(key), after.get(key)) for key in sorted({*facts, *after})]
+    return [each for each in said if each]
+
+
+def _changed(database: str, key: str, old: Optional[str], new: Optional[str]) -> str:
+    """What became of a thing; nothing: empty."""
+    if old == new:
+        return ""
+    changed = "is missing" if new is None else "was not there" if old is None else f"{old} -> {new}"
+    return f"{f'database {database}: ' if database else ''}{key}: {changed}"
 
 
 def few(said: Sequence[str]) -> List[str]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import IO, Any, Iterator, List, Mapping
+from functools import cached_property
+from typing import IO, Any, Callable, Iterator, List, Mapping
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import extensions, files, proof
+from mnemo_ops.agent.stack.cluster import extensions, files, passwords, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
-from mnemo_ops.agent.stack.cluster.dump import GLOBALS, salt_of
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
-from mnemo_ops.agent.stack.sql import identifier
+from mnemo_ops.agent.stack.sql import identifier, literal
 from mnemo_ops.errors import Broken, Refused
 
+_PROVIDERS = {"i": "icu", "b": "builtin"}
 PATIENCE = 120.0  # seconds for a server to start
+
+Keep = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 # what would reach outside, or is only in the way of one who fills a directory and writes it to the disk at the end
 _OPTIONS = {
@@ -35,11 +38,15 @@ _OPTIONS = {
     "max_worker_processes": "0",  # what an extension does in the background (jobs of pg_cron) is not to be done here
     "dynamic_shared_memory_type": "mmap",  # a container has 64 MB of the other one
     "maintenance_work_mem": "256MB",
+    "pg_stat_statements.save": "off",  # it would keep what made the roles, hashes of passwords and all
 }
 
 # made first, and by name: what follows finds the extensions in their versions
 _FIRST = re.compile(rb"\d+; \d+ \d+ (?:DATABASE |SCHEMA |(?:ACL|COMMENT|SECURITY LABEL) - DATABASE )")
 _EXTENSION = re.compile(rb"\d+; \d+ (\d+) EXTENSION ")
+_LAST = re.compile(rb"\d+; \d+ \d+ (?:[A-Z ]+ - )?EVENT TRIGGER ")  # one would see, or refuse, what is still to come
+_VERSION = "version of extension "  # of the proof
+_VERSIONS = "SELECT json_agg(format('%s %s', name, version)) FROM pg_available_extension_versions;"
 
 _UNSUBSCRIBE = r"""SELECT format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subname),
  format('DROP SUBSCRIPTION %I', subname) FROM pg_subscription JOIN pg_database d ON d.oid = subdbid
@@ -51,21 +58,20 @@ WHERE datname = current_database() \gexec
 class Scratch:
     """A cluster to be filled.
 
-    :param facts: what :func:`.dump.dump` returned. :param directory: where its files lie.
-    :param configuration: files of the source's data directory (:func:`.files.read`).
+    :param facts: and ``secret``: what :func:`.dump.dump` returned. :param directory: where its files lie.
     """
 
     machine: Machine
     place: Place
     facts: Mapping[str, Any]
     directory: str
-    configuration: Mapping[str, Any]
+    secret: Mapping[str, Any]
 
     @property
     def own(self) -> str:
         """A role and a database that the dump does not have: everybody else may be kept from a login."""
         name = "mnemo_ops"
-        while name in self.facts["roles"] or name in self.facts["databases"]:
+        while any(other.startswith(name) for other in (*self.facts["roles"], *self.facts["databases"])):
             name += "_"
         return name
 
@@ -79,19 +85,24 @@ class Scratch:
                 f"the dump is of Postgres {self.facts['version']}, and Postgres {self.major} cannot read it",
                 hint=f"give the service an image with Postgres {self.facts['major']} or newer",
             )
+        place = self.place
+        self.machine.write(place.users, f"postgres:x:{place.uid}:{place.gid}::/:/bin/sh\n".encode(), 0o644)
+        self.machine.run(self.place.once("initdb", *self.words(self.major)))
+
+    def words(self, major: int) -> List[str]:
+        """What ``initdb`` of this major is told."""
         facts, first = self.facts, self.facts["databases"]["template0"]
         words = ["-D", self.place.data, "-U", facts["superuser"], "--auth=trust", "--no-sync", "--locale=C"]
         words += ["-E", first["encoding"], f"--lc-collate={first['collate']}", f"--lc-ctype={first['ctype']}"]
         words += [f"--wal-segsize={facts['segment']}", *(["--allow-group-access"] if facts["mode"] == "0750" else [])]
-        if first["provider"] != "c":
-            name = {"i": "icu", "b": "builtin"}[first["provider"]]
+        if name := _PROVIDERS.get(first["provider"]):
             words += [f"--locale-provider={name}", f"--{name}-locale={first['locale']}"]
             words += [f"--icu-rules={first['rules']}"] if first["rules"] else []
-        if facts["checksums"] or self.major >= 18:  # from then on they are what nobody asked for
+        if facts["checksums"] or major >= 18:  # from then on they are what nobody asked for
             words.append("--data-checksums" if facts["checksums"] else "--no-data-checksums")
-        self.machine.run(self.place.once("initdb", *words))
+        return words
 
-    @property
+    @cached_property
     def major(self) -> int:
         """Of the programs that fill it."""
         said = self.machine.ask(self.place.once("postgres", "--version")).out
@@ -119,7 +130,7 @@ class Scratch:
             self._wait(ready)
             yield server
         finally:
-            for argv in self.place.stop():
+            for argv in (self.place.stop(), self.place.gone()):
                 self.machine.run(argv)
         state = self.machine.ask(self.place.once("pg_controldata", "-D", self.place.data)).out
         if not re.search(r"(?m)^Database cluster state: +shut down$", state):
@@ -137,50 +148,56 @@ class Scratch:
             said = self.machine.ask(self.place.said(), check=False)
             raise Broken(f"{error}; it said: {(said.out + said.err).strip()[-1500:]}") from None
 
-    def fill(self) -> Deed:
+    def fill(self, keep: Keep = lambda restored: {}) -> Deed:
         """All of it: globals, every database, statistics, the proof, the files.
 
-        :returns: ``differences``: sentences, none when it is what was dumped.
+        :param keep: hashes of passwords as they were dumped -> those that are put in their place, once all was proven.
+        :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords.
         :raises Refused: as :meth:`create` (3). :raises StepFailed: the first error, in Postgres' own words (6).
         """
         own = self.own
+        self.machine.run(self.place.gone())  # of a run that was killed
         self.create()
         with self.running(self.facts["superuser"], "template1") as first:
             first.sql(f"CREATE ROLE {own} SUPERUSER LOGIN;\nCREATE DATABASE {own} TEMPLATE template0;")
             server = Server(self.machine, self.place.inside, own, own, self.place.socket, first.options)
-            # what the cluster has of them comes from its dump, with all that is said of them
-            server.sql("ALTER DATABASE template1 IS_TEMPLATE false;\nDROP DATABASE template1;\nDROP DATABASE postgres;")
-            server.sql(self._globals())
-            sizes = {name: self.facts["databases"][name]["bytes"] for name in self.facts["files"]}
-            done = 0
-            for name, size in sizes.items():
-                yield from self._load(server, name, done, sum(sizes.values()))
-                # what has no owner in a dump belongs to who restores it
-                server.sql(f"REASSIGN OWNED BY {own} TO {identifier(self.facts['superuser'])};\nANALYZE;", name)
-                done += size
-            yield Progress(done, done, "comparing")
+            had = self.facts["major"]
+            server.sql(cluster_globals.adapted(self.secret["globals"], self.facts["superuser"], had, self.major))
+            yield from self.load(server)
+            yield Progress(note="comparing the tables")
             differences = self.prove(server)
+            kept = keep(passwords.hashes(server))
+            server.sql("".join(f"ALTER ROLE {identifier(x)} PASSWORD {literal(y)};\n" for x, y in kept.items()) or ";")
             # one cannot remove oneself
-            user, other = identifier(self.facts["user"]), next(iter(sizes))
+            user, other = identifier(self.facts["user"]), next(iter(self.facts["files"]))
             server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)
         self._finish()
-        return {"differences": differences}
+        return {"differences": differences, "kept": sorted(kept)}
+
+    def load(self, server: Server) -> Deed:
+        """Every database from its archive. Errors as :meth:`fill`."""
+        # what the cluster has of them comes from its dump, with all that is said of them
+        server.sql("ALTER DATABASE template1 IS_TEMPLATE false;\nDROP DATABASE template1;\nDROP DATABASE postgres;")
+        done = 0
+        for name in self.facts["files"]:
+            yield from self._load(server, name, done, self.facts["bytes"])
+            # what has no owner in a dump belongs to who restores it
+            server.sql(f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};\nANALYZE;", name)
+            done += self.facts["databases"][name]["bytes"]
+        return {}
 
     def prove(self, server: Server) -> List[str]:
         """What of the running server is not as it was dumped, a sentence each. Errors as :meth:`fill`."""
-        after = proof.describe(server, list(self.facts["files"]), self._salt, self.own)
-        return proof.differences(self.facts["proof"], after, lambda name: self._reread(server, name))
-
-    @property
-    def _text(self) -> str:
-        return self.machine.read_text(f"{self.directory}/{GLOBALS}") or ""
-
-    @property
-    def _salt(self) -> str:
-        return salt_of(self._text)
-
-    def _globals(self) -> str:
-        return cluster_globals.adapted(self._text, self.facts["superuser"], self.facts["major"], self.major)
+        rows = self.facts["rows"]
+        before = {name: {**one, **rows.get(name, {})} for name, one in self.secret["proof"].items()}
+        after = proof.describe(server, list(self.facts["files"]), self.secret["salt"], self.own)
+        versions = server.query(_VERSIONS)
+        for name, one in before.items():  # another image brings other ones
+            gone = {
+                key for key in one if key.startswith(_VERSION) and f"{key[len(_VERSION) :]} {one[key]}" not in versions
+            }
+            one.update({key: after[name][key] for key in gone if key in after[name]})
+        return proof.differences(before, after, lambda name: self._reread(server, name))
 
     def _reread(self, server: Server, name: str) -> proof.Facts:
         """What a database is whose schema was just made from the dump."""
@@ -188,7 +205,7 @@ class Scratch:
         server.sql(f"ALTER DATABASE {own} RENAME TO {aside};")
         for _ in self._load(server, name, 0, 0, "--schema-only"):
             pass
-        found = proof.entries(server, name, self._salt)
+        found = proof.entries(server, name, self.secret["salt"])
         server.sql(_UNSUBSCRIBE, name)  # else nobody may drop it
         server.sql(
             f"ALTER DATABASE {own} IS_TEMPLATE false;\nDROP DATABASE {own};\nALTER DATABASE {aside} RENAME TO {own};"
@@ -197,23 +214,33 @@ class Scratch:
 
     def _load(self, server: Server, name: str, done: int, total: int, *what: str) -> Deed:
         """A database from its archive. :param what: options of ``pg_restore``: all of it, or its schema alone."""
-        with self._archive(name) as source, self.machine.spool() as sink:
-            self.machine.pipe(self.place.inside("pg_restore", "--create", "--list", *what), source=source, sink=sink)
-            sink.seek(0)
-            lines = [line for line in sink.read().split(b"\n") if line[:1].isdigit()]
+        lines = self._listed(name, "--create", *what)
         first = [line for line in lines if _FIRST.match(line)]
         rest = [line for line in lines if line not in set(first)]
         for chosen, where, more in ((first, server.to(server.entry), ["--create"]), (rest, server.to(name), [])):
-            path = f"{self.place.home}/list"
-            self.machine.write(path, b"\n".join([*chosen, b""]), 0o600, self.place.uid, self.place.gid)
             # a materialized view is filled as its owner fills it; else a policy for him is an error
-            words = ["--exit-on-error", "--enable-row-security", "--use-list", path, "-d", where, *more, *what]
-            with self._archive(name) as source:
-                argv = self.place.inside("pg_restore", *words)
-                yield from self.machine.moving(argv, path, done, total, f"restoring {name}", source=source)
+            words = ["--enable-row-security", "-d", where, *more, *what]
+            yield from self._take(name, chosen, done, total, *words)
             if chosen is first:
                 order = [int(found[1]) for found in map(_EXTENSION.match, rest) if found]
                 extensions.make(server, name, self.facts, order, self.major)
+        return {}
+
+    def _listed(self, name: str, *words: str) -> List[bytes]:
+        """What an archive holds, a line each, in the order of a restore."""
+        with self._archive(name) as source, self.machine.spool() as sink:
+            self.machine.pipe(self.place.inside("pg_restore", "--list", *words), source=source, sink=sink)
+            sink.seek(0)
+            lines = [line for line in sink.read().split(b"\n") if line[:1].isdigit()]
+        return sorted(lines, key=lambda line: bool(_LAST.match(line)))
+
+    def _take(self, name: str, lines: List[bytes], done: int, total: int, *words: str) -> Deed:
+        """These lines of an archive; the first error ends it."""
+        path = f"{self.place.home}/list"
+        self.machine.write(path, b"\n".join([*lines, b""]), 0o600, self.place.uid, self.place.gid)
+        argv = self.place.inside("pg_restore", "--exit-on-error", "--use-list", path, *words)
+        with self._archive(name) as source:
+            yield from self.machine.moving(argv, path, done, total, f"restoring {name}", source=source)
         return {}
 
     def _archive(self, name: str) -> IO[bytes]:
@@ -224,6 +251,6 @@ class Scratch:
         data, place = self.place.data, self.place
         for name in {each.partition("/")[0] for each in files.names(self.machine, data)}:
             self.machine.remove(f"{data}/{name}")
-        files.put(self.machine, data, self.configuration, place.uid, place.gid)
+        files.put(self.machine, data, self.secret["files"], place.uid, place.gid)
         self.machine.remove(f"{place.home}/list")
         self.machine.run(place.once("initdb", "--sync-only", "-D", data))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, Iterator, List, Sequence
 
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Conversation, Machine
 from mnemo_ops.agent.stack.postgres_digest import SETTINGS
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.errors import CommandFailed, Refused
 
 How = Callable[..., List[str]]  # a program of Postgres and its words -> the argument vector that runs it
@@ -37,7 +38,16 @@ _PINNED = {
     "log_min_duration_statement": "-1",
     "log_min_error_statement": "panic",
 }
+OURSELVES = "mnemo_ops"  # as the server knows our sessions
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in _PINNED.items())
+
+
+_CLIENTS = """SELECT coalesce(json_agg(json_build_object('user', usename, 'application', application_name)), '[]')
+FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> {ourselves}
+ AND pid <> pg_backend_pid();"""
+_TABLES = """SELECT coalesce(json_agg(format('%I.%I', nspname, relname)), '[]')
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema';"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class Server:
     def to(self, database: str, **more: str) -> str:
         """The connection string for one of its databases."""
         words = {"host": self.socket, "user": self.user, "dbname": database, "options": self.options, **more}
+        words["application_name"] = OURSELVES
         return " ".join(f"{key}={_quoted(value)}" for key, value in words.items() if value)
 
     def _psql(self, database: str) -> List[str]:
@@ -75,11 +86,30 @@ class Server:
         said = self.machine.ask(self._psql(database), data=text.encode(), timeout=3600)
         return json.loads(said.out.strip() or "null")
 
-    def snapshot(self, database: str) -> Conversation:
-        """A conversation inside one repeatable-read transaction that only reads. :raises Broken: (6)."""
+    def clients(self) -> List[str]:
+        """Who else is connected, and could still write."""
+        found = self.query(_CLIENTS.format(ourselves=literal(OURSELVES)))
+        return sorted({f"{each['user']} ({each['application'] or 'no name'})" for each in found})
+
+    @contextlib.contextmanager
+    def shut(self, databases: Sequence[str]) -> Iterator[None]:
+        """Meanwhile nobody writes a row: the tables are locked, reading and dumping them goes on.
+
+        :raises Broken: somebody holds a table for longer than ten seconds (6).
+        """
+        with contextlib.ExitStack() as talks:
+            for name in databases:
+                talk = talks.enter_context(self.machine.talk(self._psql(name)))
+                talk.ask("BEGIN; SET LOCAL lock_timeout = '10s';")
+                if tables := talk.query(_TABLES):
+                    talk.ask(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE;")
+            yield
+
+    def snapshot(self, database: str, access: str = "READ ONLY") -> Conversation:
+        """A conversation inside one repeatable-read transaction. :raises Broken: (6)."""
         talk = self.machine.talk(self._psql(database))
         try:
-            talk.ask(f"{SETTINGS}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+            talk.ask(f"{SETTINGS}BEGIN ISOLATION LEVEL REPEATABLE READ {access};")
         except BaseException:
             talk.__exit__()
             raise
@@ -97,6 +127,7 @@ def entered(machine: Machine, run: How, users: Sequence[str], databases: Sequenc
             with contextlib.suppress(CommandFailed):
                 if server.query("SELECT to_json(rolsuper) FROM pg_roles WHERE rolname = current_user;"):
                     return server
+                break  # in no database is he one
     raise Refused(
         f"Postgres lets none of {', '.join(users)} in as a superuser (databases {', '.join(databases)})",
         hint="say who is one there, and that pg_hba.conf lets that user in over the socket",

@@ -1,0 +1,138 @@
+"""A whole Postgres cluster: dumped by its own programs, filled anew and proven beside the one that is there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import ContextManager, List, Mapping, Sequence
+
+from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.cluster import facts as cluster_facts
+from mnemo_ops.agent.stack.cluster import passwords, proof, sealed
+from mnemo_ops.agent.stack.cluster.dump import dump
+from mnemo_ops.agent.stack.cluster.earlier import Earlier
+from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
+from mnemo_ops.agent.stack.cluster.home import Home, home_of
+from mnemo_ops.agent.stack.cluster.place import Place
+from mnemo_ops.agent.stack.cluster.scratch import Scratch
+from mnemo_ops.agent.stack.datasets.kind import Facts, Kind
+from mnemo_ops.agent.stack.manifest import Saved
+from mnemo_ops.agent.stack.orchestrator import PATIENCE
+from mnemo_ops.agent.stack.restore_record import AFTER, SCRATCH, container, sibling
+from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
+
+_AVAILABLE = "SELECT json_agg(name) FROM pg_available_extensions;"
+
+
+class Postgres(Kind):
+    """The server of one container."""
+
+    @property
+    def _container(self) -> containers.Container:
+        mine = [each for each in self.found if each.service == self.dataset.service]
+        if not mine:
+            raise Broken(f"the service {self.dataset.service} has no container", hint="docker compose ps -a lists them")
+        return mine[0]
+
+    @property
+    def _entrance(self) -> Entrance:
+        return enter(self.machine, containers.one(self.found, self.dataset.service))
+
+    def size(self) -> int:
+        return int(cluster_facts.of_cluster(self._entrance.server.query)["bytes"])
+
+    def losses(self, accept: bool) -> List[str]:
+        containers.refuse_stopped(self.found, self.dataset.service)
+        found = cluster_facts.look(self._entrance.server)
+        cluster_facts.refuse(found, accept)
+        return cluster_facts.losses(found)
+
+    def shut(self) -> ContextManager[None]:
+        server = self._entrance.server
+        return server.shut(cluster_facts.carried(cluster_facts.of_cluster(server.query)))
+
+    def save(self, directory: str, recipients: Sequence[str]) -> Deed:
+        entrance = self._entrance
+        if others := entrance.server.clients():
+            raise Broken(f"the database still has other clients: {', '.join(others)}", hint="stop them and try again")
+        made = yield from dump(entrance, directory, self.dataset.name)
+        facts = {**made["facts"], "kind": "postgres", "secrets": f"{self.dataset.name}.secrets.age"}
+        yield Progress(note="encrypting what is secret of Postgres")
+        sealed.seal(self.machine, made["secret"], f"{directory}/{facts['secrets']}", recipients)
+        return facts
+
+    def _home(self, facts: Facts) -> Home:
+        there = self._container
+        if there.running:
+            return self._entrance.home
+        if "data" not in facts:
+            hint = f"docker start {there.name}, on the host"
+            raise Refused(f"for a backup of an earlier version {there.name} must run", hint=hint)
+        return home_of(self.machine, there, facts)
+
+    def place(self, facts: Facts) -> str:
+        return self.machine.realpath(self._home(facts).path)
+
+    def compare(self, facts: Facts) -> None:
+        containers.refuse_stopped(self.found, self.dataset.service)
+        server = self._entrance.server
+        here = server.query("SELECT current_setting('server_version_num')::int / 10000;")
+        if here < facts["major"]:
+            raise Refused(
+                f"the set is of Postgres {facts['major']}, the server here is {here}: it cannot be older",
+                hint=f"give the service an image with Postgres {facts['major']} or newer",
+            )
+        if missing := sorted(set(extensions_of(facts)) - {*server.query(_AVAILABLE), "plpgsql"}):
+            raise Refused(
+                f"the Postgres server lacks extensions of the backup: {', '.join(missing)}",
+                hint="use the stack's own image",
+            )
+
+    def answers(self) -> None:
+        name = self._container.name
+
+        def enters() -> bool:
+            with suppress(MnemoError):
+                return bool(enter(self.machine, containers.named(self.machine, [name])[0]).server.user)
+            return False
+
+        self.machine.wait_until(f"Postgres in {name} answers", enters, PATIENCE)
+
+    def load(self, saved: Saved, directory: str, stamp: str, key: str) -> Deed:
+        machine, home = self.machine, self._home(saved.facts)
+        where = machine.realpath(home.path)
+        made, beside = sibling(where, SCRATCH, stamp), sibling(where, AFTER, stamp)
+        for path in (made, beside):
+            machine.remove(path)
+        machine.mkdir(made, 0o700)
+        machine.chown(made, home.uid, home.gid)
+        place = Place(home.image, made, container(stamp), home.uid, home.gid, programs=home.programs)
+        scratch: Scratch
+        if saved.earlier:
+            env = self._container.env
+            name = env.get("POSTGRES_DB") or env.get("POSTGRES_USER", "postgres")  # the one it was of
+            scratch = Earlier.of(self._entrance, place, saved.facts, directory, name, saved.file)
+        else:
+            secret = sealed.opened(machine, f"{directory}/{saved.facts['secrets']}", key)
+            scratch = Scratch(machine, place, saved.facts, directory, secret)
+        done = yield from scratch.fill(self._keep)
+        if done["differences"]:
+            raise VerificationFailed("Postgres differs from the backup: " + "; ".join(proof.few(done["differences"])))
+        machine.rename(place.data, beside)
+        machine.remove(made)
+        return {"kept": done["kept"]}
+
+    def _keep(self, restored: Mapping[str, str]) -> Mapping[str, str]:
+        """The services of today have the passwords of today; on a host where none run, all are of one day."""
+        if not self._container.running:
+            return {}
+        today = passwords.hashes(self._entrance.server)
+        return {role: today[role] for role in passwords.locked_out(today, restored, passwords.known(self.found))}
+
+
+def extensions_of(facts: Facts) -> List[str]:
+    """Names of all extensions of all databases; an earlier version had one database."""
+    if "databases" not in facts or "files" not in facts:
+        return list(facts["extensions"])
+    every = [one.get("extensions", {}) for one in facts["databases"].values()]
+    return [each["name"] for one in every for each in one.values()]
