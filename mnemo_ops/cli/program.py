@@ -35,7 +35,8 @@ def namespace() -> Collection:
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)
     root.add_task(runs.runs)
-    root.add_collection(_collection("backup", [stack.backup_list, stack.backup_prune], default=stack.backup_create))
+    sets = [stack.backup_list, stack.backup_show, stack.backup_prune]
+    root.add_collection(_collection("backup", sets, default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
     root.add_collection(_collection("lock", [locks.status, locks.release]))
     vault = [secrets.encrypt, secrets.encrypt_string, secrets.decrypt, secrets.edit, secrets.view, secrets.rekey]

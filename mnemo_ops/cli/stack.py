@@ -8,6 +8,9 @@ from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError, VerificationFailed
 
 ACCEPT_LOSS = {"accept_loss": "continue although a backup omits something of the database server; the report names it"}
+WHICH = "latest, a time (2026-01-31T12:00, the newest backup before it), or the beginning of a backup's id"
+BAD = ("damaged", "unreadable")
+ANOTHER = "restore another backup, or make a new one: invoke backup"
 FLOW = ("inventory", "limit", "json", "verbose", "vars", "yes", "ask_become_pass")
 
 
@@ -62,10 +65,35 @@ def list_(run: Run, all: bool = False) -> None:
         f"{row['id']} on {host} is {condition(row)}"
         for host, rows in found.items()
         for row in rows
-        if row["state"] in ("damaged", "unreadable")
+        if row["state"] in BAD
     ]
     if wrong and run.check:
-        raise VerificationFailed("; ".join(wrong), hint="restore another backup, or make a new one: invoke backup")
+        raise VerificationFailed("; ".join(wrong), hint=ANOTHER)
+
+
+@command(
+    "backup.show",
+    help={
+        "id": WHICH,
+        "parts": "also list the files of the backup with their sizes",
+        "tables": "also list the tables with their rows",
+        "check": "read every part of the backup and compare its checksum; exit 7 if one differs",
+    },
+    only=("inventory", "limit", "check", "json", "verbose", "ask_become_pass"),
+)
+def show(run: Run, id: str, parts: bool = False, tables: bool = False) -> None:
+    """Show what a backup holds: its datasets, databases, roles and volumes; values and passwords never."""
+    from mnemo_ops.flows import contents
+    from mnemo_ops.flows.backup import condition
+
+    host = run.only_host()
+    with run.flow(reads=True) as flow:
+        found = contents.show(flow, host, id, run.check)
+    run.report.extra["set"] = found
+    for line in contents.table(found, host.name, parts, tables):
+        run.report.say(line)
+    if run.check and found["state"] in BAD:
+        raise VerificationFailed(f"{found['id']} on {host.name} is {condition(found)}", hint=ANOTHER)
 
 
 @command(
@@ -109,7 +137,7 @@ def prune(run: Run, keep_last: str = "1", aside: bool = False) -> None:
 @command(
     "restore",
     help={
-        "id": "latest, a time (2026-01-31T12:00, the newest backup before it), or the beginning of a backup's id",
+        "id": WHICH,
         "host": "same as --limit",
         "undo": "undo the last restore",
         **ACCEPT_LOSS,
@@ -192,4 +220,4 @@ def migrate(
         (migration.abort if abort else migration.check if run.check else migration.run)()
 
 
-backup_create, backup_list, backup_prune = create, list_, prune
+backup_create, backup_list, backup_show, backup_prune = create, list_, show, prune

@@ -106,6 +106,23 @@ def choose(flow: Flow, host: Host, wanted: str) -> str:
 
     :raises Refused: none or several match, or the one that does is not complete: names it, why, and those that are (3).
     """
+    row, known, hint = _picked(flow, host, wanted, "invoke restore --id")
+    if row["state"] != "complete":
+        which = {"latest": "the newest set"}.get(wanted, "the set")
+        raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
+    return str(row["id"])
+
+
+def pick(flow: Flow, host: Host, wanted: str, command: str) -> str:
+    """As :func:`choose`, whatever is wrong with it. :param command: takes an id behind it.
+
+    :raises Refused: none or several match (3).
+    """
+    return str(_picked(flow, host, wanted, command)[0]["id"])
+
+
+def _picked(flow: Flow, host: Host, wanted: str, command: str) -> tuple[dict[str, Any], str, str]:
+    """The set that was finished and is meant; which ones are complete; and commands for those."""
     every = list_sets(flow, host)
     rows = [row for row in every if row["state"] != "incomplete"]
     instant = moment(wanted)
@@ -117,7 +134,7 @@ def choose(flow: Flow, host: Host, wanted: str) -> str:
         found = [row for row in rows if row["id"] == wanted] or [row for row in rows if row["id"].startswith(wanted)]
     complete = [str(row["id"]) for row in rows if row["state"] == "complete"]
     known = f"complete sets: {', '.join(complete[:5]) or 'none'}" + (", ..." if len(complete) > 5 else "")
-    hint = f"invoke restore --id {complete[0]} --limit {host.name}; " if complete else ""
+    hint = f"{command} {complete[0]} --limit {host.name}; " if complete else ""
     hint += f"invoke backup.list --limit {host.name} --all shows every one"
     if not found:
         never = [row["id"] for row in every if row["state"] == "incomplete" and row["id"].startswith(wanted)]
@@ -127,13 +144,10 @@ def choose(flow: Flow, host: Host, wanted: str) -> str:
         names = ", ".join(f"{row['id']} ({condition(row)})" for row in found)
         raise Refused(f"'{wanted}' matches {len(found)} backups of {host.name}: {names}", hint="give more of the id")
     (row,) = found
-    if row["state"] != "complete":
-        which = {"latest": "the newest set"}.get(wanted, "the set")
-        raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
     later = [each["id"] for each in every if each["state"] == "incomplete" and each["created"] > row["created"]]
     if later and (wanted == "latest" or instant is not None):
         flow.report.say(f"  note: {', '.join(later)} on {host.name} never finished, so it is not a backup")
-    return str(row["id"])
+    return row, known, hint
 
 
 def moment(text: str) -> Optional[float]:

@@ -10,7 +10,7 @@ from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Host
-from mnemo_ops.flows import keys, signing
+from mnemo_ops.flows import contents, keys, signing
 from mnemo_ops.flows.backup import accepted, choose, stopped, strayed
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
@@ -40,6 +40,9 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     if found["untouched"]:
         kept = f"what {host.name} has of them stays as it is"
         flow.report.say(f"  note: the backup {id} does not contain {', '.join(found['untouched'])}: {kept}")
+    flow.report.extra["replaces"] = contents.replaced(found["replaces"])
+    for line in contents.lines(flow.report.extra["replaces"]):
+        flow.report.say(line)
     previous = found["previous"]
     goes = ""
     if previous is not None:

@@ -101,7 +101,7 @@ def _any_of(forms: Sequence[Parse], given: Any) -> Any:
 
 def datasets(given: Any) -> dict[str, Any]:
     """Those of a set, a database among them. :raises Refused: (3)."""
-    found: dict[str, Any] = table(part_name, facts)(given)
+    found: dict[str, Any] = FACTS(given)
     if not any(one["kind"] == "postgres" for one in found.values()):
         raise wrong(list(found), "list of datasets with a database")
     return found
@@ -111,21 +111,26 @@ LIST, TEXTS = each(words), table(words, words)
 NOTHING = row()  # nobody reads any of it
 PARTS = each(row(name=part_name, bytes=size, sha256=sha256))
 SET: Mapping[str, Parse] = {"id": words, "created": number, "bytes": amount}  # of each set of a store
-SETS = each(
-    any_of(
-        row(state=one_of("incomplete"), **SET),
-        row(state=one_of("newer"), format=amount, why=words, **SET),
-        row(state=one_of("unreadable"), why=words, **SET),
-        row(
-            state=one_of("complete", "damaged"),
-            checked=one_of("sizes", "checksums"),
-            parts=PARTS,
-            verified=perhaps(row(at=number, level=words, result=words)),
-            **dict.fromkeys(("why", "host", "consistency", "migration"), words),
-            **SET,
-        ),
-    )
+ANY_SET = any_of(
+    row(state=one_of("incomplete"), **SET),
+    row(state=one_of("newer"), format=amount, why=words, **SET),
+    row(state=one_of("unreadable"), why=words, **SET),
+    row(
+        state=one_of("complete", "damaged"),
+        checked=one_of("sizes", "checksums"),
+        parts=PARTS,
+        verified=perhaps(row(at=number, level=words, result=words)),
+        **dict.fromkeys(("why", "host", "consistency", "migration"), words),
+        **SET,
+    ),
 )
+PLAIN = row(driver=words, options=row(device=perhaps(words, "")))  # of a volume; other options may be passwords
+FACTS = table(part_name, facts)
+HOLDS = row(format=amount, tool=words, datasets=FACTS, volumes=table(words, PLAIN), accepted_losses=LIST)
+EXTENSIONS = perhaps(table(words, row(name=words, version=words)), {})
+DATABASES = table(words, row(bytes=amount, encoding=words, extensions=EXTENSIONS, rows=perhaps(amount)))
+# what a look tells of a dataset
+THERE = any_of(row(why=words), row(version=words, roles=LIST, databases=DATABASES), row(files=amount, bytes=amount))
 PAIR = perhaps(each(words, 2), ())  # of a migration: from which host to which; none: of an earlier version
 STOPPED: Mapping[str, Parse] = {"write_outage_seconds": number, "phases": table(words, number)}
 SPARE = each(row(name=words, bytes=amount, why=words))  # what could be removed from a store
@@ -184,7 +189,8 @@ READY: Mapping[str, Parse] = {
     "image_user": OWNER,
     "list_runs": row(runs=RUNS),
     "load_set": row(
-        signature=words, manifest_sha256=sha256, previous=perhaps(RESTORED), aside=LIST, untouched=LIST, sealed=flag
+        **{"signature": words, "manifest_sha256": sha256, "previous": perhaps(RESTORED), "aside": LIST},
+        **{"untouched": LIST, "sealed": flag, "replaces": table(part_name, row(now=THERE, comes=facts))},
     ),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),
@@ -208,7 +214,7 @@ ACT: Mapping[str, Parse] = {
     "fetch": row(bytes=amount),
     "host_keys": row(keys=each(public_key, 1)),
     "image_user": OWNER,
-    "list_sets": row(sets=SETS),
+    "list_sets": row(sets=each(ANY_SET)),
     "load_set": row(datasets=datasets, accepted_losses=LIST, strays=LIST, kept_passwords=LIST, **STOPPED),
     "make_key": row(public_key=public_key),
     "make_set": row(
@@ -229,6 +235,7 @@ ACT: Mapping[str, Parse] = {
     "release": DONE,
     "save_images": row(bytes=size, sha256=sha256),
     "set_files": row(files=files_of_a_set),
+    "show_set": row(set=ANY_SET, holds=perhaps(HOLDS)),
     "smoke": row(postgres=words, containers=amount, health=words),
     "undo_restore": row(kept=words, strays=LIST, **STOPPED),
 }

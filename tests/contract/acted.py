@@ -27,7 +27,7 @@ from world import World
 
 from mnemo_ops.agent.actions import services as on
 from mnemo_ops.agent.actions.backup import DropPartial, MakeSet, SetFiles, SignSet
-from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.catalogue import ListSets, ShowSet
 from mnemo_ops.agent.actions.copy_target import AskFence, CleanTarget, MarkTarget, StopCopy
 from mnemo_ops.agent.actions.images import ImageUser, LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, Forget, RemoveFile, WriteJournal
@@ -295,6 +295,7 @@ ACTED = [
     Acted("set_restart", lambda: on.SetRestart(BACK), fenced),
     Acted("settle_fence", lambda: on.SettleFence(STACK, RUN), shut, timed=True),
     Acted("sign_set", lambda: SignSet("/sets", OLD_SET, "signature"), a_set),
+    Acted("show_set", lambda: ShowSet("/sets", OLD_SET, True), a_set, quiet=True),
     Acted("smoke", lambda: Smoke(STACK, {}, {"api": ["/graph"]}), serving),
     Acted("start_containers", lambda: on.StartContainers(["p-db-1", "p-api-1"], (), ("db",), "p"), stopped),
     Acted("stop_all", lambda: on.StopAll(STACK), serving),

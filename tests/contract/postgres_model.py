@@ -47,7 +47,7 @@ class Server:
         return []
 
     def query(self, text: str, database: str = "") -> Any:
-        return 16 if "/ 10000" in text else []
+        return 16 if "/ 10000" in text else 3 if "reltuples" in text else []
 
     def shut(self, databases: Any) -> Any:
         return nullcontext()

@@ -13,12 +13,14 @@ import pytest
 from test_target import STACK, ran
 from world import World
 
-from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.catalogue import ListSets, ShowSet
 from mnemo_ops.agent.actions.prune import SETTLED, PruneSets
 from mnemo_ops.agent.base.progress import Progress
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.errors import Refused
 from mnemo_ops.stack.definition import wire
+from mnemo_ops.transport import answers
 
 STORE = "/sets"
 OLD = time.time() - SETTLED - 60
@@ -107,6 +109,60 @@ def test_what_cannot_be_understood_is_the_newest_nevertheless(manifest: str, sta
     rows = [row for row in listed(world, check=True) if row["state"] != "incomplete"]
     assert [(row["id"], row["state"]) for row in rows] == [(C, state), (B, "complete"), (A, "complete")]
     assert rows[0]["why"] and rows[0].get("format") == (7 if state == "newer" else None)
+
+
+def one(world: World, id: str, check: bool = False) -> Any:
+    """As the controller hears it."""
+    found = ran(ShowSet(STORE, id, check).run(world.machine(read_only=True)))
+    return answers.of("act", "show_set")(json.loads(json.dumps(found)))
+
+
+def test_one_set_says_what_it_holds(world: World) -> None:
+    facts = {"kind": "files", "bytes": 7, "sha256": "5" * 64, "files": 3}
+    options = {"type": "cifs", "device": "//nas/share", "o": "username=ann,password=open"}
+    volumes = {"up": {"driver": "local", "options": options, "labels": {}}}
+    made(world, A)
+    made(world, B, True, datasets={"uploads": facts}, volumes=volumes, tool="0.9", accepted_losses=["a slot"])
+    found = one(world, B)
+    assert found["set"] == next(row for row in listed(world) if row["id"] == B) and found["set"]["verified"]
+    held = found["holds"]
+    assert held["datasets"] == {"uploads": {**facts, "left_out": []}} and (held["tool"], held["format"]) == ("0.9", 1)
+    assert held["accepted_losses"] == ["a slot"] and "open" not in json.dumps(found)
+    assert one(world, A)["holds"]["tool"] == "", "a set of an earlier version does not say by which"
+
+
+@pytest.mark.parametrize("tool", [None, 7, ["x"]])
+def test_what_is_for_people_spoils_no_set(world: World, tool: Any) -> None:
+    made(world, A, tool=tool)
+    assert isinstance(one(world, A)["holds"]["tool"], str)
+
+
+def test_of_one_set_that_is_damaged_all_is_told(world: World) -> None:
+    """No other one is read."""
+    for id in (A, B):
+        made(world, id)
+        flip(world, id)
+    assert one(world, A)["set"]["state"] == "complete"
+    steps = [step.note for step in ShowSet(STORE, A, True).run(world.machine()) if step.note]
+    assert steps == [f"checksum of postgres.dump of {A}"]
+    found = one(world, A, check=True)
+    assert (found["set"]["state"], found["set"]["checked"]) == ("damaged", "checksums") and found["holds"]
+
+
+@pytest.mark.parametrize("manifest", ["{", '{"format": 7}', "[]"])
+def test_of_one_set_that_cannot_be_read_the_reason_is_told(manifest: str, world: World) -> None:
+    world.write(f"sets/{A}/manifest.json", manifest)
+    for check in (False, True):
+        found = one(world, A, check)
+        assert found["set"]["why"] and found["holds"] is None
+
+
+def test_a_set_that_is_gone_by_now_is_refused(world: World) -> None:
+    made(world, A)
+    with pytest.raises(Refused, match=B):
+        one(world, B)
+    with pytest.raises(Refused):
+        ShowSet(STORE, "../sets")
 
 
 def test_how_far_the_reading_is(world: World) -> None:

@@ -22,7 +22,7 @@ from postgres_model import FACTS
 from world import World
 
 from mnemo_ops.agent.actions.backup import SetFiles
-from mnemo_ops.agent.actions.catalogue import ListSets
+from mnemo_ops.agent.actions.catalogue import ListSets, ShowSet
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.agent.engine.action import Action
@@ -36,6 +36,7 @@ from mnemo_ops.agent.stack.manifest import compare_files, prove_bytes, read_mani
 from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import MnemoError, Refused
+from mnemo_ops.flows import contents
 from mnemo_ops.flows.backup import condition, shown
 from mnemo_ops.transport import answers
 
@@ -153,6 +154,17 @@ def listed(machine: Machine, check: bool) -> None:
     assert isinstance(shown(row), str) and condition(row) and row["created"] <= row["created"]
 
 
+def showed(machine: Machine, check: bool) -> None:
+    """As people and programs have it, whatever it is."""
+    told = report(ShowSet(STORE, RUN, check), machine)
+    found = contents.described(told)
+    assert contents.table(found, "old", parts=True, tables=True) and json.dumps(found)
+    if told["holds"] is not None:
+        datasets = told["holds"]["datasets"]
+        both = {name: {"now": {"why": "nobody knows"}, "comes": facts} for name, facts in datasets.items()}
+        assert len(contents.lines(contents.replaced(both))) >= len(both)
+
+
 def of_cluster(machine: Machine) -> None:
     """What of a restore is made of the manifest alone."""
     for facts in [one.facts for one in read_manifest(machine, f"{STORE}/{RUN}").datasets if one.kind == "postgres"]:
@@ -181,6 +193,8 @@ def compared(machine: Machine) -> None:
 READERS: dict[str, Callable[[Machine], Any]] = {
     "list": lambda machine: listed(machine, False),
     "list and check": lambda machine: listed(machine, True),
+    "show": lambda machine: showed(machine, False),
+    "show and check": lambda machine: showed(machine, True),
     "files": lambda machine: report(SetFiles(f"{STORE}/{RUN}", RUN), machine),
     "restore": lambda machine: looked(LoadSet(asdict(STACK), RUN, True, RUN), machine),
     "checksums": proved,

@@ -13,14 +13,16 @@ from test_alone import container, host, tools
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.machine import Machine
+from mnemo_ops.agent.stack.cluster import facts
 from mnemo_ops.agent.stack.cluster.entrance import Entrance
 from mnemo_ops.agent.stack.cluster.home import Home
 from mnemo_ops.agent.stack.datasets import postgres
 from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.match import match
 from mnemo_ops.agent.stack.stack import Dataset, Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 from mnemo_ops.stack.definition import wire
+from mnemo_ops.transport import answers
 
 ID, RUN, SUM = "20260101T120000Z-00a1", "20260102T120000Z-00b2", "5" * 64
 DB = Dataset("db", "postgres", volume="graph", service="postgres")
@@ -53,6 +55,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     home = Home("/pg", "/srv/p/pg", "/bin", "sha256:1", 0, 0)
     made = world.machine()
     monkeypatch.setattr(postgres, "enter", lambda *_: Entrance(Server(made), home))
+    monkeypatch.setattr(facts, "look", lambda server: dict(FACTS))
     return made
 
 
@@ -154,6 +157,29 @@ VECTOR = {"9": {"name": "vector", "version": "1", "schema": "public", "owner": "
 def test_what_the_server_here_cannot_take_is_refused(machine: Machine) -> None:
     of_app = {**FACTS["databases"]["app"], "extensions": VECTOR}
     lacks = {**DATABASE, "databases": {**FACTS["databases"], "app": of_app}}
-    for facts, named in (({**DATABASE, "major": 17}, "17"), (lacks, "vector")):
+    for said, named in (({**DATABASE, "major": 17}, "17"), (lacks, "vector")):
         with pytest.raises(Refused, match=named):
-            look(machine, with_database(facts))
+            look(machine, with_database(said))
+
+
+def test_both_sides_of_what_is_replaced_are_told(machine: Machine) -> None:
+    machine.write("/srv/p/graph/more", b"of today")
+    found = look(machine, saved(*WHOLE[:2]))["replaces"]
+    assert set(found) == {"db", "graph"}, "what stays is not replaced"
+    assert found["graph"]["now"] == {"files": 2, "bytes": 13} and found["graph"]["comes"]["bytes"] == 1
+    assert set(found["db"]["now"]["databases"]) == {"app"} and found["db"]["now"]["databases"]["app"]["rows"] == 3
+    assert found["db"]["comes"]["files"] == {"app": "db.1.dump"}
+
+
+@pytest.mark.parametrize("error", [Broken("a database is corrupt"), OSError(5, "Input/output error")], ids=type)
+def test_what_is_broken_can_be_replaced(machine: Machine, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore is what mends it: that nobody can look into it is told, and refuses nothing."""
+
+    def broken(server: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(facts, "look", broken)
+    found = look(machine, saved(*WHOLE))["replaces"]
+    assert str(error.args[-1]) in found["db"]["now"]["why"] and found["db"]["comes"]["kind"] == "postgres"
+    assert found["graph"]["now"]["files"] == 1
+    assert answers.of("ready", "load_set")({**look(machine, saved(*WHOLE))})["replaces"]["db"]["now"]

@@ -21,6 +21,7 @@ from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server, entered
 from mnemo_ops.errors import Broken, CommandFailed, Refused
+from mnemo_ops.transport import answers
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,24 @@ def test_the_facts_of_a_cluster(server: Server) -> None:
     assert facts.obstacles(found) == facts.losses(found) == []
     facts.refuse(found, False)
     assert compression(facts.look(server)) in ("3", "zstd:3")
+
+
+def test_a_look_tells_about_how_many_rows_there_are(server: Server) -> None:
+    """Whether or not somebody analyzed the table; and nothing of a database that lets nobody in."""
+    rows = "CREATE TABLE s.{0} AS SELECT n FROM generate_series(1, {1}) n;"
+    server.sql("CREATE DATABASE shut ALLOW_CONNECTIONS false;")
+    server.sql(f"CREATE SCHEMA s; {rows.format('a', 3000)} ANALYZE s.a; {rows.format('never', 70)}", "main")
+    try:
+        server.machine.wait_until("70 rows", lambda: facts.now(server)["databases"]["main"]["rows"] == 3070, 30)
+        found = facts.now(server)
+        assert {name: one["rows"] for name, one in found["databases"].items()} == {
+            **{"main": 3070, "shut": None, "template1": 0},
+        }
+        heard = answers.THERE(found)
+        assert {BOSS, "plain"} <= {*heard["roles"]} and heard["databases"]["main"]["bytes"] > 3000
+    finally:
+        server.sql("DROP SCHEMA s CASCADE;", "main")
+        server.sql("DROP DATABASE shut;")
 
 
 def test_the_way_in_is_found(server: Server) -> None:

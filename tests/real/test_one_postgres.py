@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 
 from mnemo_ops.agent.actions.backup import MakeSet
+from mnemo_ops.agent.actions.catalogue import ShowSet
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.core.model import Host
+from mnemo_ops.flows import contents
 from mnemo_ops.flows.keys import Identity
 from mnemo_ops.lab.app import POSTGRES, RECIPES
 from mnemo_ops.lab.engine import docker, ensure_engine, kept, stop_engine_if_ours
@@ -33,6 +35,7 @@ from mnemo_ops.transport.session import AgentSession
 
 MADE, LOADED, UNDONE = (f"20261129T220719Z-000{number}" for number in (1, 2, 3))
 KEY = Identity.new()
+KINDS = {"postgres": "postgres", "uploads": "files"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,22 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentSe
         yield opened
 
 
+def told(project: Project, session: AgentSession, load: LoadSet) -> None:
+    """What the set holds, and what would be replaced by it."""
+    held = contents.described(session.act(ShowSet(load.stack["store"], MADE, True)))
+    assert held["checked"] == "checksums" and {one["name"]: one["kind"] for one in held["datasets"]} == KINDS
+    (database,) = [one for one in held["datasets"][0]["databases"] if one["name"] == "app"]
+    assert database["tables"] == {"public.t": 1000} and database["rows"] == 1000
+    project.psql("ANALYZE; CREATE ROLE late")
+    project.psql("CREATE DATABASE late")
+    both = contents.replaced(session.ready(load)["replaces"])
+    before, after = both["postgres"]["before"], both["postgres"]["after"]
+    rows = {one["name"]: one["rows"] for one in before["databases"]}
+    assert rows == {"app": 10, "late": 0, "postgres": 0, "template1": 0}
+    assert {*before["roles"]} - {*after["roles"]} == {"late"} and after["databases"][0]["bytes"] > 1 << 20
+    assert both["uploads"]["before"] == {"files": 1, "bytes": 7} and both["uploads"]["after"]["bytes"] == 8
+
+
 def test_rows_and_files_come_back(project: Project, session: AgentSession) -> None:
     stack, uploaded = wire(project.stack), project.home / "stack/uploads/file"
     project.psql("CREATE TABLE t AS SELECT n, 'row ' || n AS v FROM generate_series(1, 1000) n")
@@ -127,7 +146,9 @@ def test_rows_and_files_come_back(project: Project, session: AgentSession) -> No
     session.act(MakeSet(stack, MADE, [KEY.recipient]))
     project.psql("DELETE FROM t WHERE n > 10; UPDATE t SET v = 'changed'; CREATE TABLE later ()")
     uploaded.write_text("changed")
-    session.act(LoadSet(stack, MADE, fresh=False, run_id=LOADED, identity=KEY.secret))
+    load = LoadSet(stack, MADE, fresh=False, run_id=LOADED, identity=KEY.secret)
+    told(project, session, load)
+    session.act(load)
     assert project.psql("SELECT * FROM t ORDER BY n") == before
     assert project.psql("SELECT to_regclass('later') IS NULL") == ["t"] and uploaded.read_text() == "original"
     session.act(UndoRestore(stack, UNDONE))

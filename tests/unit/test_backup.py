@@ -70,6 +70,20 @@ def test_no_other_set_takes_the_place_of_one_that_cannot_be_used(
     assert chosen(IDS[1], monkeypatch, bad) == (IDS[1], [])
 
 
+@pytest.mark.parametrize("bad", [NEWER, TORN, SHORT], ids=lambda bad: str(bad["state"]))
+@pytest.mark.parametrize("wanted", ["latest", IDS[0], "20260103", "2026-01-03"])
+def test_one_that_cannot_be_used_can_be_looked_at(
+    bad: dict[str, Any], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(IDS[0], **bad), row(IDS[1])]
+    monkeypatch.setattr(backup, "list_sets", lambda flow, host: rows)
+    said: Any = Said()
+    assert backup.pick(said, Host("old", "192.0.2.1"), wanted, "invoke backup.show") == IDS[0]
+    with pytest.raises(Refused) as caught:
+        backup.pick(said, Host("old", "192.0.2.1"), "2025", "invoke backup.show")
+    assert caught.value.hint.startswith(f"invoke backup.show {IDS[1]} --limit old")
+
+
 def test_nothing_to_choose_from(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused) as caught:
         chosen("latest", monkeypatch, TORN, NEWER, SHORT)

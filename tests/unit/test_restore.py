@@ -22,6 +22,7 @@ READY = {
     "previous": None,
     "untouched": [],
     "sealed": False,
+    "replaces": {},
     "live": "after",
     "id": ID,
     "stamp": RUN,

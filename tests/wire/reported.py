@@ -26,6 +26,31 @@ DATABASE = st.fixed_dictionaries(
         **{"needed_roles": st.lists(NAMES, max_size=2), "matviews": st.just({})},
     }
 )
+_ONE = st.fixed_dictionaries(
+    {
+        **{"bytes": SIZES, "public": st.booleans()},
+        **dict.fromkeys(("encoding", "collate", "ctype", "provider", "locale", "rules"), NAMES),
+        "extensions": st.dictionaries(
+            NAMES, st.fixed_dictionaries(dict.fromkeys(("name", "version", "schema", "owner"), NAMES)), max_size=2
+        ),
+    }
+)
+_COUNTS = st.dictionaries(
+    NAMES.map("rows of {}".format) | NAMES, st.sampled_from(["7 (0:0)", "9" * 99, "x"]), max_size=3
+)
+CLUSTER = st.dictionaries(NAMES, _ONE, min_size=1, max_size=3).flatmap(
+    lambda databases: st.fixed_dictionaries(
+        {
+            **{"kind": st.just("postgres"), "major": st.integers(13, 18), "checksums": st.booleans(), "cron": NAMES},
+            **dict.fromkeys(("bytes", "segment", "uid", "gid"), SIZES),
+            **dict.fromkeys(("version", "superuser", "user", "mode", "preloaded", "data", "programs"), NAMES),
+            **{"roles": st.lists(NAMES, max_size=3), "secrets": NAMES},
+            "databases": st.just({**databases, "template0": next(iter(databases.values()))}),
+            "files": st.just(dict.fromkeys(databases, "postgres.dump")),
+            "rows": st.dictionaries(st.sampled_from(sorted(databases)), _COUNTS),
+        }
+    )
+)
 # what fits each form that is made of no others; a new one has no line here, and fails the test that asks for it
 LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     answers.words: ODD | NAMES | st.text(max_size=20),
@@ -41,7 +66,7 @@ LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     validators.port: st.integers(1, 65535),
     validators.run_id: st.sampled_from(RUNS),
     validators.public_key: st.just(KEY),
-    validators.facts: TREE | DATABASE,
+    validators.facts: TREE | DATABASE | CLUSTER,
 }
 
 

@@ -21,7 +21,7 @@ from mnemo_ops.cli import locks, runs, stack, storage
 from mnemo_ops.core.model import Host
 from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
-from mnemo_ops.flows import deploy
+from mnemo_ops.flows import deploy, keys
 from mnemo_ops.flows.migrate import look
 from mnemo_ops.transport import session
 from mnemo_ops.transport.session import AgentSession
@@ -56,6 +56,33 @@ DATASETS = {
         **{"needed_roles": [], "matviews": {}},
     },
     "config": {"kind": "config", "bytes": 5, "sha256": SUM, "left_out": ["run/x (a socket)"]},
+}
+# as a set of today holds it, and as a look at a host tells it
+ONE = {
+    **{"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None, "bytes": 5},
+    **{"extensions": {"9": {"name": "vector", "version": "0.7", "schema": "public", "owner": "app"}}, "public": True},
+}
+CLUSTER = {
+    **{
+        "kind": "postgres",
+        "version": "16.4",
+        "major": 16,
+        "bytes": 5,
+        "segment": 16,
+        "checksums": True,
+        "mode": "0700",
+    },
+    **{"superuser": "app", "user": "app", "roles": ["app", "pg_monitor"], "preloaded": "", "data": "/pg", "cron": None},
+    **{"programs": "/bin", "uid": 0, "gid": 0, "secrets": "postgres.secrets.age", "files": {"app": "postgres.1.dump"}},
+    **{"databases": {"template0": ONE, "app": ONE}, "rows": {"app": {"rows of t": f"7 ({SUM})"}}},
+}
+THERE = {"version": "16.4", "roles": ["app"], "databases": {"app": {**ONE, "rows": 9}, "shut": {**ONE, "rows": None}}}
+HOLDS = {
+    **{"format": 3, "tool": "1.0", "datasets": {**DATASETS, "postgres": CLUSTER, "old": DATASETS["postgres"]}},
+    **{"accepted_losses": ["a role"]},
+    "volumes": {
+        "lightrag_data": {"driver": "local", "options": {"device": "/data/lightrag", "o": "bind"}, "labels": {}}
+    },
 }
 ROW = {
     **{"id": RUN, "state": "complete", "checked": "sizes", "why": "", "created": 1e9, "host": "old", "bytes": 10},
@@ -114,6 +141,7 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "prune_sets"): {"remove": SPARE, "keep": SPARE},
     ("act", "prune_sets"): {"removed": SPARE, "keep": [], "left": ["x"]},
     ("act", "list_sets"): {"sets": ROWS},
+    ("act", "show_set"): {"set": ROW, "holds": HOLDS},
     ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "free": 1 << 40, "losses": []},
     ("act", "make_set"): {
         **{"format": 2, "id": RUN, "created": 1e9, "parts": PARTS, "datasets": DATASETS, "volumes": {}},
@@ -123,6 +151,11 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "load_set"): {
         **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
         **{"aside": [RUN], "untouched": ["uploads"], "sealed": True},
+        "replaces": {
+            "postgres": {"now": THERE, "comes": CLUSTER},
+            "graph": {"now": {"files": 7, "bytes": 5}, "comes": {**DATASETS["config"], "kind": "files", "files": 6}},
+            "tls": {"now": {"why": "no answer"}, "comes": {**DATASETS["config"], "kind": "files"}},
+        },
         "previous": {"id": RUN, "stamp": RUN, "live": "after", "project": "mnemosyne", "paths": []},
     },
     ("act", "load_set"): {
@@ -180,10 +213,12 @@ COMMANDS: Mapping[str, Command] = {
     "runs": (runs.runs, {}, ("one", "two"), {}),
     "lock.release": (locks.release, YES, ("one",), {}),
     "backup.list": (stack.backup_list, {"all": True}, ("one", "two"), {}),
+    "backup.show": (stack.backup_show, {"id": "latest", "parts": True, "tables": True}, ("one",), {}),
     "backup.prune": (stack.backup_prune, YES, ("one", "two"), {}),
     "backup --check": (stack.backup_create, {**YES, "check": True}, ("one",), {}),
     "backup": (stack.backup_create, YES, ("one",), {}),
     "restore": (stack.restore, {**YES, "id": "latest"}, ("one",), {}),
+    "restore --check": (stack.restore, {"id": "latest", "check": True}, ("one",), {}),
     "restore --undo": (stack.restore, {**YES, "undo": True}, ("one",), {}),
     "migrate --check": (stack.migrate, {"from_": "one", "to": "two", "check": True}, ("one", "two"), {"two": NEW}),
     "migrate": (stack.migrate, {**YES, "from_": "one", "to": "two"}, ("one", "two"), {"two": NEW}),
@@ -232,6 +267,9 @@ class Typed:
         self.told: Callable[[str, Asked], Any] = lambda host, asked: {}
         self.pipes: list[tuple[str, Answering]] = []
         self.real = fleets.connect
+        key = keys.Identity.new()
+        text = f"{keys.HERE}2026\n{keys.PUBLIC}{key.recipient}\n{key.secret}\n"
+        keys.keep(home / ".mnemo/keys/mnemosyne.age", text)  # else a restore ends before it is lied to
         monkeypatch.chdir(home)
         monkeypatch.setattr(session, "RECONNECT", (0.01,))
         monkeypatch.setattr(fleets, "connect", self._connect)

@@ -13,10 +13,11 @@ from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import asdict, dataclass
 from mnemo_ops.agent.base.run_id import RUN_ID
+from mnemo_ops.agent.base.validators import PartName
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.manifest import FORMAT, NAME, Part, format_of, read_manifest
+from mnemo_ops.agent.stack.manifest import FORMAT, NAME, OTHER, Part, format_of, read_manifest
 from mnemo_ops.errors import MnemoError, Refused, named
 
 CHUNK = 1 << 20
@@ -46,6 +47,31 @@ class ListSets(Action):
         if self.check:
             yield from _check(machine, self.store, [row for row in found if row["state"] in ("complete", "damaged")])
         return {"sets": found}
+
+
+@dataclass(frozen=True)
+class ShowSet(Action):
+    """One set: its row as of :class:`ListSets`, and ``holds``: what its manifest says, where that can be used.
+
+    :param check: as of :class:`ListSets`. :raises Refused: there is no such set (3).
+    """
+
+    store: str
+    id: PartName
+    check: bool = False
+    kind: ClassVar[str] = "show_set"
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress()
+        found = [row for row in rows(machine, self.store) if row["id"] == self.id]
+        if not found:
+            raise Refused(f"{self.store} has no set {self.id}", hint=OTHER)
+        if "parts" not in found[0]:
+            return {"set": found[0]}
+        if self.check:
+            yield from _check(machine, self.store, found)
+        said = read_manifest(machine, f"{self.store}/{self.id}").to_json()
+        return {"set": found[0], "holds": {**said, "tool": str(said.get("tool", ""))}}
 
 
 def rows(machine: Machine, store: str) -> List[Row]:

@@ -28,7 +28,7 @@ from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.stack.stack import Stack, mountpoint
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
-from mnemo_ops.errors import Broken, Refused, VerificationFailed
+from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
 
 
 def identity_path(machine: Machine, id: str) -> str:
@@ -61,8 +61,15 @@ class LoadSet(Action):
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
-        """``untouched``: datasets of the stack that the set does not hold. :raises Refused: it cannot be done (3)."""
-        return self._look(machine)[1]
+        """``untouched``: datasets of the stack that the set does not hold; ``replaces``: of the others, what is there
+        ``now`` and what ``comes``.
+
+        :raises Refused: it cannot be done (3).
+        """
+        manifest, report = self._look(machine)
+        kinds = [] if self.fresh else self._kinds(machine, Stack.from_json(self.stack), manifest)
+        both = {kind.dataset.name: {"now": _now(kind), "comes": facts} for kind, facts in kinds}
+        return {**report, "replaces": both}
 
     def _look(self, machine: Machine) -> Tuple[Manifest, Report]:
         stack = Stack.from_json(self.stack)
@@ -259,6 +266,14 @@ class LoadSet(Action):
             yield path
         finally:
             machine.remove(path)
+
+
+def _now(kind: Kind) -> Mapping[str, Any]:
+    """What is there, or ``why`` nobody can tell: a restore may be what mends it."""
+    try:
+        return kind.now()
+    except (MnemoError, OSError) as error:
+        return {"why": str(error)}
 
 
 _ONE = "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the set"

@@ -59,6 +59,7 @@ KINDS: Dict[str, str] = {
     "set_restart": "services",
     "settle_fence": "services",
     "sign_set": "backup",
+    "show_set": "catalogue",
     "smoke": "smoke",
     "start_containers": "services",
     "stop_all": "services",

@@ -207,9 +207,15 @@ def _unlike(key: str, one: Any, other: Any) -> str:
     return "xattrs " + " ".join(names)
 
 
+def extent(machine: Machine, root: str, exclude: Sequence[str] = ()) -> Dict[str, int]:
+    """``files`` (count) and ``bytes`` of all files below ``root``, without reading them."""
+    sizes = [found.size for _, kind, found in _walk(machine, root, root, exclude) if kind == "file"]
+    return {"files": len(sizes), "bytes": sum(sizes)}
+
+
 def size(machine: Machine, root: str, exclude: Sequence[str] = ()) -> int:
     """Bytes of all files below ``root``, without reading them."""
-    return sum(found.size for _, kind, found in _walk(machine, root, root, exclude) if kind == "file")
+    return extent(machine, root, exclude)["bytes"]
 
 
 def refuse_fixed(machine: Machine, root: str) -> None:

@@ -44,6 +44,11 @@ _DATABASE = r"""SELECT json_build_object(
   WHERE id >= 16384 AND space IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = id AND d.deptype IN ('e', 'i'))));"""
 
+# what a server counted by itself; a table nobody analyzed has an estimate of another kind
+_ABOUT = """SELECT to_json(coalesce(sum(CASE WHEN reltuples > 0 THEN reltuples
+ ELSE pg_stat_get_live_tuples(c.oid) END), 0)::bigint) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema';"""
+
 # what of it -> the sentence; only names are told. First what cannot be done without
 _OBSTACLES = {
     "tablespaces": "tablespaces, or rights and options of one: {}",
@@ -91,6 +96,15 @@ def add(facts: Dict[str, Any], name: str, query: Query) -> None:
     facts["hidden"] += [f"{each} in {name}" for each in one.pop("hidden") or ()]
     facts["special"] += [f"{each['name']} in {name}" for each in one["extensions"].values() if each["name"] in _SPECIAL]
     facts["databases"][name].update(one)
+
+
+def now(server: Server) -> Dict[str, Any]:
+    """What :func:`look` says that people know a cluster by, and about how many rows there are. Errors as there."""
+    facts = look(server)
+    known = carried(facts)
+    every = {name: one for name, one in facts["databases"].items() if name != "template0"}
+    told = {name: {**one, "rows": server.query(_ABOUT, name) if name in known else None} for name, one in every.items()}
+    return {"version": facts["version"], "roles": facts["roles"], "databases": told}
 
 
 def carried(facts: Mapping[str, Any]) -> List[str]:

@@ -21,7 +21,10 @@ class Files(Kind):
     exclude: Sequence[str] = ()
 
     def size(self) -> int:
-        return tree.size(self.machine, root(self.machine, self.stack, self.dataset), self.exclude)
+        return int(self.now()["bytes"])
+
+    def now(self) -> Facts:
+        return tree.extent(self.machine, root(self.machine, self.stack, self.dataset), self.exclude)
 
     def place(self, facts: Facts) -> str:
         return root(self.machine, self.stack, self.dataset)

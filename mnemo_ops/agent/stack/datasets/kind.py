@@ -28,6 +28,10 @@ class Kind:
         """Bytes of its data. :raises Refused: it is not here, or cannot be saved (3)."""
         raise NotImplementedError
 
+    def now(self) -> Facts:
+        """What a look tells of what is here, and no more: nothing of it is read. Errors as :meth:`size`."""
+        raise NotImplementedError
+
     def losses(self, accept: bool) -> List[str]:
         """Sentences: what is in it and would be in no set. :raises Refused: it is not accepted (3)."""
         return []

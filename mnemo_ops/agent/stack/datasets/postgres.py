@@ -41,6 +41,9 @@ class Postgres(Kind):
     def size(self) -> int:
         return int(cluster_facts.of_cluster(self._entrance.server.query)["bytes"])
 
+    def now(self) -> Facts:
+        return cluster_facts.now(self._entrance.server)
+
     def losses(self, accept: bool) -> List[str]:
         containers.refuse_stopped(self.found, self.dataset.service)
         found = cluster_facts.look(self._entrance.server)
