@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +20,7 @@ from mnemo_ops.agent.stack import recipients as age
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.paths import shown
 from mnemo_ops.errors import Refused
+from mnemo_ops.flows.age_header import private_key, rewrapped
 from mnemo_ops.flows.engine import Flow
 
 PUBLIC = "# public key: "  # as age-keygen writes it
@@ -112,6 +114,28 @@ def _tell_origin(flow: Flow, path: Path) -> None:
             f"  note: an earlier mnemo_ops made the key {path} on a host: whoever was root there may have it\n"
             f"  -> for a new one, made here: mv {path} {path}.old; older sets open with the old one, keep it"
         )
+
+
+def handed(flow: Flow, host: Host, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """A key for one restore, and the headers of its secret files made again for it: a host never has the operator's.
+
+    :param headers: file -> header. :raises Refused: the key is not here, or is another than was encrypted to (3).
+    """
+    text, path = identity(flow, host), shown(_file(flow, flow.settings(host).project))
+    own = [key for line in text.splitlines() if (key := private_key(line)) is not None]
+    if not own:
+        flow.report.say(f"  note: {path} is no key of age's own: {host.name} has it in memory while it restores")
+        return text, {}
+    once = Identity.new()
+    to = private_key(once.secret)
+    assert to is not None, "it was just made"
+    made = {name: rewrapped(header, own, to.public_key()) for name, header in headers.items()}
+    if wrong := [name for name, header in made.items() if header is None]:
+        raise Refused(
+            f"{path} does not open {', '.join(wrong)}: the backup was made for another key",
+            hint=f"put the key that was there then beside it, in {path}: several lines will do",
+        )
+    return once.secret, {name: header for name, header in made.items() if header is not None}
 
 
 def identity(flow: Flow, host: Host) -> str:

@@ -35,7 +35,8 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     signing.verify(flow, id, found)
     action = replace(action, manifest_sha256=validators.sha256(found["manifest_sha256"]))  # of what was looked at
     if found["sealed"]:
-        action = replace(action, identity=keys.identity(flow, host))
+        identity, headers = keys.handed(flow, host, found["sealed"])
+        action = replace(action, identity=identity, headers=headers)
     flow.report.extra["untouched"] = found["untouched"]
     if found["untouched"]:
         kept = f"what {host.name} has of them stays as it is"

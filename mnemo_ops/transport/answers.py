@@ -190,7 +190,11 @@ READY: Mapping[str, Parse] = {
     "list_runs": row(runs=RUNS),
     "load_set": row(
         **{"signature": words, "manifest_sha256": sha256, "previous": perhaps(RESTORED), "aside": LIST},
-        **{"untouched": LIST, "sealed": flag, "replaces": table(part_name, row(now=THERE, comes=facts))},
+        **{
+            "untouched": LIST,
+            "sealed": table(part_name, words),
+            "replaces": table(part_name, row(now=THERE, comes=facts)),
+        },
     ),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),

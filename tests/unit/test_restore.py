@@ -21,7 +21,7 @@ READY = {
     "manifest_sha256": "0" * 64,
     "previous": None,
     "untouched": [],
-    "sealed": False,
+    "sealed": {},
     "replaces": {},
     "live": "after",
     "id": ID,

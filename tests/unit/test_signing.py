@@ -111,7 +111,7 @@ def test_a_restore_looks_first_and_restores_what_it_looked_at(store: Store, tmp_
         found = {
             "previous": None,
             "untouched": [],
-            "sealed": False,
+            "sealed": {},
             "replaces": {},
             "signature": store.signature,
             "manifest_sha256": sha256,

@@ -150,7 +150,7 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("ready", "load_set"): {
         **{"manifest": {}, "losses": [], "signature": "", "manifest_sha256": SUM},
-        **{"aside": [RUN], "untouched": ["uploads"], "sealed": True},
+        **{"aside": [RUN], "untouched": ["uploads"], "sealed": {}},
         "replaces": {
             "postgres": {"now": THERE, "comes": CLUSTER},
             "graph": {"now": {"files": 7, "bytes": 5}, "comes": {**DATASETS["config"], "kind": "files", "files": 6}},

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence, Tuple
 from mnemo_ops.agent.actions.backup import MARGIN, Making
 from mnemo_ops.agent.actions.swap import forget_blank
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.validators import PartName, RunId
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import listing as tree
@@ -19,8 +19,9 @@ from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, orchestrator, restore_record, volume_options
+from mnemo_ops.agent.stack.cluster import sealed
 from mnemo_ops.agent.stack.datasets import kind_of
-from mnemo_ops.agent.stack.datasets.kind import Kind
+from mnemo_ops.agent.stack.datasets.kind import Key, Kind
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, OTHER, SIGNATURE, Manifest, prove_bytes, read_manifest
 from mnemo_ops.agent.stack.match import match
@@ -45,6 +46,7 @@ class LoadSet(Action):
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of what is secret in the set.
+    :param headers: of its secret files, made again for ``identity``: the operator's key never comes here.
     :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
     :param accept_loss: also where the database here has something that no set holds, or the set a dataset that the
         stack does not have; only without ``fresh``.
@@ -58,6 +60,7 @@ class LoadSet(Action):
     identity: str = ""
     accept_loss: bool = False
     manifest_sha256: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
@@ -113,7 +116,11 @@ class LoadSet(Action):
             "manifest_sha256": machine.sha256(f"{directory}/{NAME}"),
         }
         aside = [each["stamp"] for each in restore_record.aside(machine, stack.project)]
-        told = {"losses": lost, "untouched": [each.name for each in both.untouched], "sealed": manifest.sealed}
+        told = {
+            "losses": lost,
+            "untouched": [each.name for each in both.untouched],
+            "sealed": _headers(machine, directory, manifest),
+        }
         return manifest, {**told, "previous": previous, "aside": aside, **signed}
 
     def run(self, machine: Machine) -> Deed:
@@ -257,13 +264,13 @@ class LoadSet(Action):
         return {"kept_passwords": kept}
 
     @contextmanager
-    def _key(self, machine: Machine) -> Iterator[str]:
+    def _key(self, machine: Machine) -> Iterator[Key]:
         """The file of the key, in memory and never an argument, as long as it is needed."""
         path = identity_path(machine, self.id)
         try:
             machine.mkdir(machine.runtime_dir, 0o700)
             machine.write(path, self.identity.encode(), 0o600)
-            yield path
+            yield Key(path, self.headers)
         finally:
             machine.remove(path)
 
@@ -277,6 +284,11 @@ def _now(kind: Kind) -> Mapping[str, Any]:
 
 
 _ONE = "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the set"
+
+
+def _headers(machine: Machine, directory: str, manifest: Manifest) -> Mapping[str, str]:
+    """Of the files that hold what is secret, besides the stack's own."""
+    return {name: sealed.header(machine, f"{directory}/{name}") for name in manifest.sealed}
 
 
 def _refuse_lost(id: str, lost: Sequence[str], accept: bool) -> None:

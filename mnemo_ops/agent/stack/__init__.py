@@ -5,5 +5,6 @@ Offers ``containers``, ``copy_marker``, ``datasets``, ``datasets.kind``, ``exclu
 ``sql``, ``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``, ``volume_checks.volumes``,
 ``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
 Of a whole Postgres cluster: ``cluster.dump``, ``cluster.entrance``, ``cluster.facts``, ``cluster.files``,
-``cluster.home``, ``cluster.place``, ``cluster.proof``, ``cluster.scratch``, ``cluster.server``.
+``cluster.home``, ``cluster.place``, ``cluster.proof``, ``cluster.scratch``, ``cluster.sealed``,
+``cluster.server``.
 """

@@ -116,9 +116,9 @@ class Manifest:
         raise Refused(f"the set {self.id} does not hold {name}", hint=OTHER)
 
     @property
-    def sealed(self) -> bool:
-        """Something of it opens with a key alone, besides the stack's own files."""
-        return any(each.kind == "postgres" and not each.earlier for each in self.datasets)
+    def sealed(self) -> List[str]:
+        """Files that open with a key alone, besides the stack's own."""
+        return [each.facts["secrets"] for each in self.datasets if each.kind == "postgres" and not each.earlier]
 
     @property
     def bytes(self) -> int:

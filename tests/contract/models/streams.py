@@ -3,6 +3,7 @@
 # ruff: noqa: PTH123
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -19,13 +20,18 @@ def main(root: str, argv: list[str]) -> None:
 
 
 def age(root: str, words: list[str]) -> None:
-    """Encryption that anybody can read."""
+    """Encryption that anybody can read: the header is there, and then all in clear."""
     if "-o" in words:
         with open(words[words.index("-o") + 1], "wb") as file:
+            file.write(b"age-encryption.org/v1\n--- nobody\n")
             shutil.copyfileobj(sys.stdin.buffer, file)
-    else:
-        with open(words[-1], "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
+        return
+    with contextlib.ExitStack() as opened:
+        named = words[words.index("-i") + 2 :]
+        source = opened.enter_context(open(named[0], "rb")) if named else sys.stdin.buffer
+        for _ in range(2):
+            source.readline()
+        shutil.copyfileobj(source, sys.stdout.buffer)
 
 
 def rsync(root: str, words: list[str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Refused
 
+LONGEST = 1 << 14  # bytes of a header
 FIELDS = {"salt": str, "globals": str, "files": dict, "proof": dict}
 
 
@@ -21,9 +22,19 @@ def seal(machine: Machine, secret: Mapping[str, Any], path: str, recipients: Seq
     machine.run(["age", "-e", *words, "-o", path], data=json.dumps(secret).encode())
 
 
-def opened(machine: Machine, path: str, identity: str) -> Dict[str, Any]:
-    """:param identity: the file of the key. :raises Refused: the key does not open it, or it is none of ours (3)."""
-    done = machine.ask(["age", "-d", "-i", identity, path], check=False, timeout=600)
+def header(machine: Machine, path: str) -> str:
+    """What says who may open it. :raises Refused: it is no file of age's (3)."""
+    return _split(machine, path)[0].decode("ascii", "replace")
+
+
+def opened(machine: Machine, path: str, identity: str, header: str = "") -> Dict[str, Any]:
+    """:param identity: the file of the key. :param header: in the place of the file's own: for another key.
+
+    :raises Refused: the key does not open it, or it is none of ours (3).
+    """
+    own, payload = _split(machine, path)
+    data = (header.encode() or own) + payload
+    done = machine.ask(["age", "-d", "-i", identity], data=data, check=False, timeout=600)
     if done.rc != 0:
         why = (each_line(done.err.strip()) or ["age failed"])[0]
         raise Refused(f"the key does not open {path}: {why}", hint="put the key back that was there when it was made")
@@ -34,3 +45,16 @@ def opened(machine: Machine, path: str, identity: str) -> Dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise Refused(f"{path} does not hold what is secret of a Postgres", hint="choose another backup")
+
+
+def _split(machine: Machine, path: str) -> Tuple[bytes, bytes]:
+    found = machine.stat(path)
+    if found is None or found.kind != "file":
+        raise Refused(f"{path} is missing", hint="choose another backup")
+    with machine.open(path) as file:
+        data = file.read()
+    mark = data.find(b"\n--- ", 0, LONGEST)
+    end = data.find(b"\n", mark + 1, LONGEST)
+    if mark < 0 or end < 0:
+        raise Refused(f"{path} is not encrypted by age", hint="choose another backup")
+    return data[: end + 1], data[end + 1 :]

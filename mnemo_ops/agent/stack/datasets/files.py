@@ -7,7 +7,7 @@ from typing import List, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.files import listing as tree
-from mnemo_ops.agent.stack.datasets.kind import Facts, Kind
+from mnemo_ops.agent.stack.datasets.kind import Facts, Key, Kind
 from mnemo_ops.agent.stack.manifest import Saved, listing_of
 from mnemo_ops.agent.stack.packing import pack, unpack
 from mnemo_ops.agent.stack.restore_record import AFTER, sibling
@@ -48,11 +48,11 @@ class Files(Kind):
         """The program that reads it again."""
         return ["zstd", "-q", "-d", "-c", archive]
 
-    def load(self, saved: Saved, directory: str, stamp: str, key: str) -> Deed:
+    def load(self, saved: Saved, directory: str, stamp: str, key: Key) -> Deed:
         name, beside = self.dataset.name, sibling(self.place(saved.facts), AFTER, stamp)
         self.machine.remove(beside)
         self.machine.mkdir(beside, 0o755)
-        yield from unpack(self.machine, self.back(f"{directory}/{saved.file}", key), beside, f"unpacking {name}")
+        yield from unpack(self.machine, self.back(f"{directory}/{saved.file}", key.file), beside, f"unpacking {name}")
         yield Progress(note=f"comparing {name}")
         lines = saved.differences(self.machine, directory, beside)
         if lines:

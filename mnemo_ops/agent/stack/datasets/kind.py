@@ -16,6 +16,14 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Key:
+    """What opens the secrets of a set. :param file: of age. :param headers: of files, made again for this key."""
+
+    file: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Kind:
     """One dataset of a stack. :param found: the stack's containers."""
 
@@ -57,10 +65,10 @@ class Kind:
     def answers(self) -> None:
         """Until what serves it does so again. :raises Broken: it does not in time (6)."""
 
-    def load(self, saved: Saved, directory: str, stamp: str, key: str) -> Deed:
+    def load(self, saved: Saved, directory: str, stamp: str, key: Key) -> Deed:
         """Make beside its place what was saved, and compare it. :param directory: the set's.
 
-        :param stamp: of the restore. :param key: the file of the key to what is secret.
+        :param stamp: of the restore.
         :raises VerificationFailed: it is not what the set says (7). What is in place is untouched.
         """
         raise NotImplementedError

@@ -15,7 +15,7 @@ from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
 from mnemo_ops.agent.stack.cluster.home import Home, home_of
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
-from mnemo_ops.agent.stack.datasets.kind import Facts, Kind
+from mnemo_ops.agent.stack.datasets.kind import Facts, Key, Kind
 from mnemo_ops.agent.stack.manifest import Saved
 from mnemo_ops.agent.stack.orchestrator import PATIENCE
 from mnemo_ops.agent.stack.restore_record import AFTER, SCRATCH, container, sibling
@@ -101,7 +101,7 @@ class Postgres(Kind):
 
         self.machine.wait_until(f"Postgres in {name} answers", enters, PATIENCE)
 
-    def load(self, saved: Saved, directory: str, stamp: str, key: str) -> Deed:
+    def load(self, saved: Saved, directory: str, stamp: str, key: Key) -> Deed:
         machine, home = self.machine, self._home(saved.facts)
         where = machine.realpath(home.path)
         made, beside = sibling(where, SCRATCH, stamp), sibling(where, AFTER, stamp)
@@ -116,7 +116,8 @@ class Postgres(Kind):
             name = env.get("POSTGRES_DB") or env.get("POSTGRES_USER", "postgres")  # the one it was of
             scratch = Earlier.of(self._entrance, place, saved.facts, directory, name, saved.file)
         else:
-            secret = sealed.opened(machine, f"{directory}/{saved.facts['secrets']}", key)
+            name = saved.facts["secrets"]
+            secret = sealed.opened(machine, f"{directory}/{name}", key.file, key.headers.get(name, ""))
             scratch = Scratch(machine, place, saved.facts, directory, secret)
         done = yield from scratch.fill(self._keep)
         if done["differences"]:
