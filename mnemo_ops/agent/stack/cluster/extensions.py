@@ -10,8 +10,8 @@ from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import identifier, literal
 
 _RIGHTS = """SELECT json_build_object(
- 'trusted', (SELECT coalesce(bool_or(trusted), false) FROM pg_available_extension_versions WHERE name = {name}),
  'there', EXISTS (SELECT FROM pg_available_extension_versions WHERE name = {name} AND version = {version}),
+ 'trusted', (SELECT coalesce(bool_or(trusted), false) FROM pg_available_extension_versions WHERE name = {name}),
  'super', (SELECT rolsuper FROM pg_roles WHERE rolname = {owner}),
  'may', has_database_privilege({owner}, current_database(), 'CREATE'));"""
 
@@ -35,11 +35,10 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
     with _plain_path(server, name) as plain:
         for one in (every[number] for number in order):
             owner, database = identifier(one["owner"]), identifier(name)
-            named = {key: literal(one[key]) for key in ("name", "owner", "version")}
-            rights = server.query(_RIGHTS.format(**named), name)
+            words = {key: literal(one[key]) for key in ("name", "version", "owner")}
+            rights = server.query(_RIGHTS.format(**words), name)
             made = f"CREATE EXTENSION {identifier(one['name'])} SCHEMA {identifier(one['schema'])}"
-            # libraries forget how to make old versions of what they serve; then the default one, as pg_dump would
-            made += f" VERSION {named['version']}" if major == facts["major"] and rights["there"] else ""
+            made += f" VERSION {words['version']}" if major == facts["major"] and rights["there"] else ""
             lines = [f"SET SESSION AUTHORIZATION {owner};", f"{made};", "RESET SESSION AUTHORIZATION;"]
             if not rights["super"] and not rights["trusted"]:  # a superuser when he made it
                 lines = [f"ALTER ROLE {owner} SUPERUSER;", *lines, f"ALTER ROLE {owner} NOSUPERUSER;"]

@@ -77,7 +77,7 @@ def _on_host(machine: Machine, container: Container, path: str, real: Mapping[st
     for each in container.mounts:
         place = (real.get(str(each["Destination"])) or str(each["Destination"])).rstrip("/")
         if each.get("Source") and (path + "/").startswith(place + "/"):
-            source = mountpoint(machine, each["Name"]) if each["Type"] == "volume" else str(each["Source"])
+            source = mountpoint(machine, each["Name"]) if each.get("Type") == "volume" else str(each["Source"])
             found[source + path[len(place) :]] = place
     return sorted(found, key=lambda one: -len(found[one]))
 
