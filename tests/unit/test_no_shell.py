@@ -27,6 +27,8 @@ FIXED = {
     "agent/actions/cluster.py": CONSTANT,
     "agent/actions/images.py": CONSTANT,
     "agent/machine/as_user.py": CONSTANT,
+    "agent/stack/cluster/entrance.py": CONSTANT,
+    "agent/stack/cluster/home.py": CONSTANT,
     "agent/stack/volume_checks/disks.py": CONSTANT,
     "transport/sudo.py": CONSTANT,
     "lab/vm_image.py": CONSTANT,

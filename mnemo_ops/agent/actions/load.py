@@ -29,7 +29,7 @@ from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.stack.stack import Stack, mountpoint
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
-from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
+from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed, reason
 
 
 def identity_path(machine: Machine, id: str) -> str:
@@ -280,7 +280,7 @@ def _now(kind: Kind) -> Mapping[str, Any]:
     try:
         return kind.now()
     except (MnemoError, OSError) as error:
-        return {"why": str(error)}
+        return {"why": reason(error)}
 
 
 _ONE = "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the set"
