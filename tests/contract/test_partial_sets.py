@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mnemo_ops.agent.stack.datasets import postgres
 from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.match import match
 from mnemo_ops.agent.stack.stack import Dataset, Stack
-from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.errors import CommandFailed, Refused, VerificationFailed
 from mnemo_ops.stack.definition import wire
 from mnemo_ops.transport import answers
 
@@ -30,6 +31,7 @@ GRAPH, UPLOADS = Dataset("graph", "files", path="graph"), Dataset("uploads", "fi
 CONFIG = Dataset("config", "config", path=".")
 STACK = Stack("p", "/srv/p", (), ".env", "/var/backups/p", (DB, GRAPH, UPLOADS, CONFIG), ("postgres",), {})
 HEADER = "age-encryption.org/v1\n-> X25519 a\nb\n--- c\n"
+SEALED = HEADER.encode() + b"payload"
 TREE = {"bytes": 1, "sha256": SUM}
 DATABASE: dict[str, Any] = {**FACTS, "files": {"app": "db.1.dump"}, "rows": {"app": {}}, "secrets": "db.secrets.age"}
 EARLIER: dict[str, Any] = {
@@ -41,7 +43,9 @@ EARLIER: dict[str, Any] = {
 def saved(*held: tuple[str, str], parts: bool = True) -> Manifest:
     """A set of these datasets, names and kinds. :param parts: with their files."""
     rows = tuple(Saved(name, {"kind": kind, **(DATABASE if kind == "postgres" else TREE)}) for name, kind in held)
-    files = tuple(Part(name, 1, SUM) for row in rows for name in row.files if parts)
+    sealed = hashlib.sha256(SEALED).hexdigest()
+    sums = {name: sealed if name.endswith(".age") else SUM for row in rows for name in row.files if parts}
+    files = tuple(Part(name, 1, each) for name, each in sums.items())
     return Manifest(ID, "p", 1.0, "quiesced", files, rows, {})
 
 
@@ -64,7 +68,7 @@ def look(machine: Machine, made: Manifest, fresh: bool = False, accept: bool = F
     machine.mkdir("/var/backups")
     machine.mkdir("/var/backups/p")
     machine.mkdir(f"/var/backups/p/{ID}")
-    machine.write(f"/var/backups/p/{ID}/db.secrets.age", HEADER.encode() + b"payload")
+    machine.write(f"/var/backups/p/{ID}/db.secrets.age", SEALED)
     machine.write(f"/var/backups/p/{ID}/manifest.json", json.dumps(made.to_json()).encode())
     return LoadSet(wire(stack), ID, fresh, RUN, accept_loss=accept).ready(machine)
 
@@ -186,3 +190,26 @@ def test_what_is_broken_can_be_replaced(machine: Machine, error: Exception, monk
     assert str(error.args[-1]) in found["db"]["now"]["why"] and found["db"]["comes"]["kind"] == "postgres"
     assert found["graph"]["now"]["files"] == 1
     assert answers.of("ready", "load_set")({**look(machine, saved(*WHOLE))})["replaces"]["db"]["now"]
+
+
+def test_a_damaged_file_of_secrets_is_damaged_and_not_of_another_key(machine: Machine) -> None:
+    made = saved(*WHOLE)
+    parts = tuple(replace(each, sha256=SUM) for each in made.parts)
+    with pytest.raises(VerificationFailed, match=r"damaged: db\.secrets\.age"):
+        look(machine, replace(made, parts=parts))
+
+
+def test_a_cluster_that_does_not_answer_is_restored_over(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was refused: what is broken is what one restores over."""
+
+    def broken(*_: object) -> Entrance:
+        raise CommandFailed("psql: no server")
+
+    monkeypatch.setattr(postgres, "enter", broken)
+    machine.mkdir("/srv/p/broken")
+    home = Home("/pg", "/srv/p/broken", "/bin", "sha256:1", 7, 7)
+    monkeypatch.setattr(postgres, "home_of", lambda *_: home)
+    assert look(machine, saved(*WHOLE))["losses"] == []
+    assert LoadSet(wire(STACK), ID, False, RUN)._plan(machine, STACK, saved(*WHOLE))["paths"][0] == "/srv/p/broken"
+    with pytest.raises(Refused, match="earlier version"):
+        look(machine, with_database(EARLIER), accept=True)

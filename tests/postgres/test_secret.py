@@ -61,10 +61,10 @@ def test_a_damaged_file_is_refused(keys: Keys, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[:-1], whole[:-20] + bytes(20), whole[:100], b"", b"no age"):
         path.write_bytes(damaged)
-        with pytest.raises(Refused, match="does not open"):
+        with pytest.raises(Refused, match=r"age|does not open|is missing"):
             sealed.opened(machine, str(path), where)
     path.unlink()
-    with pytest.raises(Refused, match="does not open"):
+    with pytest.raises(Refused, match=r"age|does not open|is missing"):
         sealed.opened(machine, str(path), where)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.passwords import known, locked_out, opens
 
 
@@ -49,13 +51,24 @@ def test_what_is_no_hash_opens_for_nobody(kept: str) -> None:
 
 
 def container(**env: str) -> Any:
-    return SimpleNamespace(env=env)
+    return SimpleNamespace(env=env, name="c", running=True)
 
 
-def test_words_are_those_of_passwords_and_within_addresses() -> None:
-    api = container(DATABASE_URL="postgresql://app:p%40ss@db:5432/app", HOME="/root", LANG="C", REDIS_URL="redis://r:[")
-    found = known([api, container(POSTGRES_PASSWORD="secret", EMPTY_PASSWORD="")])
-    assert {"p@ss", "secret"} <= found and "" not in found and not found & {"/root", "C"}
+class Files(Machine):
+    """What a container has in a file."""
+
+    def ask(self, argv: Sequence[str], **more: Any) -> Any:
+        assert list(argv[:5]) == ["docker", "exec", "c", "cat", "--"]
+        return SimpleNamespace(out={"/run/secrets/db": "from a file\n"}[argv[5]])
+
+
+def test_words_are_those_of_passwords_of_files_and_within_addresses() -> None:
+    api = container(DATABASE_URL="postgresql://app:p%40ss@db:5432/app", HOME="/root", REDIS_URL="redis://r:[")
+    of_files = container(PG_PASSWORD_FILE="/run/secrets/db", DSN="host=db password='in a string' user=x")
+    plain = container(POSTGRES_PASSWORD="secret", EMPTY_PASSWORD="", DB_URI="password=plain")
+    found = known(Files(), [api, of_files, plain])
+    assert {"p@ss", "secret", "from a file", "in a string", "plain"} <= found
+    assert "" not in found and "/root" not in found
 
 
 def test_only_who_would_be_locked_out_keeps_today_s() -> None:

@@ -186,3 +186,13 @@ def test_a_restore_that_does_not_start_is_taken_back(tmp_path: Path, monkeypatch
     assert live(host) == {"before"}
     assert (restore_record.pending(host, STAMP) or {})["state"] == restore_record.ASIDE
     assert restore_record.last(host, "app") is None
+
+
+def test_the_key_of_a_restore_goes_with_what_it_unpacked(tmp_path: Path) -> None:
+    """A job that is killed ends without a last word, and the key stayed in memory until a reboot."""
+    host, plan = world(tmp_path)
+    path = restore_record.identity_path(host, STAMP)
+    host.mkdir(host.runtime_dir)
+    host.write(path, b"AGE-SECRET-KEY-1", 0o600)
+    restore_record.drop(host, plan, AFTER)
+    assert host.stat(path) is None and everything(tmp_path) == ["before"] * 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from typing import Any, ClassVar, List, Mapping, Sequence
 
-from mnemo_ops.agent.actions.load import identity_path
 from mnemo_ops.agent.actions.services import ComposeUp
 from mnemo_ops.agent.actions.transfer import Fetch, key_path
 from mnemo_ops.agent.base.progress import Deed, Progress
@@ -116,6 +115,7 @@ class StopCopy(Action):
         if mark is None or mark["run"] != self.run_id:
             return {}
         if mark["state"] == "copying":
+            restore_record.clear(machine, self.run_id)
             copy_marker.hold_back(machine, stack)
             yield from Orchestrator(machine, stack).stop()
         else:
@@ -154,7 +154,7 @@ class CleanTarget(Action):
         restore_record.clear(machine, self.run_id)
         for container in found:
             yield Progress(note=f"removing the container {container.name}")
-            machine.run(["docker", "rm", "--force", container.name])
+            machine.run(["docker", "rm", "--force", "--volumes", container.name])
             removed.append(container.name)
         there = docker.all_of(machine, "volume") if machine.which("docker") else {}
         for path in self._filled(machine, stack, there):
@@ -171,7 +171,6 @@ class CleanTarget(Action):
         machine.remove(stack.directory)
         # a kill in the middle of unpacking the config leaves these: secrets in clear, and the key to them
         machine.remove(sibling(stack.directory, AFTER, self.run_id))
-        machine.remove(identity_path(machine, self.run_id))
         machine.remove(record_path(machine, stack.project))
         for name in machine.names(stack.store):
             if name.startswith((self.run_id, f"images-{self.run_id}")):

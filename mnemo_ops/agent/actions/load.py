@@ -32,10 +32,6 @@ from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
 from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed, reason
 
 
-def identity_path(machine: Machine, id: str) -> str:
-    return f"{machine.runtime_dir}/{id}.key"
-
-
 @dataclass(frozen=True)
 class LoadSet(Action):
     """Put a set in place.
@@ -266,7 +262,7 @@ class LoadSet(Action):
     @contextmanager
     def _key(self, machine: Machine) -> Iterator[Key]:
         """The file of the key, in memory and never an argument, as long as it is needed."""
-        path = identity_path(machine, self.id)
+        path = restore_record.identity_path(machine, self.run_id)
         try:
             machine.mkdir(machine.runtime_dir, 0o700)
             machine.write(path, self.identity.encode(), 0o600)
@@ -287,7 +283,10 @@ _ONE = "of {0} only one database, all of it its user's: owners, rights, settings
 
 
 def _headers(machine: Machine, directory: str, manifest: Manifest) -> Mapping[str, str]:
-    """Of the files that hold what is secret, besides the stack's own."""
+    """Of the files that hold what is secret, besides the stack's own. :raises VerificationFailed: damaged (7)."""
+    for part in manifest.parts:
+        if part.name in manifest.sealed and machine.sha256(f"{directory}/{part.name}") != part.sha256:
+            raise VerificationFailed(f"the set {manifest.id} is damaged: {part.name}", hint=OTHER)
     return {name: sealed.header(machine, f"{directory}/{name}") for name in manifest.sealed}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.base.progress import Deed, Progress
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
@@ -64,9 +64,11 @@ class ProveStack(Action):
         yield Progress(note="comparing the tables")
         wrong += proof.of_rows(server, self.facts["rows"])
         yield Progress(note="a vector query through each index")
-        vectors = _vectors(server, wrong)
+        servers = [replace(server, entry=name) for name in self.facts["rows"]]  # any database may hold them
+        vectors = sum(_vectors(each, wrong) for each in servers)
         yield Progress(note="every document has its file")
-        documents = _documents(machine, server, self._where(machine, stack), wrong)
+        spec = self._where(machine, stack)
+        documents = sum(_documents(machine, each, spec, wrong) for each in servers)
         for service, where in self.health.items():
             yield Progress(note=f"health of {service}")
             check_health(machine, found, service, where, wrong)

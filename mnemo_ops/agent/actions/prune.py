@@ -20,7 +20,7 @@ from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.restore_record import AFTER, BEFORE
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import MnemoError, Refused
+from mnemo_ops.errors import MnemoError
 
 ASIDE = "restore-"  # names of what a restore kept aside; its stamp follows
 SETTLED = 120.0  # seconds: who wrote a moment ago may still be at it, whatever the leases say
@@ -52,6 +52,10 @@ class PruneSets(Action):
             kept = [restore_record.sibling(path, side, each["stamp"]) for path in each["paths"]]
             why = what + ("" if self.aside else ": --aside removes it")
             size = sum(tree.size(machine, path) for path in kept if machine.stat(path) is not None)
+            if "database" in each:
+                why = f"an earlier version restored it: prune it with that version, or drop {each.get(side)} with psql"
+                plan["keep"].append({"name": f"{ASIDE}{each['stamp']}-{side}", "bytes": size, "why": why})
+                continue
             row = {"name": f"{ASIDE}{each['stamp']}-{side}", "bytes": size, "why": why}
             plan["remove" if self.aside else "keep"].append(row)
         for name, size in self._strays(machine, stack):
@@ -65,7 +69,7 @@ class PruneSets(Action):
         with suppress(MnemoError):
             found = containers.containers(machine, stack.project)
             for each in (each for each in stack.datasets if each.kind != "config"):
-                with suppress(Refused):  # it is not here yet, and hides nothing of the others
+                with suppress(MnemoError):  # it is not here yet, and hides nothing of the others
                     paths.append(kind_of(machine, stack, each, found).place({}))
         return [(path, tree.size(machine, path)) for path in restore_record.strays(machine, paths)]
 

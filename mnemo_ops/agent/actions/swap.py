@@ -16,7 +16,7 @@ from mnemo_ops.agent.stack import containers, exclusivity, orchestrator, restore
 from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import refuse_fenced
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
-from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, FAILED, LOADING, STARTING, SWAPPING
+from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, BEFORE, FAILED, LOADING, SCRATCH, STARTING, SWAPPING
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Broken, Refused
 
@@ -45,7 +45,7 @@ class UndoSwap(Action):
             restore_record.keep(machine, plan, AFTER)
             return {}
         found = containers.containers(machine, stack.project)
-        if plan["state"] == SWAPPING and any(each.running and each.service not in stack.keep for each in found):
+        if plan["state"] == SWAPPING and any(each.running for each in found):
             plan = {**plan, "state": FAILED}  # somebody started it, half in place as it was: it may have taken writes
             restore_record.begin(machine, plan)  # known to the next try, too, which finds it stopped
         yield from _ready_to_place(machine, stack)
@@ -79,7 +79,10 @@ class DropScratch(Action):
 
     def leaves(self, machine: Machine) -> str:
         plan = restore_record.pending(machine, self.stamp)
-        return f"what a restore unpacked: {restore_record.where(plan, AFTER)}" if plan else ""
+        if plan is None:
+            return ""
+        sides = " and ".join(restore_record.where(plan, side) for side in (AFTER, SCRATCH))
+        return f"what a restore unpacked: {sides}, and the container {restore_record.container(self.stamp)}"
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,13 @@ class UndoRestore(Action):
         stopped = machine.monotonic()
         yield Progress(note="putting back what was there before, starting the stack")
         lease.undo(machine, f"undo-{plan['stamp']}")
-        for each in stack.datasets:
-            kind_of(machine, stack, each, found).answers()
+        running = {each.service for each in found if each.running}
+        for each in (each for each in stack.datasets if each.service in running):
+            try:
+                kind_of(machine, stack, each, found).answers()
+            except Broken as error:
+                error.message = f"the undo is done (again would change it back), but {error.message}"
+                raise
         told = orchestrator.outage(began=began, stop=stopped, swap_and_start=machine.monotonic())
         now = restore_record.last(machine, stack.project)
         if now is None or (now["stamp"], now["live"]) != (plan["stamp"], side):

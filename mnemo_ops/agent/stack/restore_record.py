@@ -36,6 +36,11 @@ def container(stamp: str) -> str:
     return f"mnemo-scratch-{stamp}"
 
 
+def identity_path(machine: Machine, stamp: str) -> str:
+    """The file, in memory, of the key that opens what is secret while it is unpacked."""
+    return f"{machine.runtime_dir}/{stamp}.key"
+
+
 def plan(stamp: str, id: str, project: str, paths: List[str], at: float) -> Plan:
     """:param id: of the set. :param paths: directories that are exchanged."""
     return {"id": id, "stamp": stamp, "project": project, "at": at, "state": LOADING, "paths": paths}
@@ -185,9 +190,10 @@ def drop(machine: Machine, made: Plan, side: str) -> None:
 
 
 def clear(machine: Machine, stamp: str) -> None:
-    """End the server that makes a side of this restore, wherever that came to."""
+    """End the server that makes a side of this restore, wherever that came to, and forget the key it had."""
+    machine.remove(identity_path(machine, stamp))
     if machine.which("docker") is not None:
-        machine.run(["docker", "rm", "-f", container(stamp)], check=False)
+        machine.run(["docker", "rm", "-fv", container(stamp)], check=False)
 
 
 def where(made: Plan, side: str) -> str:

@@ -44,6 +44,11 @@ def home(machine: Machine, container: Container, facts: Mapping[str, str]) -> Ho
         "\n"
     )
     data, *real = said[: len(mounts) + 1]
+    if any(each.startswith(f"{data}/pg_") for each in real):  # what a server keeps there belongs to this data directory
+        raise Refused(
+            f"a volume of {container.name} is mounted within {facts['data']}, which can only be swapped as a whole",
+            hint="mount one volume for the whole data directory; move what is in the other one there",
+        )
     inode, uid, gid = map(int, said[len(mounts) + 1].split())
     for path in _on_host(machine, container, data, dict(zip(mounts, real))):
         found = machine.stat(path)

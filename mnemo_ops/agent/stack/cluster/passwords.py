@@ -10,11 +10,13 @@ import re
 from typing import Dict, Iterable, List, Mapping, Set
 from urllib.parse import unquote, urlsplit
 
+from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.containers import Container
 
 _HASHES = "SELECT coalesce(json_object_agg(rolname, rolpassword), '{}') FROM pg_authid WHERE rolpassword IS NOT NULL;"
 _NAMES = re.compile("PASS|PWD|SECRET|URL|URI|DSN|DATABASE", re.IGNORECASE)
+_WITHIN = re.compile(r"password=(?:'([^']*)'|([^'\s]\S*))")  # in a connection string
 _SCRAM = re.compile(r"SCRAM-SHA-256\$(\d{1,7}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):[A-Za-z0-9+/=]+")
 
 
@@ -23,11 +25,16 @@ def hashes(server: Server) -> Dict[str, str]:
     return dict(server.query(_HASHES))
 
 
-def known(containers: Iterable[Container]) -> Set[str]:
-    """What may be a password in the environment of containers: whole values, and those within addresses."""
+def known(machine: Machine, containers: Iterable[Container]) -> Set[str]:
+    """What may be a password in the environment of containers: whole values, those within addresses, and files."""
     found: Set[str] = set()
-    for value in (value for each in containers for name, value in each.env.items() if _NAMES.search(name)):
+    named = [(each, name, value) for each in containers for name, value in each.env.items() if _NAMES.search(name)]
+    for container, name, value in named:
+        if name.endswith("_FILE") and container.running:
+            said = machine.ask(["docker", "exec", container.name, "cat", "--", value], check=False)
+            found.add(said.out.strip())
         found.add(value)
+        found.update(word for words in _WITHIN.findall(value) for word in words)
         with contextlib.suppress(ValueError):  # no address
             found.add(unquote(urlsplit(value).password or ""))
     return found - {""}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import ContextManager, List, Mapping, Sequence
+from typing import ContextManager, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack import containers
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
 from mnemo_ops.agent.stack.cluster import passwords, proof, sealed
@@ -66,19 +67,30 @@ class Postgres(Kind):
 
     def _home(self, facts: Facts) -> Home:
         there = self._container
-        if there.running:
-            return self._entrance.home
+        if entrance := self._entered():
+            return entrance.home
         if "data" not in facts:
-            hint = f"docker start {there.name}, on the host"
-            raise Refused(f"for a backup of an earlier version {there.name} must run", hint=hint)
-        return home_of(self.machine, there, facts)
+            hint = f"docker logs --tail 50 {there.name}, on the host"
+            raise Refused(f"for a backup of an earlier version Postgres in {there.name} must answer", hint=hint)
+        home = home_of(self.machine, there, facts)
+        found = self.machine.stat(home.path) if there.running else None  # it was somebody's already
+        return home if found is None else replace(home, uid=found.uid, gid=found.gid)
+
+    def _entered(self) -> Optional[Entrance]:
+        """Nothing where no server lets us in: a restore may be what mends it."""
+        with suppress(MnemoError):
+            return self._entrance if self._container.running else None
+        return None
 
     def place(self, facts: Facts) -> str:
         return self.machine.realpath(self._home(facts).path)
 
     def compare(self, facts: Facts) -> None:
         containers.refuse_stopped(self.found, self.dataset.service)
-        server = self._entrance.server
+        entrance = self._entered()
+        if entrance is None:  # a broken cluster, say; the scratch server says the same
+            return
+        server = entrance.server
         here = server.query("SELECT current_setting('server_version_num')::int / 10000;")
         if here < facts["major"]:
             raise Refused(
@@ -128,10 +140,14 @@ class Postgres(Kind):
 
     def _keep(self, restored: Mapping[str, str]) -> Mapping[str, str]:
         """The services of today have the passwords of today; on a host where none run, all are of one day."""
-        if not self._container.running:
+        entrance = self._entered()
+        if entrance is None:
             return {}
-        today = passwords.hashes(self._entrance.server)
-        return {role: today[role] for role in passwords.locked_out(today, restored, passwords.known(self.found))}
+        today = passwords.hashes(entrance.server)
+        return {
+            role: today[role]
+            for role in passwords.locked_out(today, restored, passwords.known(self.machine, self.found))
+        }
 
 
 def extensions_of(facts: Facts) -> List[str]:
