@@ -11,6 +11,7 @@ import pytest
 
 from mnemo_ops.agent.actions import prove, smoke, survey
 from mnemo_ops.agent.base.progress import Deed, Progress
+from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
 from mnemo_ops.agent.stack.cluster import facts, proof
@@ -35,13 +36,13 @@ FACTS: Mapping[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
 class Server:
     """Answers what :class:`~mnemo_ops.agent.stack.cluster.server.Server` answers."""
 
-    user = entry = "app"
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    machine: Machine
+    user: str = "app"
+    entry: str = "app"
 
     def clients(self) -> list[str]:
         return []
@@ -50,7 +51,7 @@ class Server:
         return 16 if "/ 10000" in text else 3 if "reltuples" in text else []
 
     def shut(self, databases: Any) -> Any:
-        return nullcontext()
+        return nullcontext(lambda: None)
 
 
 def enter(machine: Machine, container: containers.Container) -> Entrance:

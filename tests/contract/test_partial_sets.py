@@ -21,7 +21,7 @@ from mnemo_ops.agent.stack.datasets import postgres
 from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.match import match
 from mnemo_ops.agent.stack.stack import Dataset, Stack
-from mnemo_ops.errors import CommandFailed, Refused, VerificationFailed
+from mnemo_ops.errors import Broken, CommandFailed, Refused, VerificationFailed
 from mnemo_ops.stack.definition import wire
 from mnemo_ops.transport import answers
 

@@ -154,10 +154,11 @@ class MakeSet(Action):
             self._still_quiet(machine, stack)
             return datasets
         with ExitStack() as shut:
-            for each in stack.datasets:
-                shut.enter_context(kind_of(machine, stack, each, found).shut())
+            held = [shut.enter_context(kind_of(machine, stack, each, found).shut()) for each in stack.datasets]
             datasets = yield from self._parts(machine, stack, found, workdir)
             self._still_quiet(machine, stack)
+            for still in held:
+                still()
             yield from Orchestrator(machine, stack).stop()
         return datasets
 

@@ -233,7 +233,7 @@ _CLUSTER: Mapping[str, Parse] = {
     **{name: size for name in ("major", "bytes", "segment", "uid", "gid")},
     **{name: text for name in ("version", "superuser", "user", "mode", "preloaded", "data", "programs")},
     "checksums": flag,
-    "cron": perhaps(text, ""),
+    **{name: perhaps(text, "") for name in ("cron", "session_preloaded")},
     "roles": each(text),
     "databases": table(text, row(**_OF_CLUSTER)),
     "files": table(text, part_name),

@@ -30,7 +30,7 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
     every = {int(number): one for number, one in had["extensions"].items()}
     if not had["public"]:
         server.sql("DROP SCHEMA public;", name)
-    if "plpgsql" not in [one["name"] for one in every.values()]:
+    if not any(one["name"] == "plpgsql" and number not in order for number, one in every.items()):
         server.sql("DROP EXTENSION plpgsql;", name)
     with _plain_path(server, name) as plain:
         for one in (every[number] for number in order):

@@ -16,6 +16,7 @@ _CLUSTER = r"""SELECT json_build_object(
  'data', current_setting('data_directory'), 'mode', current_setting('data_directory_mode'),
  'port', current_setting('port')::int, 'sockets', current_setting('unix_socket_directories'),
  'checksums', current_setting('data_checksums')::bool, 'preloaded', current_setting('shared_preload_libraries'),
+ 'session_preloaded', current_setting('session_preload_libraries'),
  'segment', (SELECT setting::bigint / 1048576 FROM pg_settings WHERE name = 'wal_segment_size'),
  'zstd', (SELECT setting ~ '--with-zstd' FROM pg_config WHERE name = 'CONFIGURE'),
  'standby', pg_is_in_recovery(), 'cron', current_setting('cron.database_name', true),
@@ -38,6 +39,12 @@ _DATABASE = r"""SELECT json_build_object(
    'schema', nspname, 'owner', pg_get_userbyid(extowner))), '{}')
   FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace),
  'public', EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'),
+ 'foreign', (WITH RECURSIVE above(id) AS (SELECT oid FROM pg_class WHERE relkind = 'f' UNION SELECT parent FROM above,
+   LATERAL (SELECT inhparent AS parent FROM pg_inherits WHERE inhrelid = id UNION ALL SELECT ev_class FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    WHERE refclassid = 'pg_class'::regclass AND refobjid = id) p)
+  SELECT json_agg(id::regclass ORDER BY 1) FROM above JOIN pg_class c ON c.oid = id
+  WHERE relkind = 'm' AND relispopulated),
  'hidden', (SELECT json_agg(format('%s %s', o.type, o.identity) ORDER BY 1) FROM (
   SELECT 'pg_class'::regclass AS class, oid AS id, relnamespace AS space FROM pg_class WHERE relkind NOT IN ('t', 'i')
   UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc) x, pg_identify_object(class, id, 0) o
@@ -53,6 +60,7 @@ _ABOUT = """SELECT to_json(coalesce(sum(CASE WHEN reltuples > 0 THEN reltuples
 _OBSTACLES = {
     "tablespaces": "tablespaces, or rights and options of one: {}",
     "special": "extensions whose tables need a restore, or a key, of their own: {}",
+    "foreign": "materialized views over tables of other servers, from which a restore could not fill them: {}",
     "standby": "the server is a standby of another one",
     "prepared": "prepared transactions, whose locks a dump would wait for: {}",
 }
@@ -65,7 +73,7 @@ _LOSSES = {
 }
 # neither loads without a script that gives the key, and what it encrypted nobody opens with another one
 _KEYED = ("pgsodium", "supabase_vault")
-_SPECIAL = ("timescaledb", "citus", *_KEYED)
+_SPECIAL = ("timescaledb", "citus", "vectors", *_KEYED)  # the index of vectors.so is made by a worker
 Query = Callable[[str], Any]  # SQL -> the JSON value
 FEW = 10  # of a kind are named
 # what restores of earlier versions left in a server
@@ -87,12 +95,18 @@ def of_cluster(query: Query) -> Dict[str, Any]:
     facts["closed"] = [name for name in facts["databases"] if name not in known and not _OURS.fullmatch(name)]
     facts["bytes"] = sum(facts["databases"][name]["bytes"] for name in carried(facts))
     loaded = re.findall(r"[^/,\s\"]+(?=[\s\"]*(?:,|$))", facts["preloaded"].replace(".so", ""))
-    return {**facts, "hidden": [], "special": [f"{each} (loaded with the server)" for each in loaded if each in _KEYED]}
+    return {
+        **facts,
+        "hidden": [],
+        "foreign": [],
+        "special": [f"{each} (loaded with the server)" for each in loaded if each in _KEYED],
+    }
 
 
 def add(facts: Dict[str, Any], name: str, query: Query) -> None:
     """What is known in this database alone. Errors as :func:`look`."""
     one = query(_DATABASE)
+    facts["foreign"] += [f"{each} in {name}" for each in one.pop("foreign") or ()]
     facts["hidden"] += [f"{each} in {name}" for each in one.pop("hidden") or ()]
     facts["special"] += [f"{each['name']} in {name}" for each in one["extensions"].values() if each["name"] in _SPECIAL]
     facts["databases"][name].update(one)

@@ -11,7 +11,12 @@ from mnemo_ops.errors import Refused
 
 LARGEST = 1024 * 1024  # bytes: no configuration is larger
 
+_KEPT = (
+    "commit_ts dynshmem logical multixact notify replslot serial snapshots stat stat_tmp subtrans tblspc twophase wal"
+)
+_KEPT += " xact clog xlog log vectors"
 _SERVERS = (
+    *(f"pg_{each}" for each in _KEPT.split()),
     "PG_VERSION",
     "base",
     "global",
@@ -27,12 +32,7 @@ _PARTS = ("backup_label", "tablespace_map", "core")  # of these beginnings, too
 def names(machine: Machine, data: str) -> Iterator[str]:
     """Names below a data directory, directories before what is in them."""
     for top in machine.names(data):
-        servers = (
-            top in _SERVERS
-            or is_ours(top)
-            or top.startswith(_PARTS)
-            or (top.startswith("pg_") and not top.endswith(".conf"))
-        )
+        servers = top in _SERVERS or is_ours(top) or top.startswith(_PARTS)
         found = machine.stat(f"{data}/{top}")
         if not servers and found is not None and found.kind != "socket" and not top.startswith(".s.PGSQL."):
             yield top
@@ -46,11 +46,17 @@ def read(machine: Machine, data: str) -> Dict[str, Any]:
     :raises Refused: one is too large to be configuration, or is no file (3).
     """
     every: Dict[str, Any] = {}
+    owner = machine.stat(data)
     for name in names(machine, data):
         found = machine.stat(f"{data}/{name}")
         if found is None:
             continue
         every[name] = {"mode": found.mode}
+        if owner is not None and (found.uid, found.gid) != (
+            owner.uid,
+            owner.gid,
+        ):  # a key that root keeps for the server
+            every[name].update(uid=found.uid, gid=found.gid)
         if found.kind == "link":
             every[name]["link"] = machine.readlink(f"{data}/{name}")
         elif found.kind == "file" and found.size <= LARGEST:
@@ -67,10 +73,11 @@ def put(machine: Machine, data: str, every: Mapping[str, Any], uid: int, gid: in
     """Write what :func:`read` returned, of the server's user."""
     for name, one in every.items():
         path = f"{data}/{name}"
+        owner = one.get("uid", uid), one.get("gid", gid)
         if "link" in one:
             machine.symlink(one["link"], path)
         elif "content" in one:
-            machine.write(path, base64.b64decode(one["content"]), one["mode"], uid, gid)
+            machine.write(path, base64.b64decode(one["content"]), one["mode"], *owner)
         else:
             machine.mkdir(path, one["mode"])
-        machine.chown(path, uid, gid)
+        machine.chown(path, *owner)

@@ -15,8 +15,8 @@ from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.containers import Container
 
 _HASHES = "SELECT coalesce(json_object_agg(rolname, rolpassword), '{}') FROM pg_authid WHERE rolpassword IS NOT NULL;"
-_NAMES = re.compile("PASS|PWD|SECRET|URL|URI|DSN|DATABASE", re.IGNORECASE)
-_WITHIN = re.compile(r"password=(?:'([^']*)'|([^'\s]\S*))")  # in a connection string
+_NAMES = re.compile("PASS|PWD|SECRET|URL|URI|DSN|CONN|DATABASE", re.IGNORECASE)
+_WITHIN = re.compile(r"(?i)\b(?:password|pwd)\s*=\s*(?:'([^']*)'|([^;'\s]+))")  # in a connection string
 _SCRAM = re.compile(r"SCRAM-SHA-256\$(\d{1,7}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):[A-Za-z0-9+/=]+")
 
 

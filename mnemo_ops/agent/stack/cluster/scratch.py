@@ -15,7 +15,7 @@ from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
 from mnemo_ops.agent.stack.sql import identifier, literal
-from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.errors import Broken, CommandFailed, Refused
 
 _PROVIDERS = {"i": "icu", "b": "builtin"}
 PATIENCE = 120.0  # seconds for a server to start
@@ -26,7 +26,6 @@ Keep = Callable[[Mapping[str, str]], Mapping[str, str]]
 _OPTIONS = {
     "listen_addresses": "",
     "archive_mode": "off",
-    "archive_library": "",
     "primary_conninfo": "",
     "logging_collector": "off",
     "fsync": "off",
@@ -35,6 +34,7 @@ _OPTIONS = {
     "max_wal_senders": "0",
     "max_wal_size": "4GB",
     "autovacuum": "off",
+    "max_locks_per_transaction": "1024",  # a dump of the schema locks every table
     "max_worker_processes": "0",  # what an extension does in the background (jobs of pg_cron) is not to be done here
     "dynamic_shared_memory_type": "mmap",  # a container has 64 MB of the other one
     "maintenance_work_mem": "256MB",
@@ -119,6 +119,7 @@ class Scratch:
         """
         options = {**_OPTIONS, "unix_socket_directories": self.place.socket}
         options["shared_preload_libraries"] = self.facts["preloaded"]
+        options["session_preload_libraries"] = self.facts.get("session_preloaded", "")
         if self.facts["cron"]:  # its extension can only be made there
             options["cron.database_name"] = self.facts["cron"]
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
@@ -182,7 +183,9 @@ class Scratch:
         for name in self.facts["files"]:
             yield from self._load(server, name, done, self.facts["bytes"])
             # what has no owner in a dump belongs to who restores it
-            server.sql(f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};\nANALYZE;", name)
+            server.sql(f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};", name)
+            with contextlib.suppress(CommandFailed):  # of a partition on another server nobody gets a sample
+                server.sql("ANALYZE;", name)
             done += self.facts["databases"][name]["bytes"]
         return {}
 

@@ -92,18 +92,26 @@ class Server:
         return sorted({f"{each['user']} ({each['application'] or 'no name'})" for each in found})
 
     @contextlib.contextmanager
-    def shut(self, databases: Sequence[str]) -> Iterator[None]:
+    def shut(self, databases: Sequence[str]) -> Iterator[Callable[[], None]]:
         """Meanwhile nobody writes a row: the tables are locked, reading and dumping them goes on.
 
+        :returns: what raises Broken (6) where that is not so any more: somebody ended one of the sessions.
         :raises Broken: somebody holds a table for longer than ten seconds (6).
         """
+        every: List[Conversation] = []
         with contextlib.ExitStack() as talks:
             for name in databases:
                 talk = talks.enter_context(self.machine.talk(self._psql(name)))
-                talk.ask("BEGIN; SET LOCAL lock_timeout = '10s';")
+                every.append(talk)
+                talk.ask(f"{SETTINGS}BEGIN; SET LOCAL lock_timeout = '10s';")
                 if tables := talk.query(_TABLES):
                     talk.ask(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE;")
-            yield
+
+            def held() -> None:
+                for talk in every:
+                    talk.ask("SELECT;")
+
+            yield held
 
     def snapshot(self, database: str, access: str = "READ ONLY") -> Conversation:
         """A conversation inside one repeatable-read transaction. :raises Broken: (6)."""

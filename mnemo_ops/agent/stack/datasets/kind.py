@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, ContextManager, List, Mapping, Sequence
+from typing import Any, Callable, ContextManager, List, Mapping, Sequence
 
 from mnemo_ops.agent.base.progress import Deed
 from mnemo_ops.agent.base.record import dataclass
@@ -44,9 +44,12 @@ class Kind:
         """Sentences: what is in it and would be in no set. :raises Refused: it is not accepted (3)."""
         return []
 
-    def shut(self) -> ContextManager[None]:
-        """Meanwhile nobody writes to it, though what serves it goes on running. :raises Broken: (6)."""
-        return nullcontext()
+    def shut(self) -> ContextManager[Callable[[], None]]:
+        """Meanwhile nobody writes to it, though what serves it goes on running. :raises Broken: it cannot be (6).
+
+        :returns: what raises Broken where that is not so any more (6).
+        """
+        return nullcontext(lambda: None)
 
     def save(self, directory: str, recipients: Sequence[str]) -> Deed:
         """Write its files into a directory that is there. :param recipients: public keys for what is secret in it.

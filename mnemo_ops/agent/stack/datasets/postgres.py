@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import ContextManager, List, Mapping, Optional, Sequence
+from typing import Callable, ContextManager, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack import containers
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
-from mnemo_ops.agent.stack.cluster import passwords, proof, sealed
+from mnemo_ops.agent.stack.cluster import files, passwords, proof, sealed
 from mnemo_ops.agent.stack.cluster.dump import dump
 from mnemo_ops.agent.stack.cluster.earlier import Earlier
 from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
@@ -47,11 +47,13 @@ class Postgres(Kind):
 
     def losses(self, accept: bool) -> List[str]:
         containers.refuse_stopped(self.found, self.dataset.service)
-        found = cluster_facts.look(self._entrance.server)
+        entrance = self._entrance
+        files.read(self.machine, entrance.home.path)  # refuses what is no configuration while nobody is stopped
+        found = cluster_facts.look(entrance.server)
         cluster_facts.refuse(found, accept)
         return cluster_facts.losses(found)
 
-    def shut(self) -> ContextManager[None]:
+    def shut(self) -> ContextManager[Callable[[], None]]:
         server = self._entrance.server
         return server.shut(cluster_facts.carried(cluster_facts.of_cluster(server.query)))
 
