@@ -32,6 +32,8 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
         server.sql("DROP SCHEMA public;", name)
     if not any(one["name"] == "plpgsql" and number not in order for number, one in every.items()):
         server.sql("DROP EXTENSION plpgsql;", name)
+    if not order:
+        return
     with _plain_path(server, name) as plain:
         for one in (every[number] for number in order):
             owner, database = identifier(one["owner"]), identifier(name)

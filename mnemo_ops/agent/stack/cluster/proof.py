@@ -103,7 +103,8 @@ def describe(server: Server, databases: Sequence[str], salt: str, own: str = "")
     :param databases: those to look into. :param own: role and database that are not of the cluster.
     :raises StepFailed: Postgres' own words (6).
     """
-    found = {"": of_cluster(server.query, salt, own)}
+    with server.snapshot(server.entry) as talk:
+        found = {"": of_cluster(talk.query, salt, own)}
     for name in databases:
         with server.snapshot(name) as talk:
             found[name] = {**rows(talk), **of_database(server, name, talk, salt)}

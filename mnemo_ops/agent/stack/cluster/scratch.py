@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from functools import cached_property
 from typing import IO, Any, Callable, Iterator, List, Mapping
 
@@ -15,12 +16,14 @@ from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
 from mnemo_ops.agent.stack.sql import identifier, literal
-from mnemo_ops.errors import Broken, CommandFailed, Refused
+from mnemo_ops.errors import Broken, Refused
 
 _PROVIDERS = {"i": "icu", "b": "builtin"}
 PATIENCE = 120.0  # seconds for a server to start
 
 Keep = Callable[[Mapping[str, str]], Mapping[str, str]]
+
+_SHUT_DOWN = 1  # DB_SHUTDOWNED, the third field of pg_control in every version
 
 # what would reach outside, or is only in the way of one who fills a directory and writes it to the disk at the end
 _OPTIONS = {
@@ -133,8 +136,8 @@ class Scratch:
         finally:
             for argv in (self.place.stop(), self.place.gone()):
                 self.machine.run(argv)
-        state = self.machine.ask(self.place.once("pg_controldata", "-D", self.place.data)).out
-        if not re.search(r"(?m)^Database cluster state: +shut down$", state):
+        control = self.machine.read(f"{self.place.data}/global/pg_control", 20) or b""
+        if int.from_bytes(control[16:20], sys.byteorder) != _SHUT_DOWN:
             raise Broken("the throw-away Postgres was not shut down in good order")
 
     def _wait(self, ready: List[str]) -> None:
@@ -150,7 +153,7 @@ class Scratch:
             raise Broken(f"{error}; it said: {(said.out + said.err).strip()[-1500:]}") from None
 
     def fill(self, keep: Keep = lambda restored: {}) -> Deed:
-        """All of it: globals, every database, statistics, the proof, the files.
+        """All of it: globals, every database, statistics, the proof, the files; who puts it in place syncs it first.
 
         :param keep: hashes of passwords as they were dumped -> those that are put in their place, once all was proven.
         :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords.
@@ -168,7 +171,8 @@ class Scratch:
             yield Progress(note="comparing the tables")
             differences = self.prove(server)
             kept = keep(passwords.hashes(server))
-            server.sql("".join(f"ALTER ROLE {identifier(x)} PASSWORD {literal(y)};\n" for x, y in kept.items()) or ";")
+            if kept:
+                server.sql("".join(f"ALTER ROLE {identifier(x)} PASSWORD {literal(y)};\n" for x, y in kept.items()))
             # one cannot remove oneself
             user, other = identifier(self.facts["user"]), next(iter(self.facts["files"]))
             server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)
@@ -182,10 +186,9 @@ class Scratch:
         done = 0
         for name in self.facts["files"]:
             yield from self._load(server, name, done, self.facts["bytes"])
-            # what has no owner in a dump belongs to who restores it
-            server.sql(f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};", name)
-            with contextlib.suppress(CommandFailed):  # of a partition on another server nobody gets a sample
-                server.sql("ANALYZE;", name)
+            # what has no owner in a dump belongs to who restores it; of a partition elsewhere nobody gets a sample
+            owned = f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};"
+            server.sql(f"{owned}\n\\set ON_ERROR_STOP off\nANALYZE;", name)
             done += self.facts["databases"][name]["bytes"]
         return {}
 
@@ -250,10 +253,9 @@ class Scratch:
         return self.machine.open(f"{self.directory}/{self.facts['files'][name]}")
 
     def _finish(self) -> None:
-        """The source's own configuration instead of what ``initdb`` wrote, and all of it on the disk."""
+        """The source's own configuration instead of what ``initdb`` wrote."""
         data, place = self.place.data, self.place
         for name in {each.partition("/")[0] for each in files.names(self.machine, data)}:
             self.machine.remove(f"{data}/{name}")
         files.put(self.machine, data, self.secret["files"], place.uid, place.gid)
         self.machine.remove(f"{place.home}/list")
-        self.machine.run(place.once("initdb", "--sync-only", "-D", data))
