@@ -15,6 +15,7 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, orchestrator, recipients
 from mnemo_ops.agent.stack.datasets import kind_of
+from mnemo_ops.agent.stack.datasets.kind import Kind
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, read_manifest
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
@@ -50,6 +51,10 @@ class MakeSet(Action):
 
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
+        return self._look(machine)[0]
+
+    def _look(self, machine: Machine) -> Tuple[Report, Sequence[Kind]]:
+        """And the datasets: what was found out of them while the stack ran need not be asked once nobody is served."""
         stack = Stack.from_json(self.stack)
         containers.refuse_bare(machine, TOOLS)
         recipients.parsed(self.recipients)
@@ -73,10 +78,11 @@ class MakeSet(Action):
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
         if need > free:
             raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
-        return {"sizes": sizes, "free": free, "losses": lost}
+        return {"sizes": sizes, "free": free, "losses": lost}, kinds
 
     def run(self, machine: Machine) -> Deed:
-        lost = self.ready(machine)["losses"]
+        report, kinds = self._look(machine)
+        lost = report["losses"]
         stack = Stack.from_json(self.stack)
         services = Orchestrator(machine, stack)
         found = services.found()
@@ -93,7 +99,7 @@ class MakeSet(Action):
             if not self.fenced:
                 yield from services.stop(but=stack.keep)
                 phases["stop"] = machine.monotonic() - began
-            datasets = yield from self._all(machine, stack, found, workdir)
+            datasets = yield from self._all(machine, stack, kinds, workdir)
             phases["dump and archive"] = machine.monotonic() - began - phases.get("stop", 0.0)
             ill: Dict[str, str] = {}
             if not self.fenced:
@@ -147,15 +153,15 @@ class MakeSet(Action):
         told = {"write_outage_seconds": round(outage, 3), "phases": seconds}
         return {**manifest, **told, "manifest_sha256": hashlib.sha256(written).hexdigest()}
 
-    def _all(self, machine: Machine, stack: Stack, found: containers.Found, workdir: str) -> Making:
+    def _all(self, machine: Machine, stack: Stack, kinds: Sequence[Kind], workdir: str) -> Making:
         """Every dataset. What is moving away takes no write from its dump on: it stops before anybody can."""
         if not self.fenced:
-            datasets = yield from self._parts(machine, stack, found, workdir)
+            datasets = yield from self._parts(kinds, workdir)
             self._still_quiet(machine, stack)
             return datasets
         with ExitStack() as shut:
-            held = [shut.enter_context(kind_of(machine, stack, each, found).shut()) for each in stack.datasets]
-            datasets = yield from self._parts(machine, stack, found, workdir)
+            held = [shut.enter_context(each.shut()) for each in kinds]
+            datasets = yield from self._parts(kinds, workdir)
             self._still_quiet(machine, stack)
             for still in held:
                 still()
@@ -177,11 +183,11 @@ class MakeSet(Action):
     def _lease(self) -> str:
         return f"set-{self.id}"
 
-    def _parts(self, machine: Machine, stack: Stack, found: containers.Found, workdir: str) -> Making:
+    def _parts(self, kinds: Sequence[Kind], workdir: str) -> Making:
         datasets: Dict[str, Any] = {}
-        for dataset in sorted(stack.datasets, key=lambda each: each.kind != "postgres"):  # database first
-            keys = recipients.parsed(self.recipients)
-            datasets[dataset.name] = yield from kind_of(machine, stack, dataset, found).save(workdir, keys)
+        keys = recipients.parsed(self.recipients)
+        for each in sorted(kinds, key=lambda each: each.dataset.kind != "postgres"):  # database first
+            datasets[each.dataset.name] = yield from each.save(workdir, keys)
         return datasets
 
 

@@ -193,7 +193,7 @@ def clear(machine: Machine, stamp: str) -> None:
     """End the server that makes a side of this restore, wherever that came to, and forget the key it had."""
     machine.remove(identity_path(machine, stamp))
     if machine.which("docker") is not None:
-        machine.run(["docker", "rm", "-fv", container(stamp)], check=False)
+        machine.run(["docker", "rm", "-fv", container(stamp)], check=False, timeout=120.0)
 
 
 def where(made: Plan, side: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import Callable, ContextManager, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress
@@ -35,7 +36,7 @@ class Postgres(Kind):
             raise Broken(f"the service {self.dataset.service} has no container", hint="docker compose ps -a lists them")
         return mine[0]
 
-    @property
+    @cached_property
     def _entrance(self) -> Entrance:
         return enter(self.machine, containers.one(self.found, self.dataset.service))
 
