@@ -253,7 +253,10 @@ class LoadSet(Action):
         """Everything beside its place, compared. ``kept_passwords``: roles that have those of today."""
         kept: List[str] = []
         with self._key(machine) as key:
-            for kind, _ in self._kinds(machine, stack, manifest):
+            every = [kind for kind, _ in self._kinds(machine, stack, manifest)]
+            for kind in sorted(
+                every, key=lambda each: each.dataset.kind == "postgres"
+            ):  # what takes longest comes last
                 done = yield from kind.load(manifest.saved(kind.dataset.name), directory, self.run_id, key)
                 kept += done.get("kept", ())
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
