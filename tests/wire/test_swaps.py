@@ -149,3 +149,15 @@ def test_a_restore_that_is_taken_back_names_what_stood_in_the_way(
     ]
     assert machine.read_text(f"{stray}/file") == "of somebody"
     assert stray in caught.value.message and "invoke backup.prune --aside" in caught.value.message
+
+
+def test_a_server_that_keeps_its_data_elsewhere_is_not_called_restored(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be asked before; what was put where the backup had it served nobody."""
+    homes = iter([PG])
+    monkeypatch.setattr(Postgres, "_home", lambda self, facts: Home("/pg", next(homes, "/srv/app/real"), "", "", 0, 0))
+    machine.mkdir("/srv/app/real")
+    with pytest.raises(Broken, match="/srv/app/real"):
+        restored(machine)
+    assert live(machine) == ("before", "before")

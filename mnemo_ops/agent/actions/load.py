@@ -198,6 +198,9 @@ class LoadSet(Action):
             services.start(restart)
             for kind, _ in self._kinds(machine, stack, manifest):
                 kind.answers()
+            # where a server could not be asked before, its place was taken from the set: it may keep its data elsewhere
+            if moved := [path for path in self._places(machine, stack, manifest).values() if path not in plan["paths"]]:
+                raise Broken(f"what serves keeps its data in {', '.join(moved)}, and the backup was put elsewhere")
             told = orchestrator.outage(began=began, stop=stopped, swap=swapped, start=machine.monotonic())
             told.update(loaded)
             told["strays"] = restore_record.strays(machine, plan["paths"])
@@ -254,9 +257,8 @@ class LoadSet(Action):
         kept: List[str] = []
         with self._key(machine) as key:
             every = [kind for kind, _ in self._kinds(machine, stack, manifest)]
-            for kind in sorted(
-                every, key=lambda each: each.dataset.kind == "postgres"
-            ):  # what takes longest comes last
+            # what takes longest comes last
+            for kind in sorted(every, key=lambda each: each.dataset.kind == "postgres"):
                 done = yield from kind.load(manifest.saved(kind.dataset.name), directory, self.run_id, key)
                 kept += done.get("kept", ())
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
