@@ -103,6 +103,18 @@ def test_their_files_get_the_umask_of_their_session(
 # -- a user who does not let go ------------------------------------------------------------------------------------
 
 
+def read(pid: int, name: str) -> str:
+    """A file of a process; empty for a process that has ended meanwhile, as those do that lead to a user."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in read(pid, f"task/{pid}/children").split()]
+
+
 @pytest.fixture
 def held(raw_agent: Raw) -> Iterator[tuple[RawAgent, int]]:
     """An agent that holds the lock and waits for nobody's child of it, and that child."""
@@ -111,18 +123,20 @@ def held(raw_agent: Raw) -> Iterator[tuple[RawAgent, int]]:
     asleep = {"id": "a", "kind": "command", "args": {"cmd": "sleep 300"}, "user": NOBODY}
     agent.send(op="converge", seq=2, steps=[{"tasks": [asleep]}], **code("command"))
     number = pwd.getpwnam(NOBODY).pw_uid
-    children = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children")
     found: list[int] = []
 
     def theirs() -> bool:
-        pids = [int(pid) for pid in children.read_text().split()]
-        found[:] = [pid for pid in pids if f"Uid:\t{number}" in Path(f"/proc/{pid}/status").read_text()]
-        return bool(found) and bool(Path(f"/proc/{found[0]}/task/{found[0]}/children").read_text())
+        found[:] = [
+            program
+            for child in children(agent.process.pid)
+            if f"Uid:\t{number}" in read(child, "status")
+            for program in (child, *children(child))
+        ]
+        return len(found) == 2
 
     eventually(theirs)
-    program = int(Path(f"/proc/{found[0]}/task/{found[0]}/children").read_text())
     yield agent, found[0]
-    for pid in (*found, program):
+    for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
