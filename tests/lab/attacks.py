@@ -121,6 +121,7 @@ class Table:
             volumes = {"lightrag_data": {"type": "bind", "path": where}} if kind == "bind" else {}
             path = self.inventory("moved", volumes=volumes)
             return ("volumes", "--volume", "lightrag_data", "--to", kind, "--yes", "-i", str(path), *common)
+        assert flow == "deploy", flow
         self.level = "DEBUG" if self.level == "INFO" else "INFO"
         env = self.lab.root / ".lab" / "secrets" / "attacked.env"
         text = (self.lab.root / ".lab" / "secrets" / "env.production").read_text()
@@ -213,8 +214,9 @@ class Table:
         seen = self.known.setdefault(flow, Rehearsal(list(known), 0.0))
         seen = self.rehearse(flow) if not known else seen
         seen.notes = merged(known, seen.notes)
-        phases = [note for note in seen.notes if not note.startswith("...")]
-        found = [Cell(flow, fault, note) for fault in KILLS for note in seen.notes]
+        kinds = list(dict.fromkeys(map(kind, seen.notes)))
+        phases = [note for note in kinds if not note.startswith("...")]
+        found = [Cell(flow, fault, note) for fault in KILLS for note in kinds]
         found += [Cell(flow, fault, f"{chance.uniform(0.02, 0.98):.3f}") for fault in KILLS for _ in range(RANDOM)]
         found += [Cell(flow, fault, note) for fault in FAULTS if flow in CAN.get(fault, FLOWS) for note in phases[:-1]]
         return found
@@ -269,6 +271,7 @@ class Table:
     ) -> tuple[str, bool]:
         """The cell that was struck, and whether the fault struck while the flow was at work."""
         name = cell.name
+        alike = [note for note in seen.notes if kind(note) == cell.at]
         with ExitStack() as shells:
             kills = cell.fault in ("job", "both")  # a shell to a host that is cut off has no end
             hosts = [self.here, *([self.there] if cell.flow == "migrate" else [])] if kills else []
@@ -276,7 +279,7 @@ class Table:
             if is_share(cell.at):
                 time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
             else:
-                wanted = self._from(cell, others, seen.notes)
+                wanted = self._from(random.choice(alike or [cell.at]), cell, others, seen.notes)
                 found = self._said(wanted, running)
                 if found is None:
                     return name, False
@@ -295,11 +298,11 @@ class Table:
         at_work = running.process.wait(150) != 0 if cell.fault != "job" else True
         return name, at_work and (not kills or any("killed" in one for one in killed))
 
-    def _from(self, cell: Cell, others: Collection[Cell], order: Sequence[str]) -> dict[str, Cell]:
-        """Of the cells that are wanted those from the note of `cell` on."""
-        wanted = {other.at: other for other in others if other.fault == cell.fault and other.at in order}
-        after = order[order.index(cell.at) :] if cell.at in order else []
-        return {cell.at: cell, **{note: wanted[note] for note in after if note in wanted}}
+    def _from(self, note: str, cell: Cell, others: Collection[Cell], order: Sequence[str]) -> dict[str, Cell]:
+        """By their notes: of the cells that are wanted those from `note`, one of `cell`, on."""
+        wanted = {other.at: other for other in others if other.fault == cell.fault}
+        after = order[order.index(note) :] if note in order else []
+        return {**{later: wanted[kind(later)] for later in after if kind(later) in wanted}, note: cell}
 
     def _said(self, wanted: Collection[str], running: Running) -> str | None:
         """The first of these notes that a flow prints; ``None``: it ended before."""
@@ -515,10 +518,22 @@ def notes(printed: str, here: str, there: str) -> list[str]:
         text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
         text = re.sub(rf"{GRAPH}/\d+", GRAPH, text)
         text = re.sub(r"\d+ files", "N files", text)
-        text = re.sub(r":[0-9a-f]{12}\b", "", text)  # of an image
+        text = re.sub(r"(:|\.\.\.)[0-9a-f]{7,12}\b", "", text)  # of an image
         text = re.sub(r"\b[\d.]+(/[\d.]+)? ?(s|B|kB|KB|MB|GB)\b.*", "", text).strip()
         found.append(re.sub(rf"\b({here}|{there})\b", lambda name: names[name[0]], text))
     return found
+
+
+_THINGS = re.compile(
+    r"\b(nginx|api|backup|celery-(?:worker|beat|flower)|grafana|prometheus|postgres|redis|lightrag|uploads|config)\b"
+    r"((\.\d+)?\.(files|dump|tar\.zst|tar\.age|secrets\.age))?(, (?=\w))?"
+)
+
+
+def kind(note: str) -> str:
+    """A note whatever dataset, part or services it names: a cell is struck at one of those, which one is chance."""
+    verb = re.match(r"(\.\.\. [\w ]+: )", note)
+    return note[: verb.end()] + re.sub(r"(X)+", "X", _THINGS.sub("X", note[verb.end() :])) if verb else note
 
 
 def is_share(at: str) -> bool:
@@ -584,8 +599,12 @@ class Kept:
         """The last outcome of each cell; one that came too late says nothing of those before."""
         found: dict[str, dict[str, Any]] = {}
         for row in self._rows():
-            if "cell" in row and (row["struck"] or row["wrong"] or row["cell"] not in found):
-                found[row["cell"]] = row
+            if "cell" not in row:
+                continue
+            flow, fault, at = row["cell"].split("/", 2)
+            name = Cell(flow, fault, kind(at)).name
+            if row["struck"] or row["wrong"] or name not in found:
+                found[name] = row
         return found
 
     def notes(self, flow: str) -> list[str]:
