@@ -78,7 +78,8 @@ def of_dataset(name: str, facts: Mapping[str, Any]) -> Row:
         one, rows = facts["databases"][database], facts["rows"].get(database, {})
         counts = {key[len("rows of ") :]: _told(text) for key, text in rows.items() if key.startswith("rows of ")}
         databases.append(_database(database, one, _versions(one), counts))
-    return {**found, "version": facts["version"], "roles": _roles(facts), "databases": databases}
+    told = {"version": facts["version"], "roles": _roles(facts), "databases": databases}
+    return {**found, **told, "left_out": list(facts["left_out"])}
 
 
 def _database(name: str, facts: Mapping[str, Any], versions: Row, tables: Mapping[str, Optional[int]]) -> Row:

@@ -9,12 +9,13 @@ import postgres_model
 import pytest
 from acted import RECIPIENT, a_set, loading
 from acting import RUN, STACK, Acting, do, serving
+from postgres_model import ROWS
 from world import World
 
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import restore_record
+from mnemo_ops.agent.stack import manifest, restore_record
 from mnemo_ops.errors import Broken
 
 
@@ -40,6 +41,16 @@ def test_a_set_that_nobody_could_read_is_none(world: World) -> None:
         do(world, MakeSet(STACK, RUN, [RECIPIENT]))
     assert world.machine().names("/sets") == []
     assert lease.names(world.machine(Acting)) == {}
+
+
+def test_a_log_that_a_cluster_keeps_elsewhere_is_named_and_comes_back_within(world: World) -> None:
+    """``initdb --waldir`` leaves a link, of which nobody was told that a restore makes a directory."""
+    serving(world)
+    (world.root / ROWS).with_name("pg_wal").symlink_to("/wal")
+    (world.root / ROWS).with_name("certificate").symlink_to("/run/certificate")  # configuration, which comes back
+    do(world, MakeSet(STACK, RUN, [RECIPIENT]))
+    saved = manifest.read_manifest(world.machine(), f"/sets/{RUN}").saved("postgres")
+    assert saved.facts["left_out"] == ["pg_wal (a link to /wal; comes back as a directory)"]
 
 
 def test_a_restore_that_gets_no_lease_leaves_no_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@
 set -euo pipefail
 data=$LAYOUT_DATA socket=${LAYOUT_SOCKET-/var/run/postgresql}
 if [ "$(id -u)" = 0 ]; then
-    install -d -o "$LAYOUT_UID" -g "$LAYOUT_UID" "$data" "${socket:-/tmp/none}"
+    install -d -o "$LAYOUT_UID" -g "$LAYOUT_UID" "$data" "${socket:-/tmp/none}" $([ ! -d /wal ] || echo /wal)
     exec setpriv --reuid="$LAYOUT_UID" --regid="$LAYOUT_UID" --clear-groups bash "$0"
 fi
 PATH=/usr/lib/postgresql/17/bin:$PATH

@@ -123,6 +123,8 @@ LAYOUTS = {
         env={"POSTGRES_PASSWORD_FILE": "/run/secrets/password", "POSTGRES_USER_FILE": "/run/secrets/user"},
         hba=SCRAM,
     ),
+    # the image's POSTGRES_INITDB_WALDIR
+    "a log of its own": Layout(AT_HOME, (f"data:{AT_HOME}", "wal:/wal"), how={"INITDB": "--waldir=/wal/log"}),
     "TCP alone": Layout(
         AT_HOME,
         (f"./data:{AT_HOME}",),

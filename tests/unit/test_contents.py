@@ -36,6 +36,7 @@ CLUSTER: dict[str, Any] = {
         "shut": database(),
     },
     "files": {"shop": "postgres.1.dump", "other": "postgres.2.dump"},
+    "left_out": ["pg_wal (a link)"],
     "rows": {
         "shop": {"rows of public.a": f"40000 ({HASH})", "rows of public.b": f"190 ({HASH})", "sequence public.s": "7"},
         "other": {"large objects": f"3 ({HASH})"},
@@ -53,6 +54,7 @@ def test_what_a_cluster_holds() -> None:
     found = contents.of_dataset("postgres", CLUSTER)
     assert {name: one for name, one in found.items() if name != "databases"} == {
         **{"name": "postgres", "kind": "postgres", "bytes": 3_000_000, "version": "16.4", "roles": ["app", "reader"]},
+        "left_out": ["pg_wal (a link)"],
     }
     other, shop = found["databases"]
     assert shop == {

@@ -212,7 +212,8 @@ def _mapping(given: Any) -> Dict[str, Any]:
     return dict(table(text, lambda one: one)(given))
 
 
-_TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256, "left_out": perhaps(each(text), ())}
+_LEFT: Mapping[str, Parse] = {"left_out": perhaps(each(text), ())}
+_TREE: Mapping[str, Parse] = {"bytes": size, "sha256": sha256, **_LEFT}
 _DATABASE: Mapping[str, Parse] = {
     **{name: text for name in ("encoding", "collate", "ctype")},
     **{name: perhaps(text, "") for name in ("provider", "locale", "rules")},
@@ -239,6 +240,7 @@ _CLUSTER: Mapping[str, Parse] = {
     "files": table(text, part_name),
     "rows": table(text, table(text, text)),
     "secrets": part_name,
+    **_LEFT,
 }
 
 

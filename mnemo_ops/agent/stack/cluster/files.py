@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, List, Mapping
 
 from mnemo_ops.agent.files.listing import is_ours
 from mnemo_ops.agent.machine import Machine
@@ -38,6 +38,13 @@ def names(machine: Machine, data: str) -> Iterator[str]:
             yield top
             if found.kind == "directory":
                 yield from (path[len(data) + 1 :] for path in machine.walk(f"{data}/{top}"))
+
+
+def linked(machine: Machine, data: str) -> List[str]:
+    """What the server keeps elsewhere (``initdb --waldir``): a restore makes directories of it. A sentence each."""
+    found = [name for name in machine.names(data) if name in _SERVERS]
+    links = [name for name in found if getattr(machine.stat(f"{data}/{name}"), "kind", "") == "link"]
+    return [f"{name} (a link to {machine.readlink(f'{data}/{name}')}; comes back as a directory)" for name in links]
 
 
 def read(machine: Machine, data: str) -> Dict[str, Any]:

@@ -64,6 +64,8 @@ class Postgres(Kind):
             raise Broken(f"the database still has other clients: {', '.join(others)}", hint="stop them and try again")
         made = yield from dump(entrance, directory, self.dataset.name)
         facts = {**made["facts"], "kind": "postgres", "secrets": f"{self.dataset.name}.secrets.age"}
+        if links := files.linked(self.machine, entrance.home.path):
+            facts["left_out"] = links
         yield Progress(note="encrypting what is secret of Postgres")
         sealed.seal(self.machine, made["secret"], f"{directory}/{facts['secrets']}", recipients)
         return facts
