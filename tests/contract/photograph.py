@@ -1,4 +1,7 @@
-"""A directory tree as other programs see it: nothing of ours, so that it can judge what we say."""
+"""A directory tree as other programs see it: nothing of ours, so that it can judge what we say.
+
+``python3 FILE DIRECTORY`` prints it on a host, a line each.
+"""
 
 from __future__ import annotations
 
@@ -71,3 +74,8 @@ def flags(top: Path) -> bytes:
 def room(path: Path) -> int:
     """Bytes a file takes on the disk."""
     return int(said(path.parent, "du", "-B1", "--", path.name).split()[0])
+
+
+if __name__ == "__main__":
+    for what, lines in photograph(Path(sys.argv[1])).items():
+        print(*(f"{what}: {line!r}" for line in lines), sep="\n")
