@@ -91,7 +91,8 @@ class Rehearsal:
 class Table:
     """Both hosts of a lab and the stack, which is on ``here``; ``there`` is empty and provisioned."""
 
-    def __init__(self, lab: Lab, writers: int = 2) -> None:
+    def __init__(self, lab: Lab, writers: int = 2, seed: int = 0) -> None:
+        self.chance = random.Random(seed)
         self.lab, self.here, self.there = lab, lab.old, lab.new
         self.known: dict[str, Rehearsal] = {}
         self.runs = 0
@@ -279,7 +280,7 @@ class Table:
             if is_share(cell.at):
                 time.sleep(max(0.0, float(cell.at) * seen.seconds - (time.monotonic() - running.began)))
             else:
-                wanted = self._from(random.choice(alike or [cell.at]), cell, others, seen.notes)
+                wanted = self._from(self.chance.choice(alike or [cell.at]), cell, others, seen.notes)
                 found = self._said(wanted, running)
                 if found is None:
                     return name, False
