@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from mnemo_ops.agent.actions.transfer import Release
@@ -10,10 +11,10 @@ from mnemo_ops.agent.actions.volume_move import MoveVolume, ReturnVolume
 from mnemo_ops.agent.base.progress import Report as Answer
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.docker import cli as docker
-from mnemo_ops.agent.stack.volume_move.moving import STAGED, job_of
+from mnemo_ops.agent.stack.volume_move.moving import STAGED, job_of, staged
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.suggest import suggest
-from mnemo_ops.errors import Refused, UsageError
+from mnemo_ops.errors import MnemoError, Refused, UsageError
 from mnemo_ops.execution.playbook_run import Plays, shipped
 from mnemo_ops.flows.deploy import look_at_volumes
 from mnemo_ops.flows.engine import Flow
@@ -38,7 +39,7 @@ class Move:
         self.row = _declared([*rows, *(_paths(chosen) if undo else ())], key, to, undo)
         self.project = chosen.project
         external = self.row["type"] == "external"
-        self.staged = self.row["name"] if external else f"{self.project}-next-{key}"
+        self.staged = self.row["name"] if external else staged(self.project, key)
         self.staged = "" if undo else self.staged  # the host knows what was kept: its first answer says
         # only of a directory is known before it is there how much it will hold
         directory = self.row["directory"] if self.row["type"] == "bind" else ""
@@ -69,8 +70,12 @@ class Move:
         if self.undo:
             self._turn_back(answer["last"])
             answer = self._look()
+        stale = answer["stale"]
+        if stale and not self.plays.options.check:
+            self._drop_prepared()
+            stale = False
         self.plan = answer["plan"]
-        if self.plan is not None and not self.undo:
+        if self.plan is not None and not self.undo and not stale:
             look_at_volumes(self.flow, self.host, [self._next()], moving=True)
         self._tell()
         return self.plan is not None
@@ -127,9 +132,9 @@ class Move:
 
     def run(self) -> None:
         """:raises StepFailed: a step failed, everything is as before (6). :raises VerificationFailed: (7)."""
-        if not self.alive:
-            self._prepare()
         with self._ending():
+            if not self.alive:
+                self._prepare()
             done = self.flow.act(self.host, self.action, job=job_of(self.action.run_id))
         report = self.flow.report
         report.extra.update(done)
@@ -166,7 +171,13 @@ class Move:
     def _ending(self) -> Any:
         return self.flow.forgetting(self.host, self.action.run_id, f"move-{self.action.run_id}", self._state)
 
+    def _drop_prepared(self) -> None:
+        """The place that a run prepared which never began to move anything."""
+        self.flow.act(self.host, ReturnVolume(self.flow.stack(self.host), self.key))
+
     def _state(self) -> str:
+        with suppress(MnemoError):  # the next run does it
+            self._drop_prepared()
         last = self.flow.ready(self.host, self.action)["last"]
         moved = last is not None and last["id"] == self.action.run_id and last["state"] == "moved"
         return f"{self.key} is moved" if moved else f"{self.key} lies where it was"

@@ -199,7 +199,7 @@ READY: Mapping[str, Parse] = {
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount)),
-    "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag),
+    "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
     "survey": SURVEY,

@@ -217,7 +217,8 @@ def staged(world: World) -> None:
     if "p-next-graph" in world.state("docker")["volumes"] or moving.read(world.machine(), "p", "graph"):
         return
     options = [word for key, value in BOUND.items() for word in ("--opt", f"{key}={value}")]
-    world.machine().run(["docker", "volume", "create", "--driver", "local", *options, "p-next-graph"])
+    labels = ["--label", "mnemo.stack=p", "--label", "mnemo.staged=graph"]
+    world.machine().run(["docker", "volume", "create", "--driver", "local", *options, *labels, "p-next-graph"])
 
 
 def movable(world: World) -> None:

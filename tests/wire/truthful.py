@@ -166,7 +166,7 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},
     ("act", "undo_restore"): {"undone": RUN, "live": "before", "kept": "beside it", "strays": [], **OUTAGE},
     ("act", "release"): {"undone": True},
-    ("ready", "move_volume"): {"plan": {**MOVE, "state": "copying"}, "last": None, "alive": False},
+    ("ready", "move_volume"): {"plan": {**MOVE, "state": "copying"}, "last": None, "alive": False, "stale": False},
     ("act", "move_volume"): {
         **{"moved": True, "bytes": 5, "files": 2, "kept": "mnemosyne-kept", "services": ["api"]},
         "write_outage_seconds": 1.5,
@@ -192,7 +192,7 @@ TOLD: Mapping[Asked, Any] = {
 }
 # what another host, or a later look, answers instead
 NEW = {("ready", "survey"): BARE}
-MOVED = {("ready", "move_volume"): {"plan": None, "last": MOVE, "alive": False}}
+MOVED = {("ready", "move_volume"): {"plan": None, "last": MOVE, "alive": False, "stale": False}}
 MOUNTED: Mapping[Asked, Any] = {("ready", "prove_mounts"): {"proofs": {}}}
 COPYING = {
     ("ready", "survey"): {

@@ -65,12 +65,15 @@ class MoveVolume(Action):
 
     def ready(self, machine: Machine) -> Report:
         """``plan``: what will be done, ``None`` when it is done already. ``last``: the move before, ``alive`` when it
-        is still at work; else, with a ``state`` other than moved, it was interrupted."""
+        is still at work; else, with a ``state`` other than moved, it was interrupted. ``stale``: a run that was
+        interrupted before it began to move anything had prepared another place."""
         stack = Stack.from_json(self.stack)
         last = moving.read(machine, stack.project, self.key)
         if last is not None and last["state"] != "moved":
-            return {"plan": last, "last": last, "alive": job.is_alive(machine, moving.job_of(last["id"]))}
-        return {"plan": self._plan(machine, stack), "last": last, "alive": False}
+            alive = job.is_alive(machine, moving.job_of(last["id"]))
+            return {"plan": last, "last": last, "alive": alive, "stale": False}
+        stale = moving.is_stale(machine, self.staged, self.key, self.target)
+        return {"plan": self._plan(machine, stack), "last": last, "alive": False, "stale": stale}
 
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
@@ -78,7 +81,7 @@ class MoveVolume(Action):
         try:
             found = self._plan(machine, stack)
         except Refused:
-            _drop(machine, stack, self.staged, not (self.seeded or self.target["external"]))
+            _drop(machine, stack, self.key)
             raise
         if found is None:
             return {"moved": False}
@@ -179,6 +182,7 @@ class ReturnVolume(Action):
         stack = Stack.from_json(self.stack)
         plan = moving.read(machine, stack.project, self.key)
         if plan is None or plan["state"] == "moved":
+            _drop(machine, stack, self.key)
             return {}
         containers.wait_for_docker(machine)
         if plan["state"] == "switched":
@@ -292,9 +296,11 @@ def _remove_copy(machine: Machine, plan: Plan) -> None:
         docker.run(machine, "volume", "rm", plan["staged"])
 
 
-def _drop(machine: Machine, stack: Stack, staged: str, ours: bool) -> None:
-    """What was prepared for a move that is refused: nothing is in it yet."""
+def _drop(machine: Machine, stack: Stack, key: str) -> None:
+    """What was prepared for a move that never began: nothing is in it yet."""
+    staged = moving.staged(stack.project, key)
     row = moving.find(machine, staged)
+    ours = row is not None and (row["Labels"] or {}).get(moving.STAGED) == key
     if ours and row is not None and not ("device" not in (row["Options"] or {}) and machine.names(row["Mountpoint"])):
         docker.run(machine, "volume", "rm", staged)
     moving.swap_file(machine, f"{stack.directory}/{stack.files[-1]}", forth=False)

@@ -228,6 +228,17 @@ def same(row: Row, target: Mapping[str, Any]) -> bool:
     return row["Name"] == target["name"] and (bool(target["external"]) or _is(row, target))
 
 
+def staged(project: str, key: str) -> str:
+    """Docker's name of the volume that a move prepares."""
+    return f"{project}-next-{key}"
+
+
+def is_stale(machine: Machine, name: str, key: str, target: Mapping[str, Any]) -> bool:
+    """A volume that was prepared for a move to another place, and that no move uses."""
+    row = find(machine, name)
+    return row is not None and (row["Labels"] or {}).get(STAGED) == key and not _is(row, target)
+
+
 def swap_file(machine: Machine, path: str, forth: bool) -> None:
     """``path`` gets the content of ``path.next``, its own is kept as ``path.before``; and back. Repeatable."""
     following, before = path + ".next", path + ".before"
