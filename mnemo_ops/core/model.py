@@ -207,7 +207,8 @@ class Task:
 
     :param files: sha256 -> a file of the controller the host may ask for. :param user: do it as this user.
     :param changed: ``changed_when`` where it is a constant. :param failed: ``failed_when: false``.
-    :param check: ``check_mode`` of the task. :param perhaps: a check cannot know whether it is done.
+    :param check: ``check_mode`` of the task. :param secrets: what nothing said of it may show.
+    :param perhaps: a check cannot know whether it is done.
     """
 
     id: str
@@ -224,6 +225,7 @@ class Task:
     changed: Optional[bool] = None
     failed: Optional[bool] = None
     check: Optional[bool] = None
+    secrets: frozenset[str] = frozenset()
     perhaps: bool = False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Collection, Hashable, Optional, Sequence, Type
 
@@ -11,12 +10,11 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.agent.base.secrecy import secrets
 from mnemo_ops.core.paths import shown
-from mnemo_ops.core.secret import of_encrypted
+from mnemo_ops.core.secret_text import SecretText, revealed, seal
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import PlaybookError, UsageError, reason
-from mnemo_ops.vault.cipher import Plaintext, Vaulted, is_encrypted, keyring
+from mnemo_ops.vault.cipher import Vaulted, is_encrypted, keyring
 
 try:
     from yaml import CSafeLoader as _Base
@@ -168,6 +166,8 @@ def shape(value: Any) -> str:
     """What a value is, in YAML's words, for error messages."""
     if value is None or isinstance(value, Vaulted):
         return "empty" if value is None else "an encrypted value"
+    if isinstance(value, SecretText):
+        return "a secret value"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (dict, list)):
@@ -254,7 +254,7 @@ def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -
     """
     try:
         text = path.read_text("utf-8")
-        return Plaintext(keyring().reveal(text, shown(path))) if is_encrypted(text) else text
+        return SecretText(keyring().reveal(text, shown(path))) if is_encrypted(text) else text
     except UnicodeDecodeError as problem:
         line = problem.object.count(b"\n", 0, problem.start) + 1
         raise error("this is not UTF-8 text", where=f"{shown(path)}:{line}") from None
@@ -275,11 +275,11 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
     """As :func:`load`, for text already read from ``file``."""
     loader: Optional[_Loader] = None
     try:
-        loader = _Loader(str(text))
+        loader = _Loader(revealed(text))
         loader.file, loader.error = file, error
         data = loader.get_single_data()
-        if isinstance(text, Plaintext):
-            keyring().learn(of_encrypted(_texts("", data)))
+        if isinstance(text, SecretText):
+            keyring().learn(seal(data))
         return data
     except yaml.MarkedYAMLError as problem:
         # what was left open is found at its end, which may be far below
@@ -293,15 +293,3 @@ def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
-
-
-def _texts(name: str, data: Any) -> Iterator[tuple[str, str]]:
-    """Every text inside a document, and what it is called there: below ``passwords`` each is a password."""
-    if isinstance(data, dict):
-        known = secrets((str(key), "value") for key in data)  # where it names its secrets itself, others are none
-        whole = not known and secrets([(name, "value")])
-        yield from (row for key, value in data.items() for row in _texts(name if whole else str(key), value))
-    elif isinstance(data, list):
-        yield from (row for value in data for row in _texts(name, value))
-    elif isinstance(data, str):
-        yield name, data

@@ -12,6 +12,7 @@ from mnemo_ops.agent.engine.check_taint import leaves
 from mnemo_ops.agent.engine.resource import resource_class
 from mnemo_ops.core.model import Entry, Task
 from mnemo_ops.core.options import Options
+from mnemo_ops.core.secret_text import parts_of
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.execution import controller_modules
 from mnemo_ops.execution.batch import Channel, Outbox, Outcomes, counts
@@ -138,7 +139,9 @@ class EntryRun:
             if step.event is not None:
                 continue
             try:
-                step.event = yield from controller_modules.perform(self._control, step.task, one, entry)
+                step.event = event = yield from controller_modules.perform(self._control, step.task, one, entry)
+                told = parts_of([event.before, event.after])
+                step.task = replace(step.task, secrets=step.task.secrets | told)
             except Unready as problem:
                 step.event = Event(step.task.id, "unknown", why=str(problem))
             except MnemoError as problem:

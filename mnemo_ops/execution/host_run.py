@@ -13,6 +13,7 @@ from typing import Any
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.core.model import Block, Entry, Flush, Include, Node, Play
 from mnemo_ops.core.options import EVERYTHING, Options
+from mnemo_ops.core.secret_text import typed
 from mnemo_ops.errors import MnemoError
 from mnemo_ops.execution import controller_modules
 from mnemo_ops.execution.batch import Outbox, Outcome, Outcomes
@@ -131,7 +132,9 @@ class PlayRun:
     def _remember(self, failure: Failure) -> None:
         """What a rescue may ask of what failed; what waits behind it is not sent."""
         self._state.take()
-        found = outcome([failure.event], acts(failure.task)) if failure.found is None else failure.found
+        found = failure.found
+        if found is None:
+            found = typed(outcome([failure.event], acts(failure.task)), failure.task.secrets)
         action = getattr(failure.task.resource, "kind", "")  # nothing, when it could not be rendered
         name = "" if failure.task.name == action else failure.task.name
         task = {"name": name, "action": action}

@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass, field, replace
 from mnemo_ops.core.model import Handlers, Host, Task
+from mnemo_ops.core.secret_text import hidden
 from mnemo_ops.errors import MnemoError, StepFailed, from_json
 from mnemo_ops.execution.results import Pending, Work
 
@@ -31,7 +32,10 @@ class Failure:
 
     def error(self, host: Host) -> MnemoError:
         cause = from_json(self.event.error) if self.event.error else StepFailed(self.event.why)
-        cause.message = f"{self.task.name}: {'failed (no_log)' if self.task.no_log else cause.message}"
+        cause.message = (
+            f"{self.task.name}: {'failed (no_log)' if self.task.no_log else hidden(cause.message, self.task.secrets)}"
+        )
+        cause.hint = hidden(cause.hint, self.task.secrets)
         cause.where = f"{host.name}, {self.task.where}"
         return cause
 

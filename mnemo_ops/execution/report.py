@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO, Any, Optional, TextIO
 
 from mnemo_ops.agent.base.protocol import Event
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.core.model import Task
 from mnemo_ops.core.next_command import Advice
 from mnemo_ops.core.secret import Mask, of_result
+from mnemo_ops.core.secret_text import hidden
 from mnemo_ops.core.visible import folded, in_a_line, indented, visible
 from mnemo_ops.errors import DriftFound, MnemoError, StepFailed, reason
 from mnemo_ops.execution.progress_bars import Bars, Row, plain
@@ -143,6 +144,9 @@ class Report:
         """A task came to its end on a host."""
         if task.no_log:  # what it registered may be shown by another
             self.mask.learn(of_result([event.before, event.after]))
+        if task.secrets:
+            said = {name: hidden(getattr(event, name), task.secrets) for name in ("before", "after", "why")}
+            event = replace(event, **said)
         with self._lock:
             self.idle(host)
             self._spoke[host] = time.monotonic()

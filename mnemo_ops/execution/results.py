@@ -8,6 +8,7 @@ from typing import Any, Optional
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass, field, replace
 from mnemo_ops.core.model import Entry, Task
+from mnemo_ops.core.secret_text import typed
 from mnemo_ops.templates.render import NoValue, Scope, Unready
 
 
@@ -109,7 +110,10 @@ def _outcome(one: Round, check: bool) -> Any:
     judged = [step.bad for step in one.steps if step.bad is not None]
     said = [step.task.changed if step.changed is None else step.changed for step in one.steps]
     return {
-        **outcome(events, all(acts(step.task) for step in one.steps), None if None in said else any(said)),
+        **typed(
+            outcome(events, all(acts(step.task) for step in one.steps), None if None in said else any(said)),
+            frozenset().union(*(step.task.secrets for step in one.steps)),
+        ),
         **({"attempts": tried} if tried else {}),
         **({"failed_when_result": any(judged)} if judged else {}),
     }

@@ -14,6 +14,7 @@ from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.engine.resource import Resource, resource_class
 from mnemo_ops.core.model import Entry, Loop, Play, Task
 from mnemo_ops.core.options import Options
+from mnemo_ops.core.secret_text import hidden, parts_of, revealed
 from mnemo_ops.documents.yaml_lines import Table
 from mnemo_ops.errors import MnemoError, PlaybookError, TemplateError
 from mnemo_ops.execution import fact_names
@@ -176,11 +177,12 @@ class Renderer:
         if resource_class(entry.kind).on_controller:
             args = without_omitted(self.arguments(entry, scope))
             self._ask_ahead(entry, args, scope)
-            task = replace(
-                step.task, resource=module_args.build(entry.kind, args, entry.where), register=entry.register
-            )
+            with _quoting(parts_of(args)):
+                resource = module_args.build(entry.kind, revealed(args), entry.where)
+            task = replace(step.task, resource=resource, register=entry.register, secrets=parts_of(args))
             return Round([Step(task)], scope=scope, args=args)
         steps = []
+        variables = environment(entry, scope)
         for number, (one, resource) in enumerate(self._resources(entry, scope)):
             task = replace(
                 step.task,
@@ -191,7 +193,8 @@ class Renderer:
                 register=entry.register or ("ansible_facts" if resource_class(one.kind).tells_facts else ""),
                 files=one.files,
                 user=self._user(entry, scope),
-                environment=environment(entry, scope),
+                environment=revealed(variables),
+                secrets=parts_of([one.args, variables]),
                 changed=constant(entry.changed_when),
                 failed=False if constant(entry.failed_when) is False else None,
                 check=entry.check_mode,
@@ -205,8 +208,9 @@ class Renderer:
             yield Prepared(entry.kind, entry.args), entry.resource
             return
         args = without_omitted(self.arguments(entry, scope))
-        for one in prepared(entry.kind, args, scope, entry.where):
-            yield one, module_args.build(one.kind, one.args, entry.where)
+        with _quoting(parts_of(args)):
+            for one in prepared(entry.kind, args, scope, entry.where):
+                yield one, module_args.build(one.kind, revealed(one.args), entry.where)
 
     def _ask_ahead(self, entry: Entry, args: Mapping[str, Any], scope: Scope) -> None:
         """Raise what an expression waits for now, while the batch can still be sent and the scope made anew."""
@@ -255,6 +259,16 @@ class Renderer:
                 yield from found
 
 
+@contextlib.contextmanager
+def _quoting(secrets: frozenset[str]) -> Iterator[None]:
+    """An error may quote an argument, but nothing secret of it."""
+    try:
+        yield
+    except MnemoError as problem:
+        problem.message, problem.hint = hidden(problem.message, secrets), hidden(problem.hint, secrets)
+        raise
+
+
 def environment(entry: Entry, scope: Scope) -> dict[str, str]:
     """Variables for the programs of a task, innermost last."""
     found: dict[str, str] = {}
@@ -262,7 +276,7 @@ def environment(entry: Entry, scope: Scope) -> dict[str, str]:
         rendered = without_omitted(render(one, scope, entry.where))
         if not isinstance(rendered, Mapping):
             raise TemplateError("'environment' should be a mapping", where=entry.where)
-        found.update({str(key): str(value) for key, value in rendered.items()})
+        found.update({str(key): value if isinstance(value, str) else str(value) for key, value in rendered.items()})
     module_args.refuse_nul("environment", found, entry.where)
     for key in found:
         if not key or "=" in key:
@@ -311,7 +325,7 @@ def items(loop: Loop, scope: Scope, where: str) -> list[Any]:
 def title(entry: Entry, scope: Scope) -> str:
     """The task's name, rendered when it can be: no name is worth a failure, or a round trip."""
     try:
-        return str(render(entry.name, scope))
+        return str(hidden(render(entry.name, scope)))
     except (NoValue, TemplateError):
         return entry.name
 
@@ -326,5 +340,6 @@ def _read(text: str) -> set[str]:
 
 
 def _short(value: Any) -> str:
+    value = hidden(value)
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -13,6 +13,7 @@ from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
+from mnemo_ops.core.secret_text import derived, parts_of
 from mnemo_ops.documents.yaml_lines import Unsafe, read
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.templates.file_search import look_for
@@ -65,6 +66,10 @@ class Scope(LookupScope):
     def raw(self, name: str) -> Any:
         """The value as written; ``None`` for final values and unknown names."""
         return None if name in self._final else self._values.get(name)
+
+    def secrets(self) -> frozenset[str]:
+        """What is secret of the values that were read."""
+        return parts_of([self._done, *(self._values[name] for name in self._final)])
 
     def run_file(self, path: Path, options: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
         """As :func:`run_file` with more variables, for the lookup."""
@@ -134,6 +139,14 @@ class _Generator(NativeCodeGenerator):
             raise nodes.Impossible()
         return super()._output_child_to_const(node, frame, finalize)
 
+    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:
+        """``a ~ b``, as secret as they are."""
+        self.write("environment.spliced((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
 
 def _defined(value: Any) -> Any:
     """Where a template writes what is undefined, it fails there, so that the error can name the line."""
@@ -174,15 +187,33 @@ def _of_value(test: Any) -> Callable[..., bool]:
     return asked
 
 
+def _spliced(parts: Sequence[Any]) -> str:
+    return derived("".join(map(str, parts)), parts)  # type: ignore[no-any-return]
+
+
+def _as_secret(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter whose result is as secret as what it was made of."""
+    first = int(hasattr(function, "jinja_pass_arg"))  # the context is no data
+
+    @functools.wraps(function)
+    def filtered(*given: Any, **options: Any) -> Any:
+        return derived(function(*given, **options), *given[first:], *options.values())
+
+    return filtered
+
+
 def _environment() -> Environment:
     environment = Environment(undefined=Absent, trim_blocks=True)
     environment.context_class, environment.template_class = _Context, _Template
     environment.code_generator_class = _Generator
     environment.concat = joined  # type: ignore[method-assign]
+    environment.spliced = _spliced  # type: ignore[attr-defined]
     environment.finalize = _defined
     environment.tests.update({name: _of_value(environment.tests[name]) for name in _TYPES})
     for ours, theirs in ((FILTERS, environment.filters), (TESTS, environment.tests)):
         theirs.update(ours)
+    environment.filters.update({name: _as_secret(function) for name, function in environment.filters.items()})
+    for theirs in (environment.filters, environment.tests):
         theirs.update({f"ansible.builtin.{name}": function for name, function in list(theirs.items())})
     environment.globals.update({"lookup": lookup, "query": query, "q": query, "now": now, "undef": undef, "omit": OMIT})
     return environment

@@ -12,6 +12,7 @@ from jinja2 import TemplateError as JinjaError
 from jinja2.exceptions import UndefinedError
 
 from mnemo_ops.core.paths import shown
+from mnemo_ops.core.secret_text import hidden
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import MnemoError, TemplateError
 from mnemo_ops.templates.engine import ENVIRONMENT, Scope, compiled, evaluate, is_template, run, run_file
@@ -66,7 +67,9 @@ def condition(text: str, scope: Scope, where: str = "") -> bool:
         return True
     if value.lower() in ("false", "no", "off", "0", ""):
         return False
-    raise TemplateError(f"'{text}' is the text {value!r}, not true or false", where=where, hint="compare it to a text")
+    raise TemplateError(
+        f"'{text}' is the text {hidden(value)!r}, not true or false", where=where, hint="compare it to a text"
+    )
 
 
 def render_file(path: Path, scope: Scope, options: Optional[Mapping[str, Any]] = None) -> str:
@@ -75,7 +78,7 @@ def render_file(path: Path, scope: Scope, options: Optional[Mapping[str, Any]] =
     :param options: of Jinja's, by the names the kind ``template`` has for them.
     """
     found = _told(lambda: run_file(path, scope, options or {}), scope, shown(path))
-    return "" if found is None else str(found)
+    return "" if found is None else found if isinstance(found, str) else str(found)
 
 
 def _told(work: Callable[[], Any], scope: Scope, where: str) -> Any:
@@ -105,7 +108,7 @@ def _line(problem: Exception) -> str:
     return where
 
 
-def _explained(problem: Exception, scope: Mapping[str, Any], where: str) -> MnemoError:
+def _explained(problem: Exception, scope: Scope, where: str) -> MnemoError:
     """The one sentence for whatever went wrong in a template."""
     if isinstance(problem, MnemoError):
         problem.where = problem.where or where
@@ -120,7 +123,7 @@ def _explained(problem: Exception, scope: Mapping[str, Any], where: str) -> Mnem
     if isinstance(problem, JinjaError) and not isinstance(problem, UndefinedError):
         return misspelt(problem, where)
     named = "" if isinstance(problem, UndefinedError) else f"{type(problem).__name__}: "
-    return TemplateError(f"the template fails: {named}{problem}", where=where)
+    return TemplateError(f"the template fails: {named}{hidden(str(problem), scope.secrets())}", where=where)
 
 
 def misspelt(problem: JinjaError, where: str) -> TemplateError:

@@ -11,6 +11,8 @@ from jinja2 import StrictUndefined, Undefined
 from jinja2.exceptions import UndefinedError
 from jinja2.utils import missing
 
+from mnemo_ops.core.secret_text import SecretText, derived
+
 
 class NoValue(Exception):
     """Why a variable has no value. Put as a value into a scope, it is raised when a template needs the value.
@@ -122,7 +124,7 @@ def joined(parts: Iterable[Any]) -> Any:
     found = [part for part in parts if part is not None]
     if len(found) == 1:
         return found[0]
-    return "".join(map(_text, found)) if found else None
+    return derived("".join(map(_text, found)), found) if found else None
 
 
 def _text(part: Any) -> str:
@@ -138,7 +140,7 @@ def settled(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: settled(item) for key, item in value.items()}
     if isinstance(value, str):
-        return str(value)  # Markup
+        return value if isinstance(value, SecretText) else str(value)  # Markup
     if isinstance(value, (bytes, _Omit)) or not hasattr(value, "__iter__"):
         return value
     return [settled(item) for item in value] if not isinstance(value, Mapping) else value

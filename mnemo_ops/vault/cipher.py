@@ -17,6 +17,7 @@ from typing import Optional
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.base.secrecy import MASK
 from mnemo_ops.core.secret import Secret
+from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.errors import VaultError
 
 HEADER = "$ANSIBLE_VAULT;"
@@ -187,10 +188,6 @@ def unlocked(keys: Keyring) -> Iterator[Keyring]:
         _keyring = before
 
 
-class Plaintext(str):
-    """The text of a file that is encrypted."""
-
-
 @dataclass(frozen=True, repr=False)
 class Vaulted:
     """A ``!vault`` value of a file: opened when a template or a task reads it."""
@@ -198,12 +195,12 @@ class Vaulted:
     text: str
     where: str
 
-    def reveal(self) -> str:
+    def reveal(self) -> SecretText:
         """:raises VaultError: no password opens it (2)."""
-        return keyring().reveal(self.text, self.where)
+        return SecretText(keyring().reveal(self.text, self.where))
 
     def secret(self) -> Secret:
-        return Secret(self.reveal())
+        return Secret(self.reveal().reveal())
 
     def __repr__(self) -> str:
         return MASK

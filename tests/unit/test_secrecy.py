@@ -14,11 +14,12 @@ import pytest
 from mnemo_ops.agent.base import secrecy
 from mnemo_ops.cli.options import Run
 from mnemo_ops.core.secret import MASK, Mask
+from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.env_file import pairs, secrets_of
-from mnemo_ops.vault.cipher import Keyring, Plaintext, unlocked
+from mnemo_ops.vault.cipher import Keyring, unlocked
 
 RANDOM = "Xq7/kP+2%z @w"
 KEY = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIPx\n-----END KEY-----"
@@ -205,7 +206,7 @@ SAID = "Container mnemosyne-redis: /srv/mnemosyne/scripts of mnemosyne_app, arch
 def test_names_in_an_encrypted_file_leave_messages_readable_and_its_secrets_show_in_no_form() -> None:
     secret, mask = "p+ss/word-9", Mask()
     with unlocked(Keyring(learn=mask.learn)):
-        yaml_lines.loads(Plaintext(ENCRYPTED.format(secret=secret)), "vars.yml")
+        yaml_lines.loads(SecretText(ENCRYPTED.format(secret=secret)), "vars.yml")
     assert mask.hide(SAID) == SAID
     url = f"postgres://u:{secret}@h"
     for text in (secret, url, quote(url), f"POSTGRES_PASSWORD={secret}", "an-api-token-1"):
@@ -230,7 +231,7 @@ def test_in_an_encrypted_file_what_lies_below_passwords_is_a_password_whatever_i
 ) -> None:
     mask = Mask()
     with unlocked(Keyring(learn=mask.learn)):
-        yaml_lines.loads(Plaintext(text), "vars.yml")
+        yaml_lines.loads(SecretText(text), "vars.yml")
     assert [mask.hide(word) for word in (*hidden, *shown)] == [*([MASK] * len(hidden)), *shown]
 
 

@@ -13,6 +13,8 @@ import yaml
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
+from mnemo_ops.core.secret_text import SecretText, revealed, seal
+
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _NAMES = "361e6d51-faec-444a-9079-341386da8e2e"  # the name space to_uuid documents as its default
 _URL = ("fragment", "hostname", "netloc", "password", "path", "port", "query", "scheme", "username")
@@ -90,11 +92,23 @@ class _Loader(yaml.SafeLoader):
 
 
 def from_yaml(value: Any) -> Any:
-    return yaml.load(value, _Loader) if isinstance(value, str) else value
+    return _read(value, lambda text: yaml.load(text, _Loader)) if isinstance(value, str) else value
 
 
 def from_yaml_all(value: Any) -> Any:
-    return list(yaml.load_all(value, _Loader)) if isinstance(value, str) else value
+    return _read(value, lambda text: list(yaml.load_all(text, _Loader))) if isinstance(value, str) else value
+
+
+def from_json(value: Any, **options: Any) -> Any:
+    return _read(value, lambda text: json.loads(text, **options))
+
+
+def _read(text: Any, parse: Callable[[Any], Any]) -> Any:
+    """What a secret document holds is secret, but for names."""
+    found = parse(revealed(text))
+    if isinstance(text, SecretText):
+        seal(found)
+    return found
 
 
 def b64encode(value: Any, encoding: str = "utf-8") -> str:
@@ -120,7 +134,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "b64decode": b64decode,
     "b64encode": b64encode,
     "bool": to_bool,
-    "from_json": lambda value, **options: json.loads(value, **options),
+    "from_json": from_json,
     "from_yaml": from_yaml,
     "from_yaml_all": from_yaml_all,
     "mandatory": mandatory,
@@ -130,7 +144,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "to_nice_yaml": to_nice_yaml,
     "to_uuid": to_uuid,
     "to_yaml": to_yaml,
-    "type_debug": lambda value: type(value).__name__,
+    "type_debug": lambda value: type(revealed(value)).__name__,
     "urldecode": unquote_plus,
     "urlsplit": split_url,
 }

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents.yaml_lines import read
 from mnemo_ops.errors import TemplateError
@@ -27,9 +28,11 @@ _SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
 
 
 def _env(scope: LookupScope, terms: list[Any], default: Any = "") -> list[Any]:
-    """What is called like a secret is masked in what is printed."""
-    keyring().learn(os.environ.get(str(term), "") for term in terms if _SECRET.search(str(term)))
-    return [os.environ.get(str(term), default) for term in terms]
+    """What is called like a secret is one."""
+    found = {str(term): os.environ.get(str(term)) for term in terms}
+    secret = {name: SecretText(value) for name, value in found.items() if value and _SECRET.search(name)}
+    keyring().learn(secret.values())
+    return [default if found[str(term)] is None else secret.get(str(term), found[str(term)]) for term in terms]
 
 
 def _file(scope: LookupScope, terms: list[Any], lstrip: bool = False, rstrip: bool = True) -> list[Any]:
@@ -37,7 +40,7 @@ def _file(scope: LookupScope, terms: list[Any], lstrip: bool = False, rstrip: bo
     for term in terms:
         text = read(find(str(term), scope.files), TemplateError)
         text = text.lstrip() if lstrip else text
-        found.append(str(text.rstrip() if rstrip else text))
+        found.append(text.rstrip() if rstrip else text)
     return found
 
 

@@ -14,12 +14,13 @@ from typing import Any, Callable, Optional
 
 from mnemo_ops.core.atomic_file import replace_file
 from mnemo_ops.core.secret import of_encrypted
+from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.documents.yaml_lines import loads
 from mnemo_ops.errors import TemplateError, UsageError, reason
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.filters.hashing import password_hash
 from mnemo_ops.templates.lookups.scope import LookupScope
-from mnemo_ops.vault.cipher import Plaintext, keyring
+from mnemo_ops.vault.cipher import keyring
 
 _CHARS = ("ascii_letters", "digits", ".,:-_")
 _OPTIONS = ("length", "chars", "encrypt", "seed", "ident")
@@ -42,7 +43,7 @@ def _printed(arguments: list[str], strip: bool) -> str:
         raise TemplateError(f"lookup: '{arguments[0]}' ended with exit code {done.returncode}")
     text = done.stdout.decode(errors="replace")
     keyring().learn([text, text.strip()])
-    return text.strip() if strip else text
+    return SecretText(text.strip() if strip else text)
 
 
 def _sops(
@@ -71,7 +72,7 @@ def _sops(
 def _learn(text: str, file: str) -> None:
     """What is secret in a decrypted file: YAML or JSON, else an env file."""
     with suppress(UsageError):
-        if isinstance(loads(Plaintext(text), file), (dict, list)):
+        if isinstance(loads(SecretText(text), file), (dict, list)):
             return
     rows = (re.split(r"[:=]", line, maxsplit=1) for line in text.splitlines())
     keyring().learn(of_encrypted((row[0].strip(), row[1].strip().strip("\"'")) for row in rows if len(row) == 2))
@@ -105,7 +106,7 @@ def _one_password(term: str, given: dict[str, Any], scope: LookupScope) -> str:
         replace_file(path, (whole + "\n").encode())
     hashed = password_hash(password, str(encrypt), salt, ident=given.get("ident") or ident or None) if encrypt else ""
     keyring().learn([password, hashed])
-    return hashed or password
+    return SecretText(hashed or password)
 
 
 def _text(kind: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Undefined, pass_context
 
+from mnemo_ops.core.secret_text import derived
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import MnemoError, TemplateError
 from mnemo_ops.templates.lookups import files as lookup_files
@@ -71,7 +72,7 @@ def lookup(
         return found
     if len(found) == 1:
         return found[0]
-    return ",".join(found) if all(isinstance(one, str) for one in found) else found
+    return derived(",".join(found), found) if all(isinstance(one, str) for one in found) else found
 
 
 @pass_context

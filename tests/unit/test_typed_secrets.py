@@ -1,0 +1,210 @@
+"""A secret is one by where it came from, not by its looks: an ordinary word from a vault shows nowhere it is used."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import pickle
+from collections.abc import Iterator
+
+import pytest
+from playing import Bench, tasks
+
+from mnemo_ops.core.secret import MASK, Mask
+from mnemo_ops.core.secret_text import SecretText, hidden, parts_of
+from mnemo_ops.errors import PlaybookError
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.inventory.load import load_variables
+from mnemo_ops.templates.render import Scope, render
+from mnemo_ops.vault import cipher
+from mnemo_ops.vault.cipher import Keyring, Source, Vaulted, unlocked
+
+WORD = "nginx"  # a password that is a word messages are full of, and short
+LONG = "mnemosyne"  # one that is the project's name
+
+
+def vaulted(text: str) -> str:
+    """As a value of a playbook."""
+    body = cipher.encrypt(text.encode(), b"open").replace("\n", "\n        ").rstrip()
+    return f"!vault |\n        {body}\n"
+
+
+@pytest.fixture
+def report() -> Iterator[Report]:
+    out = io.StringIO()
+    found = Report("play", Style(verbose=True, diff=True), out, out)
+    found.mask.spare([LONG])
+    with unlocked(Keyring([Source("default", "here", lambda: b"open")], found.mask.learn)):
+        yield found
+
+
+def said(report: Report, bench: Bench, body: str, **options: bool) -> str:
+    """Everything a play prints, as lines and as JSON, whose variables ``word`` and ``long`` come from a vault."""
+    head = tasks(body).replace("  tasks:", f"  vars:\n    word: {vaulted(WORD)}    long: {vaulted(LONG)}  tasks:", 1)
+    bench.play(head, **options)
+    for task, event in bench.events:
+        report.task("old", task, event)
+    report.finish(bench.error)
+    assert isinstance(report._out, io.StringIO)
+    return report._out.getvalue() + json.dumps(report.mask.hide_all(report.document()))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{ word }}",
+        "psql://u:{{ word }}@db",
+        "{{ 'u:' ~ word }}",
+        "{{ 'u:' + word }}",
+        "{{ word + ':u' }}",
+        "{{ 'u:%s' | format(word) }}",
+        "{{ 'u:%s' % word }}",
+        "{{ ['u', word] | join(':') }}",
+        "{{ {'password': word} | to_json }}",
+        "{{ {'password': word} | to_nice_yaml }}",
+        "{% for one in [1, 2] %}{{ word }}{% endfor %}",
+        "{% set other = word %}p={{ other }}",
+        "{{ word | trim | default('x') }}",
+        "{{ hidden.word }} {{ hidden['word'] }}",
+        "{{ [hidden] | map(attribute='word') | first }}",
+        "{{ word.strip() }}",
+    ],
+)
+def test_an_ordinary_word_from_a_vault_shows_in_no_text_it_is_rendered_into(
+    report: Report, bench: Bench, written: str
+) -> None:
+    body = f"""
+- copy: {{dest: /srv/x, content: {json.dumps(written)}}}
+  vars: {{hidden: {{word: "{{{{ word }}}}"}}}}
+- debug: {{msg: {json.dumps(written)}}}
+  vars: {{hidden: {{word: "{{{{ word }}}}"}}}}
+"""
+    shown = said(report, bench, body)
+    assert bench.error is None, bench.error
+    assert WORD in bench.read("/srv/x")  # the host has what was written
+    assert WORD not in shown and MASK in shown
+
+
+def test_what_is_made_of_a_secret_is_one() -> None:
+    scope = Scope().plus({"word": SecretText("swordfish")}, final=True)
+    for text in ("{{ word | upper }}", "{{ word | b64encode }}", "{{ word | hash('sha1') }}", "{{ word[:5] }}"):
+        found = render(text, scope)
+        assert isinstance(found, SecretText) and hidden(found) == MASK, text
+    assert hidden(render("{{ 'swordfish,x'.split(',') }} {{ word }}", scope)) == f"['{MASK}', 'x'] {MASK}"
+    assert render("{{ word | length }}", scope) == 9
+    for text in ("{{ word is defined }}", "{{ word == 'x' }}", "{{ word | ternary('yes', 'no') }}"):
+        assert not isinstance(render(text, scope), SecretText)
+    assert not isinstance(render("{{ given | default(word) }}", scope.plus({"given": "plain"})), SecretText)
+
+
+def test_a_secret_stays_one_through_facts_results_and_loops(report: Report, bench: Bench) -> None:
+    shown = said(
+        report,
+        bench,
+        """
+- set_fact: {url: "u:{{ word }}@db", all: {inner: ["{{ long }}"]}}
+- {debug: {var: url}}
+- {debug: {var: all}}
+- {debug: {msg: "{{ all }}"}}
+- {shell: "echo {{ word }}", register: done}
+- {debug: {var: done}}
+- {debug: {msg: "it said {{ done.stdout }}, {{ done.stdout_lines }}"}}
+- {name: "a {{ word }}", copy: {dest: "/srv/{{ item }}", content: x}, loop: ["{{ word }}", "{{ long }}"], register: r}
+- {debug: {msg: "{{ r.results | map(attribute='item') | list }}"}}
+""",
+    )
+    assert bench.error is None, bench.error
+    assert WORD not in shown and LONG not in shown
+    assert shown.count(MASK) > 12
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '- {fail: {msg: "no {{ word }}"}}',
+        '- {assert: {that: "1 == 2", fail_msg: "no {{ word }}"}}',
+        '- {shell: "echo {{ word }} >&2; exit 3"}',
+        '- {file: {path: /srv/x, state: "{{ word }}"}}',
+        '- {copy: {dest: /srv/x, content: x, mode: "{{ word }}"}}',
+        '- {debug: {msg: x}, when: "word"}',
+        '- {copy: {dest: "/none/{{ word }}/x", content: x}}',
+        '- {copy: {src: "{{ word }}", dest: /srv/x}}',
+        '- {debug: {msg: x}, loop: "{{ word }}"}',
+        "- {shell: 'echo $X; exit 3', environment: {X: '{{ word }}'}}",
+        """- block: [{shell: "echo {{ word }}; exit 3"}]
+  rescue: [{fail: {msg: "{{ ansible_failed_result.stdout }}"}}]""",
+    ],
+)
+def test_a_failure_does_not_quote_it(report: Report, bench: Bench, body: str) -> None:
+    shown = said(report, bench, body)
+    assert bench.error is not None and WORD not in shown
+
+
+def test_a_template_file_shows_its_own_words_and_not_the_secret(report: Report, bench: Bench) -> None:
+    bench.write("conf.j2", "server=old\npassword={{ word }}\nhost=db\n")
+    shown = said(report, bench, "- {template: {src: conf.j2, dest: /srv/conf}}")
+    assert bench.read("/srv/conf") == f"server=old\npassword={WORD}\nhost=db\n"
+    assert WORD not in shown and f"password={MASK}" in shown and "host=db" in shown
+
+
+def test_other_tasks_may_say_the_word(report: Report, bench: Bench) -> None:
+    shown = said(
+        report,
+        bench,
+        """
+- copy: {dest: /srv/x, content: "{{ word }} {{ long }}"}
+- debug: {msg: "Container mnemosyne-redis runs beside nginx"}
+- {shell: echo mnemosyne nginx, register: done}
+- {debug: {var: done.stdout}}
+""",
+    )
+    assert shown.count("mnemosyne") > 3 and shown.count("nginx") > 3
+    assert "Container mnemosyne-redis runs beside nginx" in shown
+
+
+def test_of_an_encrypted_file_secrets_have_the_type_and_names_do_not(bench: Bench) -> None:
+    text = "postgres_db: shop\npasswords: [admin]\nport: 5432\nurl: 'u:{{ port }}'\n"
+    found = cipher.encrypt(text.encode(), b"open")
+    with unlocked(Keyring([Source("default", "here", lambda: b"open")])):
+        values = load_variables(bench.write("v.yml", found), PlaybookError)
+        scope = Scope().plus(values)
+        assert hidden(render("{{ passwords[0] }} of {{ postgres_db }}", scope)) == f"{MASK} of shop"
+        assert render("{{ url }}", scope) == "u:5432"
+        again = render("{{ lookup('file', 'v.yml') | from_yaml }}", Scope([bench.home]))
+    assert parts_of(again) == {"admin", "u:{{ port }}"}
+
+
+def test_lookups_of_secrets_have_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", WORD)
+    with unlocked(Keyring(learn=Mask().learn)):
+        for text in (
+            "lookup('env', 'DB_PASSWORD')",
+            f"lookup('command', 'echo {WORD}')",
+            "lookup('password', '/dev/null')",
+        ):
+            assert isinstance(render("{{ " + text + " }}", Scope()), SecretText), text
+        assert not isinstance(render("{{ lookup('env', 'HOME') }}", Scope()), SecretText)
+
+
+def test_parts_show_as_such_and_what_is_around_them_stays() -> None:
+    text = SecretText("mode 1 is 1; admin1 admin", ["1"])
+    assert hidden(text) == f"mode {MASK} is {MASK}; admin{MASK} admin"  # where it is known to stand: anywhere
+    assert hidden("mode 11 is 1", ["1"]) == f"mode 11 is {MASK}"  # where it may stand by accident: as a word
+    assert hidden({"a": ["x-hunter2", 3, None]}, ["hunter2"]) == {"a": [f"x-{MASK}", 3, None]}
+    assert hidden(SecretText("")) == ""
+
+
+def test_it_is_a_text_to_everybody_else() -> None:
+    text = SecretText("swordfish", ["sword"])
+    assert text == "swordfish" and json.dumps({"a": text}) == '{"a": "swordfish"}' and {text: 1}["swordfish"] == 1
+    for other in (copy.deepcopy(text), pickle.loads(pickle.dumps(text))):
+        assert other == text and other.parts == ("sword",)
+    assert type(text.reveal()) is type(str(text)) is str
+    assert render("{{ x | type_debug }}", Scope().plus({"x": text})) == "str"
+
+
+def test_a_vault_value_has_the_type() -> None:
+    with unlocked(Keyring([Source("default", "here", lambda: b"open")])):
+        found = render(Vaulted(cipher.encrypt(b"admin\n", b"open").strip(), "x:1"), Scope())
+    assert found == "admin\n" and hidden(f"an admin's {found}", parts_of(found)) == f"an {MASK}'s {MASK}\n"
