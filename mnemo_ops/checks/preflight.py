@@ -155,7 +155,7 @@ def _old(old: Side, new: Side) -> list[Finding]:
 def _lost(old: Side) -> list[Finding]:
     losses = (old.survey.get("postgres") or {}).get("losses", [])
     remedy = "--accept-loss goes on without"
-    return [refused("database.loss", old.name, f"not in a set, and lost: {each}", remedy) for each in losses]
+    return [refused("database.loss", old.name, f"not in a backup, and lost: {each}", remedy) for each in losses]
 
 
 def _obstacles(old: Side) -> list[Finding]:
@@ -169,7 +169,7 @@ def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     database = int((old.survey.get("postgres") or {}).get("bytes", 0))
     data = database + sum(old.survey.get("sizes", {}).values())
     found = []
-    for side, factor, what in ((old, 1, "a set"), (new, 2, "a set and the data")):
+    for side, factor, what in ((old, 1, "a backup"), (new, 2, "a backup and the data")):
         free, need = int(side.survey["free"][chosen.store]), int(data * factor * MARGIN)
         if free < need:
             evidence = f"{free} bytes free in {chosen.store}; {what} needs {need}"

@@ -30,22 +30,26 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     """
     stack = flow.stack(host)
     id = new_id()
-    flow.report.step(f"check that {host.name} can make a set")
+    flow.report.step(f"check that {host.name} can make a backup")
     found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
     if check:
         size = sum(found["sizes"].values()) / 1e6
-        flow.report.step(f"nothing speaks against a set of {size:.1f} MB of data on {host.name}; nothing was changed")
+        flow.report.step(
+            f"nothing speaks against a backup of {size:.1f} MB of data on {host.name}; nothing was changed"
+        )
         return {}
-    flow.report.step(f"make the set {id} on {host.name}; what writes is stopped meanwhile")
+    flow.report.step(f"make the backup {id} on {host.name}; what writes is stopped meanwhile")
     about = {"host": host.name, "tool": __version__}
 
     def state() -> str:
         made = any(row["id"] == id and row["state"] == "complete" for row in list_sets(flow, host))
-        return f"{host.name} serves as before, and " + (f"the set {id} is complete" if made else "no set was made")
+        return f"{host.name} serves as before, and " + (
+            f"the backup {id} is complete" if made else "no backup was made"
+        )
 
-    with flow.forgetting(host, id, f"set-{id}", state):
+    with flow.forgetting(host, id, f"backup-{id}", state):
         make = MakeSet(stack, id, keys.recipients(flow, host), accept_loss=accept_loss, about=about)
-        manifest = flow.act(host, make, job=f"{id}-set")
+        manifest = flow.act(host, make, job=f"{id}-backup")
         signing.sign(flow, host, stack["store"], id, manifest.pop("manifest_sha256"))
     parts = [Part(**each) for each in manifest["parts"]]
     size = sum(part.bytes for part in parts)
@@ -108,7 +112,7 @@ def choose(flow: Flow, host: Host, wanted: str) -> str:
     """
     row, known, hint = _picked(flow, host, wanted, "invoke restore --id")
     if row["state"] != "complete":
-        which = {"latest": "the newest set"}.get(wanted, "the set")
+        which = {"latest": "the newest backup"}.get(wanted, "the backup")
         raise Refused(f"{which} of {host.name}, {row['id']}, is {condition(row)}; {known}", hint=hint)
     return str(row["id"])
 
@@ -133,7 +137,7 @@ def _picked(flow: Flow, host: Host, wanted: str, command: str) -> tuple[dict[str
     else:
         found = [row for row in rows if row["id"] == wanted] or [row for row in rows if row["id"].startswith(wanted)]
     complete = [str(row["id"]) for row in rows if row["state"] == "complete"]
-    known = f"complete sets: {', '.join(complete[:5]) or 'none'}" + (", ..." if len(complete) > 5 else "")
+    known = f"complete backups: {', '.join(complete[:5]) or 'none'}" + (", ..." if len(complete) > 5 else "")
     hint = f"{command} {complete[0]} --limit {host.name}; " if complete else ""
     hint += f"invoke backup.list --limit {host.name} --all shows every one"
     if not found:

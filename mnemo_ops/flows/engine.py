@@ -20,7 +20,11 @@ from mnemo_ops.execution.report import Report
 from mnemo_ops.execution.session_pool import Fleet
 from mnemo_ops.stack.definition import Settings, settings, stack_of, wire
 
-TITLES = {"forget": "cleaning up", "release": "taking back", "write_journal": "noting it"}
+TITLES = {
+    **{"forget": "cleaning up", "release": "taking back", "write_journal": "noting it"},
+    **{"list_sets": "list backups", "load_set": "restore", "make_set": "backup", "prune_sets": "prune"},
+    **{"set_files": "list files", "show_set": "show backup", "sign_set": "sign backup"},
+}  # what is told of an action whose own name says it in our words, not the operator's
 
 
 @dataclass

@@ -112,7 +112,7 @@ def _tell_origin(flow: Flow, path: Path) -> None:
         os.close(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         flow.report.say(
             f"  note: an earlier mnemo_ops made the key {path} on a host: whoever was root there may have it\n"
-            f"  -> for a new one, made here: mv {path} {path}.old; older sets open with the old one, keep it"
+            f"  -> for a new one, made here: mv {path} {path}.old; older backups open with the old one, keep it"
         )
 
 

@@ -29,7 +29,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     stack = flow.stack(host)
     id = choose(flow, host, wanted)
     run, undone = new_id(), f"invoke restore --undo --limit {host.name}"
-    flow.report.step(f"check the set {id} on {host.name}")
+    flow.report.step(f"check the backup {id} on {host.name}")
     action = LoadSet(stack, id, fresh=False, run_id=run, accept_loss=accept_loss)
     found = flow.ready(host, action)
     signing.verify(flow, id, found)
@@ -50,7 +50,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
         what = "what it replaced" if previous["live"] == "after" else "what was written after it"
         goes = f"; the restore of {previous['id']} can then no longer be undone, and {what} is DELETED"
     kept = f"What is there now is kept for --undo{goes}. Nobody is served meanwhile"
-    told = f"put the set {id} in place on {host.name}. {kept}"
+    told = f"put the backup {id} in place on {host.name}. {kept}"
     if sure is None:
         flow.report.step(f"nothing speaks against it; it would {told}")
         return {}
@@ -60,7 +60,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     def state() -> str:
         found = flow.ready(host, action)
         if found["previous"] and found["previous"]["stamp"] == run:
-            return f"but the set {id} is in place, and {host.name} serves with it: there is nothing more to do"
+            return f"but the backup {id} is in place, and {host.name} serves with it: there is nothing more to do"
         if run in found["aside"]:
             kept = "what was written meanwhile is kept beside them (invoke backup.prune --aside removes it)"
             return f"the data from before are in place again, and {kept}"

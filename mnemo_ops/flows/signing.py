@@ -54,7 +54,7 @@ def sign(flow: Flow, host: Host, store: str, id: str, sha256: str) -> None:
     """Put the signature beside the manifest. :param sha256: of the manifest."""
     if not _path(flow).exists():
         seed = base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
-        keys.keep(_path(flow), f"# signs the manifests of sets; made on this machine\n{seed}\n")
+        keys.keep(_path(flow), f"# signs the manifests of backups; made on this machine\n{seed}\n")
     key = _key(flow)
     assert key is not None
     signature = base64.b64encode(key.sign(_text(id, sha256))).decode()

@@ -36,7 +36,7 @@ DATASETS = (
     Dataset("config", "config", path="."),
 )
 WAIVED = {
-    "postgres_backups": "dumps of the application's own backup container; sets replace them",
+    "postgres_backups": "dumps of the application's own backup container; backups replace them",
     "nginx_cache": "a cache; use fills it again",
     "api_logs": "logs of this host; another host does not need them",
     "celery_logs": "logs of this host; another host does not need them",

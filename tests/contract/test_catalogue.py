@@ -222,9 +222,9 @@ def test_who_is_at_work_is_not_disturbed(world: World) -> None:
     written = unfinished(world, f"{C}.partial")
     world.write(f"sets/{written}/postgres.dump", "more")
     machine = world.machine()
-    for name, run in ((f"set-{A}", ""), ("fence-other", B)):
+    for name, run in ((f"backup-{A}", ""), ("fence-other", B)):
         world.write(f"{machine.state_dir}/leases/{name}.json".lstrip("/"), json.dumps({"run": run, "undo": []}))
-    assert set(lease.names(machine)) == {f"set-{A}", "fence-other"}
+    assert set(lease.names(machine)) == {f"backup-{A}", "fence-other"}
     goes, stays = pruned(world)
     assert goes == {} and set(stays) == {half, cut, written}
     before = left(world)
@@ -237,9 +237,9 @@ def test_a_job_protects_what_it_makes_while_it_is_alive(
     alive: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = unfinished(world, A)
-    (world.root / world.machine().state_dir.lstrip("/") / "jobs" / f"{A}-fetch-set").mkdir(parents=True)
+    (world.root / world.machine().state_dir.lstrip("/") / "jobs" / f"{A}-fetch-backup").mkdir(parents=True)
     monkeypatch.setattr(
-        "mnemo_ops.agent.process.job.is_alive", lambda machine, name: alive and name == f"{A}-fetch-set"
+        "mnemo_ops.agent.process.job.is_alive", lambda machine, name: alive and name == f"{A}-fetch-backup"
     )
     goes, stays = pruned(world)
     assert (set(goes), set(stays)) == ((set(), {cut}) if alive else ({cut}, set()))

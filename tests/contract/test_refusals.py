@@ -135,10 +135,10 @@ def test_a_lease_that_expired_says_what_became_of_it_and_what_to_type(tmp_path: 
 
 def test_another_run_at_work_is_shown_and_ended_by_commands_of_ours(tmp_path: Path) -> None:
     machine = marked(host(tmp_path))
-    lease.hold(machine, f"set-{RUN}", RUN, [])
+    lease.hold(machine, f"backup-{RUN}", RUN, [])
     with pytest.raises(Refused) as caught:
         exclusivity.refuse_leases(machine, OTHER)
-    assert f"set-{RUN}" in caught.value.message
+    assert f"backup-{RUN}" in caught.value.message
     assert "invoke lock.status" in caught.value.hint and "invoke lock.release" in caught.value.hint
 
 

@@ -281,10 +281,10 @@ CHANGES: dict[str, tuple[str, Change, str]] = {
     "a name of 255 bytes is missing": ("a/" + LONG, Path.unlink, "missing"),
     "a name like ours is missing": (".mnemo-notes", Path.unlink, "missing"),
     "a deeper name like ours is missing": ("a/.mnemo-after-x", Path.unlink, "missing"),
-    "a file more": ("b/more", write, "not in the set"),
-    "a directory more": ("empty/more", Path.mkdir, "not in the set"),
-    "a link more": ("more", lambda path: path.symlink_to("a"), "not in the set"),
-    "a name like ours more": (".mnemo-more", write, "not in the set"),
+    "a file more": ("b/more", write, "not in the backup"),
+    "a directory more": ("empty/more", Path.mkdir, "not in the backup"),
+    "a link more": ("more", lambda path: path.symlink_to("a"), "not in the backup"),
+    "a name like ours more": (".mnemo-more", write, "not in the backup"),
 }
 
 

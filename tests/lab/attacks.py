@@ -378,8 +378,8 @@ class Table:
         well = outcome.code == 0
         if cell.flow == "backup" and after.here == before.here:
             new = {path.split("/")[-2] for path in after.sets - before.sets}
-            ends = [(well, bool(new)), ("no set was made" in said, not new)]
-            ends += [(True, id in new) for id in re.findall(r"the set (\S+) is complete", said)]
+            ends = [(well, bool(new)), ("no backup was made" in said, not new)]
+            ends += [(True, id in new) for id in re.findall(r"the backup (\S+) is complete", said)]
         if cell.flow in ("restore", "undo"):
             done = "is in place, and" in said or "but it is done" in said
             ends = [(well or done, gone), ("nothing was changed" in said, not gone)]
@@ -587,6 +587,18 @@ def commit() -> str:
     return said.stdout.strip()
 
 
+# words of notes that were printed otherwise when rows were kept
+SINCE = {"... make set:": "... backup:", "... load set:": "... restore:", "a set": "a backup", "the set": "the backup"}
+SINCE["the final set"] = "the final backup"
+
+
+def of_today(text: str) -> str:
+    """A note, or the name of a cell, as flows print it now."""
+    for then, now in SINCE.items():
+        text = re.sub(rf"(?<!\w){re.escape(then)}(?!\w)", now, text)
+    return text
+
+
 class Kept:
     """Cells that were run, a line of JSON each, and the notes of each flow: a table that takes hours goes on."""
 
@@ -594,7 +606,12 @@ class Kept:
         self.path = path
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+        rows = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+        for row in rows:
+            if "cell" in row:
+                row["cell"] = of_today(row["cell"])
+            row["notes"] = [of_today(note) for note in row.get("notes", ())]
+        return rows
 
     def done(self) -> dict[str, dict[str, Any]]:
         """The last outcome of each cell; one that came too late says nothing of those before."""

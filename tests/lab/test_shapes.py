@@ -160,7 +160,7 @@ def test_an_agent_and_a_job_that_are_killed_end_their_own_run_and_block_nobody(l
         plain.sh(f'timeout 60 bash -c "until {look}; do sleep 0.01; done"')
         assert "killed" in type_in(KILL_JOB)
         said = well(lab.ended(running), 6)
-    assert "died" in said.error["message"] and "no set was made" in said.error["message"], said.error
+    assert "died" in said.error["message"] and "no backup was made" in said.error["message"], said.error
     eventually("it serves", plain.serves, 120)
     well(lab.run("backup", "--limit", "old"))
     assert plain.leases() == []
@@ -264,7 +264,7 @@ def test_what_somebody_writes_to_olds_database_after_the_final_set_is_refused_no
     """The last: the stack moves. A cron job of old's wrote on, was acknowledged, and nothing of it was on new."""
     plain.rows("CREATE TABLE cron_notes (n int)")
     running = lab.start(*MIGRATE)
-    eventually("the final set is made", lambda: "copy the set" in running.printed(), 200, 0.05)
+    eventually("the final backup is made", lambda: "copy the backup" in running.printed(), 200, 0.05)
     insert = 'psql -qAtU mnemosyne -d mnemosyne -c "INSERT INTO cron_notes VALUES (1)"'
     insert = f"timeout 5 docker exec mnemosyne-postgres {insert} && echo acknowledged"
     loop = f"for n in $(seq 40); do {insert}; sleep 0.5; done"

@@ -89,7 +89,7 @@ def test_nothing_to_choose_from(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen("latest", monkeypatch, TORN, NEWER, SHORT)
     assert "none" in caught.value.message and "restore" not in caught.value.hint
     for wanted in ("latest", "2026-01-05"):
-        with pytest.raises(Refused, match="set"):
+        with pytest.raises(Refused, match="no backup"):
             chosen(wanted, monkeypatch, HALF, HALF, HALF)
     with pytest.raises(Refused, match=IDS[0]):
         chosen(IDS[0], monkeypatch, HALF)

@@ -102,7 +102,7 @@ MOVE = {
     **{"id": RUN, "state": "moved", "source": MADE, "target": {**MADE, "options": PLACE, "external": False}},
     **{"kept": "mnemosyne-kept-lightrag_data", "services": ["api"], "bytes": 5, "entries": 2},
 }
-LEASE = {"run": RUN, "seconds_left": 60.0, "undo": ["drop_fence"], "failing": None, "jobs": [f"{RUN}-set"]}
+LEASE = {"run": RUN, "seconds_left": 60.0, "undo": ["drop_fence"], "failing": None, "jobs": [f"{RUN}-backup"]}
 OWNER = {"uid": 999, "gid": 999}
 SPARE = [{"name": f"{RUN}.partial", "bytes": 5, "why": "never finished"}]
 
@@ -122,11 +122,11 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("ready", "look_at_locks"): {
         "owner": {"command": "mnemo-ops backup", "owner": "ann@laptop", "run": RUN, "since": "2026-11-29T22:07:19Z"},
-        "leases": {f"set-{RUN}": LEASE, "x": {**LEASE, "jobs": [], "failing": {"since": 1e9, "why": "busy"}}},
+        "leases": {f"backup-{RUN}": LEASE, "x": {**LEASE, "jobs": [], "failing": {"since": 1e9, "why": "busy"}}},
         "moved": [RUN],
         "last": {
             **{"run": RUN, "command": "backup", "owner": "ann@laptop", "began": "2026-11-29T22:07:19Z"},
-            **{"ended": "2026-11-29T22:09:19Z", "how": "the set is complete"},
+            **{"ended": "2026-11-29T22:09:19Z", "how": "the backup is complete"},
         },
     },
     ("ready", "list_runs"): {

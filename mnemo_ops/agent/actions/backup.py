@@ -77,7 +77,9 @@ class MakeSet(Action):
         sizes = {each.dataset.name: each.size() for each in kinds}
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
         if need > free:
-            raise Refused(f"{stack.store} has {free} bytes free; a set may need {need}", hint="free some space first")
+            raise Refused(
+                f"{stack.store} has {free} bytes free; a backup may need {need}", hint="free some space first"
+            )
         return {"sizes": sizes, "free": free, "losses": lost}, kinds
 
     def run(self, machine: Machine) -> Deed:
@@ -135,7 +137,7 @@ class MakeSet(Action):
             machine.write(f"{workdir}/{NAME}", written, 0o600)
             machine.rename(workdir, f"{stack.store}/{self.id}")
         except BaseException as problem:  # starts what was stopped, removes a set that did not become one
-            now = "no set was made" if self.fenced else "no set was made, and the stack is as it was"
+            now = "no backup was made" if self.fenced else "no backup was made, and the stack is as it was"
             lease.undo_because(machine, self._lease, problem, lambda: now)
             raise
         try:
@@ -143,11 +145,12 @@ class MakeSet(Action):
         except NotStarted as error:
             lease.leave(machine, self._lease)
             raise StepFailed(
-                f"the set {self.id} is complete; but {error}; the host retries for 15 minutes", hint=error.hint
+                f"the backup {self.id} is complete; but {error}; the host retries for 15 minutes", hint=error.hint
             ) from error
         if ill:
             raise StepFailed(
-                f"the set {self.id} is complete; but {containers.described(ill)}", hint=orchestrator.looking(list(ill))
+                f"the backup {self.id} is complete; but {containers.described(ill)}",
+                hint=orchestrator.looking(list(ill)),
             )
         seconds = {name: round(value, 3) for name, value in phases.items()}
         told = {"write_outage_seconds": round(outage, 3), "phases": seconds}
@@ -181,7 +184,7 @@ class MakeSet(Action):
 
     @property
     def _lease(self) -> str:
-        return f"set-{self.id}"
+        return f"backup-{self.id}"
 
     def _parts(self, kinds: Sequence[Kind], workdir: str) -> Making:
         datasets: Dict[str, Any] = {}

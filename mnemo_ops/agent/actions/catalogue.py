@@ -65,7 +65,7 @@ class ShowSet(Action):
         yield Progress()
         found = [row for row in rows(machine, self.store) if row["id"] == self.id]
         if not found:
-            raise Refused(f"{self.store} has no set {self.id}", hint=OTHER)
+            raise Refused(f"{self.store} has no backup {self.id}", hint=OTHER)
         if "parts" not in found[0]:
             return {"set": found[0]}
         if self.check:

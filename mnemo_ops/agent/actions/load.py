@@ -79,7 +79,7 @@ class LoadSet(Action):
         manifest = read_manifest(machine, directory, self.manifest_sha256)
         if manifest.project != stack.project:
             raise Refused(
-                f"the set {self.id} is of the stack {manifest.project!r:.60}, not {stack.project}", hint=OTHER
+                f"the backup {self.id} is of the stack {manifest.project!r:.60}, not {stack.project}", hint=OTHER
             )
         both = match(stack, manifest, config=self.fresh)
         if not self.fresh:
@@ -88,7 +88,7 @@ class LoadSet(Action):
         else:
             both.refuse_partial(self.id)
         both.refuse_torn(manifest)
-        only = "stays in the set, for stack.datasets names no such dataset"
+        only = "stays in the backup, for stack.datasets names no such dataset"
         lost = [f"{each.name} ({each.kind}) {only}" for each in both.homeless]
         if self.fresh:
             _missing(machine, stack, manifest)
@@ -103,7 +103,7 @@ class LoadSet(Action):
             places = self._places(machine, stack, manifest)
             _refuse_fixed(machine, stack, places)
             _refuse_full(machine, manifest, places)
-            lost += [f"the set was made without {each}" for each in manifest.accepted_losses]
+            lost += [f"the backup was made without {each}" for each in manifest.accepted_losses]
             lost += [_ONE.format(each.name) for each in manifest.datasets if each.earlier]
             _refuse_lost(self.id, lost, self.accept_loss)
         previous = restore_record.last(machine, stack.project)
@@ -224,7 +224,7 @@ class LoadSet(Action):
     def _state(self, machine: Machine, paths: List[str]) -> str:
         """What is true after a restore was taken back, or ended by the host. :param paths: of its plan."""
         if restore_record.settled(machine, Stack.from_json(self.stack).project, self.run_id):
-            return f"but the set {self.id} is in place, and serves"
+            return f"but the backup {self.id} is in place, and serves"
         kept = restore_record.pending(machine, self.run_id)
         aside = [restore_record.where(kept, AFTER)] if kept is not None and kept["state"] == ASIDE else []
         said = "the data from before are in place again" if aside else "nothing was changed"
@@ -284,14 +284,16 @@ def _now(kind: Kind) -> Mapping[str, Any]:
         return {"why": reason(error)}
 
 
-_ONE = "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the set"
+_ONE = (
+    "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the backup"
+)
 
 
 def _headers(machine: Machine, directory: str, manifest: Manifest) -> Mapping[str, str]:
     """Of the files that hold what is secret, besides the stack's own. :raises VerificationFailed: damaged (7)."""
     for part in manifest.parts:
         if part.name in manifest.sealed and machine.sha256(f"{directory}/{part.name}") != part.sha256:
-            raise VerificationFailed(f"the set {manifest.id} is damaged: {part.name}", hint=OTHER)
+            raise VerificationFailed(f"the backup {manifest.id} is damaged: {part.name}", hint=OTHER)
     return {name: sealed.header(machine, f"{directory}/{name}") for name in manifest.sealed}
 
 
@@ -300,7 +302,7 @@ def _refuse_lost(id: str, lost: Sequence[str], accept: bool) -> None:
     if lost and not accept:
         lines = "".join(f"\n  - {each}" for each in lost)
         raise Refused(
-            f"a restore of the set {id} would leave something out:{lines}",
+            f"a restore of the backup {id} would leave something out:{lines}",
             hint="the same command with --accept-loss goes on without it",
         )
 

@@ -143,8 +143,8 @@ def _plan(machine: Machine, store: str, project: str, keep_last: int) -> Dict[st
             continue
         hold = _at_work(machine, project, run) or _fresh(machine, f"{store}/{name}")
         if not hold and row["state"] == "complete":
-            hold = "it is the newest set that was restored and compared" if name == verified else ""
-            hold = hold or ("" if spare else f"--keep-last {keep_last}: no more complete sets are here")
+            hold = "it is the newest backup that was restored and compared" if name == verified else ""
+            hold = hold or ("" if spare else f"--keep-last {keep_last}: no more complete backups are here")
             spare -= 0 if hold else 1
         (keep if hold else remove).append({"name": name, "bytes": row["bytes"], "why": hold or why})
     for name in machine.names(store):

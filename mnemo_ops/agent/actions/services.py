@@ -207,7 +207,7 @@ class SettleFence(Action):
         writers = [*again, *exclusivity.strangers(machine, stack)]
         if writers or fence["state"] != "held":
             raise Broken(
-                f"{', '.join(writers) or stack.project} was started again on this host after the final set was made",
+                f"{', '.join(writers) or stack.project} was started again on this host after the final backup was made",
                 hint=lease.AGAIN,
             )
 

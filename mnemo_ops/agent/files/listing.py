@@ -179,7 +179,7 @@ def coarse(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def differences(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], most: int = 10, where: str = "the set"
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], most: int = 10, where: str = "the backup"
 ) -> List[str]:
     """What differs between two listings, one line an entry, ``most`` lines. :param where: what ``before`` is of."""
     old, new = ({row["path"]: row for row in rows if row["kind"] not in LEFT_OUT} for rows in (before, after))

@@ -259,7 +259,7 @@ def _given_up(machine: Machine, deed: Mapping[str, Any]) -> str:
             for _ in action.run(machine):
                 pass
     except Exception as error:  # of a newer version, or Docker does not answer: it is ended all the same
-        return f"whatever {deed.get('kind')} was to undo ({named(error)})"
+        return f"what {deed.get('kind')} should have undone ({named(error)})"
     return said
 
 

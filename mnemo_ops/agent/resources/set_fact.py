@@ -20,9 +20,9 @@ class SetFact(Resource):
     ALIASES: ClassVar[Mapping[str, str]] = {}
     OPEN: ClassVar[bool] = True  # any other argument is the name of a variable
     EXAMPLE: ClassVar[str] = """\
-- name: where today's set goes
+- name: where today's backup goes
   set_fact:
-    set_directory: "/srv/backup/{{ ansible_date_time.date }}"
+    backup_directory: "/srv/backup/{{ ansible_date_time.date }}"
 """
 
     cacheable: bool = False

@@ -41,8 +41,8 @@ class WaitFor(Resource):
     EXAMPLE: ClassVar[str] = """\
 - name: the api answers
   wait_for: {port: 8000, timeout: 60}
-- name: the first set is there
-  wait_for: {path: /srv/sets/manifest.json, search_regex: '"complete": true'}
+- name: the first backup is there
+  wait_for: {path: /srv/backups/manifest.json, search_regex: '"complete": true'}
 """
 
     host: str = "127.0.0.1"

@@ -13,7 +13,8 @@ from mnemo_ops.agent.stack.stack import Stack, waiver
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.errors import Refused
 
-AT_WORK = ("set-", "restore-", "undo-", "move-", "fence-", "deploy-", "target-")  # leases that start or stop
+# leases that start or stop; "set-" is a backup's by an earlier version
+AT_WORK = ("backup-", "set-", "restore-", "undo-", "move-", "fence-", "deploy-", "target-")
 
 
 def refuse_others(machine: Machine, stack: Stack, run: Optional[str] = None) -> None:

@@ -103,7 +103,7 @@ def _ends(machine: Machine, store: str, sets: int) -> Iterator[Ended]:
     for name in made[-sets:]:
         whole = machine.stat(f"{store}/{name}/manifest.json")
         found = whole or machine.stat(f"{store}/{name}")
-        how = "the set is complete" if whole else "the set was never finished"
+        how = "the backup is complete" if whole else "the backup was never finished"
         at = found.mtime_ns / 1e9 if found else 0.0
         yield Ended(at, name.partition(".")[0], "backup", how, OK if whole else OPEN)
 
@@ -112,11 +112,11 @@ def _restored(plan: Dict[str, Any]) -> Tuple[str, str, str]:
     """The command, how it ended, and its state."""
     if "live" in plan or "state" not in plan:  # the last; of an earlier version
         if plan.get("live", AFTER) == AFTER:
-            return "restore", f"the set {plan.get('id')} is in place", OK
-        return "restore --undo", f"the set {plan.get('id')} is taken back", OK
+            return "restore", f"the backup {plan.get('id')} is in place", OK
+        return "restore --undo", f"the backup {plan.get('id')} is taken back", OK
     if plan["state"] == ASIDE:
         kept = "what was written to it meanwhile is kept"
-        return "restore", f"the set {plan.get('id')} was taken back; {kept}", ABORTED
+        return "restore", f"the backup {plan.get('id')} was taken back; {kept}", ABORTED
     return "restore", INTERRUPTED, OPEN
 
 

@@ -21,7 +21,7 @@ from mnemo_ops.errors import Refused, VerificationFailed
 FORMAT = 3  # a newer one is refused
 NAME = "manifest.json"
 SIGNATURE = "manifest.sig"
-OTHER = "choose another set: invoke backup.list"
+OTHER = "choose another backup: invoke backup.list"
 _ENDS = {"postgres": "dump", "config": "tar.age", "files": "tar.zst", "redis": "tar.zst"}
 
 
@@ -113,7 +113,7 @@ class Manifest:
         for each in self.datasets:
             if each.name == name:
                 return each
-        raise Refused(f"the set {self.id} does not hold {name}", hint=OTHER)
+        raise Refused(f"the backup {self.id} does not hold {name}", hint=OTHER)
 
     @property
     def sealed(self) -> List[str]:
@@ -127,7 +127,7 @@ class Manifest:
 
 def _format(given: Any) -> int:
     if type(given) is not int or not 1 <= given <= FORMAT:
-        raise validators.wrong(given, "format of a set")
+        raise validators.wrong(given, "format of a backup")
     return given
 
 
@@ -166,7 +166,7 @@ def read_manifest(machine: Machine, directory: str, sha256: str = "") -> Manifes
     text = machine.read_text(path)
     if text is None:
         raise Refused(
-            f"{directory} has no {NAME}: it is not a complete set", hint="invoke backup.list shows the complete ones"
+            f"{directory} has no {NAME}: it is not a complete backup", hint="invoke backup.list shows the complete ones"
         )
     if sha256 and hashlib.sha256(text.encode()).hexdigest() != sha256:
         raise VerificationFailed(f"somebody changed {path}", hint=OTHER)
@@ -204,7 +204,9 @@ def prove_bytes(machine: Machine, directory: str, manifest: Manifest) -> Deed:
             wrong.append(f"{part.name} does not have the checksum of the manifest")
         done += part.bytes
     if wrong:
-        raise VerificationFailed(f"the set {posixpath.basename(directory)} is damaged: {'; '.join(wrong)}", hint=OTHER)
+        raise VerificationFailed(
+            f"the backup {posixpath.basename(directory)} is damaged: {'; '.join(wrong)}", hint=OTHER
+        )
     return {"bytes": manifest.bytes}
 
 

@@ -29,23 +29,23 @@ class Match:
         """For a host where nothing of the stack is yet. :raises Refused: the two do not hold the same (3)."""
         if self.untouched:
             names = ", ".join(each.name for each in self.untouched)
-            raise Refused(f"the set {id} does not hold {names} of the stack", hint=OTHER)
+            raise Refused(f"the backup {id} does not hold {names} of the stack", hint=OTHER)
         if self.homeless:
             names = ", ".join(each.name for each in self.homeless)
-            raise Refused(f"the set {id} holds {names}, which stack.datasets does not name", hint=OTHER)
+            raise Refused(f"the backup {id} holds {names}, which stack.datasets does not name", hint=OTHER)
 
     def refuse_headless(self, id: str) -> None:
         """:raises Refused: the database would stay, and what is around it be exchanged (3)."""
         for each in self.untouched:
             if each.kind == "postgres":
-                raise Refused(f"the set {id} does not hold {each.name}, the database of the stack", hint=OTHER)
+                raise Refused(f"the backup {id} does not hold {each.name}, the database of the stack", hint=OTHER)
 
     def refuse_torn(self, manifest: Manifest) -> None:
         """:raises Refused: a file of what is to be put in place is no part of the set (3)."""
         parts = {part.name for part in manifest.parts}
         files = [name for each in self.placed for name in manifest.saved(each.name).files]
         if absent := [name for name in files if name not in parts]:
-            raise Refused(f"the set {manifest.id} does not hold {', '.join(absent)}", hint=OTHER)
+            raise Refused(f"the backup {manifest.id} does not hold {', '.join(absent)}", hint=OTHER)
 
 
 def match(stack: Stack, manifest: Manifest, config: bool) -> Match:

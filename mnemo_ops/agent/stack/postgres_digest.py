@@ -132,8 +132,8 @@ def _first(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
     :raises Refused: a cast of the database's owner would be run, and we are a superuser (3).
     """
     if json.loads(talk.ask(_OWN_CASTS)):
-        hint = "psql's \\dC lists them; drop them in the database that the set is of, and make another set"
-        raise Refused("the set is of the first way, and the database has casts to text of its own", hint=hint)
+        hint = "psql's \\dC lists them; drop them in the database that the backup is of, and make another backup"
+        raise Refused("the backup is of the first way, and the database has casts to text of its own", hint=hint)
     views = json.loads(talk.ask(_VIEWS))
     names = json.loads(talk.ask(_FIRST_NAMES))
     sequences = json.loads(talk.ask(_FIRST_SEQUENCES))

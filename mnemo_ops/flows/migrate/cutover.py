@@ -31,17 +31,17 @@ def unfence_old(context: Context) -> None:
 def make_set(context: Context) -> None:
     about = {"host": context.old.name, "tool": __version__, "migration": context.run}
     make = MakeSet(context.stack, context.run, context.recipients, True, context.accept_loss, about)
-    context.manifest = context.flow.act(context.old, make, job=f"{context.run}-set")
+    context.manifest = context.flow.act(context.old, make, job=f"{context.run}-backup")
 
 
 def copy_set(context: Context) -> None:
     directory = f"{context.settings.store}/{context.run}"
     files = context.flow.act(context.old, SetFiles(directory, context.run))["files"]
-    context.bytes_in_outage = transfer.pull(context, "fetch-set", directory, files)
+    context.bytes_in_outage = transfer.pull(context, "fetch-backup", directory, files)
 
 
 def restore(context: Context) -> None:
-    assert context.age is not None, "there is no set without its key"
+    assert context.age is not None, "there is no backup without its key"
     context.stage, run = Stage.RESTORING, context.run
     sums = context.manifest["manifest_sha256"]  # what old made, not what lies there by now
     load = LoadSet(context.stack, run, True, run, context.age.secret, manifest_sha256=sums)

@@ -92,8 +92,8 @@ class Migration:
             Step("keys", "make this run's keys", does(prepare.make_keys), drop_keys),
             Step("images", "copy the images by identity", does(prepare.copy_images), drop_images),
             Step("quiesce", f"stop what writes on {old} and fence it", does(cutover.fence_old), serve),
-            Step("set", f"make the final set on {old}", does(cutover.make_set)),
-            Step("copy", f"copy the set from {old} to {new}", does(cutover.copy_set)),
+            Step("backup", f"make the final backup on {old}", does(cutover.make_set)),
+            Step("copy", f"copy the backup from {old} to {new}", does(cutover.copy_set)),
             Step("restore", f"restore on {new}: checksums, then every row and file", does(cutover.restore)),
             Step("verify", f"start and prove the stack on {new}; nobody is let in yet", does(cutover.prove)),
         ]

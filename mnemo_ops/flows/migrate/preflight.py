@@ -80,7 +80,7 @@ def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
     there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
     return [
         refused(
-            *("volume.unmade", old.name, f"the volume {name} {what}, and no set may ask {new.name} for such"),
+            *("volume.unmade", old.name, f"the volume {name} {what}, and no backup may ask {new.name} for such"),
             remedy=f"if it is meant, docker volume create {name} there by hand: it is used as it is",
         )
         for name, what in old.survey.get("odd_volumes", {}).items()

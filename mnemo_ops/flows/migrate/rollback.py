@@ -103,7 +103,7 @@ def _left(context: Context) -> str:
         size = sum(int(part["bytes"]) for part in context.manifest["parts"])
         prune = f"invoke backup.prune --limit {old}"
         mb = f"{size / 1e6:.1f} MB"
-        left += f"; the set {context.run} stays on {old} ({mb}; {prune} removes it, from two minutes on)"
+        left += f"; the backup {context.run} stays on {old} ({mb}; {prune} removes it, from two minutes on)"
     return left
 
 

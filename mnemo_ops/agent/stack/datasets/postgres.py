@@ -99,7 +99,7 @@ class Postgres(Kind):
         here = server.query("SELECT current_setting('server_version_num')::int / 10000;")
         if here < facts["major"]:
             raise Refused(
-                f"the set is of Postgres {facts['major']}, the server here is {here}: it cannot be older",
+                f"the backup is of Postgres {facts['major']}, the server here is {here}: it cannot be older",
                 hint=f"give the service an image with Postgres {facts['major']} or newer",
             )
         if missing := sorted(set(extensions_of(facts)) - {*server.query(_AVAILABLE), "plpgsql"}):
