@@ -87,7 +87,7 @@ def _clocks(old: Side, new: Side) -> list[Finding]:
         return []
     evidence = f"its clock and that of {old.name} differ by {skew:.1f} s"
     severity = REFUSES if skew > SKEW_REFUSE else WARNS
-    return [Finding("host.clock", severity, new.name, evidence, "timedatectl set-ntp true sets them")]
+    return [Finding("host.clock", severity, new.name, evidence, "timedatectl set-ntp true synchronizes them")]
 
 
 def _direction(old: Side, new: Side) -> list[Finding]:
@@ -154,7 +154,7 @@ def _old(old: Side, new: Side) -> list[Finding]:
 
 def _lost(old: Side) -> list[Finding]:
     losses = (old.survey.get("postgres") or {}).get("losses", [])
-    remedy = "--accept-loss goes on without"
+    remedy = "--accept-loss continues without it"
     return [refused("database.loss", old.name, f"not in a backup, and lost: {each}", remedy) for each in losses]
 
 

@@ -41,7 +41,7 @@ class Judge:
         if self._options.check:
             looked = step.event.status in ("ok", "changed") and not step.event.foreseen
             if looked and not self._enough(retry, step, work) and step.event.status != "failed":
-                step.event = Event(step.event.id, "unknown", why=f"not so yet: {' and '.join(retry.until)}")
+                step.event = Event(step.event.id, "unknown", why=f"not true yet: {' and '.join(retry.until)}")
             return
         step.attempts = 1
         scope = self._renderer.scope(entry)
@@ -61,7 +61,7 @@ class Judge:
             step.attempts = attempt + 1
         step.attempts = retries
         if not self._enough(retry, step, work) and step.event.status != "failed":
-            why = f"not so after {retries} tries: {' and '.join(retry.until)}"
+            why = f"not true after {retries} tries: {' and '.join(retry.until)}"
             step.event = replace(step.event, status="failed", why=why, before=step.event.after or step.event.before)
 
     def _enough(self, retry: Retry, step: Step, work: Work) -> bool:

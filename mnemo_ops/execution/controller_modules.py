@@ -55,7 +55,7 @@ def _assert(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, ent
         if not condition(str(text), scope, entry.where):
             said = _text(args.get("fail_msg", "Assertion failed"))
             state = {"msg": args.get("fail_msg", "Assertion failed"), "assertion": str(text), "evaluated_to": False}
-            return Event(task.id, "failed", before=state, why=f"{said} (not so: {text})")
+            return Event(task.id, "failed", before=state, why=f"{said} (not true: {text})")
     said = _text(args.get("success_msg", "All assertions passed"))
     return Event(task.id, "ok", after={"msg": said})
 

@@ -101,4 +101,4 @@ class Control:
                 return
             if time.monotonic() > end:
                 raise StepFailed(f"the host rebooted, but its test command fails: {said.why}")
-            yield from self.wait(task, 1.0, "not well yet")
+            yield from self.wait(task, 1.0, "not ready yet")

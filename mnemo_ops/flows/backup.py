@@ -34,11 +34,9 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
     if check:
         size = sum(found["sizes"].values()) / 1e6
-        flow.report.step(
-            f"nothing speaks against a backup of {size:.1f} MB of data on {host.name}; nothing was changed"
-        )
+        flow.report.step(f"{host.name} is ready for a backup of {size:.1f} MB of data; nothing was changed")
         return {}
-    flow.report.step(f"make the backup {id} on {host.name}; what writes is stopped meanwhile")
+    flow.report.step(f"back up {host.name} as {id}; services that write stop meanwhile")
     about = {"host": host.name, "tool": __version__}
 
     def state() -> str:

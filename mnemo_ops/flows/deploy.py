@@ -88,11 +88,11 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     user = env.get("POSTGRES_USER", "postgres")
     flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
-    flow.report.step(f"files and images of the stack on {host.name}")
+    flow.report.step(f"copy files and images of the stack to {host.name}")
     plays.run(shipped("stack.yml"), lambda each: words(each, inventory.hosts))
     image = ImageUser(chosen.images.get("api", "mnemosyne-api"), f"{chosen.directory}/uploads")
     owner = flow.ready(host, image) if check else flow.act(host, image)
-    flow.report.step(f"volumes and containers on {host.name}")
+    flow.report.step(f"create volumes and start containers on {host.name}")
     with _finished_by_the_host(flow, host, check):
         plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owner": owner})
     if not check:

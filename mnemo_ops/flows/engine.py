@@ -72,7 +72,7 @@ class Flow:
             raise
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
-                self.report.step(f"interrupted: taking back on {host.name} what is half done, up to a minute")
+                self.report.step(f"interrupted: undoing unfinished work on {host.name} takes up to a minute")
             undone, told = self._take_back(host, id, lease, state)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(f"interrupted; {told}", hint=hint) from None

@@ -111,8 +111,8 @@ def _tell_origin(flow: Flow, path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.close(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         flow.report.say(
-            f"  note: an earlier mnemo_ops made the key {path} on a host: whoever was root there may have it\n"
-            f"  -> for a new one, made here: mv {path} {path}.old; older backups open with the old one, keep it"
+            f"  note: an earlier version made the key {path} on a host: root of that host may have a copy\n"
+            f"  -> for a new key: mv {path} {path}.old; keep the old one, it decrypts older backups"
         )
 
 
@@ -124,7 +124,7 @@ def handed(flow: Flow, host: Host, headers: Mapping[str, str]) -> tuple[str, dic
     text, path = identity(flow, host), shown(_file(flow, flow.settings(host).project))
     own = [key for line in text.splitlines() if (key := private_key(line)) is not None]
     if not own:
-        flow.report.say(f"  note: {path} is no key of age's own: {host.name} has it in memory while it restores")
+        flow.report.say(f"  note: {path} is not a native age key: {host.name} holds it in memory during the restore")
         return text, {}
     once = Identity.new()
     to = private_key(once.secret)
@@ -132,8 +132,8 @@ def handed(flow: Flow, host: Host, headers: Mapping[str, str]) -> tuple[str, dic
     made = {name: rewrapped(header, own, to.public_key()) for name, header in headers.items()}
     if wrong := [name for name, header in made.items() if header is None]:
         raise Refused(
-            f"{path} does not open {', '.join(wrong)}: the backup was made for another key",
-            hint=f"put the key that was there then beside it, in {path}: several lines will do",
+            f"{path} does not decrypt {', '.join(wrong)}: the backup was made for another key",
+            hint=f"add the key of that time to {path}, on a line of its own",
         )
     return once.secret, {name: header for name, header in made.items() if header is not None}
 
@@ -142,5 +142,5 @@ def identity(flow: Flow, host: Host) -> str:
     """The secret half for this host's stack. :raises Refused: it is not here (3)."""
     path = _file(flow, flow.settings(host).project)
     if not path.exists():
-        raise Refused(f"{path} is missing: it decrypts the secrets in the backup", hint=f"put your copy back to {path}")
+        raise Refused(f"{path} is missing: it decrypts the secrets in the backup", hint=f"restore your copy to {path}")
     return path.read_text()

@@ -32,13 +32,13 @@ def nfs_setup(flow: Flow, inventory: Inventory, chosen: Plan, extra_vars: Mappin
         flow.report.say(f"  WARNING  {warning}")
     flow.report.extra.setdefault("warnings", []).extend(warnings)
     words = chosen.words()
-    flow.report.step(f"can {chosen.server.name} export {', '.join(chosen.present) or 'nothing'}?")
+    flow.report.step(f"check that {chosen.server.name} can export {', '.join(chosen.present) or 'nothing'}")
     flow.ready(chosen.server, CheckExports([one.path for one in chosen.present.values()], words["nfs_made"]))
-    flow.report.step(f"exports on {chosen.server.name} for {', '.join(chosen.allowed)}")
+    flow.report.step(f"export from {chosen.server.name} to {', '.join(chosen.allowed)}")
     plays = Plays(flow.fleet, flow.report, inventory, "", {**words, **extra_vars}, options)
     plays.run(shipped("nfs.yml"))
     if options.check:
-        flow.report.say("  a check skips the test mount, because it writes")
+        flow.report.say("  a check skips the test mount, which would write")
         return
     if chosen.present and chosen.clients:
         _prove(flow, chosen)
@@ -50,7 +50,7 @@ def _prove(flow: Flow, chosen: Plan) -> None:
     asked = {host.name: _asked(chosen, f"{id}-{number}") for number, host in enumerate(chosen.clients)}
     closed: dict[str, Mapping[str, Any]] = {}
     for host in chosen.clients:
-        flow.report.step(f"can {host.name} mount what {server.name} exports?")
+        flow.report.step(f"check that {host.name} can mount the exports of {server.name}")
         closed[host.name] = flow.ready(host, asked[host.name])["proofs"]
     try:
         if any(len(found) < len(chosen.present) for found in closed.values()):
@@ -103,7 +103,7 @@ def _row(client: Host, row: Mapping[str, Any], found: Mapping[str, Any], written
     there = "nothing" if written is None else f"sha256 {written['sha256']}"
     return {
         **about,
-        "error": f"{there} lies in {row['path']} on the server, where {found['sha256']} was written and synced",
+        "error": f"{there} is in {row['path']} on the server, where {found['sha256']} was written and synced",
         "hint": "is another server at this address? mnemo_peer_address of the server says where clients find it",
     }
 

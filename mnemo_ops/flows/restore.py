@@ -52,7 +52,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     kept = f"What is there now is kept for --undo{goes}. Nobody is served meanwhile"
     told = f"put the backup {id} in place on {host.name}. {kept}"
     if sure is None:
-        flow.report.step(f"nothing speaks against it; it would {told}")
+        flow.report.step(f"the restore can start: it would {told}")
         return {}
     sure(told)
     flow.report.step("restore into scratch, compare every row and file with the manifest, then swap")
@@ -96,7 +96,7 @@ def undo(flow: Flow, host: Host, sure: Optional[Sure]) -> dict[str, Any]:
     what = f"put back what {host.name} had before {side} of {plan['id']}"
     told = f"{what}. What is there now is kept, and another --undo brings it back. Nobody is served meanwhile"
     if sure is None:
-        flow.report.step(f"nothing speaks against it; it would {told}")
+        flow.report.step(f"the undo can start: it would {told}")
         return {}
     sure(told)
     flow.report.step(f"{what}; what was written since is kept aside")

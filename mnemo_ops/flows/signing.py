@@ -36,7 +36,8 @@ def _key(flow: Flow) -> Optional[Ed25519PrivateKey]:
         return Ed25519PrivateKey.from_private_bytes(base64.b64decode(path.read_text().split()[-1], validate=True))
     except (ValueError, IndexError):
         raise Refused(
-            f"{path} holds no key", hint="restore your copy, or move the file away: mnemo_ops then signs with a new key"
+            f"{path} contains no key",
+            hint="restore your copy, or move the file away: mnemo_ops then signs with a new key",
         ) from None
 
 

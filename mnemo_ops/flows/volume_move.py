@@ -141,7 +141,7 @@ class Move:
         if not done["moved"]:
             return
         report.host(self.host.name).add("changed")
-        report.step(f"{self.key} lies in {_where(self.action.target)}: {done['files']} files, every hash compared")
+        report.step(f"{self.key} is in {_where(self.action.target)}: {done['files']} files, all hashes match")
         report.say(f"  kept: {done['kept'] or 'the old volume, which the stack does not own'}")
         if not self.undo:
             report.say(

@@ -588,8 +588,22 @@ def commit() -> str:
 
 
 # words of notes that were printed otherwise when rows were kept
-SINCE = {"... make set:": "... backup:", "... load set:": "... restore:", "a set": "a backup", "the set": "the backup"}
-SINCE["the final set"] = "the final backup"
+SINCE = {
+    "... make set:": "... backup:",
+    "... load set:": "... restore:",
+    "a set": "a backup",
+    "the set": "the backup",
+    "the final set": "the final backup",
+    "make the backup RUN on HERE": "back up HERE as RUN",
+    "what writes is stopped meanwhile": "services that write stop meanwhile",
+    "make this run's encryption key": "create the keys of this run",
+    "make this run's keys": "create the keys of this run",
+    "copy the images by identity": "copy the same images by ID",
+    "start and prove the stack on": "start and check the stack on",
+    "nobody is let in yet": "clients cannot reach it yet",
+    "files and images of the stack on": "copy files and images of the stack to",
+    "volumes and containers on": "create volumes and start containers on",
+}
 
 
 def of_today(text: str) -> str:

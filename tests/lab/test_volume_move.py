@@ -274,7 +274,7 @@ def test_a_path_of_the_stack_becomes_a_volume_and_a_path_again(lab: Lab, ready: 
     eventually("something is uploaded", lambda: ready.sh("ls /srv/mnemosyne/uploads") != "", 30)
     said = well(lab.run("deploy", "--limit", "old", "-i", path, "--json"), 3)
     assert (
-        "lie in /srv/mnemosyne/uploads" in said.error["message"] and "--volume uploads --to bind" in said.error["hint"]
+        "are in /srv/mnemosyne/uploads" in said.error["message"] and "--volume uploads --to bind" in said.error["hint"]
     )
     well(move(lab, path, "--to", "bind", key="uploads"))
     eventually("the stack serves", ready.serves, 60)

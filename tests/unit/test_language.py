@@ -256,7 +256,7 @@ def test_until_it_is_so(bench: Bench) -> None:
 def test_until_gives_up(bench: Bench) -> None:
     text = tasks("- {name: never, command: echo no, register: r, until: r.stdout == 'yes', retries: 2, delay: 0}")
     assert bench.play(text) == [("never", "failed")]
-    assert "not so after 2 tries: r.stdout == 'yes'" in bench.why("never")
+    assert "not true after 2 tries: r.stdout == 'yes'" in bench.why("never")
 
 
 def test_a_loop_has_all_its_items_tried(bench: Bench) -> None:
@@ -339,7 +339,7 @@ def test_assertions(bench: Bench) -> None:
 - {name: never, copy: {dest: /srv/y, content: x}}
 """)
     assert bench.play(text) == [("done", "changed"), ("good", "ok"), ("bad", "failed")]
-    assert bench.why("bad") == "not lab (not so: site == 'other')"
+    assert bench.why("bad") == "not lab (not true: site == 'other')"
 
 
 def test_fail(bench: Bench) -> None:

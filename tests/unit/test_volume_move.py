@@ -241,8 +241,8 @@ def test_what_people_read_of_a_place() -> None:
             {},
             "is a volume of the driver nfsdriver, asked for bind",
         ),
-        ({}, {"lightrag_data": "/srv/mnemosyne/graph"}, "lie in /srv/mnemosyne/graph"),
-        ({"other": {"Driver": "local", "Options": None}}, {"lightrag_data": "other"}, "lie in other"),
+        ({}, {"lightrag_data": "/srv/mnemosyne/graph"}, "are in /srv/mnemosyne/graph"),
+        ({"other": {"Driver": "local", "Options": None}}, {"lightrag_data": "other"}, "are in other"),
     ],
 )
 def test_another_definition_is_told_with_the_command_that_moves(

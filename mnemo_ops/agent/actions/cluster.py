@@ -47,8 +47,8 @@ class CompareCluster(Action):
             return {"cluster": "as declared"}
         if not there.running:
             raise Refused(
-                "POSTGRES_PASSWORD is another in the env file than the cluster was started with, and it does not run",
-                hint=f"docker start {there.name}, then deploy again: the password can be tried then",
+                "the env file has another POSTGRES_PASSWORD than the cluster was started with, and Postgres is stopped",
+                hint=f"docker start {there.name}, then deploy again, which tries the password",
             )
         words = ["docker", "exec", "-i", there.name, "sh", "-c", LOGIN, "sh", *there.addresses[:1], self.user]
         if machine.ask([*words, self.database], data=self.password.encode(), check=False).rc != 0:

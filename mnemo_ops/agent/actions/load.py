@@ -303,7 +303,7 @@ def _refuse_lost(id: str, lost: Sequence[str], accept: bool) -> None:
         lines = "".join(f"\n  - {each}" for each in lost)
         raise Refused(
             f"a restore of the backup {id} would leave something out:{lines}",
-            hint="the same command with --accept-loss goes on without it",
+            hint="the same command with --accept-loss continues without it",
         )
 
 
@@ -352,5 +352,6 @@ def _refuse_full(machine: Machine, manifest: Manifest, places: Mapping[str, str]
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(where)  # the rest may lie there, too
         if free < need:
             raise Refused(
-                f"restoring needs {need} bytes beside the data; {where} has {free}", hint="free some space first"
+                f"the restore needs {need} bytes in addition to the data; {where} has {free}",
+                hint="free some space first",
             )

@@ -73,7 +73,7 @@ class ProveMounts(Action):
         proofs: Dict[str, Row] = {}
         try:
             if in_container:
-                yield Progress(note="a container with nothing in it")
+                yield Progress(note="starting an empty container")
                 lease.hold(machine, _lease(self.id), self.id, [{"kind": "drop_proof", "args": {"id": self.id}}])
                 label = f"LABEL {LABEL}={self.id}"
                 machine.run(["docker", "import", "--change", label, "-", _name(self.id)], data=bytes(10240))  # empty

@@ -30,7 +30,7 @@ class CheckExports(Action):
             stat = machine.stat(path, follow=True)
             if stat is None and path not in self.made:
                 raise Refused(
-                    f"{path} does not exist, and only what is below /srv/nfs is made here",
+                    f"{path} does not exist, and mnemo_ops creates directories below /srv/nfs only",
                     hint=f"mount its disk, or: mkdir {path}",
                 )
             if stat is not None and stat.kind != "directory":

@@ -153,7 +153,7 @@ class MoveVolume(Action):
     def _come_back(self, machine: Machine, stack: Stack, plan: Plan, problem: MnemoError) -> Deed:
         """What was written since the start is copied back first. Always raises."""
         try:
-            yield Progress(note="it does not start there: going back, with what was written meanwhile")
+            yield Progress(note="it does not start there: moving back, with everything written meanwhile")
             yield from Orchestrator(machine, stack).stop(only=plan["services"])
             back = {**plan, "source": {"name": plan["target"]["name"]}}
             source, target = self._twins(machine, {**back, "staged": plan["kept"] or plan["source"]["name"]})

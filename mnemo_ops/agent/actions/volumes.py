@@ -53,7 +53,7 @@ class LookAtVolumes(Action):
         return [
             Finding(
                 *("volume.moving", REFUSES, key, f"run {last['id']} is moving it"),
-                remedy=f"invoke volumes --volume {key} --to ... follows or ends that",
+                remedy=f"invoke volumes --volume {key} --to ... continues or ends the move",
             )
             for key, last in moves.items()
             if last is not None and last["state"] != "moved"

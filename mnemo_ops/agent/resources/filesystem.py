@@ -101,7 +101,8 @@ class Filesystem(Resource):
 
     def _refuse(self, what: str) -> None:
         raise Refused(
-            what, hint=f"name another device; lsblk -f {self.dev} shows what is on it, and nothing here erases it"
+            what,
+            hint=f"name another device; lsblk -f {self.dev} shows what is on it, and mnemo_ops never erases a disk",
         )
 
     # -- size --------------------------------------------------------------------------------------------------------

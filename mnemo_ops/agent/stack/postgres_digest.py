@@ -91,7 +91,7 @@ def differences(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
     """
     way = int(before.get("digest", 1))
     if way > WAY:
-        raise Refused(f"the database was hashed in a newer way ({way})", hint="update mnemo_ops")
+        raise Refused(f"a newer mnemo_ops hashed the database (method {way})", hint="update mnemo_ops")
     if way == 1:
         return _first(talk, before)
     here = digest(talk)
@@ -132,8 +132,10 @@ def _first(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
     :raises Refused: a cast of the database's owner would be run, and we are a superuser (3).
     """
     if json.loads(talk.ask(_OWN_CASTS)):
-        hint = "psql's \\dC lists them; drop them in the database that the backup is of, and make another backup"
-        raise Refused("the backup is of the first way, and the database has casts to text of its own", hint=hint)
+        hint = "psql's \\dC lists them; drop them in the source database and make a new backup"
+        raise Refused(
+            "the backup was hashed by the oldest method, and the database has casts to text of its own", hint=hint
+        )
     views = json.loads(talk.ask(_VIEWS))
     names = json.loads(talk.ask(_FIRST_NAMES))
     sequences = json.loads(talk.ask(_FIRST_SEQUENCES))

@@ -167,7 +167,9 @@ def _exchange(machine: Machine, path: str, stamp: str, side: str, other: str) ->
     stray = ""
     if machine.stat(mine) is None:
         if machine.stat(path) is None:
-            raise Broken(f"{path} is gone, and so is {mine}", hint="look for it by hand; nothing was removed")
+            raise Broken(
+                f"{path} is gone, and so is {mine}", hint="look for the data by hand; mnemo_ops removed nothing"
+            )
         return ""
     if machine.stat(path) is not None:
         if machine.stat(theirs) is None:

@@ -79,6 +79,6 @@ def refuse(set_id: str, volumes: Mapping[str, Dict[str, Any]], names: Mapping[st
         what = problem(row["driver"], row["options"])
         if what:
             raise Refused(
-                f"the volume {key!r:.60} of the backup {set_id} {what}, and no volume that a backup may ask for does",
+                f"the volume {key!r:.60} of the backup {set_id} {what}, and a restore creates no such volume",
                 hint=f"if it is meant, docker volume create it by hand as {names[key]}: what is there is used as it is",
             )

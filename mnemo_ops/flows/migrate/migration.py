@@ -89,13 +89,13 @@ class Migration:
         return [
             Step("provision", f"provision {new}", does(prepare.provision)),
             Step("volumes", f"make the volumes on {new}", does(prepare.place), stop_copy),
-            Step("keys", "make this run's keys", does(prepare.make_keys), drop_keys),
-            Step("images", "copy the images by identity", does(prepare.copy_images), drop_images),
+            Step("keys", "create the keys of this run", does(prepare.make_keys), drop_keys),
+            Step("images", "copy the same images by ID", does(prepare.copy_images), drop_images),
             Step("quiesce", f"stop what writes on {old} and fence it", does(cutover.fence_old), serve),
             Step("backup", f"make the final backup on {old}", does(cutover.make_set)),
             Step("copy", f"copy the backup from {old} to {new}", does(cutover.copy_set)),
             Step("restore", f"restore on {new}: checksums, then every row and file", does(cutover.restore)),
-            Step("verify", f"start and prove the stack on {new}; nobody is let in yet", does(cutover.prove)),
+            Step("verify", f"start and check the stack on {new}; clients cannot reach it yet", does(cutover.prove)),
         ]
 
     def forward(self) -> list[Step]:

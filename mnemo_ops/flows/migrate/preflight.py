@@ -80,8 +80,12 @@ def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
     there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
     return [
         refused(
-            *("volume.unmade", old.name, f"the volume {name} {what}, and no backup may ask {new.name} for such"),
-            remedy=f"if it is meant, docker volume create {name} there by hand: it is used as it is",
+            *(
+                "volume.unmade",
+                old.name,
+                f"the volume {name} {what}, and a restore creates no such volume on {new.name}",
+            ),
+            remedy=f"if it is meant, docker volume create {name} there by hand: mnemo_ops uses it as it is",
         )
         for name, what in old.survey.get("odd_volumes", {}).items()
         if name not in there

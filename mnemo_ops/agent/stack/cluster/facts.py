@@ -146,7 +146,7 @@ def refuse(facts: Mapping[str, Any], accept_loss: bool) -> None:
     if here or (found and not accept_loss):
         lines = "".join(f"\n  - {each}" for each in found)
         hint = "remove or end what is named first"
-        hint += "" if here else "; the same command with --accept-loss goes on without it"
+        hint += "" if here else "; the same command with --accept-loss continues without it"
         raise Refused(f"a backup would not hold all of the database server:{lines}", hint=hint)
 
 

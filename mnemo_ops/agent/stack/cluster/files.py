@@ -70,7 +70,7 @@ def read(machine: Machine, data: str) -> Dict[str, Any]:
             every[name]["content"] = base64.b64encode(machine.read(f"{data}/{name}") or b"").decode()
         elif found.kind != "directory":
             raise Refused(
-                f"{data}/{name} is in the data directory of Postgres and is no configuration ({found.size} bytes)",
+                f"{data}/{name} is in the data directory of Postgres and is not configuration ({found.size} bytes)",
                 hint="move it to another place",
             )
     return every

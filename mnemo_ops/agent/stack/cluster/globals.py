@@ -53,7 +53,7 @@ def statements(text: str) -> Iterator[str]:
             said = ""
     if end < len(text) or said.strip():
         raise Refused(
-            f"the globals of this Postgres hold more than roles, at character {end}", hint="take another backup"
+            f"the dump of the roles contains an unexpected statement at character {end}", hint="choose another backup"
         )
 
 

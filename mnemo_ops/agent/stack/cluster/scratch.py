@@ -138,12 +138,12 @@ class Scratch:
                 self.machine.run(argv)
         control = self.machine.read(f"{self.place.data}/global/pg_control", 20) or b""
         if int.from_bytes(control[16:20], sys.byteorder) != _SHUT_DOWN:
-            raise Broken("the throw-away Postgres was not shut down in good order")
+            raise Broken("the temporary Postgres did not shut down cleanly")
 
     def _wait(self, ready: List[str]) -> None:
         def answers() -> bool:
             if self.machine.ask(self.place.lives()).out.strip() != "true":
-                raise Broken("the throw-away Postgres ended")
+                raise Broken("the temporary Postgres stopped by itself")
             return self.machine.ask(ready, check=False).rc == 0
 
         try:

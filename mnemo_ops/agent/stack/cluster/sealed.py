@@ -37,14 +37,16 @@ def opened(machine: Machine, path: str, identity: str, header: str = "") -> Dict
     done = machine.ask(["age", "-d", "-i", identity], data=data, check=False, timeout=600)
     if done.rc != 0:
         why = (each_line(done.err.strip()) or ["age failed"])[0]
-        raise Refused(f"the key does not open {path}: {why}", hint="put the key back that was there when it was made")
+        raise Refused(
+            f"the key does not open {path}: {why}", hint="restore the key that was there when the backup was made"
+        )
     try:
         found = json.loads(done.out)
         if all(isinstance(found[name], kind) for name, kind in FIELDS.items()):
             return dict(found)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise Refused(f"{path} does not hold what is secret of a Postgres", hint="choose another backup")
+    raise Refused(f"{path} does not contain the secrets of a Postgres", hint="choose another backup")
 
 
 def _split(machine: Machine, path: str) -> Tuple[bytes, bytes]:

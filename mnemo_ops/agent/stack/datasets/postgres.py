@@ -66,7 +66,7 @@ class Postgres(Kind):
         facts = {**made["facts"], "kind": "postgres", "secrets": f"{self.dataset.name}.secrets.age"}
         if links := files.linked(self.machine, entrance.home.path):
             facts["left_out"] = links
-        yield Progress(note="encrypting what is secret of Postgres")
+        yield Progress(note="encrypting the secrets of Postgres")
         sealed.seal(self.machine, made["secret"], f"{directory}/{facts['secrets']}", recipients)
         return facts
 
@@ -76,7 +76,7 @@ class Postgres(Kind):
             return entrance.home
         if "data" not in facts:
             hint = f"docker logs --tail 50 {there.name}, on the host"
-            raise Refused(f"for a backup of an earlier version Postgres in {there.name} must answer", hint=hint)
+            raise Refused(f"to restore a backup of an earlier version, Postgres in {there.name} must answer", hint=hint)
         home = home_of(self.machine, there, facts)
         found = self.machine.stat(home.path) if there.running else None  # it was somebody's already
         return home if found is None else replace(home, uid=found.uid, gid=found.gid)

@@ -114,5 +114,5 @@ def _refuse_foreign(project: str, row: Row, names: List[str], sentinel: str) -> 
         few = ", ".join(others[:3]) + (" and more" if len(others) > 3 else "")
         raise Refused(
             f"the disk {device} is not blank: it holds {few}",
-            hint=f"name another disk; lsblk -f {device} shows what is on it, and nothing here erases it",
+            hint=f"name another disk; lsblk -f {device} shows what is on it, and mnemo_ops never erases a disk",
         )

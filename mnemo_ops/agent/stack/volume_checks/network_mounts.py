@@ -32,7 +32,7 @@ def refuse(machine: Machine, row: Row) -> None:
     """:raises Refused: what speaks against this mount, and the remedy (3)."""
     path, kind = row["mount"]["path"], row["mount"]["fstype"]
     if kind == "efs" and machine.which("mount.efs") is None:
-        raise Refused("TLS and access points need mount.efs, which is not on this host", hint=HELPER)
+        raise Refused("TLS and access points need mount.efs, which is not installed on this host", hint=HELPER)
     silent = _silent(machine, row)
     if len(silent) == len(row["addresses"]):
         said = "; ".join(f"{address} does not answer on port {row['port']}: {why}" for address, why in silent.items())

@@ -116,7 +116,7 @@ def _elsewhere(rows: Sequence[Row], there: Mapping[str, docker.Row], used: Mappi
                 "volume.elsewhere",
                 REFUSES,
                 row["key"],
-                f"its data lie in {name}, not in the volume {row['name']}",
+                f"its data are in {name}, not in the volume {row['name']}",
                 remedy,
             )
         elif row["name"] in there and "driver_options" in row:

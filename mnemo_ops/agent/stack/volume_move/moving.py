@@ -167,7 +167,7 @@ def make(machine: Machine, name: str, made: Mapping[str, Any], labels: Mapping[s
         docker.run(machine, "volume", "create", "--driver", made["driver"], *options, name)
         found = find(machine, name)
     if found is None:
-        raise Broken(f"Docker made no volume {name}")
+        raise Broken(f"Docker did not create the volume {name}")
     return found
 
 
@@ -259,6 +259,6 @@ def refuse_plugin(row: Row) -> None:
     """:raises Refused: nothing is known of where a driver keeps its data (3)."""
     if row["Driver"] != "local":
         raise Refused(
-            f"the volume {row['Name']} is of the driver {row['Driver']}: where its data lie is not known here",
+            f"the volume {row['Name']} uses the driver {row['Driver']}: mnemo_ops does not know where its data are",
             hint="copy it with a container that mounts both, and declare the copy (type: external)",
         )
