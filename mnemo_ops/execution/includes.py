@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnemo_ops.core.model import Include, Node
+from mnemo_ops.core.secret_text import hidden
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.execution.task_renderer import Renderer, items, loop_variables
 from mnemo_ops.templates.render import Scope, condition, render
@@ -34,9 +35,10 @@ def chosen(node: Include, renderer: Renderer) -> list[tuple[Contents, Mapping[st
 
 
 def _choice(node: Include, scope: Scope) -> Contents:
-    name = str(render(node.entry.args["file"], scope, node.entry.where))
+    found = render(node.entry.args["file"], scope, node.entry.where)
+    name = str(found)
     for known in (name, name.removeprefix("./")):
         if known in node.choices:
             return node.choices[known]
     hint = f"read before the run: {', '.join(sorted(node.choices))}"
-    raise TemplateError(f"the file of tasks '{name}' does not exist", where=node.entry.where, hint=hint)
+    raise TemplateError(f"the file of tasks '{hidden(found)}' does not exist", where=node.entry.where, hint=hint)

@@ -11,7 +11,7 @@ from jinja2 import StrictUndefined, Undefined
 from jinja2.exceptions import UndefinedError
 from jinja2.utils import missing
 
-from mnemo_ops.core.secret_text import SecretText, derived
+from mnemo_ops.core.secret_text import SecretText, derived, hidden, parts_of
 
 
 class NoValue(Exception):
@@ -76,8 +76,8 @@ class Missing(UndefinedError):
     """An undefined name, with the names that are defined in its place."""
 
     def __init__(self, message: str, name: Any, owner: Any) -> None:
-        super().__init__(message)
-        self.name = str(name)
+        super().__init__(hidden(message, parts_of(name)))
+        self.name = str(hidden(name))
         fact = hasattr(type(owner), "ABSENT") and self.name.startswith("ansible_")  # not gathered: no other is meant
         self.known = [str(key) for key in owner] if isinstance(owner, Mapping) and not fact else []
         self.variable = owner is missing

@@ -131,12 +131,16 @@ def test_a_secret_stays_one_through_facts_results_and_loops(report: Report, benc
         '- {copy: {dest: "/none/{{ word }}/x", content: x}}',
         '- {copy: {src: "{{ word }}", dest: /srv/x}}',
         '- {debug: {msg: x}, loop: "{{ word }}"}',
+        '- {debug: {msg: "{{ [1][word] }}"}}',
+        '- {debug: {msg: "{{ word | strftime(word) }}"}}',
+        '- {include_tasks: "{{ word }}.yml"}',
         "- {shell: 'echo $X; exit 3', environment: {X: '{{ word }}'}}",
         """- block: [{shell: "echo {{ word }}; exit 3"}]
   rescue: [{fail: {msg: "{{ ansible_failed_result.stdout }}"}}]""",
     ],
 )
 def test_a_failure_does_not_quote_it(report: Report, bench: Bench, body: str) -> None:
+    bench.write("other.yml", "- debug: {msg: x}\n")  # what an include might have meant
     shown = said(report, bench, body)
     assert bench.error is not None and WORD not in shown
 
