@@ -603,6 +603,8 @@ SINCE = {
     "nobody is let in yet": "clients cannot reach it yet",
     "files and images of the stack on": "copy files and images of the stack to",
     "volumes and containers on": "create volumes and start containers on",
+    "lightrag_data lies in": "lightrag_data is in",
+    "every hash compared": "all hashes match",
 }
 
 

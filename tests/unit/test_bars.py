@@ -30,17 +30,17 @@ def tell(host, title, **after):
     made._bars.refresh()
 made.step("the first step")
 for part in range(1, 11):
-    tell("old", "make set", done=part * 123_456_789, total=1_234_567_890, note="postgres.dump, a long name of a part")
+    tell("old", "backup", done=part * 123_456_789, total=1_234_567_890, note="postgres.dump, a long name of a part")
     tell("a-host-with-a-very-long-name.example.org", "compose up", note={LONG!r}, elapsed=part)
     tell("third", "copy", done=part * 900_000_000, total=3_000_000_000, note={NASTY!r})
     tell({WIDE!r}, {WIDE!r}, done=part, note={WIDE!r})
     time.sleep(0.12)
 made.say("a line between")
-tell("old", "make set", note="stopping")
-tell("old", "make set", elapsed=3.0)
+tell("old", "backup", note="stopping")
+tell("old", "backup", elapsed=3.0)
 made.idle("old")
 made.step("the second step")
-tell("old", "make set", elapsed=3.0)
+tell("old", "backup", elapsed=3.0)
 made.finish()
 """
 
@@ -85,7 +85,7 @@ def test_on_80_columns_a_host_has_one_line_and_its_numbers_are_whole() -> None:
     for found in numbers:
         assert found is not None and len(found[1] + found[2]) == 10
         assert len(found[1]) == int(found[3]) // 10
-    assert all("%" not in line and "B" not in line for line in old if "stopping" in line or "make set" in line)
+    assert all("%" not in line and "B" not in line for line in old if "stopping" in line or "backup" in line)
     waiting = [line for line in lines if line.startswith("  a-host-w...e.org")]
     assert waiting and all(re.search(r"containers are .*\.\.\..*-db  [|/\\-]  \d:\d\d$", line) for line in waiting)
     copied = [line for line in lines if line.startswith("  third") and "/3.0 GB" not in line]
