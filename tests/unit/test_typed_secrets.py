@@ -152,6 +152,13 @@ def test_a_template_file_shows_its_own_words_and_not_the_secret(report: Report, 
     assert WORD not in shown and f"password={MASK}" in shown and "host=db" in shown
 
 
+def test_a_check_that_shows_what_would_differ_hides_it(report: Report, bench: Bench) -> None:
+    bench.write("conf.j2", "password={{ word }}\nhost=db\n")
+    (bench.root / "srv/conf").write_text(f"password={WORD}\nhost=old\n")
+    shown = said(report, bench, "- {template: {src: conf.j2, dest: /srv/conf}}", check=True)
+    assert f" password={MASK}\n" in shown and "+host=db" in shown and "-host=old" in shown and WORD not in shown
+
+
 def test_other_tasks_may_say_the_word(report: Report, bench: Bench) -> None:
     shown = said(
         report,
