@@ -20,6 +20,7 @@ from mnemo_ops.agent.files.archive import listed
 from mnemo_ops.agent.resources.assemble import chosen, joined
 from mnemo_ops.agent.resources.script import split
 from mnemo_ops.core.paths import shown
+from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.playbook import module_args
 from mnemo_ops.templates.engine import FILE_OPTIONS, file_options
@@ -112,12 +113,14 @@ def _fragments(args: Mapping[str, Any], path: Path, where: str) -> Prepared:
         (one.name for one in path.iterdir() if one.is_file()), args.get("regexp"), bool(args.get("ignore_hidden"))
     )
     secrets = module_args.truth(args.get("decrypt", True))
-    fragments = ((_decrypted(path / name) if secrets else None, path / name) for name in names)
-    data = joined((one.read_bytes() if secret is None else secret for secret, one in fragments), args.get("delimiter"))
+    opened = [_decrypted(path / name) if secrets else None for name in names]
+    fragments = ((path / name).read_bytes() if one is None else one for name, one in zip(names, opened))
+    data = joined(fragments, args.get("delimiter"))
     given = _without(args, "src", "remote_src", "delimiter", "regexp", "ignore_hidden", "decrypt")
     if len(data) <= SMALL:
         with contextlib.suppress(UnicodeDecodeError):
-            return Prepared("copy", {**given, "content": data.decode()})
+            parts = [one.decode().strip() for one in opened if one is not None]
+            return Prepared("copy", {**given, "content": SecretText(data.decode(), parts) if parts else data.decode()})
     digest = hashlib.sha256(data).hexdigest()
     return Prepared("copy", {**given, "src": path.name, "sha256": digest}, files={digest: data})
 

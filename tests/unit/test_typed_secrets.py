@@ -159,6 +159,14 @@ def test_a_check_that_shows_what_would_differ_hides_it(report: Report, bench: Be
     assert f" password={MASK}\n" in shown and "+host=db" in shown and "-host=old" in shown and WORD not in shown
 
 
+def test_what_is_put_together_of_encrypted_files_and_others_hides_those_alone(report: Report, bench: Bench) -> None:
+    bench.write("files/parts/1", cipher.encrypt(WORD.encode() + b"\n", b"open"))
+    bench.write("files/parts/2", "in clear\n")
+    shown = said(report, bench, "- {assemble: {src: parts, dest: /srv/x, remote_src: false}}")
+    assert bench.read("/srv/x") == f"{WORD}\nin clear\n"
+    assert WORD not in shown and f"+ {MASK}\n" in shown and "+ in clear" in shown
+
+
 def test_other_tasks_may_say_the_word(report: Report, bench: Bench) -> None:
     shown = said(
         report,
