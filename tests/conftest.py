@@ -10,12 +10,16 @@ from pathlib import Path
 import paramiko
 import pytest
 import sampling
+from hypothesis import HealthCheck, settings
 from leaks import held, leaked
 
 TESTS = Path(__file__).parent
 
 # Whoever started the tests in the background had Ctrl-C ignored, which the commands they send it to would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# how long an example takes says how busy the machine is, and nothing else
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 CLOSED = ("unit", "contract", "wire")  # folders without a network
 
 
@@ -23,8 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="all of what `make check` tries a sample of")
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis looks for a seed
 def pytest_configure(config: pytest.Config) -> None:
     sampling.thorough = bool(config.getoption("--thorough"))
+    if config.option.hypothesis_seed is None:  # the machine that runs the tests next tries the same examples
+        config.option.hypothesis_seed = str(sampling.SEED)
 
 
 def pytest_report_header() -> str:

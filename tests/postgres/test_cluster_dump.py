@@ -373,7 +373,6 @@ def test_files_of_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (data / "server.key").chmod(0o400)
     (data / "link.conf").symlink_to("conf.d/more/a.conf")
     listening = socket.socket(socket.AF_UNIX)
-    os.chdir(data)
     monkeypatch.chdir(data)  # a socket's path is short
     listening.bind(".s.PGSQL.5432")
     listening.close()
