@@ -16,6 +16,7 @@ from pace import PATIENCE
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import code_cache
+from mnemo_ops.playbook.modules import KINDS
 from mnemo_ops.transport import bundle
 
 Raw = Callable[..., RawAgent]
@@ -97,11 +98,15 @@ def test_nothing_is_imported_from_where_it_was_started(raw_agent: Raw, tmp_path:
 
 @needs_root
 def test_the_lock_is_free_while_code_is_compiled(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
-    first = raw_agent()
+    first, second = raw_agent(), raw_agent()
     first.hello(lock=LOCK)
+    task = {"id": "a", "kind": "file", "args": {"path": str(tmp_path / "a"), "state": "directory"}}
+    first.send(op="converge", seq=2, steps=[{"tasks": [task]}], **kinds(*KINDS))  # which takes seconds
+    assert (first.receive() or {})["status"] == "changed"
+    assert (first.receive() or {})["done"] == 2
     first.stdin.close()
-    second = raw_agent()
-    assert "error" not in (second.hello(lock=LOCK, patience=0.3) or {"error": "gone"})
+    assert "done" in (second.hello(lock=LOCK, patience=PATIENCE) or {})
+    assert first.process.poll() is None, "it compiles still"
 
 
 def test_who_only_looks_leaves_nothing(raw_agent: Raw, state: Path, tmp_path: Path) -> None:
