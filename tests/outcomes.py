@@ -39,6 +39,20 @@ while not select.select([sys.stdin], [], [], 0.03)[0]:
             pass
 print(json.dumps(sorted(seen)))
 """
+# looks at what jobs say a few hundred times a second, without a process for each look: some steps are short
+WATCHER = """
+import glob, sys, time
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    for path in glob.glob(sys.argv[3] + "/jobs/*/state.json"):
+        try:
+            if sys.argv[1] in open(path).read():
+                sys.exit(0)
+        except OSError:
+            pass
+    time.sleep(0.002)
+sys.exit("nobody said " + sys.argv[1])
+"""
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,11 @@ class Host:
             out, err = process.communicate(timeout=60)
             assert process.returncode == 0, err
             seen.update(json.loads(out))
+
+    def told(self, text: str, seconds: float = 200) -> bool:
+        """Whether a job on it said that by then: it is waited for on the host itself."""
+        words = shlex.join(["python3", "-c", WATCHER, text, str(seconds), STATE])
+        return self.sh(f"{words} && echo seen", timeout=seconds + 60, check=False).endswith("seen")
 
     # -- the stack -----------------------------------------------------------------------------------------------
 
@@ -255,7 +274,7 @@ class Lab:
     def new(self) -> Host:
         return Host(self.root, "new")
 
-    def run(self, *words: str, timeout: float = 280, **env: str) -> Said:
+    def run(self, *words: str, timeout: float = 900, **env: str) -> Said:
         """A command from its start to its end."""
         return self.ended(self.start(*words, **env), timeout)
 
@@ -271,7 +290,7 @@ class Lab:
             )
         return Running(words, process, log, time.monotonic())
 
-    def ended(self, running: Running, timeout: float = 280) -> Said:
+    def ended(self, running: Running, timeout: float = 900) -> Said:
         said = running.end(timeout)
         self.journal.append(said)
         print(f"{' '.join(said.words)} -> {said.code} in {said.seconds:.1f} s")

@@ -15,7 +15,7 @@ from outcomes import Host, Lab, Said, changed, eventually, read_back
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 DISK = "/dev/disk/by-id/virtio-graph"
 GRAPH = "/mnt/mnemo/mnemosyne/lightrag_data"

@@ -340,7 +340,7 @@ FUZZ = settings(
 )
 
 
-@pytest.mark.timeout(7200 if FUZZED > 2000 else 300)
+@pytest.mark.timeout(7200 if FUZZED > 2000 else 900)
 @FUZZ
 @given(lies=st.lists(liar.LIES, min_size=TOGETHER, max_size=TOGETHER), check=st.booleans())
 def test_fuzzed_messages(against: Against, lies: Sequence[Lie], check: bool) -> None:

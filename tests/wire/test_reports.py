@@ -92,7 +92,7 @@ def believed(form: Parse, report: Any) -> tuple[bool, Any]:
 ENDS: Counter[bool] = Counter()  # whether a report was believed
 
 
-@pytest.mark.timeout(7200 if FUZZED > 2000 else 300)
+@pytest.mark.timeout(7200 if FUZZED > 2000 else 900)
 @fuzz(-(-FUZZED // TOGETHER))
 @given(st.data())
 def test_fuzzed_reports(data: st.DataObject) -> None:
@@ -122,7 +122,7 @@ def test_of_fuzzed_reports_some_are_believed_and_most_are_not() -> None:
 CODES: Counter[int] = Counter()
 
 
-@pytest.mark.timeout(7200 if FUZZED > 2000 else 300)
+@pytest.mark.timeout(7200 if FUZZED > 2000 else 900)
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_fuzzed_reports_to_typed_commands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time one host lies in one of its reports; what else it and others say is true."""
