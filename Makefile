@@ -48,9 +48,9 @@ fast: $(STAMP)
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
-	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
+	@$(VENV)/bin/pytest -n auto --dist loadgroup tests/wire
 	@echo "== postgres: a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
-	@$(VENV)/bin/pytest -n auto tests/postgres
+	@$(VENV)/bin/pytest -n auto --dist loadfile tests/postgres
 	@echo "== real: Postgres in containers, entered, backed up and restored (the first time makes images: two minutes)"
 	@$(VENV)/bin/pytest tests/real -m "not soak"
 
