@@ -159,3 +159,17 @@ def test_no_note_follows_the_last_word_of_a_job(tmp_path: Path, monkeypatch: pyt
         ran(machine, where, monkeypatch, deed)
         time.sleep(0.03)
         assert json.loads((where / "state.json").read_text()) == {"report": {"is": "over"}}
+
+
+def test_what_a_step_noted_is_over_with_it_told_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "job"
+    where.mkdir()
+
+    def deed(machine: Machine) -> Deed:
+        yield Progress(1, 2, "copying")
+        machine.note = "of the first"
+        yield Progress(2, 2, "copying")  # so soon that it is not told
+        assert machine.note == ""
+        return {"is": "over"}
+
+    assert ran(Machine(state_dir=str(tmp_path / "state")), where, monkeypatch, deed) == {"report": {"is": "over"}}
