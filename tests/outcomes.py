@@ -39,19 +39,18 @@ while not select.select([sys.stdin], [], [], 0.03)[0]:
             pass
 print(json.dumps(sorted(seen)))
 """
-# looks at what jobs say a few hundred times a second, without a process for each look: some steps are short
+# looks at files a few hundred times a second, without a process for each look: some moments are short
 WATCHER = """
 import glob, sys, time
 end = time.monotonic() + float(sys.argv[2])
 while time.monotonic() < end:
-    for path in glob.glob(sys.argv[3] + "/jobs/*/state.json"):
+    for path in glob.glob(sys.argv[1]):
         try:
-            if sys.argv[1] in open(path).read():
-                sys.exit(0)
+            if not sys.argv[3] or sys.argv[3] in open(path).read():
+                sys.exit(print("seen"))
         except OSError:
             pass
     time.sleep(0.002)
-sys.exit("nobody said " + sys.argv[1])
 """
 
 
@@ -148,10 +147,14 @@ class Host:
             assert process.returncode == 0, err
             seen.update(json.loads(out))
 
-    def told(self, text: str, seconds: float = 200) -> bool:
-        """Whether a job on it said that by then: it is waited for on the host itself."""
-        words = shlex.join(["python3", "-c", WATCHER, text, str(seconds), STATE])
-        return self.sh(f"{words} && echo seen", timeout=seconds + 60, check=False).endswith("seen")
+    def appears(self, pattern: str, text: str = "", seconds: float = 200) -> bool:
+        """Whether there is such a path by then, a file with this text: it is waited for on the host itself."""
+        words = shlex.join(["python3", "-c", WATCHER, pattern, str(seconds), text])
+        return self.sh(words, timeout=seconds + 60) == "seen"
+
+    def told(self, text: str) -> bool:
+        """Whether a job on it says that."""
+        return self.appears(f"{STATE}/jobs/*/state.json", text)
 
     # -- the stack -----------------------------------------------------------------------------------------------
 
