@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,12 +12,17 @@ from pathlib import Path
 import paramiko
 import pytest
 import sampling
+from hypothesis import HealthCheck, settings
 from leaks import held, leaked
 
 TESTS = Path(__file__).parent
 
 # Whoever started the tests in the background had Ctrl-C ignored, which the commands they send it to would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# how long an example takes says how busy the machine is, and nothing else
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
+_NUMBERS = itertools.count()
 CLOSED = ("unit", "contract", "wire")  # folders without a network
 
 
@@ -23,8 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="all of what `make check` tries a sample of")
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis looks for a seed
 def pytest_configure(config: pytest.Config) -> None:
     sampling.thorough = bool(config.getoption("--thorough"))
+    if config.option.hypothesis_seed is None:  # the machine that runs the tests next tries the same examples
+        config.option.hypothesis_seed = str(sampling.SEED)
 
 
 def pytest_report_header() -> str:
@@ -61,6 +71,14 @@ def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setattr(paramiko.Transport, "start_client", _refuse_ssh)
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, which reads the names of all tests before for each of ten thousand."""
+    path = tmp_path_factory.getbasetemp() / f"{re.sub(r'[^0-9A-Za-z_]', '_', request.node.name)[:30]}{next(_NUMBERS)}"
+    path.mkdir(mode=0o700)
+    return path
 
 
 @pytest.fixture

@@ -39,6 +39,19 @@ while not select.select([sys.stdin], [], [], 0.03)[0]:
             pass
 print(json.dumps(sorted(seen)))
 """
+# looks at files a few hundred times a second, without a process for each look: some moments are short
+WATCHER = """
+import glob, sys, time
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    for path in glob.glob(sys.argv[1]):
+        try:
+            if not sys.argv[3] or sys.argv[3] in open(path).read():
+                sys.exit(print("seen"))
+        except OSError:
+            pass
+    time.sleep(0.002)
+"""
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,15 @@ class Host:
             out, err = process.communicate(timeout=60)
             assert process.returncode == 0, err
             seen.update(json.loads(out))
+
+    def appears(self, pattern: str, text: str = "", seconds: float = 200) -> bool:
+        """Whether there is such a path by then, a file with this text: it is waited for on the host itself."""
+        words = shlex.join(["python3", "-c", WATCHER, pattern, str(seconds), text])
+        return self.sh(words, timeout=seconds + 60) == "seen"
+
+    def told(self, text: str) -> bool:
+        """Whether a job on it says that."""
+        return self.appears(f"{STATE}/jobs/*/state.json", text)
 
     # -- the stack -----------------------------------------------------------------------------------------------
 
@@ -255,7 +277,7 @@ class Lab:
     def new(self) -> Host:
         return Host(self.root, "new")
 
-    def run(self, *words: str, timeout: float = 280, **env: str) -> Said:
+    def run(self, *words: str, timeout: float = 900, **env: str) -> Said:
         """A command from its start to its end."""
         return self.ended(self.start(*words, **env), timeout)
 
@@ -271,7 +293,7 @@ class Lab:
             )
         return Running(words, process, log, time.monotonic())
 
-    def ended(self, running: Running, timeout: float = 280) -> Said:
+    def ended(self, running: Running, timeout: float = 900) -> Said:
         said = running.end(timeout)
         self.journal.append(said)
         print(f"{' '.join(said.words)} -> {said.code} in {said.seconds:.1f} s")

@@ -6,8 +6,10 @@ Needs sshd and ssh-keygen (Debian: openssh-server, openssh-client).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -24,8 +26,8 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/l
 PRIVSEP = Path("/run/sshd")  # compiled into Debian's sshd; its unit makes it, and so do we
 
 CONFIG = """
-ListenAddress 127.0.0.1:{port}
 ListenAddress [::1]:{port}
+ListenAddress 127.0.0.1:{port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/user_key.pub
 PidFile none
@@ -41,10 +43,13 @@ LogLevel VERBOSE
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that no connection of whoever tests beside us takes meanwhile: below those that the kernel gives away."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = secrets.randbelow(max(first, 10_000) - 5_000) + 5_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def make_key(path: Path) -> None:
@@ -92,7 +97,7 @@ class Sshd:
         with (self.folder / "sshd.log").open("wb") as log:
             self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
         end = time.monotonic() + PATIENCE
-        while "Server listening" not in self.log():
+        while "Server listening on 127.0.0.1" not in self.log():  # the last
             assert self._process.poll() is None and time.monotonic() < end, self.log()
             time.sleep(0.01)
         return self

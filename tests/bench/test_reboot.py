@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Sshd
+from loopback import Sshd, free_port
 from pace import PATIENCE, eventually
 
 SECONDS = 2.5  # it is down for
@@ -35,7 +35,7 @@ class Machine:
         self.refused = 0.0  # seconds it was down
         self._over = threading.Event()
         self._open: list[socket.socket] = []
-        self._listener = self._listening(0)
+        self._listener = self._listening(free_port())
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run)
 

@@ -208,7 +208,7 @@ def test_waiting_for_a_host_that_comes_up(tmp_path: Path) -> None:
     timer = threading.Timer(2.0, server.__enter__)
     timer.start()
     try:
-        assert wait_until_up(server.host(), PATIENCE, connect_timeout=5) > 1.5
+        assert wait_until_up(server.host(), PATIENCE, connect_timeout=5) > 1
     finally:
         timer.join()
         server.__exit__()

@@ -40,7 +40,7 @@ def _nothing(line: str) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.timeout(900))
+        item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.fixture(scope="session")

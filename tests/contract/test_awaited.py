@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from example import engine
+from pace import PATIENCE, slowness
 from test_alone import container
 from world import World
 
@@ -71,14 +73,18 @@ def test_of_named_services_only(tmp_path: Path) -> None:
 
 
 def test_nothing_is_noted_once_the_wait_is_over(tmp_path: Path) -> None:
-    machine = stack(tmp_path)
+    machine, looking, over = stack(tmp_path), threading.Event(), threading.Event()
 
     def look() -> list[Any]:
-        time.sleep(0.1)
+        looking.set()
+        over.wait(PATIENCE)
         return containers(machine, "p")
 
     with awaited.awaited(machine, look):
-        time.sleep(0.05)
+        assert looking.wait(PATIENCE)
+        ends = threading.Timer(0.1, over.set)  # while the block ends, which waits for the look
+        ends.start()
+    ends.join()
     assert machine.note == ""
 
 
@@ -97,7 +103,7 @@ def test_the_orchestrator_says_it_while_it_waits(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(machine, "run", run)
     list(services.up(["api", "nginx"]))
     assert noted == [WAITED]
-    monkeypatch.setattr(orchestrator, "PATIENCE", 0.5)
+    monkeypatch.setattr(orchestrator, "PATIENCE", 0.5 * slowness())
     assert orchestrator.start(machine, ["p-api", "p-db"], ["p-api"], []) == {"p-api": "is unhealthy"}
     assert machine.note == WAITED.replace(" and 1 more", "")
 
@@ -153,3 +159,17 @@ def test_no_note_follows_the_last_word_of_a_job(tmp_path: Path, monkeypatch: pyt
         ran(machine, where, monkeypatch, deed)
         time.sleep(0.03)
         assert json.loads((where / "state.json").read_text()) == {"report": {"is": "over"}}
+
+
+def test_what_a_step_noted_is_over_with_it_told_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "job"
+    where.mkdir()
+
+    def deed(machine: Machine) -> Deed:
+        yield Progress(1, 2, "copying")
+        machine.note = "of the first"
+        yield Progress(2, 2, "copying")  # so soon that it is not told
+        assert machine.note == ""
+        return {"is": "over"}
+
+    assert ran(Machine(state_dir=str(tmp_path / "state")), where, monkeypatch, deed) == {"report": {"is": "over"}}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from example import files
 from examples_accounts import ADA, BEN
+from pace import PATIENCE
 from running import run, task
 from world import World
 
@@ -70,7 +71,7 @@ def test_a_tilde_is_the_home_of_the_user(world: World) -> None:
 def listening(loopback: None) -> Iterator[int]:
     """A service that greets; its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(PATIENCE)
 
         def greet() -> None:
             while not over.is_set():

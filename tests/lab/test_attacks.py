@@ -15,7 +15,7 @@ from outcomes import DIRECTORY, Lab, eventually, read_back
 
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 SAMPLE = 100.0  # seconds of attacks in `make test`; the one that is at work then is finished
 # another sample with each commit, and the same for whoever looks again
@@ -61,7 +61,7 @@ def nothing_is_lost(table: Table, acknowledged: Path) -> None:
 def k1(table: Table, moment: str, how: str) -> None:
     acknowledged = restored_and_written(table)
     running = table.lab.start(*table.words("restore"))
-    struck = eventually_said(table, moment)
+    struck = table.here.told(moment)
     if how == "interrupt":
         running.process.send_signal(2)
     else:
@@ -72,13 +72,6 @@ def k1(table: Table, moment: str, how: str) -> None:
     assert struck, f"'{moment}' was never seen"
     nothing_is_lost(table, acknowledged)
     table.must(*table.words("restore"))
-
-
-def eventually_said(table: Table, moment: str) -> bool:
-    """Waits on the host itself until the job says that it is there."""
-    look = f"grep -qs '{moment}' /var/lib/mnemo_ops/jobs/*/state.json"
-    said = table.here.sh(f'timeout 60 bash -c "until {look}; do sleep 0.005; done" && echo seen', check=False)
-    return said.endswith("seen")
 
 
 @pytest.mark.parametrize(("moment", "how"), [("stopping api", "interrupt"), ("swapping", "kill")])
@@ -110,7 +103,7 @@ def k2(table: Table) -> None:
 
     acknowledged = restored_and_written(table)
     running = table.lab.start(*table.words("restore"), "--json")
-    assert eventually_said(table, "stopping nginx")
+    assert table.here.told("stopping nginx")
     with ExitStack() as lifted:
         assert fault(table, "port", lifted, table.here)
         said = table.lab.ended(running)
@@ -155,7 +148,7 @@ def test_docker_that_starts_again_in_mid_swap_starts_nothing_on_half_of_it(table
         running = table.lab.start(*table.words("restore"))
         half = f'grep -qs swapping /var/lib/mnemo_ops/restores/2*.json && compgen -G "{DIRECTORY}/.mnemo-before-*"'
         kill = "systemctl kill -s KILL 'mnemo-job-*-restore.service'"
-        table.here.sh(f"timeout 90 bash -c 'until {half} >/dev/null; do sleep 0.002; done' && {kill}", timeout=100)
+        table.here.sh(f"timeout 200 bash -c 'until {half} >/dev/null; do sleep 0.002; done' && {kill}", timeout=250)
         running.process.kill()
         table.lab.ended(running)
         table.here.sh("systemctl restart docker", timeout=200)

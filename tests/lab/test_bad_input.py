@@ -21,7 +21,7 @@ from mnemo_ops.lab import server
 from mnemo_ops.lab.app import STACK
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 BULK = 150  # MB that take a moment to copy
 SELF_HEAL = 100.0  # seconds: a lease of 45, a tick of 5, and the time the stack needs to be healthy
@@ -296,7 +296,7 @@ def test_progress_fits_a_terminal_of_80_columns(lab: Lab, stack: dict[str, str])
 # -- what happens in the middle --------------------------------------------------------------------------------------
 
 
-def when(host: Host, condition: str, then: str = "true", seconds: int = 120) -> None:
+def when(host: Host, condition: str, then: str = "true", seconds: int = 240) -> None:
     """As soon as a condition of the shell is true on a host do something there, and return."""
     host.sh(f"timeout {seconds} bash -c 'until {condition}; do sleep 0.02; done' && {then}", timeout=seconds + 20)
 
@@ -350,7 +350,7 @@ def test_a_second_operator_is_told_who_is_at_it_and_a_controller_killed_in_the_c
 
 def test_ctrl_c_while_it_stops_old_gives_old_back_at_once(lab: Lab, stack: dict[str, str]) -> None:
     running = lab.start(*MIGRATE)  # the first that copies the images: the full disk below is for the set alone
-    when(lab.old, QUIESCED, seconds=240)
+    when(lab.old, QUIESCED)
     running.process.send_signal(signal.SIGINT)
     said = refused(lab.ended(running), 130, "old serves", "migrate")
     assert said.error["class"] == "Interrupted"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from outcomes import DIRECTORY, STATE, STORE, Host, Lab, Said
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 GRAPH = "/var/lib/docker/volumes/mnemosyne_lightrag_data/_data"
 UPLOADS = f"{DIRECTORY}/uploads"
@@ -177,7 +177,7 @@ def test_a_set_that_asks_for_the_hosts_own_etc_gets_nothing(lab: Lab, adorned: d
     labels = "--label com.docker.compose.project=mnemosyne --label com.docker.compose.volume=cron"
     make = f"docker volume create {labels} --opt type=none --opt o=rbind --opt device=/etc mnemosyne_cron"
     begun = f'compgen -G "{STATE}/runs/2*.jsonl" >/dev/null'
-    lab.old.sh(f"timeout 60 bash -c 'until {begun}; do sleep 0.02; done' && {make}")
+    lab.old.sh(f"timeout 200 bash -c 'until {begun}; do sleep 0.02; done' && {make}", timeout=250)
     said = well(lab.ended(running), 6)
     assert "'cron'" in said.error["message"] and "'rbind'" in said.error["message"]
     assert "mnemosyne_cron" not in lab.new.sh("docker volume ls -q; cat /proc/mounts")

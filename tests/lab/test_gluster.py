@@ -12,7 +12,7 @@ from mnemo_ops.execution.playbook_run import shipped
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.soak, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.soak, pytest.mark.timeout(1200)]
 
 MOUNT = "/mnt/mnemo/mnemosyne/uploads"
 DATA = f"{MOUNT}/mnemosyne/uploads/data"

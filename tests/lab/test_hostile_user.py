@@ -12,7 +12,7 @@ import yaml
 from outcomes import Host, Lab
 from planted import CASES, PROGRAMS, SHAPES, UID, Case
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 ROOT = "/srv/planted"
 TABLE = [case for case in CASES if case.kind != "user"]  # of that one the contract's table tells: it has one home
 DIGEST = (

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from outcomes import DIRECTORY, EVERYTHING, STATE, STORE, Host, Lab, Said, changed, changed_tasks, eventually
+from pace import slowness
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 DOCUMENT = {"command", "outcome", "exit_code", "started_at", "seconds", "hosts"}
 MIGRATION = {
@@ -75,9 +75,8 @@ def test_a_second_bootstrap_changes_nothing_and_takes_a_moment(lab: Lab) -> None
         times.append(again.seconds)
         if times[-1] < 2.0:
             break
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    print(f"second bootstrap: {', '.join(f'{each:.2f}' for each in times)} s, load {load:.1f} per core")
-    assert min(times) < 2.0 or load > 1.0, f"{times} on an idle machine"
+    print(f"second bootstrap: {', '.join(f'{each:.2f}' for each in times)} s")
+    assert min(times) < 2.0 or min(times) < 2.0 * slowness()
 
 
 def test_volumes_then_deploy_each_twice(lab: Lab) -> None:

@@ -51,10 +51,10 @@ REBOOT = """
   become: true
   tasks:
     - copy: {dest: /srv/before, content: x}
-    - reboot: {reboot_timeout: 90}
+    - reboot: {reboot_timeout: 300}
       register: back
     - copy: {dest: /srv/after, content: "{{ back.rebooted }}"}
-    - wait_for_connection: {timeout: 30}
+    - wait_for_connection: {timeout: 120}
 """
 
 BARE = """
@@ -104,7 +104,7 @@ def test_a_reboot_in_the_middle(lab: Lab) -> None:
     ended = threading.Event()
 
     def press() -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while not ended.is_set() and time.monotonic() < deadline:
             if docker("inspect", "--format", "{{.State.Running}}", name).strip() == "false":
                 docker("start", name)

@@ -15,12 +15,13 @@ import pytest
 import yaml
 from attacks import KILL_JOB, shell, unnamed
 from outcomes import DIRECTORY, EVERYTHING, PROGRAM, STATE, STORE, Host, Lab, Said, eventually, read_back
+from pace import slowness
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.app import STACK
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 MIGRATE = ("migrate", "--from", "old", "--to", "new", "--yes", "--json")
 
@@ -156,8 +157,7 @@ def test_another_password_in_the_env_file_is_refused_before_anything_stops(lab: 
 def test_an_agent_and_a_job_that_are_killed_end_their_own_run_and_block_nobody(lab: Lab, plain: Host) -> None:
     with shell(plain) as type_in:
         running = lab.start("backup", "--limit", "old", "--json")
-        look = f"grep -qs stopping {STATE}/jobs/*/state.json"
-        plain.sh(f'timeout 60 bash -c "until {look}; do sleep 0.01; done"')
+        assert plain.told("stopping")
         assert "killed" in type_in(KILL_JOB)
         said = well(lab.ended(running), 6)
     assert "died" in said.error["message"] and "no backup was made" in said.error["message"], said.error
@@ -169,7 +169,7 @@ def test_an_agent_and_a_job_that_are_killed_end_their_own_run_and_block_nobody(l
 def test_a_backup_of_three_megabytes_stops_the_stack_for_seconds(lab: Lab, plain: Host) -> None:
     plain.sh(f"head -c 3M /dev/urandom > {DIRECTORY}/uploads/three")
     gaps = []
-    for number in range(5):
+    for number in range(3):  # two in time are the median
         load = Load(f"https://{plain.address}", lab.root / f"gap{number}", writers=2).start()
         eventually("somebody writes", lambda load=load: load.acknowledged > 5, 30)  # type: ignore[misc]
         try:
@@ -181,10 +181,12 @@ def test_a_backup_of_three_megabytes_stops_the_stack_for_seconds(lab: Lab, plain
         gaps.append(load.longest_gap)
         phases = {phase["name"]: phase["seconds"] for phase in made["phases"]}
         print(f"nobody could write for {load.longest_gap:.1f} s; told {made['write_outage_seconds']:.1f} s: {phases}")
+        if len(gaps) == 2 and max(gaps) <= 8.0:
+            break
     plain.sh(f"rm {DIRECTORY}/uploads/three")
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    print(f"median {statistics.median(gaps):.1f} s at load {busy:.1f} per core")
-    assert statistics.median(gaps) <= 8.0 * max(1.0, busy), gaps
+    busy = max(slowness(), os.getloadavg()[0] / (os.cpu_count() or 1))
+    print(f"median {statistics.median(gaps):.1f} s; the machine is {busy:.1f} times slower than an idle one")
+    assert statistics.median(gaps) <= 8.0 * busy, gaps
 
 
 # -- migrations ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from outcomes import Host, Lab, Said, changed, eventually, read_back
 
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 GRAPH, KEY = "mnemosyne_lightrag_data", "lightrag_data"
 BIND = {KEY: {"type": "bind", "path": "/data/graph"}}
@@ -211,7 +211,9 @@ def test_killed_in_the_middle_it_goes_back_or_on(lab: Lab, ready: Host, state: s
         'python3 -c "import glob,json,os,signal,time\n'
         "while True:\n"
         "  for record in glob.glob('/var/lib/mnemo_ops/moves/*.json'):\n"
-        f"    if json.load(open(record))['state'] == '{state}':\n"
+        "    try: now = json.load(open(record))['state']\n"
+        "    except OSError: continue\n"
+        f"    if now == '{state}':\n"
         "      for pid in filter(str.isdigit, os.listdir('/proc')):\n"
         "        try: job = 'run_' 'job' in open(f'/proc/{pid}/cmdline').read() and int(pid) != os.getpid()\n"
         "        except OSError: continue\n"

@@ -15,7 +15,7 @@ from outcomes import Host, Lab, Said
 
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 EVERYTHING = Path(__file__).parents[1] / "postgres" / "everything"
 SHOP = 'Shop "1" Größe'

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pace import PATIENCE
+
 from mnemo_ops.agent.base.progress import Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.dump import dump
@@ -104,7 +106,7 @@ class Engine:
         self.machine.run(place.start("-D", place.data, "-k", place.socket, *options, *words))
         try:
             ready = place.inside("pg_isready", "-q", "-d", server.to(entry))
-            self.machine.wait_until("an answer", lambda: self.machine.ask(ready, check=False).rc == 0, 30)
+            self.machine.wait_until("an answer", lambda: self.machine.ask(ready, check=False).rc == 0, PATIENCE)
             yield server
         finally:
             self.machine.run(place.stop())

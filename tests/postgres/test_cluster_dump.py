@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from engine import BOSS, PROGRAMS, Engine, engine, returned, scratch
+from pace import PATIENCE
 from sample import WATCHED
 
 from mnemo_ops.agent.base.record import replace
@@ -65,7 +66,7 @@ def test_a_look_tells_about_how_many_rows_there_are(server: Server) -> None:
     server.sql("CREATE DATABASE shut ALLOW_CONNECTIONS false;")
     server.sql(f"CREATE SCHEMA s; {rows.format('a', 3000)} ANALYZE s.a; {rows.format('never', 70)}", "main")
     try:
-        server.machine.wait_until("70 rows", lambda: facts.now(server)["databases"]["main"]["rows"] == 3070, 30)
+        server.machine.wait_until("70 rows", lambda: facts.now(server)["databases"]["main"]["rows"] == 3070, PATIENCE)
         found = facts.now(server)
         assert {name: one["rows"] for name, one in found["databases"].items()} == {
             **{"main": 3070, "shut": None, "template1": 0},
@@ -373,7 +374,6 @@ def test_files_of_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (data / "server.key").chmod(0o400)
     (data / "link.conf").symlink_to("conf.d/more/a.conf")
     listening = socket.socket(socket.AF_UNIX)
-    os.chdir(data)
     monkeypatch.chdir(data)  # a socket's path is short
     listening.bind(".s.PGSQL.5432")
     listening.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from pace import eventually
 
 from mnemo_ops.lab import engine
 
@@ -13,9 +14,7 @@ def test_what_takes_long_is_told_and_told_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(engine, "QUIET", 0.01)
     said: list[str] = []
     with engine.working(said.append, "building"):
-        end = time.monotonic() + 10
-        while len(said) < 3 and time.monotonic() < end:
-            time.sleep(0.005)
+        eventually(lambda: len(said) >= 3)
     assert said[0] == "building"
     assert said[1].startswith("  ... building: ")
     told = len(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import ClassVar
 
@@ -11,12 +12,22 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Refused, VerificationFailed
 
+LONGEST = 120.0  # seconds a test may let it wait
+
+
+def until(path: str) -> None:
+    """The test made this file; no name, no waiting."""
+    end = time.monotonic() + LONGEST
+    while path and not os.path.exists(path) and time.monotonic() < end:  # noqa: PTH110
+        time.sleep(0.01)
+
 
 @dataclass(frozen=True)
 class Dawdle(Action):
     """``steps`` lines in the file ``path``, ``seconds`` apart; then ``fail`` with that text.
 
-    :param last: a note of its own that follows the last step at once, and then nothing for a second.
+    :param last: a note of its own that follows the last step at once.
+    :param hold: it ends once this file exists.
     """
 
     kind: ClassVar[str] = "dawdle"
@@ -27,6 +38,7 @@ class Dawdle(Action):
     fail: str = ""
     password: str = ""
     last: str = ""
+    hold: str = ""
 
     def ready(self, machine: Machine) -> dict[str, int]:
         if self.fail:
@@ -38,10 +50,10 @@ class Dawdle(Action):
             machine.append(self.path, b"step\n")
             yield Progress(step, self.steps, "dawdling")
             time.sleep(self.seconds)
-            machine.note = f"after step {step}"
+            machine.note = f"after step {step}" if step + 1 < self.steps else ""
         if self.last:
             yield Progress(note=self.last)
-            time.sleep(1.2)
+        until(self.hold)
         if self.fail:
             raise VerificationFailed(self.fail, hint="look again")
         return {"steps": self.steps}

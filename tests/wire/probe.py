@@ -13,6 +13,7 @@ from mnemo_ops.agent.base.state import ABSENT, Change, State
 from mnemo_ops.agent.engine.resource import Resource
 from mnemo_ops.agent.machine import Machine
 
+LONGEST = 120.0  # seconds a test may let it wait
 print("an import that prints")
 
 
@@ -23,6 +24,7 @@ class Probe(Resource):
     :param seconds: applying takes this long, after the file is there.
     :param noise: bytes printed to stdout and to stderr, by Python, by the descriptor and by a child.
     :param size: bytes of a text in the state.
+    :param hold: applying takes until this file exists.
     :param linger: leave a child behind that lives this many seconds.
     :param bug: raise something nobody expects.
     """
@@ -34,6 +36,7 @@ class Probe(Resource):
     noise: int = 0
     size: int = 0
     linger: float = 0.0
+    hold: str = ""
     bug: bool = False
 
     def desired(self) -> State:
@@ -51,6 +54,9 @@ class Probe(Resource):
         if self.linger:
             subprocess.Popen(["sleep", str(self.linger)], start_new_session=True)
         time.sleep(self.seconds)
+        end = time.monotonic() + LONGEST
+        while self.hold and not os.path.exists(self.hold) and time.monotonic() < end:  # noqa: PTH110
+            time.sleep(0.01)
         return None
 
     def _make_noise(self) -> None:

@@ -55,7 +55,6 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
     return Typed(tmp_path / "home", monkeypatch)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", TOGETHER)
 def test_no_field_of_one_host_reaches_another(name: str, typed: Typed, tmp_path: Path) -> None:
     every = [each for each in told(typed, name) if not data(*each[1:])]

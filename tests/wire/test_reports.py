@@ -24,6 +24,7 @@ from mnemo_ops.transport import answers, heard
 from mnemo_ops.transport.session import AgentSession
 
 FUZZED = 10_000 if os.environ.get("MNEMO_FUZZ") else 200  # reports; as many again, and a half, through commands
+pytestmark = pytest.mark.xdist_group("reports")  # some count how the others ended
 TOGETHER = 20
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}
 FORMS = {("act", kind): form for kind, form in answers.ACT.items() if kind in KINDS} | {
@@ -92,7 +93,7 @@ def believed(form: Parse, report: Any) -> tuple[bool, Any]:
 ENDS: Counter[bool] = Counter()  # whether a report was believed
 
 
-@pytest.mark.timeout(7200 if FUZZED > 2000 else 300)
+@pytest.mark.timeout(7200 if FUZZED > 2000 else 900)
 @fuzz(-(-FUZZED // TOGETHER))
 @given(st.data())
 def test_fuzzed_reports(data: st.DataObject) -> None:
@@ -122,7 +123,7 @@ def test_of_fuzzed_reports_some_are_believed_and_most_are_not() -> None:
 CODES: Counter[int] = Counter()
 
 
-@pytest.mark.timeout(7200 if FUZZED > 2000 else 300)
+@pytest.mark.timeout(7200 if FUZZED > 2000 else 900)
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_fuzzed_reports_to_typed_commands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time one host lies in one of its reports; what else it and others say is true."""

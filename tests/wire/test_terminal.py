@@ -39,7 +39,6 @@ def is_shown(said: str, what: object) -> None:
     assert [raw for raw in RAW if raw in said] == [], (what, said)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_no_field_of_a_host_moves_the_cursor(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     typed, shown = Typed(tmp_path, monkeypatch), 0

@@ -149,9 +149,9 @@ def run(machine: Machine, where: str) -> None:
             except StopIteration as end:
                 leave({"report": end.value or {}})
                 return
+            machine.note = ""  # of the step before
             if progress.note != shown or time.monotonic() - last >= 0.2:
                 last, shown = time.monotonic(), progress.note
-                machine.note = ""  # of the step before
                 tell(progress.done, progress.total, progress.note)
     except MnemoError as error:
         leave({"error": error.to_json()})
