@@ -194,16 +194,20 @@ class World:
         return found
 
 
-def _prints(top: str, below: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _print(path: str | Path) -> tuple[Any, ...]:
     """In plain words of os: half of what these tests do is to look at whole hosts."""
+    found = os.lstat(path)
+    content: Any = ""
+    if stat.S_ISREG(found.st_mode):
+        content = Path(path).read_bytes()
+    elif stat.S_ISLNK(found.st_mode):
+        content = os.readlink(path)  # noqa: PTH115
+    return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_nlink, content
+
+
+def _prints(top: str, below: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     with os.scandir(f"{top}/{below}") as entries:
         for entry in entries:
-            found, name = entry.stat(follow_symlinks=False), below + entry.name
-            content: Any = ""
-            if stat.S_ISREG(found.st_mode):
-                content = Path(entry.path).read_bytes()
-            elif stat.S_ISLNK(found.st_mode):
-                content = os.readlink(entry.path)  # noqa: PTH115
-            yield name, (found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_nlink, content)
-            if stat.S_ISDIR(found.st_mode):
-                yield from _prints(top, f"{name}/")
+            yield below + entry.name, _print(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _prints(top, f"{below}{entry.name}/")
