@@ -123,7 +123,7 @@ def test_a_controller_that_falls_silent_in_a_file_is_given_up(raw_agent: Raw, tm
     agent = raw_agent()
     args = {"dest": str(tmp_path / "got"), "src": "x", "sha256": sha256(b"1234")}
     request = {**code("copy"), "steps": [{"tasks": [{"id": "a", "kind": "copy", "args": args}]}]}
-    agent.hello(deaf=slowness())
+    agent.hello(deaf=2 * slowness())
     agent.send(op="converge", seq=2, **request)
     assert agent.receive() == {"need": args["sha256"]}
     assert agent.process.wait(PATIENCE) == 0

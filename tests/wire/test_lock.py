@@ -81,7 +81,7 @@ def test_two_first_runs_at_once_do_not_both_get_it(round: int, raw_agent: Raw) -
 
 def test_a_silent_controller_loses_it(raw_agent: Raw) -> None:
     agent, other = raw_agent(), raw_agent()
-    assert agent.hello(lock=OWNER, deaf=slowness())
+    assert agent.hello(lock=OWNER, deaf=2 * slowness())
     assert not gets_it(other)
     assert agent.process.wait(PATIENCE) == 0
     assert is_free(raw_agent)
@@ -101,9 +101,9 @@ def test_a_silent_controller_loses_it_between_two_tasks_also(raw_agent: Raw, tmp
 
 
 def test_pings_keep_it(raw_agent: Raw) -> None:
-    agent, other, deaf = raw_agent(), raw_agent(), slowness()
+    agent, other, deaf = raw_agent(), raw_agent(), 2 * slowness()
     assert agent.hello(lock=OWNER, deaf=deaf)
-    end = time.monotonic() + 2.5 * deaf
+    end = time.monotonic() + 1.5 * deaf
     while time.monotonic() < end:
         agent.send(op="ping")
         time.sleep(0.05)
