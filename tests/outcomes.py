@@ -116,7 +116,7 @@ class Host:
     def address(self) -> str:
         return self.ssh[-1].partition("@")[2]
 
-    def sh(self, script: str, timeout: float = 120, check: bool = True) -> str:
+    def sh(self, script: str, timeout: float = 300, check: bool = True) -> str:
         """What a script prints, run by root."""
         argv = [*self.ssh, "sudo bash -s"]
         done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=timeout)
@@ -147,7 +147,7 @@ class Host:
             assert process.returncode == 0, err
             seen.update(json.loads(out))
 
-    def appears(self, pattern: str, text: str = "", seconds: float = 200) -> bool:
+    def appears(self, pattern: str, text: str = "", seconds: float = 600) -> bool:
         """Whether there is such a path by then, a file with this text: it is waited for on the host itself."""
         words = shlex.join(["python3", "-c", WATCHER, pattern, str(seconds), text])
         return self.sh(words, timeout=seconds + 60) == "seen"

@@ -148,7 +148,7 @@ def test_docker_that_starts_again_in_mid_swap_starts_nothing_on_half_of_it(table
         running = table.lab.start(*table.words("restore"))
         half = f'grep -qs swapping /var/lib/mnemo_ops/restores/2*.json && compgen -G "{DIRECTORY}/.mnemo-before-*"'
         kill = "systemctl kill -s KILL 'mnemo-job-*-restore.service'"
-        table.here.sh(f"timeout 200 bash -c 'until {half} >/dev/null; do sleep 0.002; done' && {kill}", timeout=250)
+        table.here.sh(f"timeout 600 bash -c 'until {half} >/dev/null; do sleep 0.002; done' && {kill}", timeout=660)
         running.process.kill()
         table.lab.ended(running)
         table.here.sh("systemctl restart docker", timeout=200)

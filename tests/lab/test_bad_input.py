@@ -296,7 +296,7 @@ def test_progress_fits_a_terminal_of_80_columns(lab: Lab, stack: dict[str, str])
 # -- what happens in the middle --------------------------------------------------------------------------------------
 
 
-def when(host: Host, condition: str, then: str = "true", seconds: int = 240) -> None:
+def when(host: Host, condition: str, then: str = "true", seconds: int = 600) -> None:
     """As soon as a condition of the shell is true on a host do something there, and return."""
     host.sh(f"timeout {seconds} bash -c 'until {condition}; do sleep 0.02; done' && {then}", timeout=seconds + 20)
 

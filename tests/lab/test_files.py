@@ -177,7 +177,7 @@ def test_a_set_that_asks_for_the_hosts_own_etc_gets_nothing(lab: Lab, adorned: d
     labels = "--label com.docker.compose.project=mnemosyne --label com.docker.compose.volume=cron"
     make = f"docker volume create {labels} --opt type=none --opt o=rbind --opt device=/etc mnemosyne_cron"
     begun = f'compgen -G "{STATE}/runs/2*.jsonl" >/dev/null'
-    lab.old.sh(f"timeout 200 bash -c 'until {begun}; do sleep 0.02; done' && {make}", timeout=250)
+    lab.old.sh(f"timeout 600 bash -c 'until {begun}; do sleep 0.02; done' && {make}", timeout=660)
     said = well(lab.ended(running), 6)
     assert "'cron'" in said.error["message"] and "'rbind'" in said.error["message"]
     assert "mnemosyne_cron" not in lab.new.sh("docker volume ls -q; cat /proc/mounts")

@@ -224,7 +224,10 @@ def test_on_a_terminal_it_asks_once_and_a_check_asks_and_changes_nothing(lab: La
 @pytest.mark.soak  # it waits for leases to end, and for a reboot
 def test_a_copy_that_nobody_goes_on_with_stops_stays_stopped_and_is_removed_by_abort(lab: Lab, plain: Host) -> None:
     running = lab.start(*MIGRATE)
-    lab.new.sh("timeout 200 bash -c 'until docker ps -q --filter name=mnemosyne-api | grep -q .; do sleep .05; done'")
+    lab.new.sh(
+        "timeout 600 bash -c 'until docker ps -q --filter name=mnemosyne-api | grep -q .; do sleep .05; done'",
+        timeout=660,
+    )
     running.process.send_signal(signal.SIGKILL)
     running.process.wait(10)
     eventually("old serves by itself", plain.serves, 120)
@@ -248,7 +251,7 @@ def test_a_migration_that_fails_says_what_it_leaves_and_what_removes_it(lab: Lab
     running = lab.start(*MIGRATE)
     unpacking = 'compgen -G "/var/lib/docker/volumes/*/.mnemo-after-*" >/dev/null'
     kill = "systemctl kill -s KILL 'mnemo-job-*-restore.service'"
-    lab.new.sh(f"timeout 200 bash -c 'until {unpacking}; do sleep 0.02; done' && {kill}", timeout=220)
+    lab.new.sh(f"timeout 600 bash -c 'until {unpacking}; do sleep 0.02; done' && {kill}", timeout=660)
     said = lab.ended(running)
     assert said.code == 6, str(said)
     assert "old serves again" in said.error["message"]
@@ -266,7 +269,7 @@ def test_what_somebody_writes_to_olds_database_after_the_final_set_is_refused_no
     """The last: the stack moves. A cron job of old's wrote on, was acknowledged, and nothing of it was on new."""
     plain.rows("CREATE TABLE cron_notes (n int)")
     running = lab.start(*MIGRATE)
-    eventually("the final backup is made", lambda: "copy the backup" in running.printed(), 200, 0.05)
+    eventually("the final backup is made", lambda: "copy the backup" in running.printed(), 600, 0.05)
     insert = 'psql -qAtU mnemosyne -d mnemosyne -c "INSERT INTO cron_notes VALUES (1)"'
     insert = f"timeout 5 docker exec mnemosyne-postgres {insert} && echo acknowledged"
     loop = f"for n in $(seq 40); do {insert}; sleep 0.5; done"

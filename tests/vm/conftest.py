@@ -90,7 +90,7 @@ class Connected(Host):
         super().__post_init__()
         self.ssh[1:1] = ["-S", str(self.root / f"{self.name}.ssh")]
 
-    def sh(self, script: str, timeout: float = 120, check: bool = True) -> str:
+    def sh(self, script: str, timeout: float = 300, check: bool = True) -> str:
         if self.control("-O", "check"):  # it ended with the machine's last boot
             self.control("-M", "-N", "-f")
         return super().sh(script, timeout, check)
