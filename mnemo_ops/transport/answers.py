@@ -219,7 +219,11 @@ ACT: Mapping[str, Parse] = {
     "host_keys": row(keys=each(public_key, 1)),
     "image_user": OWNER,
     "list_sets": row(sets=each(ANY_SET)),
-    "load_set": row(datasets=datasets, accepted_losses=LIST, strays=LIST, kept_passwords=LIST, **STOPPED),
+    "load_set": row(
+        datasets=datasets,
+        **dict.fromkeys(("accepted_losses", "strays", "kept_passwords", "unknown_settings"), LIST),
+        **STOPPED,
+    ),
     "make_key": row(public_key=public_key),
     "make_set": row(
         manifest_sha256=sha256,

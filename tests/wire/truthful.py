@@ -160,7 +160,7 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("act", "load_set"): {
         **{"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"], "strays": ["/srv/x.mnemo-stray-1"]},
-        **{"kept_passwords": ["app"]},
+        **{"kept_passwords": ["app"], "unknown_settings": ["old_snapshot_threshold (postgresql.conf, line 1)"]},
         **OUTAGE,
     },
     ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},

@@ -123,7 +123,7 @@ class LoadSet(Action):
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
         manifest, found = self._look(machine)
-        told: Report = {"write_outage_seconds": 0.0, "phases": {}, "kept_passwords": []}  # nobody is served yet
+        told: Report = {"write_outage_seconds": 0.0, "phases": {}}  # nobody is served yet
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
@@ -132,7 +132,7 @@ class LoadSet(Action):
             Orchestrator(machine, stack).make(stack.keep)  # where they mount what tells where the data go
             copy_marker.hold_back(machine, stack)
             plan = self._plan(machine, stack, manifest)
-            yield from self._extract(machine, stack, directory, manifest)
+            told.update((yield from self._extract(machine, stack, directory, manifest)))
             restore_record.place(machine, plan, AFTER)
             forget_blank(machine, plan)
             told["strays"] = restore_record.strays(machine, plan["paths"])
@@ -253,16 +253,19 @@ class LoadSet(Action):
         return {}
 
     def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:
-        """Everything beside its place, compared. ``kept_passwords``: roles that have those of today."""
+        """Everything beside its place, compared. ``kept_passwords``: roles that have those of today;
+        ``unknown_settings``: those that another major of Postgres does not know."""
         kept: List[str] = []
+        unknown: List[str] = []
         with self._key(machine) as key:
             every = [kind for kind, _ in self._kinds(machine, stack, manifest)]
             # what takes longest comes last
             for kind in sorted(every, key=lambda each: each.dataset.kind == "postgres"):
                 done = yield from kind.load(manifest.saved(kind.dataset.name), directory, self.run_id, key)
                 kept += done.get("kept", ())
+                unknown += done.get("unknown", ())
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
-        return {"kept_passwords": kept}
+        return {"kept_passwords": kept, "unknown_settings": unknown}
 
     @contextmanager
     def _key(self, machine: Machine) -> Iterator[Key]:

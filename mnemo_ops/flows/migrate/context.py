@@ -70,6 +70,7 @@ class Context:
     recipients: Sequence[str] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     strays: Sequence[str] = ()
+    unknown_settings: Sequence[str] = ()
     proof: Mapping[str, Any] = field(default_factory=dict)
     fenced_at: Optional[float] = None
     outage: Optional[float] = None

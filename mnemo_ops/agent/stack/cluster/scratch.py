@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Iterator, List, Mapping
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import extensions, files, passwords, proof
+from mnemo_ops.agent.stack.cluster import extensions, passwords, proof, settings
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
@@ -156,7 +156,8 @@ class Scratch:
         """All of it: globals, every database, statistics, the proof, the files; who puts it in place syncs it first.
 
         :param keep: hashes of passwords as they were dumped -> those that are put in their place, once all was proven.
-        :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords.
+        :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords;
+            ``unknown``: settings that this major does not know.
         :raises Refused: as :meth:`create` (3). :raises StepFailed: the first error, in Postgres' own words (6).
         """
         own = self.own
@@ -173,11 +174,15 @@ class Scratch:
             kept = keep(passwords.hashes(server))
             if kept:
                 server.sql("".join(f"ALTER ROLE {identifier(x)} PASSWORD {literal(y)};\n" for x, y in kept.items()))
+            self.machine.remove(f"{self.place.home}/list")
+            own_files = self.secret["files"]
+            settings.put(self.machine, self.place, own_files)
+            other = self.major != had
+            unknown = settings.leave_out(self.machine, self.place, own_files, server, self.major) if other else []
             # one cannot remove oneself
             user, other = identifier(self.facts["user"]), next(iter(self.facts["files"]))
             server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)
-        self._finish()
-        return {"differences": differences, "kept": sorted(kept)}
+        return {"differences": differences, "kept": sorted(kept), "unknown": unknown}
 
     def load(self, server: Server) -> Deed:
         """Every database from its archive. Errors as :meth:`fill`."""
@@ -251,11 +256,3 @@ class Scratch:
 
     def _archive(self, name: str) -> IO[bytes]:
         return self.machine.open(f"{self.directory}/{self.facts['files'][name]}")
-
-    def _finish(self) -> None:
-        """The source's own configuration instead of what ``initdb`` wrote."""
-        data, place = self.place.data, self.place
-        for name in {each.partition("/")[0] for each in files.names(self.machine, data)}:
-            self.machine.remove(f"{data}/{name}")
-        files.put(self.machine, data, self.secret["files"], place.uid, place.gid)
-        self.machine.remove(f"{place.home}/list")

@@ -141,7 +141,7 @@ class Postgres(Kind):
             raise VerificationFailed("Postgres differs from the backup: " + "; ".join(proof.few(done["differences"])))
         machine.rename(place.data, beside)
         machine.remove(made)
-        return {"kept": done["kept"]}
+        return {"kept": done["kept"], "unknown": done["unknown"]}
 
     def _keep(self, restored: Mapping[str, str]) -> Mapping[str, str]:
         """The services of today have the passwords of today; on a host where none run, all are of one day."""
