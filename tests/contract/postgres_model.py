@@ -101,6 +101,7 @@ def modelled() -> Iterator[None]:
         patch.setattr(facts, "look", lambda server: dict(FACTS))
         patch.setattr(facts, "of_cluster", lambda query: dict(FACTS))
         patch.setattr(postgres, "dump", dump)
+        patch.setattr(postgres, "programs", lambda machine, image, usual: usual)
         patch.setattr(Scratch, "fill", fill)
         patch.setattr(proof, "of_rows", of_rows)
         yield

@@ -40,13 +40,22 @@ BARE = {
     **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
 }
 CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+LIKE = {
+    **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
+    **{"preloaded": "", "programs": "/bin", "extensions": ["vector"]},
+    "template0": {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None},
+}
 SERVING = {
     **BARE,
     **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
     **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
-    **{"sizes": {"lightrag": 5}, "postgres": {"bytes": 5, "losses": [], "obstacles": []}, "compose": "2.30"},
+    **{
+        "sizes": {"lightrag": 5},
+        "postgres": {"bytes": 5, "major": 16, "cluster": LIKE, "losses": [], "obstacles": []},
+        "compose": "2.30",
+    },
 }
 PARTS = [{"name": "postgres.dump", "bytes": 5, "sha256": SUM}, {"name": "config.tar.age", "bytes": 5, "sha256": SUM}]
 DATASETS = {
@@ -180,6 +189,8 @@ TOLD: Mapping[Asked, Any] = {
     ("act", "set_files"): {"files": [{"name": "manifest.json", "size": 5, "sha256": SUM}]},
     ("act", "fetch"): {"bytes": 5, "files": 1},
     ("act", "prove_stack"): {"vector_indexes": 1, "documents": 5},
+    ("ready", "try_image"): {"major": 16},
+    ("act", "try_image"): {"major": 16},
     ("ready", "prove_mounts"): {"proofs": {"graph": {"error": "no way", "hint": "look"}}},
     ("act", "prove_mounts"): {
         "container": True,

@@ -42,6 +42,7 @@ class LoadSet(Action):
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of what is secret in the set.
+    :param override: the text of its compose file of ours on this host, if another one than the set's; ``fresh`` only.
     :param headers: of its secret files, made again for ``identity``: the operator's key never comes here.
     :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
     :param accept_loss: also where the database here has something that no set holds, or the set a dataset that the
@@ -57,6 +58,7 @@ class LoadSet(Action):
     accept_loss: bool = False
     manifest_sha256: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    override: str = ""
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
@@ -250,6 +252,8 @@ class LoadSet(Action):
         if machine.stat(stack.directory) is not None:
             machine.remove(stack.directory)  # empty: checked above
         machine.rename(beside, stack.directory)
+        if self.override:
+            machine.write(f"{stack.directory}/{stack.files[-1]}", self.override.encode(), 0o644)
         return {}
 
     def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:

@@ -57,6 +57,23 @@ WHERE datname = current_database() \gexec
 """
 
 
+def refuse_older(facts: Mapping[str, Any], major: int) -> None:
+    """:raises Refused: a Postgres of this major cannot read what the other one dumped (3)."""
+    if major < facts["major"]:
+        raise Refused(
+            f"Postgres {major} cannot read what Postgres {facts['version']} dumped",
+            hint=f"give the service an image with Postgres {facts['major']} or newer",
+        )
+
+
+def version_of(said: str) -> int:
+    """The major in what ``postgres --version`` says. :raises Broken: there is none (6)."""
+    found = re.search(r"\) (\d+)", said)
+    if found is None:
+        raise Broken(f"postgres does not tell its version but {said.strip()[:100]}")
+    return int(found[1])
+
+
 @dataclass(frozen=True)
 class Scratch:
     """A cluster to be filled.
@@ -83,11 +100,7 @@ class Scratch:
 
         :raises Refused: the programs are older than the dump (3). :raises CommandFailed: Postgres' own words (6).
         """
-        if self.major < self.facts["major"]:
-            raise Refused(
-                f"the dump is of Postgres {self.facts['version']}, and Postgres {self.major} cannot read it",
-                hint=f"give the service an image with Postgres {self.facts['major']} or newer",
-            )
+        refuse_older(self.facts, self.major)
         place = self.place
         self.machine.write(place.users, f"postgres:x:{place.uid}:{place.gid}::/:/bin/sh\n".encode(), 0o644)
         self.machine.run(self.place.once("initdb", *self.words(self.major)))
@@ -108,11 +121,7 @@ class Scratch:
     @cached_property
     def major(self) -> int:
         """Of the programs that fill it."""
-        said = self.machine.ask(self.place.once("postgres", "--version")).out
-        found = re.search(r"\) (\d+)", said)
-        if found is None:
-            raise Broken(f"postgres does not tell its version but {said.strip()[:100]}")
-        return int(found[1])
+        return version_of(self.machine.ask(self.place.once("postgres", "--version")).out)
 
     @contextlib.contextmanager
     def running(self, user: str, entry: str) -> Iterator[Server]:

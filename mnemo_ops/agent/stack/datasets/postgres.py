@@ -14,7 +14,7 @@ from mnemo_ops.agent.stack.cluster import files, passwords, proof, sealed
 from mnemo_ops.agent.stack.cluster.dump import dump
 from mnemo_ops.agent.stack.cluster.earlier import Earlier
 from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
-from mnemo_ops.agent.stack.cluster.home import Home, home_of
+from mnemo_ops.agent.stack.cluster.home import Home, home_of, programs
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.datasets.kind import Facts, Key, Kind
@@ -126,7 +126,9 @@ class Postgres(Kind):
             machine.remove(path)
         machine.mkdir(made, 0o700)
         machine.chown(made, home.uid, home.gid)
-        place = Place(home.image, made, container(stamp), home.uid, home.gid, programs=home.programs)
+        # the image may be another one than that of the backup, and keep its programs elsewhere
+        there = home.programs if self._entered() else programs(machine, home.image, home.programs)
+        place = Place(home.image, made, container(stamp), home.uid, home.gid, programs=there)
         scratch: Scratch
         if saved.earlier:
             env = self._container.env
