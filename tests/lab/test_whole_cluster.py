@@ -19,7 +19,7 @@ from outcomes import Host, Lab, Said
 from mnemo_ops.lab.app import home
 from mnemo_ops.lab.load import ACKNOWLEDGED, Load, check
 
-pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.scenario, pytest.mark.timeout(1200)]
 
 EVERYTHING = Path(__file__).parents[1] / "postgres" / "everything"
 SHOP = 'Shop "1" Größe'
@@ -47,6 +47,9 @@ MAJORS = [15, pytest.param(17, marks=pytest.mark.soak), pytest.param(18, marks=p
 def lab(request: pytest.FixtureRequest, engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with servers(tmp_path_factory.mktemp("checkout"), postgres=request.param) as made:
         yield made
+
+
+PATIENCE = 900  # seconds for a command: the machine may have other work
 
 
 def well(said: Said, code: int = 0) -> Said:
@@ -92,8 +95,8 @@ def shared(lab: Lab) -> dict[str, Any]:
 
 
 def test_deploy(lab: Lab, shared: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    well(lab.run("bootstrap"))
-    well(lab.run("deploy", "--limit", "old"))
+    well(lab.run("bootstrap", timeout=PATIENCE))
+    well(lab.run("deploy", "--limit", "old", timeout=PATIENCE))
     major = request.node.callspec.params["lab"]
     assert lab.old.rows("SHOW server_version_num").startswith(str(major))
     assert lab.old.rows("SHOW data_directory") == home(major)[0]
@@ -108,14 +111,14 @@ def test_what_no_set_holds_is_named_before_anything_is_stopped(lab: Lab) -> None
             psql(lab.old, each + ";")
     before = [lab.old.digest(), lab.new.digest()]
     for command in (["backup", "--limit", "old"], ["migrate", "--from", "old", "--to", "new", "--yes"]):
-        refused = well(lab.run(*command, "--json"), 3).error
+        refused = well(lab.run(*command, "--json", timeout=PATIENCE), 3).error
         assert "standby" in refused["message"] and "shut" in refused["message"] and "--accept-loss" in str(refused)
         assert [lab.old.digest(), lab.new.digest()] == before
     for _, undo in LOST.values():
         psql(lab.old, undo + ";")
     psql(lab.old, TABLESPACE + ";")
     try:
-        refused = well(lab.run("backup", "--limit", "old", "--accept-loss", "--json"), 3).error
+        refused = well(lab.run("backup", "--limit", "old", "--accept-loss", "--json", timeout=PATIENCE), 3).error
         assert "fast" in refused["message"]
     finally:
         psql(lab.old, "DROP TABLESPACE fast;")
@@ -123,30 +126,30 @@ def test_what_no_set_holds_is_named_before_anything_is_stopped(lab: Lab) -> None
 
 def test_a_backup_and_its_restore_are_the_whole_cluster(lab: Lab, shared: dict[str, Any]) -> None:
     shared["made"] = whole(lab.old)
-    made = well(lab.run("backup", "--limit", "old", "--json")).document
+    made = well(lab.run("backup", "--limit", "old", "--json", timeout=PATIENCE)).document
     assert made["accepted_losses"] == []
     shared["late"] = write(lab, 15, "late")
     psql(lab.old, "DROP DATABASE second; ALTER ROLE app PASSWORD 'other'; DROP ROLE copier; REVOKE readers FROM app;")
     psql(lab.old, "DROP TABLE app.docs CASCADE; SELECT lo_unlink(oid) FROM pg_largeobject_metadata;", SHOP)
     shared["changed"] = whole(lab.old)
     assert differ(shared["made"], shared["changed"])
-    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json"))
+    well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json", timeout=PATIENCE))
     assert differ(shared["made"], whole(lab.old)) == []
     assert (found(lab.old, shared["early"]), found(lab.old, shared["late"])) == ((60, 0), (0, 15))
     assert lab.old.serves()
 
 
 def test_an_undo_brings_back_what_the_restore_took_away(lab: Lab, shared: dict[str, Any]) -> None:
-    well(lab.run("restore", "--undo", "--host", "old", "--yes"))
+    well(lab.run("restore", "--undo", "--host", "old", "--yes", timeout=PATIENCE))
     assert differ(shared["changed"], whole(lab.old)) == []
     assert (found(lab.old, shared["early"]), found(lab.old, shared["late"])) == ((60, 0), (15, 0))
-    well(lab.run("restore", "--undo", "--host", "old", "--yes"))
+    well(lab.run("restore", "--undo", "--host", "old", "--yes", timeout=PATIENCE))
     assert differ(shared["made"], whole(lab.old)) == []
     assert lab.old.serves()
 
 
 def test_a_migration_takes_all_of_it(lab: Lab, shared: dict[str, Any]) -> None:
-    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json")).document
+    done = well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json", timeout=PATIENCE)).document
     assert done["accepted_losses"] == []
     assert lab.new.serves(), lab.new.containers()
     assert differ(shared["made"], whole(lab.new)) == []
