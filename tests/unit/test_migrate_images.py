@@ -111,7 +111,7 @@ def test_an_older_database_is_found_by_what_its_image_says(
 ) -> None:
     archive = saved(tmp_path / "images.tar", {"pg:x": [f"PG_MAJOR={in_archive}"] if in_archive else None})
     old = Side("old", {}, {"postgres": THERE})
-    new = Side("new", {}, {"docker": {"version": "27"} if here else None})
+    new = Side("new", {}, {"tools": {"docker": here > 0}})
     asked = flow(tmp_path, try_image={"major": here})
     found = images.older(asked, host("new", "pg:x", images_archive=archive), Other({}, "", "pg:x"), old, new)
     assert [each.id for each in found] == (["image.older"] if refuses else [])

@@ -23,6 +23,7 @@ from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
 from mnemo_ops.flows import deploy, keys
 from mnemo_ops.flows.migrate import look
+from mnemo_ops.lab.app import STACK
 from mnemo_ops.transport import session
 from mnemo_ops.transport.session import AgentSession
 
@@ -233,6 +234,12 @@ COMMANDS: Mapping[str, Command] = {
     "restore --undo": (stack.restore, {**YES, "undo": True}, ("one",), {}),
     "migrate --check": (stack.migrate, {"from_": "one", "to": "two", "check": True}, ("one", "two"), {"two": NEW}),
     "migrate": (stack.migrate, {**YES, "from_": "one", "to": "two"}, ("one", "two"), {"two": NEW}),
+    "migrate, another image": (
+        stack.migrate,
+        {**YES, "from_": "one", "to": "two"},
+        ("one", "two"),
+        {"two": NEW},
+    ),
     "migrate --abort": (
         stack.migrate,
         {**YES, "from_": "one", "to": "two", "abort": True},
@@ -316,8 +323,12 @@ class Typed:
         (self.home / "env").write_text("POSTGRES_USER=mnemo\n")
         moved = {"lightrag_data": {"type": "bind", "path": "/data/lightrag"}} if name == "volumes --to" else {}
         nfs = {"server": "one", "clients": ["two"], "exports": {"graph": {"owner": 999}}}
-        named = {host: {"ansible_host": f"192.0.2.{number}"} for number, host in enumerate(hosts, 1)}
-        all_ = {"stack": {"env_file": "env", "volumes": moved}, **({"nfs": nfs} if "nfs" in name else {})}
+        named = {
+            host: {"ansible_host": f"192.0.2.{number}", "pg": f"pg:{host}"} for number, host in enumerate(hosts, 1)
+        }
+        images = {"source": str(STACK), "images": {"postgres": "{{ pg }}"}} if "another image" in name else {}
+        own = {"env_file": "env", "volumes": moved, **images}
+        all_ = {"stack": own, **({"nfs": nfs} if "nfs" in name else {})}
         (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
         out = out or io.StringIO()
         with redirect_stdout(out), redirect_stderr(out), pytest.raises(SystemExit) as ended:

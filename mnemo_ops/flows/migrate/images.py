@@ -52,7 +52,7 @@ def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[F
     if not chosen.database or not there:
         return []
     asks = TryImage(chosen.database, there["cluster"])
-    major = int(flow.ready(host, asks)["major"]) if new.survey.get("docker") else 0
+    major = int(flow.ready(host, asks)["major"]) if new.survey["tools"].get("docker") else 0
     archive = flow.settings(host).images_archive
     major = major or (major_of(archive, chosen.database) if archive else 0)
     if not 0 < major < there["major"]:
