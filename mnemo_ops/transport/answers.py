@@ -188,7 +188,7 @@ SURVEY = row(
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
-    postgres=perhaps(row(bytes=amount, major=amount, cluster=LIKE, losses=LIST, obstacles=LIST)),
+    postgres=perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST)),
     **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 

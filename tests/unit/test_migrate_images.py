@@ -26,7 +26,7 @@ from mnemo_ops.stack import definition
 from mnemo_ops.stack.image_archive import major_of
 
 OURS = {"source": str(STACK), "images": {"postgres": "{{ postgres_image }}", "api": "api:1"}}
-THERE = {"major": 17, "version": "17.10", "cluster": {"major": 17}}
+THERE = {"cluster": {"major": 17, "version": "17.10"}}
 
 
 class Reading(yaml.SafeLoader):

@@ -54,7 +54,7 @@ SERVING = {
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
         "sizes": {"lightrag": 5},
-        "postgres": {"bytes": 5, "major": 16, "cluster": LIKE, "losses": [], "obstacles": []},
+        "postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []},
         "compose": "2.30",
     },
 }

@@ -48,10 +48,11 @@ def other(flow: Flow, old: Host, new: Host, means: Optional[Means]) -> Optional[
 
 def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:
     """A database that new could not read, as far as the image says so before it is on new, or is there already."""
-    there = old.survey.get("postgres")
-    if not chosen.database or not there:
+    database = old.survey.get("postgres")
+    if not chosen.database or not database:
         return []
-    asks = TryImage(chosen.database, there["cluster"])
+    there = database["cluster"]
+    asks = TryImage(chosen.database, there)
     major = int(flow.ready(host, asks)["major"]) if new.survey["tools"].get("docker") else 0
     archive = flow.settings(host).images_archive
     major = major or (major_of(archive, chosen.database) if archive else 0)
