@@ -16,6 +16,7 @@ from outcomes import Host, Lab, Said, changed
 from test_whole_cluster import EVERYTHING, PARTS, PATIENCE, RETOLD, SHOP, differ, found, psql, well, write
 
 from mnemo_ops.lab.app import RECIPES
+from mnemo_ops.lab.engine import ensure_engine
 from mnemo_ops.lab.image import archive, ensure_images
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.scenario, pytest.mark.timeout(1800)]
@@ -34,7 +35,8 @@ EMPTY = (
 
 
 @pytest.fixture(scope="module")
-def images() -> dict[int, str]:
+def images(engine: None) -> dict[int, str]:
+    ensure_engine(print)
     return {major: ensure_images(RECIPES[major], print)["postgres"] for major in (15, 17)}
 
 
