@@ -189,8 +189,9 @@ def migrate(
     without_old: bool = False,
 ) -> None:
     """Migrate the stack to another host: verified before cut-over, rolled back if verification fails."""
-    from mnemo_ops.flows.deploy import place_volumes, provision
+    from mnemo_ops.flows.deploy import fetch_images, place_volumes, provision
     from mnemo_ops.flows.journal import new_id
+    from mnemo_ops.flows.migrate.images import Means
     from mnemo_ops.flows.migrate.migration import Migration
     from mnemo_ops.stack import definition
 
@@ -216,7 +217,9 @@ def migrate(
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = definition.volumes(definition.settings(new), inventory.hosts)
-        migration = Migration(flow, old, new, make, place, rows, id, accept_loss, without_old)
+        fetch = partial(fetch_images, flow, inventory, run.vars)
+        means = Means(fetch, partial(definition.override, inventory.hosts))
+        migration = Migration(flow, old, new, make, place, rows, id, accept_loss, without_old, means)
         (migration.abort if abort else migration.check if run.check else migration.run)()
 
 

@@ -97,6 +97,13 @@ def left_out(flow: Flow, datasets: dict[str, Any]) -> None:
     flow.report.extra["left_out"] = found
 
 
+def unknown_settings(flow: Flow, host: Host, names: list[str]) -> None:
+    """Tell what the configuration of Postgres had that its new major does not know."""
+    for each in names:
+        flow.report.say(f"  note: Postgres on {host.name} does not know {each}: the line is a comment now")
+    flow.report.extra["unknown_settings"] = names
+
+
 def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:
     """The sets on a host, newest first, with what is wrong with them. :param check: read them all."""
     rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.stack(host)["store"], check))["sets"]

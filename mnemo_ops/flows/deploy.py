@@ -40,6 +40,16 @@ def place_volumes(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapp
     plays.run(shipped("volumes.yml"), lambda each: words(each, inventory.hosts))
 
 
+def fetch_images(
+    flow: Flow, inventory: Inventory, extra_vars: Mapping[str, Any], host: Host, images: Mapping[str, str]
+) -> None:
+    """The images of these services on one host: from its archive, or from their registries."""
+    options = Options(tags=frozenset({"images"}))
+    plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, options)
+    own = words(host, inventory.hosts)
+    plays.run(shipped("stack.yml"), lambda each: {**own, "stack": {**own["stack"], "images": images}})
+
+
 def make_volumes(flow: Flow, plays: Plays, hosts: Sequence[Host], only: str = "") -> None:
     """Create and check the stack's volumes. :param only: key of the one that is meant; empty for all.
 

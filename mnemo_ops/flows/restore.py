@@ -11,7 +11,7 @@ from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Host
 from mnemo_ops.flows import contents, keys, signing
-from mnemo_ops.flows.backup import accepted, choose, stopped, strayed
+from mnemo_ops.flows.backup import accepted, choose, stopped, strayed, unknown_settings
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
 
@@ -77,6 +77,7 @@ def restore(flow: Flow, host: Host, wanted: str, sure: Optional[Sure], accept_lo
     accepted(flow, result["accepted_losses"])
     for role in result["kept_passwords"]:
         flow.report.say(f"  note: {role} keeps its password of today, which the services have; the backup has another")
+    unknown_settings(flow, host, result["unknown_settings"])
     flow.report.extra["kept_passwords"] = result["kept_passwords"]
     flow.report.extra.update(id=id, verified=result["datasets"])
     return result

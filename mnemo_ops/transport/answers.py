@@ -158,6 +158,15 @@ STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
 RUNS = each(
     row(run=run_id, command=words, at=number, how=words, state=one_of(*STATES), exit_code=amount, hosts=each(words))
 )
+# how a cluster was made, for another host
+LIKE = row(
+    **{"major": amount, "segment": amount, "checksums": flag, "extensions": LIST},
+    **dict.fromkeys(("version", "superuser", "mode", "preloaded", "programs"), words),
+    template0=row(
+        **dict.fromkeys(("encoding", "collate", "ctype"), words),
+        **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
+    ),
+)
 # what Docker says is missing where there is none
 SURVEY = row(
     machine_id=words,
@@ -179,7 +188,7 @@ SURVEY = row(
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
-    postgres=perhaps(row(bytes=amount, losses=LIST, obstacles=LIST)),
+    postgres=perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST)),
     **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
@@ -203,6 +212,7 @@ READY: Mapping[str, Parse] = {
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
     "survey": SURVEY,
+    "try_image": row(major=amount),
     "undo_restore": RESTORED,
 }
 UNREAD = (
@@ -219,7 +229,11 @@ ACT: Mapping[str, Parse] = {
     "host_keys": row(keys=each(public_key, 1)),
     "image_user": OWNER,
     "list_sets": row(sets=each(ANY_SET)),
-    "load_set": row(datasets=datasets, accepted_losses=LIST, strays=LIST, kept_passwords=LIST, **STOPPED),
+    "load_set": row(
+        datasets=datasets,
+        **dict.fromkeys(("accepted_losses", "strays", "kept_passwords", "unknown_settings"), LIST),
+        **STOPPED,
+    ),
     "make_key": row(public_key=public_key),
     "make_set": row(
         manifest_sha256=sha256,
@@ -241,6 +255,7 @@ ACT: Mapping[str, Parse] = {
     "set_files": row(files=files_of_a_set),
     "show_set": row(set=ANY_SET, holds=perhaps(HOLDS)),
     "smoke": row(postgres=words, containers=amount, health=words),
+    "try_image": row(major=amount),
     "undo_restore": row(kept=words, strays=LIST, **STOPPED),
 }
 

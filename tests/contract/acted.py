@@ -28,6 +28,7 @@ from world import World
 from mnemo_ops.agent.actions import services as on
 from mnemo_ops.agent.actions.backup import DropPartial, MakeSet, SetFiles, SignSet
 from mnemo_ops.agent.actions.catalogue import ListSets, ShowSet
+from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.actions.copy_target import AskFence, CleanTarget, MarkTarget, StopCopy
 from mnemo_ops.agent.actions.images import ImageUser, LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, Forget, RemoveFile, WriteJournal
@@ -54,6 +55,11 @@ SECRET = "AGE-SECRET-KEY-1"
 OLD_SET = "20260101T120000Z-00a1"
 ENDED = time.time() - 3600
 LEASE = f"served-{RUN}"
+LIKE = {
+    **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
+    **{"preloaded": "", "programs": "/bin", "extensions": ["plpgsql", "vector"]},
+    "template0": {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None},
+}
 DEED = {"kind": "remove_file", "args": {"path": "/srv/left"}}
 PROOF = f"{RUN}-1"
 EXPORT = {"name": "graph", "path": "/srv/nfs/graph", "uid": 9, "gid": 9, "options": "hard,timeo=600,retrans=2"}
@@ -180,6 +186,14 @@ def users(world: World) -> None:
     world.model("said", {"api": "999\n999"})
 
 
+def tried(world: World) -> None:
+    """Images of Postgres: a newer one, and one that is older."""
+    serving(world)
+    list_of = ' 1: name = "vector"\t(typeid = 19)\n\t----\n\t 1: name = "plpgsql"\t(typeid = 19)'
+    newer = {"command -v": "/usr/bin/initdb", "--version": "postgres (PostgreSQL) 17.2", "--single": list_of}
+    world.model("said", {"pg": newer, "lacking": {**newer, "--single": ""}, "older": {**newer, "--version": "x) 15.1"}})
+
+
 def unfinished(world: World) -> None:
     a_set(world)
     world.write(f"sets/{LATER}.partial/postgres.dump", "half")
@@ -301,6 +315,7 @@ ACTED = [
     Acted("start_containers", lambda: on.StartContainers(["p-db-1", "p-api-1"], (), ("db",), "p"), stopped),
     Acted("stop_all", lambda: on.StopAll(STACK), serving),
     Acted("stop_copy", lambda: StopCopy(STACK, RUN), half_a_copy),
+    Acted("try_image", lambda: TryImage("pg:17", LIKE), tried),
     Acted("undo_restore", lambda: UndoRestore(STACK, LATER), restored, late=True),
     Acted("undo_swap", lambda: UndoSwap(STACK, RUN), cut(SWAPPING)),
     Acted("unfence", lambda: on.Unfence("p", RUN), fenced),

@@ -85,7 +85,7 @@ def fill(self: Scratch, keep: Any) -> Deed:
     text = self.machine.read_text(f"{self.directory}/{self.facts['files']['app']}") or ""
     self.machine.write(f"{self.place.data}/rows", text.encode(), 0o600)
     same = rows(self.machine, self.place.data) == self.facts["rows"]
-    return {"differences": [] if same else ["t differs"], "kept": []}
+    return {"differences": [] if same else ["t differs"], "kept": [], "unknown": []}
 
 
 def of_rows(server: Server, before: Any) -> list[str]:
@@ -101,6 +101,7 @@ def modelled() -> Iterator[None]:
         patch.setattr(facts, "look", lambda server: dict(FACTS))
         patch.setattr(facts, "of_cluster", lambda query: dict(FACTS))
         patch.setattr(postgres, "dump", dump)
+        patch.setattr(postgres, "programs", lambda machine, image, usual: usual)
         patch.setattr(Scratch, "fill", fill)
         patch.setattr(proof, "of_rows", of_rows)
         yield

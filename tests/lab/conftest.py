@@ -66,7 +66,12 @@ def planted(lab: Lab) -> list[str]:
     return plant(lab.root)
 
 
-_FAILED: set[str] = set()
+_FAILED: set[tuple[str, str]] = set()
+
+
+def _story(item: pytest.Item) -> tuple[str, str]:
+    """A file's tests are one, and another one in another lab."""
+    return (str(item.path), str(getattr(getattr(item, "callspec", None), "params", {}).get("lab", "")))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,9 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
     outcome = yield
     if outcome.get_result().failed and item.get_closest_marker("scenario"):
-        _FAILED.add(str(item.path))
+        _FAILED.add(_story(item))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if str(item.path) in _FAILED:
+    if _story(item) in _FAILED:
         pytest.fail("an earlier step of this story failed", pytrace=False)

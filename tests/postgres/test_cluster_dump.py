@@ -181,7 +181,7 @@ def test_a_loss_that_is_accepted_is_no_difference(made: Engine, server: Server, 
         found = facts.look(server)
         assert facts.carried(found) == ["main", "template1"] and found["closed"] == ["half", "shut"]
         filled = scratch_of(made, server, "accepted", tmp_path)
-        assert returned(filled.fill()) == {"differences": [], "kept": []}
+        assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     finally:
         server.sql("COMMENT ON DATABASE template0 IS NULL; COMMENT ON ROLE pg_monitor IS NULL;")
         server.sql(f"DROP DATABASE IF EXISTS {OURS};\nDROP ROLE IF EXISTS {OURS};")
@@ -230,7 +230,7 @@ def test_a_superuser_who_may_not_log_in_is_no_obstacle(made: Engine, server: Ser
     own.sql(f'ALTER ROLE "{BOSS}" NOLOGIN;')
     try:
         filled = scratch_of(made, own, "silent", tmp_path)
-        assert returned(filled.fill()) == {"differences": [], "kept": []}
+        assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     finally:
         own.sql(f'ALTER ROLE "{BOSS}" LOGIN;')
         server.sql("DROP ROLE mnemo_ops, kept;")
@@ -266,7 +266,7 @@ def test_what_is_odd_is_no_obstacle(made: Engine, server: Server, tmp_path: Path
         assert {LINES, "watched", "mnemo_ops2"} < set(filled.facts["files"])
         assert {f"password of role {BOSS}", f"comment on role {BOSS}"} < set(filled.secret["proof"][""])
         assert "rows of public.t" in filled.facts["rows"][LINES]
-        assert returned(filled.fill()) == {"differences": [], "kept": []}
+        assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     finally:
         server.sql("DROP DATABASE mnemo_ops2;\n" + "".join(f"{undo};\n" for *_, undo in ODD.values()))
 
@@ -278,7 +278,7 @@ def test_an_extension_whose_version_nobody_brings_any_more(made: Engine, server:
     try:
         filled = scratch_of(made, server, "newer", tmp_path)
         assert "0.9" in [one["version"] for one in filled.facts["databases"]["main"]["extensions"].values()]
-        assert returned(filled.fill()) == {"differences": [], "kept": []}
+        assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     finally:
         server.sql("DROP EXTENSION citext CASCADE; DROP TABLE public.words;")
 
@@ -287,7 +287,7 @@ def test_without_configuration_nobody_is_let_in(made: Engine, server: Server, tm
     """By what initdb wrote."""
     filled = scratch_of(made, server, "bare", tmp_path)
     filled = replace(filled, secret={**filled.secret, "files": {}})
-    assert returned(filled.fill()) == {"differences": [], "kept": []}
+    assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     assert not Path(filled.place.data, "pg_hba.conf").exists()
 
 

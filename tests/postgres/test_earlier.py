@@ -86,7 +86,7 @@ def test_a_database_that_is_gone_is_made_under_its_own_name(databases: Databases
         target = databases.engine.place(PROGRAMS, "gone")
         way = entrance(databases.server, databases.place)
         filled = Earlier.of(way, target, found, str(tmp_path), "my app", FILE)
-        assert returned(filled.fill()) == {"differences": [], "kept": []}
+        assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
         with databases.engine.started(target, OWNER, "my app") as now:
             assert now.query("SELECT json_agg(relname) FROM pg_stat_user_tables;") == ["docs"]
     finally:
@@ -121,7 +121,7 @@ def test_a_cluster_is_filled(cluster: tuple[Server, Application], databases: Dat
     source = engine.places[server.socket]
     target = engine.place(PROGRAMS, "there" + str(len(server.entry)))
     filled = Earlier.of(entrance(server, source), target, found, str(tmp_path), server.entry, FILE)
-    assert returned(filled.fill()) == {"differences": [], "kept": []}
+    assert returned(filled.fill()) == {"differences": [], "kept": [], "unknown": []}
     with engine.started(target, "my user", server.entry) as now:
         there = Application(now.machine, now.run, now.user, now.entry, now.socket)
         assert there.changed(rows) == []

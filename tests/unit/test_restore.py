@@ -41,6 +41,7 @@ def told(tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch, **more: An
         "kept": "somewhere",
         "strays": [],
         "kept_passwords": [],
+        "unknown_settings": [],
         **OUTAGE,
         **more,
     }

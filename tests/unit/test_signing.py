@@ -123,6 +123,7 @@ def test_a_restore_looks_first_and_restores_what_it_looked_at(store: Store, tmp_
             "phases": {},
             "strays": [],
             "kept_passwords": [],
+            "unknown_settings": [],
         }
         return {**found, **done}
 

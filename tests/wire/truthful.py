@@ -23,6 +23,7 @@ from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
 from mnemo_ops.flows import deploy, keys
 from mnemo_ops.flows.migrate import look
+from mnemo_ops.lab.app import STACK
 from mnemo_ops.transport import session
 from mnemo_ops.transport.session import AgentSession
 
@@ -40,13 +41,22 @@ BARE = {
     **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
 }
 CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+LIKE = {
+    **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
+    **{"preloaded": "", "programs": "/bin", "extensions": ["vector"]},
+    "template0": {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None},
+}
 SERVING = {
     **BARE,
     **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
     **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
-    **{"sizes": {"lightrag": 5}, "postgres": {"bytes": 5, "losses": [], "obstacles": []}, "compose": "2.30"},
+    **{
+        "sizes": {"lightrag": 5},
+        "postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []},
+        "compose": "2.30",
+    },
 }
 PARTS = [{"name": "postgres.dump", "bytes": 5, "sha256": SUM}, {"name": "config.tar.age", "bytes": 5, "sha256": SUM}]
 DATASETS = {
@@ -160,7 +170,7 @@ TOLD: Mapping[Asked, Any] = {
     },
     ("act", "load_set"): {
         **{"id": RUN, "datasets": DATASETS, "accepted_losses": ["a role"], "strays": ["/srv/x.mnemo-stray-1"]},
-        **{"kept_passwords": ["app"]},
+        **{"kept_passwords": ["app"], "unknown_settings": ["old_snapshot_threshold (postgresql.conf, line 1)"]},
         **OUTAGE,
     },
     ("ready", "undo_restore"): {"id": RUN, "stamp": RUN, "live": "after", "paths": [], "state": "loading"},
@@ -180,6 +190,8 @@ TOLD: Mapping[Asked, Any] = {
     ("act", "set_files"): {"files": [{"name": "manifest.json", "size": 5, "sha256": SUM}]},
     ("act", "fetch"): {"bytes": 5, "files": 1},
     ("act", "prove_stack"): {"vector_indexes": 1, "documents": 5},
+    ("ready", "try_image"): {"major": 16},
+    ("act", "try_image"): {"major": 16},
     ("ready", "prove_mounts"): {"proofs": {"graph": {"error": "no way", "hint": "look"}}},
     ("act", "prove_mounts"): {
         "container": True,
@@ -222,6 +234,12 @@ COMMANDS: Mapping[str, Command] = {
     "restore --undo": (stack.restore, {**YES, "undo": True}, ("one",), {}),
     "migrate --check": (stack.migrate, {"from_": "one", "to": "two", "check": True}, ("one", "two"), {"two": NEW}),
     "migrate": (stack.migrate, {**YES, "from_": "one", "to": "two"}, ("one", "two"), {"two": NEW}),
+    "migrate, another image": (
+        stack.migrate,
+        {**YES, "from_": "one", "to": "two"},
+        ("one", "two"),
+        {"two": NEW},
+    ),
     "migrate --abort": (
         stack.migrate,
         {**YES, "from_": "one", "to": "two", "abort": True},
@@ -305,8 +323,12 @@ class Typed:
         (self.home / "env").write_text("POSTGRES_USER=mnemo\n")
         moved = {"lightrag_data": {"type": "bind", "path": "/data/lightrag"}} if name == "volumes --to" else {}
         nfs = {"server": "one", "clients": ["two"], "exports": {"graph": {"owner": 999}}}
-        named = {host: {"ansible_host": f"192.0.2.{number}"} for number, host in enumerate(hosts, 1)}
-        all_ = {"stack": {"env_file": "env", "volumes": moved}, **({"nfs": nfs} if "nfs" in name else {})}
+        named = {
+            host: {"ansible_host": f"192.0.2.{number}", "pg": f"pg:{host}"} for number, host in enumerate(hosts, 1)
+        }
+        images = {"source": str(STACK), "images": {"postgres": "{{ pg }}"}} if "another image" in name else {}
+        own = {"env_file": "env", "volumes": moved, **images}
+        all_ = {"stack": own, **({"nfs": nfs} if "nfs" in name else {})}
         (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
         out = out or io.StringIO()
         with redirect_stdout(out), redirect_stderr(out), pytest.raises(SystemExit) as ended:

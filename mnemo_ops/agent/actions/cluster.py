@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, ClassVar, Mapping
 
-from mnemo_ops.agent.base.progress import Report
+from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import containers
+from mnemo_ops.agent.stack.cluster.home import programs
+from mnemo_ops.agent.stack.cluster.place import Place
+from mnemo_ops.agent.stack.cluster.scratch import Scratch, refuse_older, version_of
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import Refused
 
@@ -59,3 +64,54 @@ class CompareCluster(Action):
                 f"-c '\\password {self.user}'; then deploy again",
             )
         return {"cluster": "as declared"}
+
+
+# constant: an empty cluster in memory, and what a server of it could have
+_TRY = """cd "$1" && shift && libraries=$1 && shift && ./initdb "$@" >/dev/null &&
+echo 'SELECT name FROM pg_available_extensions' |
+./postgres --single -D /mnemo/data -c shared_preload_libraries="$libraries" template1"""
+_NAMED = re.compile(r'(?m)^\s*1: name = "([^"]+)"')
+_NOBODY = "65534:65534"
+
+
+@dataclass(frozen=True)
+class TryImage(Action):
+    """Whether an image can hold what another host's Postgres has: an empty cluster is made as that one was.
+
+    Nothing of it is on a disk, and it goes with its container.
+
+    :param cluster: what :class:`~.survey.Survey` says of the other one.
+    :raises Refused: it is older, or lacks a locale, a library or an extension (3).
+    """
+
+    image: str
+    cluster: Mapping[str, Any]
+    kind: ClassVar[str] = "try_image"
+
+    def ready(self, machine: Machine) -> Report:
+        """``major``: as images say it that are made as the official one is; 0: this one is not here, or does not."""
+        found = machine.ask(["docker", "image", "inspect", self.image], check=False).out
+        env = [each for row in json.loads(found or "[]") for each in row["Config"].get("Env") or ()]
+        said = [each for each in env if re.fullmatch(r"PG_MAJOR=\d{1,4}", each)]
+        return {"major": int(said[0].partition("=")[2]) if said else 0}
+
+    def run(self, machine: Machine) -> Deed:
+        yield Progress(note=f"trying {self.image}")
+        facts = {**self.cluster, "databases": {"template0": self.cluster["template0"]}}
+        place = programs(machine, self.image, self.cluster["programs"])
+        base = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "-e", "LC_ALL=C", "--user", _NOBODY]
+        version = [*base, "--entrypoint", f"{place}/postgres", self.image, "--version"]
+        major = version_of(machine.run(version).out)
+        refuse_older(facts, major)
+        words = Scratch(machine, Place(self.image, "/mnemo", "", 0, 0), facts, "", {}).words(major)
+        script = [*base, "--tmpfs", "/mnemo", "--entrypoint", "sh", self.image, "-c", _TRY, "sh", place]
+        said = machine.run([*script, facts["preloaded"], *words], check=False)
+        if said.rc != 0:
+            why = (said.err.strip() or said.out.strip())[-600:]
+            raise Refused(f"the image {self.image} makes no cluster like the one of the stack: {why}", hint=_OTHER)
+        if missing := sorted({*self.cluster["extensions"]} - {*_NAMED.findall(said.out), "plpgsql"}):
+            raise Refused(f"the image {self.image} lacks extensions: {', '.join(missing)}", hint=_OTHER)
+        return {"major": major}
+
+
+_OTHER = "name an image in stack.images that has what the present one has"

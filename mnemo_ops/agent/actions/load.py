@@ -42,6 +42,7 @@ class LoadSet(Action):
 
     :param run_id: of the restore, which its undo is told by; of the migration when ``fresh``.
     :param identity: age secret key of what is secret in the set.
+    :param override: the text of its compose file of ours on this host, if another one than the set's; ``fresh`` only.
     :param headers: of its secret files, made again for ``identity``: the operator's key never comes here.
     :param manifest_sha256: of the manifest that was looked at; empty: whatever is there.
     :param accept_loss: also where the database here has something that no set holds, or the set a dataset that the
@@ -57,6 +58,7 @@ class LoadSet(Action):
     accept_loss: bool = False
     manifest_sha256: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    override: str = ""
     kind: ClassVar[str] = "load_set"
 
     def ready(self, machine: Machine) -> Report:
@@ -123,7 +125,7 @@ class LoadSet(Action):
         stack = Stack.from_json(self.stack)
         directory = f"{stack.store}/{self.id}"
         manifest, found = self._look(machine)
-        told: Report = {"write_outage_seconds": 0.0, "phases": {}, "kept_passwords": []}  # nobody is served yet
+        told: Report = {"write_outage_seconds": 0.0, "phases": {}}  # nobody is served yet
         if self.fresh:  # what a kill leaves on a fresh host goes with the next run (CleanTarget)
             yield from prove_bytes(machine, directory, manifest)
             yield from self._config(machine, stack, directory, manifest)
@@ -132,7 +134,7 @@ class LoadSet(Action):
             Orchestrator(machine, stack).make(stack.keep)  # where they mount what tells where the data go
             copy_marker.hold_back(machine, stack)
             plan = self._plan(machine, stack, manifest)
-            yield from self._extract(machine, stack, directory, manifest)
+            told.update((yield from self._extract(machine, stack, directory, manifest)))
             restore_record.place(machine, plan, AFTER)
             forget_blank(machine, plan)
             told["strays"] = restore_record.strays(machine, plan["paths"])
@@ -250,19 +252,24 @@ class LoadSet(Action):
         if machine.stat(stack.directory) is not None:
             machine.remove(stack.directory)  # empty: checked above
         machine.rename(beside, stack.directory)
+        if self.override:
+            machine.write(f"{stack.directory}/{stack.files[-1]}", self.override.encode(), 0o644)
         return {}
 
     def _extract(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:
-        """Everything beside its place, compared. ``kept_passwords``: roles that have those of today."""
+        """Everything beside its place, compared. ``kept_passwords``: roles that have those of today;
+        ``unknown_settings``: those that another major of Postgres does not know."""
         kept: List[str] = []
+        unknown: List[str] = []
         with self._key(machine) as key:
             every = [kind for kind, _ in self._kinds(machine, stack, manifest)]
             # what takes longest comes last
             for kind in sorted(every, key=lambda each: each.dataset.kind == "postgres"):
                 done = yield from kind.load(manifest.saved(kind.dataset.name), directory, self.run_id, key)
                 kept += done.get("kept", ())
+                unknown += done.get("unknown", ())
         machine.sync_all()  # before it is renamed into place: a power cut would leave empty files there
-        return {"kept_passwords": kept}
+        return {"kept_passwords": kept, "unknown_settings": unknown}
 
     @contextmanager
     def _key(self, machine: Machine) -> Iterator[Key]:

@@ -133,9 +133,26 @@ def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles:
     if not mine:
         return None
     try:
-        facts = cluster_facts.look(enter(machine, mine[0]).server)
+        entrance = enter(machine, mine[0])
+        facts = cluster_facts.look(entrance.server)
         told = {name: facts[name] for name in ("version", "major", "bytes")}
-        return {**told, "losses": cluster_facts.losses(facts), "obstacles": cluster_facts.obstacles(facts)}
+        like = {name: facts[name] for name in ("superuser", "segment", "mode", "checksums", "preloaded")}
+        like["template0"] = {name: facts["databases"]["template0"].get(name) for name in _LIKE}
+        like["extensions"] = sorted({one["name"] for each in facts["databases"].values() for one in _extensions(each)})
+        like = {**like, "programs": entrance.home.programs, "version": facts["version"], "major": facts["major"]}
+        return {
+            **told,
+            "cluster": like,
+            "losses": cluster_facts.losses(facts),
+            "obstacles": cluster_facts.obstacles(facts),
+        }
     except MnemoError as error:
         troubles.append(str(error))
         return None
+
+
+_LIKE = ("encoding", "collate", "ctype", "provider", "locale", "rules")  # what initdb is told
+
+
+def _extensions(database: Mapping[str, Any]) -> Any:
+    return database.get("extensions", {}).values()

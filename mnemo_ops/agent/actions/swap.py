@@ -152,6 +152,7 @@ class UndoRestore(Action):
                 f"cannot undo the restore: {', '.join(gone)} does not exist any more",
                 hint="`invoke backup.list` lists the backups",
             )
+        _refuse_other_major(machine, stack, plan)
         return plan
 
     def run(self, machine: Machine) -> Deed:
@@ -187,6 +188,22 @@ class UndoRestore(Action):
             )
         told["strays"] = restore_record.strays(machine, plan["paths"])
         return {"undone": plan["id"], "live": side, "kept": restore_record.where(plan, plan["live"]), **told}
+
+
+def _refuse_other_major(machine: Machine, stack: Stack, plan: restore_record.Plan) -> None:
+    """:raises Refused: what would be put in place is of another Postgres than the image, and would not start (3)."""
+    services = {each.service for each in stack.datasets if each.kind == "postgres"}
+    found = [each for each in containers.containers(machine, stack.project) if each.service in services]
+    has = found[0].env.get("PG_MAJOR") if found else None  # images that are made as the official one is
+    side = BEFORE if plan["live"] == AFTER else AFTER
+    for path in plan.get("paths", ()) if has else ():
+        beside = restore_record.sibling(path, side, plan["stamp"])
+        was = (machine.read_text(f"{beside}/PG_VERSION") or "").strip()
+        if was and was != has:
+            raise Refused(
+                f"the undo would put in place data of Postgres {was}, and the image of {found[0].name} has {has}",
+                hint=f"name an image of Postgres {was} in stack.images and deploy it; its start fails until the undo",
+            )
 
 
 def _ready_to_place(machine: Machine, stack: Stack) -> Deed:

@@ -65,6 +65,7 @@ KINDS: Dict[str, str] = {
     "stop_all": "services",
     "stop_copy": "copy_target",
     "survey": "survey",
+    "try_image": "cluster",
     "undo_restore": "swap",
     "undo_swap": "swap",
     "unfence": "services",

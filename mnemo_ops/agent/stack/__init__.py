@@ -6,5 +6,5 @@ Offers ``containers``, ``copy_marker``, ``datasets``, ``datasets.kind``, ``exclu
 ``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
 Of a whole Postgres cluster: ``cluster.dump``, ``cluster.entrance``, ``cluster.facts``, ``cluster.files``,
 ``cluster.home``, ``cluster.place``, ``cluster.proof``, ``cluster.scratch``, ``cluster.sealed``,
-``cluster.server``.
+``cluster.server``, ``cluster.settings``.
 """

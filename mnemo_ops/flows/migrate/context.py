@@ -16,6 +16,7 @@ from mnemo_ops.errors import StepFailed, Unreachable, reason
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
 from mnemo_ops.flows.keys import Identity
+from mnemo_ops.flows.migrate.images import Means, Other
 from mnemo_ops.stack.definition import Settings
 
 Provision = Callable[[Host], None]
@@ -47,6 +48,7 @@ class Context:
     :param silent: why old is done without, since new may serve. :param unsure: whether old is fenced for good.
     :param sides: both hosts as they were seen last. :param host_keys: of old, once new has a key for it.
     :param age: opens the final set; its secret is here and with new, in memory alone.
+    :param means: what brings images to new; :param other: those that it runs instead of old's.
     :param outage: seconds in which nobody could write; ``None``: not measured, an earlier run stopped old.
     """
 
@@ -70,6 +72,9 @@ class Context:
     recipients: Sequence[str] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     strays: Sequence[str] = ()
+    unknown_settings: Sequence[str] = ()
+    means: Optional[Means] = None
+    other: Optional[Other] = None
     proof: Mapping[str, Any] = field(default_factory=dict)
     fenced_at: Optional[float] = None
     outage: Optional[float] = None

@@ -44,8 +44,10 @@ def restore(context: Context) -> None:
     assert context.age is not None, "there is no backup without its key"
     context.stage, run = Stage.RESTORING, context.run
     sums = context.manifest["manifest_sha256"]  # what old made, not what lies there by now
-    load = LoadSet(context.stack, run, True, run, context.age.secret, manifest_sha256=sums)
-    context.strays = context.flow.act(context.new, load, job=f"{run}-restore")["strays"]
+    override = context.other.override if context.other else ""
+    load = LoadSet(context.stack, run, True, run, context.age.secret, manifest_sha256=sums, override=override)
+    done = context.flow.act(context.new, load, job=f"{run}-restore")
+    context.strays, context.unknown_settings = done["strays"], done["unknown_settings"]
 
 
 def prove(context: Context) -> None:

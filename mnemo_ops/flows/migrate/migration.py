@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Optional
 
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import MnemoError, named
@@ -15,10 +16,11 @@ from mnemo_ops.flows.engine import Flow, Step, Steps, Undo
 from mnemo_ops.flows.migrate import abort, cutover, preflight, prepare, promotion, report, rollback, transfer
 from mnemo_ops.flows.migrate.context import Context, Provision, Rows
 from mnemo_ops.flows.migrate.earlier import Earlier
+from mnemo_ops.flows.migrate.images import Means
 
 
 class Migration:
-    """One command. :param provision, place, rows, accept_loss, without_old: as of :class:`Context`."""
+    """One command. :param provision, place, rows, accept_loss, without_old, means: as of :class:`Context`."""
 
     def __init__(
         self,
@@ -31,9 +33,10 @@ class Migration:
         run_id: str,
         accept_loss: bool = False,
         without_old: bool = False,
+        means: Optional[Means] = None,
     ) -> None:
         known = (flow.settings(old), flow.stack(old), accept_loss, without_old)
-        self.context = Context(flow, old, new, provision, place, rows, run_id, *known)
+        self.context = Context(flow, old, new, provision, place, rows, run_id, *known, means=means)
         self.steps = Steps(self.context.say, self.context.note)
 
     def run(self) -> None:

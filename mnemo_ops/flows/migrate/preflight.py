@@ -9,7 +9,7 @@ from mnemo_ops.checks import preflight as checks
 from mnemo_ops.checks.findings import judge, of_host, refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.errors import Refused, Unreachable
-from mnemo_ops.flows.migrate import earlier, leftovers, look, transfer
+from mnemo_ops.flows.migrate import earlier, images, leftovers, look, transfer
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.flows.migrate.earlier import Earlier
 from mnemo_ops.stack import definition
@@ -36,6 +36,8 @@ def preflight(context: Context, act: bool = True) -> Earlier:
         found = checks.problems(old, new, context.settings, context.accept_loss)
         found += [] if new.holds and new.runs else misplaced(context, new)  # what serves is in nobody's way
         found += unmade(context, old, new)
+        context.other = images.other(context.flow, context.old, context.new, context.means)
+        found += images.older(context.flow, context.new, context.other, old, new) if context.other else []
     for warning in judge(found, context.flow.report.extra, "nothing was touched"):
         context.say(f"WARNING: {warning}")
     context.flow.ready(context.old, MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss))

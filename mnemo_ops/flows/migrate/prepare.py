@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.actions.copy_target import MarkTarget
 from mnemo_ops.agent.actions.images import LoadImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, RemoveFile
@@ -47,9 +48,20 @@ def make_age_key(context: Context) -> None:
 
 
 def copy_images(context: Context) -> None:
-    """The very images, by id."""
-    flow, run = context.flow, context.run
-    used = context.seen[0].survey["containers"].values()
+    """The very images, by id; and those that new is to have instead.
+
+    :raises Refused: the database of new could not hold that of old (3).
+    """
+    flow, run, other = context.flow, context.run, context.other
+    if other is not None and context.means is not None:
+        for service, image in other.images.items():
+            context.say(f"{service} runs {image} on {context.new.name}, as its stack.images says")
+        context.means.fetch(context.new, other.images)
+        if other.database:
+            cluster = context.seen[0].survey["postgres"]["cluster"]
+            flow.act(context.new, TryImage(other.database, cluster), job=f"{run}-try-image")
+    there = other.images if other else ()
+    used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
     here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))
     wanted = {each["image_id"]: each["image"] for each in used if each["image_id"] not in here}
     if not wanted:

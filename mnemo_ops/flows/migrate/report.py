@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mnemo_ops.flows.backup import accepted, left_out, strayed
+from mnemo_ops.flows.backup import accepted, left_out, strayed, unknown_settings
 from mnemo_ops.flows.migrate.context import Context
 
 
@@ -26,6 +26,7 @@ def tell(context: Context, phases: Sequence[Any]) -> None:
     accepted(context.flow, context.manifest.get("accepted_losses", []))
     left_out(context.flow, context.manifest.get("datasets", {}))
     strayed(context.flow, context.new, list(context.strays))
+    unknown_settings(context.flow, context.new, list(context.unknown_settings))
     if outage is not None:
         moved = f"{context.bytes_in_outage / 1e6:.1f} MB moved inside it"
         report.summary.append(f"write outage {outage:.1f} s ({moved})")

@@ -42,6 +42,8 @@ VALUED = {
     "--mount",
     "--user",
     "--volume",
+    "--tmpfs",
+    "-e",
 }
 HEALTHY_AFTER = 0.3  # seconds a container with a healthcheck is "starting"
 KEEPS = ("volumes", "networks", "images", "containers")
@@ -193,6 +195,11 @@ def image(root: str, state: Any, verb: str, names: list[str], found: dict[str, l
         for ref, id in state["images"].items():
             name, _, tag = ref.rpartition(":")
             print(dumps({"Repository": name, "Tag": tag, "Digest": "<none>", "ID": id}))
+    elif verb == "inspect":
+        if names[0] not in state["images"]:
+            fail(f"Error: No such image: {names[0]}")
+        env = load(root, "image_env", {}).get(names[0])
+        print(dumps([{"Id": state["images"][names[0]], "Config": {"Env": env}}]))
     elif verb == "rm":
         refs = [ref for ref, id in state["images"].items() if names[0] in (ref, id)]
         if not refs:
@@ -241,10 +248,12 @@ def inside(root: str, state: Any, names: list[str], found: dict[str, list[str]])
 
 
 def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
-    """The words that containers of this image say, as ``said`` has them."""
+    """The words that containers of this image say, as ``said`` has them: always these, or by a word of the command."""
     name = names[0].partition(":")[0]
     sys.stdin.read()
-    print(load(root, "said", {}).get(name, ""))
+    said = load(root, "said", {}).get(name, "")
+    words = " ".join([*names, *found])
+    print(said if isinstance(said, str) else next((text for word, text in said.items() if word in words), ""))
 
 
 def container(root: str, state: Any, verb: str, names: list[str], found: dict[str, list[str]]) -> None:

@@ -18,6 +18,8 @@ _RIGHTS = """SELECT json_build_object(
 _PATH = """SELECT to_json(substr(s, 13)) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase,
  unnest(setconfig) s WHERE setrole = 0 AND datname = current_database() AND s ~ '^search_path=';"""
 
+NARROW = 15  # until then everybody could create in the schema public, which no dump says
+
 
 def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[int], major: int) -> None:
     """Make what a database had, and take away what only template0 has.
@@ -30,6 +32,9 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
     every = {int(number): one for number, one in had["extensions"].items()}
     if not had["public"]:
         server.sql("DROP SCHEMA public;", name)
+    elif facts["major"] < NARROW <= major:
+        boss = identifier(facts["superuser"])
+        server.sql(f"ALTER SCHEMA public OWNER TO {boss};\nGRANT CREATE ON SCHEMA public TO PUBLIC;", name)
     if not any(one["name"] == "plpgsql" and number not in order for number, one in every.items()):
         server.sql("DROP EXTENSION plpgsql;", name)
     if not order:

@@ -15,6 +15,12 @@ from mnemo_ops.errors import Refused
 _SEEN = """for each; do (cd "$each" 2>/dev/null && pwd -P) || echo; done
 cd "$1" && stat -c "%i %u %g" . && stat -f -c %T ."""
 
+# constant: where an image has its programs: there, on its search path, else where packages put them
+_PROGRAMS = """PATH=$1:$PATH
+for each in /opt/*/bin /opt/*/*/bin /usr/local/pgsql/bin /usr/pgsql-*/bin /usr/lib/postgresql/*/bin
+do PATH=$PATH:$each; done
+command -v initdb"""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -74,6 +80,19 @@ def home_of(machine: Machine, container: Container, facts: Mapping[str, Any]) ->
     for path in _on_host(machine, container, data, {}):
         return Home(data, path, facts["programs"], container.image_id, facts["uid"], facts["gid"])
     raise _homeless(container, data)
+
+
+def programs(machine: Machine, image: str, usual: str) -> str:
+    """The directory of Postgres' programs in an image. :param usual: where another image has them.
+
+    :raises Refused: there are none, or no shell that finds them (3).
+    """
+    argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "sh", image]
+    said = machine.ask([*argv, "-c", _PROGRAMS, "sh", usual], check=False)
+    place, _, name = said.out.strip().rpartition("/")
+    if said.rc != 0 or name != "initdb":
+        raise Refused(f"the image {image} has no initdb: it is none of Postgres", hint="correct stack.images")
+    return place
 
 
 def _on_host(machine: Machine, container: Container, path: str, real: Mapping[str, str]) -> List[str]:

@@ -187,9 +187,10 @@ def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> 
                 old, new = old.replace("_", "-"), new.replace("_", "-")
             if old == new or (other and (key.startswith(_OF_MAJOR) or f"own {key}" in here)):
                 continue
-            if old and new and key.partition(" ")[0].isupper() and (other or not key.startswith(_EXACT)):
+            public = other and key in _PUBLIC
+            if public or (old and new and key.partition(" ")[0].isupper() and (other or not key.startswith(_EXACT))):
                 texts = texts or reread(database)
-                if texts.get(key) == new and old.rpartition(" ")[0] == new.rpartition(" ")[0]:
+                if texts.get(key) == new and (public or _owner(old) == _owner(new)):
                     continue
             said.append(_changed(database, key, old, new))
     return said
@@ -197,6 +198,7 @@ def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> 
 
 # entries without an expression: the same text, or something is lost
 _EXACT = ("ACL ", "DEFAULT ACL ", "COMMENT ", "SECURITY LABEL ", "SCHEMA ", "EXTENSION ", "SERVER ", "USER MAPPING ")
+_PUBLIC = ("SCHEMA public", "ACL SCHEMA public")  # told only where it is not as initdb of that major made it
 _OF_MAJOR = ("major", "grantors ", "version ")  # another one has its own
 
 
@@ -212,6 +214,10 @@ def of_rows(server: Server, before: Proof) -> List[str]:
         keys = sorted({*facts, *after} - _LOGS)
         said += [_changed(name, key, facts.get(key), after.get(key)) for key in keys]
     return [each for each in said if each]
+
+
+def _owner(entry: Optional[str]) -> str:
+    return (entry or "").rpartition(" ")[0]
 
 
 def _changed(database: str, key: str, old: Optional[str], new: Optional[str]) -> str:

@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Iterator, List, Mapping
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import extensions, files, passwords, proof
+from mnemo_ops.agent.stack.cluster import extensions, passwords, proof, settings
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
@@ -57,6 +57,23 @@ WHERE datname = current_database() \gexec
 """
 
 
+def refuse_older(facts: Mapping[str, Any], major: int) -> None:
+    """:raises Refused: a Postgres of this major cannot read what the other one dumped (3)."""
+    if major < facts["major"]:
+        raise Refused(
+            f"Postgres {major} cannot read what Postgres {facts['version']} dumped",
+            hint=f"give the service an image with Postgres {facts['major']} or newer",
+        )
+
+
+def version_of(said: str) -> int:
+    """The major in what ``postgres --version`` says. :raises Broken: there is none (6)."""
+    found = re.search(r"\) (\d+)", said)
+    if found is None:
+        raise Broken(f"postgres does not tell its version but {said.strip()[:100]}")
+    return int(found[1])
+
+
 @dataclass(frozen=True)
 class Scratch:
     """A cluster to be filled.
@@ -83,11 +100,7 @@ class Scratch:
 
         :raises Refused: the programs are older than the dump (3). :raises CommandFailed: Postgres' own words (6).
         """
-        if self.major < self.facts["major"]:
-            raise Refused(
-                f"the dump is of Postgres {self.facts['version']}, and Postgres {self.major} cannot read it",
-                hint=f"give the service an image with Postgres {self.facts['major']} or newer",
-            )
+        refuse_older(self.facts, self.major)
         place = self.place
         self.machine.write(place.users, f"postgres:x:{place.uid}:{place.gid}::/:/bin/sh\n".encode(), 0o644)
         self.machine.run(self.place.once("initdb", *self.words(self.major)))
@@ -108,11 +121,7 @@ class Scratch:
     @cached_property
     def major(self) -> int:
         """Of the programs that fill it."""
-        said = self.machine.ask(self.place.once("postgres", "--version")).out
-        found = re.search(r"\) (\d+)", said)
-        if found is None:
-            raise Broken(f"postgres does not tell its version but {said.strip()[:100]}")
-        return int(found[1])
+        return version_of(self.machine.ask(self.place.once("postgres", "--version")).out)
 
     @contextlib.contextmanager
     def running(self, user: str, entry: str) -> Iterator[Server]:
@@ -156,7 +165,8 @@ class Scratch:
         """All of it: globals, every database, statistics, the proof, the files; who puts it in place syncs it first.
 
         :param keep: hashes of passwords as they were dumped -> those that are put in their place, once all was proven.
-        :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords.
+        :returns: ``differences``: sentences, none when it is what was dumped; ``kept``: roles of those passwords;
+            ``unknown``: settings that this major does not know.
         :raises Refused: as :meth:`create` (3). :raises StepFailed: the first error, in Postgres' own words (6).
         """
         own = self.own
@@ -173,11 +183,15 @@ class Scratch:
             kept = keep(passwords.hashes(server))
             if kept:
                 server.sql("".join(f"ALTER ROLE {identifier(x)} PASSWORD {literal(y)};\n" for x, y in kept.items()))
+            self.machine.remove(f"{self.place.home}/list")
+            own_files = self.secret["files"]
+            settings.put(self.machine, self.place, own_files)
+            other = self.major != had
+            unknown = settings.leave_out(self.machine, self.place, own_files, server, self.major) if other else []
             # one cannot remove oneself
             user, other = identifier(self.facts["user"]), next(iter(self.facts["files"]))
             server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)
-        self._finish()
-        return {"differences": differences, "kept": sorted(kept)}
+        return {"differences": differences, "kept": sorted(kept), "unknown": unknown}
 
     def load(self, server: Server) -> Deed:
         """Every database from its archive. Errors as :meth:`fill`."""
@@ -251,11 +265,3 @@ class Scratch:
 
     def _archive(self, name: str) -> IO[bytes]:
         return self.machine.open(f"{self.directory}/{self.facts['files'][name]}")
-
-    def _finish(self) -> None:
-        """The source's own configuration instead of what ``initdb`` wrote."""
-        data, place = self.place.data, self.place
-        for name in {each.partition("/")[0] for each in files.names(self.machine, data)}:
-            self.machine.remove(f"{data}/{name}")
-        files.put(self.machine, data, self.secret["files"], place.uid, place.gid)
-        self.machine.remove(f"{place.home}/list")

@@ -14,13 +14,14 @@ from mnemo_ops.agent.stack.cluster import files, passwords, proof, sealed
 from mnemo_ops.agent.stack.cluster.dump import dump
 from mnemo_ops.agent.stack.cluster.earlier import Earlier
 from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
-from mnemo_ops.agent.stack.cluster.home import Home, home_of
+from mnemo_ops.agent.stack.cluster.home import Home, home_of, programs
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.datasets.kind import Facts, Key, Kind
 from mnemo_ops.agent.stack.manifest import Saved
 from mnemo_ops.agent.stack.orchestrator import PATIENCE
 from mnemo_ops.agent.stack.restore_record import AFTER, SCRATCH, container, sibling
+from mnemo_ops.agent.stack.stack import mountpoint
 from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed
 
 _AVAILABLE = "SELECT json_agg(name) FROM pg_available_extensions;"
@@ -78,8 +79,19 @@ class Postgres(Kind):
             hint = f"docker logs --tail 50 {there.name}, on the host"
             raise Refused(f"to restore a backup of an earlier version, Postgres in {there.name} must answer", hint=hint)
         home = home_of(self.machine, there, facts)
+        if self.dataset.volume:
+            self._refuse_elsewhere(home, self.stack.volume(self.dataset.volume))
         found = self.machine.stat(home.path) if there.running else None  # it was somebody's already
         return home if found is None else replace(home, uid=found.uid, gid=found.gid)
+
+    def _refuse_elsewhere(self, home: Home, volume: str) -> None:
+        """:raises Refused: the data would go into another volume, such as a nameless one of the image (3)."""
+        if not f"{home.path}/".startswith(mountpoint(self.machine, volume) + "/"):
+            raise Refused(
+                f"Postgres of {self._container.name} would keep its data in {home.data}, outside of {volume}",
+                hint=f"in the compose file, mount {volume} around {home.data} (images from 18 on keep their data "
+                "in /var/lib/postgresql/MAJOR/docker), or set PGDATA",
+            )
 
     def _entered(self) -> Optional[Entrance]:
         """Nothing where no server lets us in: a restore may be what mends it."""
@@ -126,7 +138,9 @@ class Postgres(Kind):
             machine.remove(path)
         machine.mkdir(made, 0o700)
         machine.chown(made, home.uid, home.gid)
-        place = Place(home.image, made, container(stamp), home.uid, home.gid, programs=home.programs)
+        # the image may be another one than that of the backup, and keep its programs elsewhere
+        there = home.programs if self._entered() else programs(machine, home.image, home.programs)
+        place = Place(home.image, made, container(stamp), home.uid, home.gid, programs=there)
         scratch: Scratch
         if saved.earlier:
             env = self._container.env
@@ -141,7 +155,7 @@ class Postgres(Kind):
             raise VerificationFailed("Postgres differs from the backup: " + "; ".join(proof.few(done["differences"])))
         machine.rename(place.data, beside)
         machine.remove(made)
-        return {"kept": done["kept"]}
+        return {"kept": done["kept"], "unknown": done["unknown"]}
 
     def _keep(self, restored: Mapping[str, str]) -> Mapping[str, str]:
         """The services of today have the passwords of today; on a host where none run, all are of one day."""

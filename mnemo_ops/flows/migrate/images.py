@@ -1,0 +1,65 @@
+"""Images that new gets instead of old's: where its inventory names another one in ``stack.images``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Optional
+
+from mnemo_ops.agent.actions.cluster import TryImage
+from mnemo_ops.agent.base.finding import Finding
+from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.checks.findings import refused
+from mnemo_ops.checks.preflight import Side
+from mnemo_ops.core.model import Host
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.stack.image_archive import major_of
+
+
+@dataclass(frozen=True)
+class Means:
+    """What brings images to a host.
+
+    :param fetch: loads or pulls the images of these services, as the host's inventory says.
+    :param override: the text of our compose file for a host, with these images.
+    """
+
+    fetch: Callable[[Host, Mapping[str, str]], None]
+    override: Callable[[Host, Mapping[str, str]], str]
+
+
+@dataclass(frozen=True)
+class Other:
+    """What differs. :param images: by service. :param override: of new. :param database: its image, if another one."""
+
+    images: Mapping[str, str]
+    override: str
+    database: str
+
+
+def other(flow: Flow, old: Host, new: Host, means: Optional[Means]) -> Optional[Other]:
+    """What new runs instead of what old runs, if anything. :raises InventoryError: its files are not here (2)."""
+    was, will = flow.settings(old).images, flow.settings(new).images
+    images = {service: image for service, image in will.items() if was.get(service, "") != image}
+    if not images or means is None:
+        return None
+    service = next(row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres")
+    return Other(images, means.override(new, {**was, **images}), images.get(service, ""))
+
+
+def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:
+    """A database that new could not read, as far as the image says so before it is on new, or is there already."""
+    database = old.survey.get("postgres")
+    if not chosen.database or not database:
+        return []
+    there = database["cluster"]
+    asks = TryImage(chosen.database, there)
+    major = int(flow.ready(host, asks)["major"]) if new.survey["tools"].get("docker") else 0
+    archive = flow.settings(host).images_archive
+    major = major or (major_of(archive, chosen.database) if archive else 0)
+    if not 0 < major < there["major"]:
+        return []
+    evidence = (
+        f"its image {chosen.database} has Postgres {major}, and {old.name} has {there['version']}, which is newer"
+    )
+    remedy = f"name an image of Postgres {there['major']} or newer in stack.images of {new.name}"
+    return [refused("image.older", new.name, evidence, remedy)]
