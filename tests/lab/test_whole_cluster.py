@@ -1,4 +1,4 @@
-"""The main job with a cluster that has one of everything: equal by `pg_dumpall`, or named as lost.
+"""The main job with a cluster and a tree that have one of everything: equal by other programs, or named as lost.
 
 Postgres 15, which the application's own file asks for, is in `make test`; the others are in `make soak`.
 """
@@ -85,6 +85,24 @@ def whole(host: Host) -> list[str]:
     return [*lines, host.sh(files), host.rows("SHOW data_checksums")]
 
 
+CONTRACT = Path(__file__).parents[1] / "contract"
+TREE = "/var/lib/docker/volumes/mnemosyne_lightrag_data/_data/one of everything"
+
+
+def on(host: Host, program: str) -> str:
+    """What a program of the contract's tests says of the tree."""
+    text = (CONTRACT / program).read_text()
+    return host.sh(f"LC_ALL=C.UTF-8 PYTHONIOENCODING=:surrogateescape python3 - '{TREE}' <<'THE_END'\n{text}\nTHE_END")
+
+
+def tree(host: Host) -> list[str]:
+    """As find, stat, sha256sum, lsattr, getcap, getfacl -R and getfattr -d -m- see it."""
+    lines = on(host, "photograph.py").splitlines()
+    assert {line.partition(":")[0] for line in lines} > {"sha256sum", "lsattr", "getcap", "getfacl", "getfattr"}
+    assert len(lines) > 500
+    return lines
+
+
 def differ(one: list[str], other: list[str]) -> list[str]:
     return [line[:200] for line in difflib.unified_diff(one, other, lineterm="", n=0)]
 
@@ -103,6 +121,10 @@ def test_deploy(lab: Lab, shared: dict[str, Any], request: pytest.FixtureRequest
     shared["early"] = write(lab, 60, "early")
     for name, database in PARTS:
         psql(lab.old, (EVERYTHING / f"{name}.sql").read_text(), database)
+    for host in (lab.old, lab.new):
+        host.sh("apt-get -qq update && apt-get -qqy install acl attr libcap2-bin >/dev/null", timeout=PATIENCE)
+    lab.old.sh(f"mkdir '{TREE}'")
+    on(lab.old, "tree_of_everything.py")
 
 
 def test_what_no_set_holds_is_named_before_anything_is_stopped(lab: Lab) -> None:
@@ -125,23 +147,27 @@ def test_what_no_set_holds_is_named_before_anything_is_stopped(lab: Lab) -> None
 
 
 def test_a_backup_and_its_restore_are_the_whole_cluster(lab: Lab, shared: dict[str, Any]) -> None:
-    shared["made"] = whole(lab.old)
+    shared["made"], shared["tree"] = whole(lab.old), tree(lab.old)
     made = well(lab.run("backup", "--limit", "old", "--json", timeout=PATIENCE)).document
-    assert made["accepted_losses"] == []
+    assert made["accepted_losses"] == [] and len(made["left_out"]) == 1 and "a socket" in made["left_out"][0]
     shared["late"] = write(lab, 15, "late")
     psql(lab.old, "DROP DATABASE second; ALTER ROLE app PASSWORD 'other'; DROP ROLE copier; REVOKE readers FROM app;")
     psql(lab.old, "DROP TABLE app.docs CASCADE; SELECT lo_unlink(oid) FROM pg_largeobject_metadata;", SHOP)
-    shared["changed"] = whole(lab.old)
+    changes = (
+        "setfattr -x user.a a/user.a; setfacl -b a/shared; setcap -r a/capable; rm -r b; touch -d @1 odd; mknod x p"
+    )
+    lab.old.sh(f"cd '{TREE}' && {changes.replace('; ', ' && ')}")
+    shared["changed"], shared["other tree"] = whole(lab.old), tree(lab.old)
     assert differ(shared["made"], shared["changed"])
     well(lab.run("restore", "--id", "latest", "--host", "old", "--yes", "--json", timeout=PATIENCE))
-    assert differ(shared["made"], whole(lab.old)) == []
+    assert differ(shared["made"], whole(lab.old)) == [] and differ(shared["tree"], tree(lab.old)) == []
     assert (found(lab.old, shared["early"]), found(lab.old, shared["late"])) == ((60, 0), (0, 15))
     assert lab.old.serves()
 
 
 def test_an_undo_brings_back_what_the_restore_took_away(lab: Lab, shared: dict[str, Any]) -> None:
     well(lab.run("restore", "--undo", "--host", "old", "--yes", timeout=PATIENCE))
-    assert differ(shared["changed"], whole(lab.old)) == []
+    assert differ(shared["changed"], whole(lab.old)) == [] and differ(shared["other tree"], tree(lab.old)) == []
     assert (found(lab.old, shared["early"]), found(lab.old, shared["late"])) == ((60, 0), (15, 0))
     well(lab.run("restore", "--undo", "--host", "old", "--yes", timeout=PATIENCE))
     assert differ(shared["made"], whole(lab.old)) == []
@@ -152,7 +178,7 @@ def test_a_migration_takes_all_of_it(lab: Lab, shared: dict[str, Any]) -> None:
     done = well(lab.run("migrate", "--from", "old", "--to", "new", "--yes", "--json", timeout=PATIENCE)).document
     assert done["accepted_losses"] == []
     assert lab.new.serves(), lab.new.containers()
-    assert differ(shared["made"], whole(lab.new)) == []
+    assert differ(shared["made"], whole(lab.new)) == [] and differ(shared["tree"], tree(lab.new)) == []
     assert (found(lab.new, shared["early"]), found(lab.new, shared["late"])) == ((60, 0), (0, 15))
     assert lab.old.running() == set()
     for host in (lab.old, lab.new):
