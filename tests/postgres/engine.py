@@ -75,7 +75,6 @@ exec)
     while lives "$server" && lives $!; do sleep 0.02; done
     lives $! && kill -9 $!  # nothing outlives the server of its container
     wait $! ;;
-inspect) lives "$(cat "$state/$2.pid")" && echo true || echo false ;;
 logs) tail "-n$2" "$state/$3.log" ;;
 stop) pid=$(cat "$state/$3.pid"); kill -INT "$pid"; while lives "$pid"; do sleep 0.02; done ;;
 rm) rm -f "$state/$2."* ;;
