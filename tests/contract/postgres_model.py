@@ -18,6 +18,7 @@ from mnemo_ops.agent.stack.cluster import facts, proof
 from mnemo_ops.agent.stack.cluster.entrance import Entrance
 from mnemo_ops.agent.stack.cluster.home import home_of
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
+from mnemo_ops.agent.stack.cluster.server import Sessions
 from mnemo_ops.agent.stack.datasets import postgres
 
 DATA = "/pg"  # where the container mounts the volume
@@ -43,6 +44,10 @@ class Server:
     machine: Machine
     user: str = "app"
     entry: str = "app"
+    sessions: Any = Sessions()
+
+    def held(self) -> Any:
+        return nullcontext()
 
     def clients(self) -> list[str]:
         return []
@@ -79,6 +84,11 @@ def dump(entrance: Entrance, directory: str, name: str) -> Deed:
     return {"facts": {**FACTS, **where, "files": {"app": f"{name}.1.dump"}, "rows": held}, "secret": secret}
 
 
+def told(server: Server, facts: Any, secret: Any, directory: str) -> Deed:
+    yield Progress(note="reading the schema of app")
+    return {}
+
+
 def fill(self: Scratch, keep: Any) -> Deed:
     yield Progress(note="restoring app")
     self.machine.mkdir(self.place.data, 0o700)
@@ -102,6 +112,7 @@ def modelled() -> Iterator[None]:
         patch.setattr(facts, "of_cluster", lambda query: dict(FACTS))
         patch.setattr(postgres, "dump", dump)
         patch.setattr(postgres, "programs", lambda machine, image, usual: usual)
+        patch.setattr(postgres, "told", told)
         patch.setattr(Scratch, "fill", fill)
         patch.setattr(proof, "of_rows", of_rows)
         yield

@@ -171,7 +171,7 @@ def of_cluster(machine: Machine) -> None:
         place = Place("image", "/srv/home", "name", 0, 0)
         if "files" in facts:
             scratch = Scratch(machine, place, facts, "/sets", {})
-            assert all(isinstance(word, str) for word in [scratch.own, *scratch.words(17), *extensions_of(facts)])
+            assert all(isinstance(word, str) for word in [scratch.own, *scratch.words(), *extensions_of(facts)])
             assert all(scratch.facts["databases"][name]["bytes"] >= 0 for name in facts["files"])
             assert facts["uid"] >= 0 and posixpath.basename(facts["secrets"]) == facts["secrets"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import postgres_model
 import pytest
 from acted import RECIPIENT, a_set, loading
-from acting import RUN, STACK, Acting, do, serving
+from acting import RUN, STACK, Acting, do, serving, stopped
 from postgres_model import ROWS
 from world import World
 
@@ -16,7 +16,7 @@ from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import manifest, restore_record
-from mnemo_ops.errors import Broken
+from mnemo_ops.errors import Broken, Refused
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +63,20 @@ def test_a_restore_that_gets_no_lease_leaves_no_plan(world: World, monkeypatch: 
     with pytest.raises(Broken):
         do(world, loading())
     assert restore_record.pending(world.machine(), RUN) is None
+
+
+def test_what_can_wait_is_done_once_others_write_again(world: World) -> None:
+    """A set that a migration makes is whole before its database ends."""
+    serving(world)
+    notes, running = [], MakeSet(STACK, RUN, [RECIPIENT]).run(world.machine(Acting))
+    with pytest.raises(StopIteration):
+        while True:
+            notes.append(next(running).note)
+    assert notes.index("dumping app") < notes.index("starting the stack") < notes.index("reading the schema of app")
+    assert world.machine().stat(f"/sets/{RUN}/postgres.secrets.age")
+
+
+def test_a_stopped_stack_is_refused(world: World) -> None:
+    stopped(world)
+    with pytest.raises(Refused, match="stopped"):
+        MakeSet(STACK, RUN, [RECIPIENT]).ready(world.machine(Acting))

@@ -20,6 +20,7 @@ from pace import PATIENCE
 from mnemo_ops.agent.base.progress import Progress
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.dump import dump
+from mnemo_ops.agent.stack.cluster.dump import told as told_of
 from mnemo_ops.agent.stack.cluster.entrance import Entrance, Home
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
@@ -61,12 +62,19 @@ run)
         *) break ;;
     esac; done
     image=$1; shift
-    [ "$detached" ] || as "$image/$program" "$@"
+    PATH=$image:$PATH; [ "$program" = sh ] || program=$image/$program
+    [ "$detached" ] || as "$program" "$@"
     echo "$image" >"$state/$name.image"
-    as setsid "$image/$program" "$@" >"$state/$name.log" 2>&1 </dev/null &
+    as setsid "$program" "$@" >"$state/$name.log" 2>&1 </dev/null &
     echo $! >"$state/$name.pid" ;;
-exec) image=$(cat "$state/$2.image"); program=$3; shift 3; exec "$image/$program" "$@" ;;
-inspect) lives "$(cat "$state/$2.pid")" && echo true || echo false ;;
+exec)
+    image=$(cat "$state/$2.image") || exit; lives "$(cat "$state/$2.pid")" || exit
+    server=$(cat "$state/$2.pid"); program=$3; shift 3; PATH=$image:$PATH
+    [ "$program" = sh ] || exec "$image/$program" "$@"
+    exec 3<&0; sh "$@" <&3 3<&- &
+    while lives "$server" && lives $!; do sleep 0.02; done
+    lives $! && kill -9 $!  # nothing outlives the server of its container
+    wait $! ;;
 logs) tail "-n$2" "$state/$3.log" ;;
 stop) pid=$(cat "$state/$3.pid"); kill -INT "$pid"; while lives "$pid"; do sleep 0.02; done ;;
 rm) rm -f "$state/$2."* ;;
@@ -138,7 +146,9 @@ def entrance(server: Server, place: Place) -> Entrance:
 
 def dumped(server: Server, place: Place, directory: Path) -> dict[str, Any]:
     """Dump a running cluster: what a set says of it, and what is secret of it."""
-    return returned(dump(entrance(server, place), str(directory), NAME))
+    made = returned(dump(entrance(server, place), str(directory), NAME))
+    returned(told_of(server, made["facts"], made["secret"], str(directory)))
+    return made
 
 
 def scratch(server: Server, source: Place, target: Place, directory: Path) -> Scratch:

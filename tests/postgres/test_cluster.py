@@ -17,6 +17,7 @@ from engine import BOSS, PROGRAMS, engine, returned, scratch, told
 from sample import SHOP, everything
 from sampling import sample
 
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack.cluster import files, proof
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
@@ -73,7 +74,7 @@ def copied() -> Iterator[Copied]:
         # once more as when it was filled: to see what the text of the dump makes of it
         with filled.running(BOSS, "template1") as server:
             server.sql("CREATE DATABASE aside;")
-            aside = Server(made.machine, target.inside, BOSS, "aside", target.socket)
+            aside = replace(server, entry="aside")  # nobody else may be in what is renamed
             reread = {name: filled._reread(aside, name) for name in filled.facts["files"]}
             server.sql("DROP DATABASE aside;")
         with made.started(target, BOSS, "template1") as server:

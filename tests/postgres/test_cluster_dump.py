@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine import BOSS, PROGRAMS, Engine, engine, returned, scratch
@@ -15,7 +16,7 @@ from sample import WATCHED
 
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import facts, files
+from mnemo_ops.agent.stack.cluster import facts, files, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.place import Place
@@ -399,3 +400,61 @@ def test_a_large_file_in_a_data_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film").write_bytes(bytes(files.LARGEST + 1))
     with pytest.raises(Refused, match="film"):
         files.read(Machine(), str(tmp_path))
+
+
+def watched(deed: Any) -> tuple[set[str], Any]:
+    """What a deed notes, and what it reports."""
+    noted = set()
+    with pytest.raises(StopIteration) as end:
+        while True:
+            noted.add(next(deed).note)
+    return noted, end.value.value
+
+
+# what is done to a database that initdb made -> what takes it back
+_LANGUAGE = "CREATE EXTENSION plpgsql; COMMENT ON EXTENSION plpgsql IS 'PL/pgSQL procedural language'"
+_SETTING = "ALTER ROLE plain IN DATABASE template1 "
+_COMMENT = "COMMENT ON DATABASE template1 IS "
+TOUCHED = {
+    "a table": ("CREATE TABLE public.t ()", "DROP TABLE public.t"),
+    "a right": ("GRANT CREATE ON DATABASE template1 TO plain", "REVOKE CREATE ON DATABASE template1 FROM plain"),
+    "a setting": (f"{_SETTING} SET work_mem = '5MB'", f"{_SETTING} RESET ALL"),
+    "a comment": (f"{_COMMENT} 'mine'", f"{_COMMENT} 'default template for new databases'"),
+    "an extension": ("CREATE EXTENSION citext", "DROP EXTENSION citext"),
+    "a dropped language": ("DROP EXTENSION plpgsql", _LANGUAGE),
+    "a large object": ("SELECT lo_create(4711)", "SELECT lo_unlink(4711)"),
+    "a function": ("CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION public.f"),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", ["", *TOUCHED])
+def test_what_initdb_made_is_restored_only_where_somebody_touched_it(
+    case: str, made: Engine, server: Server, tmp_path: Path
+) -> None:
+    sql, undo = TOUCHED.get(case, ("SELECT 1", "SELECT 1"))
+    server.sql(f"{sql};", "template1")
+    try:
+        filled = scratch_of(made, server, f"t{len(made.places)}", tmp_path)
+    finally:
+        server.sql(f"{undo};", "template1")
+    noted, report = watched(filled.fill())
+    assert report["differences"] == []
+    assert ("restoring template1" in noted) == bool(case) and "restoring main" in noted
+
+
+def test_a_set_says_what_the_server_says_itself(made: Engine, server: Server, tmp_path: Path) -> None:
+    """Of a schema that is told from the archive."""
+    server.sql("CREATE TABLE public.t (a int); CREATE VIEW public.v AS SELECT a FROM public.t;")
+    server.sql("CREATE MATERIALIZED VIEW public.m AS SELECT 1 AS a; SELECT lo_create(4711);")
+    server.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0;")
+    server.sql('CREATE TABLE public."Größe" ();', "latin")
+    try:
+        filled = scratch_of(made, server, "twice", tmp_path)
+        here = proof.describe(server, ["latin", "main", "template1"], filled.secret["salt"])
+        for name, facts in filled.secret["proof"].items():
+            assert here[name] == {**facts, **filled.facts["rows"].get(name, {})}
+        assert "TABLE public.Größe" in here["latin"] and "VIEW public.v" in here["main"]
+    finally:
+        server.sql("DROP VIEW public.v; DROP MATERIALIZED VIEW public.m; DROP TABLE public.t; SELECT lo_unlink(4711);")
+        server.sql("DROP DATABASE latin;")

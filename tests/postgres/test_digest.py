@@ -13,7 +13,7 @@ from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.cluster import proof
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import literal
-from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.errors import CommandFailed, Refused
 
 # name -> what makes it, and what changes its content
 CONTENT: Mapping[str, tuple[str, str]] = {
@@ -155,7 +155,7 @@ def test_a_policy_that_hides_rows_raises(databases: Databases) -> None:
     server = databases.make("CREATE TABLE r(a int); ALTER TABLE r ENABLE ROW LEVEL SECURITY; CREATE ROLE reader LOGIN;")
     server.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;")
     reader = Server(server.machine, server.run, "reader", server.entry, server.socket, "-c row_security=off")
-    with pytest.raises(Broken, match="row-level security"), reader.snapshot(reader.entry) as talk:
+    with pytest.raises(CommandFailed, match="row-level security"), reader.snapshot(reader.entry) as talk:
         proof.rows(talk)
 
 

@@ -29,6 +29,7 @@ FIXED = {
     "agent/machine/as_user.py": CONSTANT,
     "agent/stack/cluster/entrance.py": CONSTANT,
     "agent/stack/cluster/home.py": CONSTANT,
+    "agent/stack/cluster/place.py": CONSTANT,
     "agent/stack/volume_checks/disks.py": CONSTANT,
     "transport/sudo.py": CONSTANT,
     "lab/vm_image.py": CONSTANT,

@@ -51,10 +51,11 @@ class MakeSet(Action):
 
     def ready(self, machine: Machine) -> Report:
         """:raises Refused: a tool or space is missing, no database runs, or something would be forgotten (3)."""
-        return self._look(machine)[0]
+        with ExitStack() as held:
+            return self._look(machine, held)[0]
 
-    def _look(self, machine: Machine) -> Tuple[Report, Sequence[Kind]]:
-        """And the datasets: what was found out of them while the stack ran need not be asked once nobody is served."""
+    def _look(self, machine: Machine, held: ExitStack) -> Tuple[Report, Sequence[Kind]]:
+        """And the datasets, held: what was found out while the stack ran need not be asked once nobody is served."""
         stack = Stack.from_json(self.stack)
         containers.refuse_bare(machine, TOOLS)
         recipients.parsed(self.recipients)
@@ -73,6 +74,8 @@ class MakeSet(Action):
                 + waiver(lost),
             )
         kinds = [kind_of(machine, stack, each, found) for each in stack.datasets]
+        for each in kinds:
+            held.enter_context(each.held())
         lost = [text for each in kinds for text in each.losses(self.accept_loss)]
         sizes = {each.dataset.name: each.size() for each in kinds}
         need, free = int(sum(sizes.values()) * MARGIN), machine.free_bytes(stack.store)
@@ -83,8 +86,11 @@ class MakeSet(Action):
         return {"sizes": sizes, "free": free, "losses": lost}, kinds
 
     def run(self, machine: Machine) -> Deed:
-        report, kinds = self._look(machine)
-        lost = report["losses"]
+        with ExitStack() as held:
+            report, kinds = self._look(machine, held)
+            return (yield from self._make(machine, kinds, report["losses"]))
+
+    def _make(self, machine: Machine, kinds: Sequence[Kind], lost: Sequence[str]) -> Making:
         stack = Stack.from_json(self.stack)
         services = Orchestrator(machine, stack)
         found = services.found()
@@ -112,6 +118,8 @@ class MakeSet(Action):
                     lease.hold(machine, self._lease, self.id, [drop])
                 phases["start"] = machine.monotonic() - started
             outage = machine.monotonic() - began
+            if not self.fenced:
+                yield from self._seal(kinds, datasets, workdir)
             more = {
                 "recipients": list(self.recipients),
                 "seconds": round(outage, 3),
@@ -165,6 +173,7 @@ class MakeSet(Action):
         with ExitStack() as shut:
             held = [shut.enter_context(each.shut()) for each in kinds]
             datasets = yield from self._parts(kinds, workdir)
+            yield from self._seal(kinds, datasets, workdir)
             self._still_quiet(machine, stack)
             for still in held:
                 still()
@@ -192,6 +201,11 @@ class MakeSet(Action):
         for each in sorted(kinds, key=lambda each: each.dataset.kind != "postgres"):  # database first
             datasets[each.dataset.name] = yield from each.save(workdir, keys)
         return datasets
+
+    def _seal(self, kinds: Sequence[Kind], datasets: Mapping[str, Any], workdir: str) -> Deed:
+        for each in kinds:
+            yield from each.seal(datasets[each.dataset.name], workdir, recipients.parsed(self.recipients))
+        return {}
 
 
 @dataclass(frozen=True)

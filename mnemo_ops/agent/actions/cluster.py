@@ -103,7 +103,8 @@ class TryImage(Action):
         version = [*base, "--entrypoint", f"{place}/postgres", self.image, "--version"]
         major = version_of(machine.run(version).out)
         refuse_older(facts, major)
-        words = Scratch(machine, Place(self.image, "/mnemo", "", 0, 0), facts, "", {}).words(major)
+        scratch = Scratch(machine, Place(self.image, "/mnemo", "", 0, 0), facts, "", {})
+        words = [*scratch.words(), *([scratch.since_18] if major >= 18 else [])]
         script = [*base, "--tmpfs", "/mnemo", "--entrypoint", "sh", self.image, "-c", _TRY, "sh", place]
         said = machine.run([*script, facts["preloaded"], *words], check=False)
         if said.rc != 0:

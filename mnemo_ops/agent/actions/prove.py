@@ -65,10 +65,12 @@ class ProveStack(Action):
         wrong += proof.of_rows(server, self.facts["rows"])
         yield Progress(note="a vector query through each index")
         servers = [replace(server, entry=name) for name in self.facts["rows"]]  # any database may hold them
-        vectors = sum(_vectors(each, wrong) for each in servers)
+        with server.held():
+            vectors = sum(_vectors(each, wrong) for each in servers)
         yield Progress(note="every document has its file")
         spec = self._where(machine, stack)
-        documents = sum(_documents(machine, each, spec, wrong) for each in servers)
+        with server.held():
+            documents = sum(_documents(machine, each, spec, wrong) for each in servers)
         for service, where in self.health.items():
             yield Progress(note=f"health of {service}")
             check_health(machine, found, service, where, wrong)

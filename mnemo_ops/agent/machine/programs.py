@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -39,33 +40,48 @@ class Conversation:
 
     MARK = "mnemo-end-of-answer"
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], argv: Sequence[str], errors: IO[bytes]) -> None:
+        self._process, self._argv, self._errors = process, argv, errors
 
-    def query(self, text: str) -> Any:
+    def query(self, text: str, timeout: Optional[float] = None) -> Any:
         """The JSON value of a query. Errors as :meth:`ask`."""
-        return json.loads(self.ask(text) or "null")
+        return json.loads(self.ask(text, timeout) or "null")
 
-    def ask(self, text: str) -> str:
-        """What psql prints for this SQL. :raises Broken: it ended instead of answering (6)."""
+    def ask(self, text: str, timeout: Optional[float] = None) -> str:
+        """What psql prints for this SQL; ``timeout`` in seconds.
+
+        :raises CommandFailed: it ended instead of answering (6). :raises Broken: it does not answer in time (6).
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
+        name, before = os.path.basename(self._argv[0]), os.fstat(self._errors.fileno()).st_size
         with contextlib.suppress(BrokenPipeError):  # its last words say more than the broken pipe
             self._process.stdin.write(f"{text}\n\\echo {self.MARK}\n".encode())
             self._process.stdin.flush()
-        said: List[bytes] = []
-        for line in self._process.stdout:
-            if line.strip() == self.MARK.encode():
-                return b"".join(said).decode("utf-8", "replace").strip()
-            said.append(line)
-        assert self._process.stderr is not None
-        why = self._process.stderr.read().decode("utf-8", "replace").strip()
-        raise Broken(f"the database session ended: {why[-1000:]}")
+        end, late = f"\n{self.MARK}\n".encode(), None if timeout is None else time.monotonic() + timeout
+        said = bytearray(b"\n")
+        while not said.endswith(end):
+            left = None if late is None else max(0.0, late - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                self._process.kill()
+                raise Broken(f"{name} did not answer within {timeout:.0f} s")
+            chunk = os.read(self._process.stdout.fileno(), CHUNK)
+            if not chunk:
+                code = self._process.wait()
+                self._errors.seek(before)
+                why = self._errors.read().decode("utf-8", "replace").strip() or "no output"
+                raise CommandFailed(f"{name} {_verb(self._argv)}ended with {code}: {why[-2000:]}")
+            said += chunk
+        return said[: -len(end)].decode("utf-8", "replace").strip()
+
+    def kill(self) -> None:
+        """Whoever waits for an answer hears that it ended."""
+        self._process.kill()
 
     def __enter__(self) -> Conversation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -171,10 +187,24 @@ class Programs(Writing):
         return [one.result() for one in running]
 
     def talk(self, argv: Sequence[str]) -> Conversation:
-        """Start a program to be asked line by line; use as a context manager, it ends with the block."""
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment())
-        return Conversation(process)
+        """Start a program to be asked line by line; use as a context manager, it ends with the block.
+
+        :raises Broken: it is missing (6).
+        """
+        errors = self.spool()  # a pipe that nobody empties would stop it
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self.environment(),
+                start_new_session=True,  # as in _call
+            )
+        except FileNotFoundError:
+            errors.close()
+            raise Broken(f"{argv[0]} is not installed on this host") from None
+        return Conversation(process, argv, errors)
 
     def pipe(
         self,

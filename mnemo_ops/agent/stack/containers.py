@@ -63,8 +63,7 @@ def containers(machine: Machine, project: str) -> List[Container]:
     if machine.which("docker") is None:
         return []
     listed = machine.ask(["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={PROJECT}={project}"])
-    # what `docker compose run` started is none of the service's own
-    found = [_container(row) for row in _rows(machine, listed.out.split()) if not _is_oneoff(row)]
+    found = [_container(row) for row in _rows(machine, listed.out.split()) if is_of(row, project)]
     return sorted(found, key=lambda each: (each.service, each.name))
 
 
@@ -79,8 +78,10 @@ def _rows(machine: Machine, names: Sequence[str]) -> List[docker.Row]:
     return rows
 
 
-def _is_oneoff(row: docker.Row) -> bool:
-    return bool(row["Config"]["Labels"].get(ONEOFF) == "True")
+def is_of(row: docker.Row, project: str) -> bool:
+    """Whether a container is one of the project's services: what `docker compose run` started is none."""
+    labels = row["Config"].get("Labels") or {}
+    return bool(labels.get(PROJECT) == project and labels.get(ONEOFF) != "True")
 
 
 def refuse_stopped(found: Found, service: str) -> None:

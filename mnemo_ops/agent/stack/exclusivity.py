@@ -50,7 +50,6 @@ def strangers(machine: Machine, stack: Stack) -> Dict[str, List[str]]:
 
     :returns: name -> the mounts by which it may, as ``stack.waived`` takes them, each with its source.
     """
-    known = {one.name for one in containers.containers(machine, stack.project)}
     # what is somebody else's, others may use
     volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
     own = [f"{stack.directory}/{one.path}" for one in stack.datasets if one.path not in ("", ".") and not one.volume]
@@ -63,7 +62,8 @@ def strangers(machine: Machine, stack: Stack) -> Dict[str, List[str]]:
     found: Dict[str, List[str]] = {}
     for row in json.loads(said or "[]"):
         name = row["Name"].lstrip("/")
-        for mount in (one for one in row.get("Mounts") or [] if one.get("RW") and name not in known):
+        known = containers.is_of(row, stack.project)
+        for mount in (one for one in row.get("Mounts") or [] if one.get("RW") and not known):
             place = f"{name}:{mount.get('Destination')}"
             writes = mount.get("Name") in volumes or _overlaps(_source(machine, mount, there), paths)
             if writes and place not in stack.waived:

@@ -59,8 +59,7 @@ class Orchestrator:
     def bring_back(self, deed: Mapping[str, Any], guarded: bool = False, hurry: bool = False) -> Dict[str, str]:
         """Do what :meth:`restart` says, without those that somebody removed meanwhile; as :func:`start`."""
         args = deed["args"]
-        names = containers.remaining(self._machine, args["names"])
-        return start(self._machine, names, args["healthy"], args["stores"], guarded, hurry)
+        return start(self._machine, args["names"], args["healthy"], args["stores"], guarded, hurry)
 
     def start(self, deed: Mapping[str, Any]) -> None:
         """As :meth:`bring_back`, guarded. :raises StepFailed: one does not run, or is not as well as it was (6)."""

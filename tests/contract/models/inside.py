@@ -46,4 +46,10 @@ def psql(root: str, state: dict[str, dict[str, dict[str, object]]], where: str) 
     assert isinstance(hosts, dict)
     if hosts.get(said["host"], "nobody") not in (None, env["PGPASSWORD"], env["AS"]):
         sys.exit(2)
-    print(json.dumps(state["place"] if "data_directory" in sys.stdin.read() else role["super"]))
+    for line in sys.stdin:
+        if "data_directory" in line:
+            print(json.dumps(state["place"]))
+        elif "rolsuper" in line:
+            print(json.dumps(role["super"]))
+        elif line.startswith("\\echo"):
+            print(line.split()[1], flush=True)

@@ -9,7 +9,7 @@ from typing import Iterator, List, Pattern, Sequence, Tuple
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.home import Home, home
-from mnemo_ops.agent.stack.cluster.server import How, Server, entered
+from mnemo_ops.agent.stack.cluster.server import How, Server, Sessions, entered
 from mnemo_ops.agent.stack.containers import Container
 from mnemo_ops.errors import Refused
 
@@ -19,6 +19,8 @@ _USER = re.compile(r"(?:PG|POSTGRES|PATRONI)\w*USER(?:NAME)?(?:_FILE)?")
 _DATABASE = re.compile(r"(?:PG|POSTGRES)\w*(?:DB|DATABASE)(?:_FILE)?")
 _PASSWORD = re.compile(r"(?:PG|POSTGRES|PATRONI)\w*PASSWORD(?:_\w+)?")
 _SOCKET = re.compile(r"(?m) (/\S*)/\.s\.PGSQL\.(\d+)$")
+_PLACE = """SELECT json_build_object('data', current_setting('data_directory'), 'port', current_setting('port'),
+ 'programs', (SELECT setting FROM pg_config WHERE name = 'BINDIR'));"""
 
 Way = Tuple[str, str, str, str, Tuple[str, ...]]
 # constant: the container itself looks its password up, so that no list of processes shows it; of its other variables
@@ -30,8 +32,6 @@ do PATH=$each:$PATH; done
 export PATH PGPASSWORD="$secret" PGPORT="$2" PGCONNECT_TIMEOUT=10
 shift 2; exec "$@"
 """
-_PLACE = """SELECT json_build_object('data', current_setting('data_directory'), 'port', current_setting('port'),
- 'programs', (SELECT setting FROM pg_config WHERE name = 'BINDIR'));"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ def _enter(machine: Machine, container: Container) -> Entrance:
     for place, port, secret, uid, name in _ways(machine, container, secrets):
         users = _once(*name, *named, *_SUPERUSERS)
         tried = _once(*tried, *users)
-        with contextlib.suppress(Refused):
-            server = entered(machine, _run(container, port, secret, uid), users, databases, place)
+        sessions = Sessions()
+        with contextlib.suppress(Refused), sessions.held():
+            server = entered(machine, _run(container, port, secret, uid), users, databases, place, sessions)
+            facts = server.query(_PLACE)
             break
     else:
         raise Refused(
@@ -70,7 +72,6 @@ def _enter(machine: Machine, container: Container) -> Entrance:
             hint=f"set POSTGRES_USER and POSTGRES_PASSWORD of the service {container.service} to a superuser and the "
             "password that is valid now, or let one in over the socket (`local all USER peer` in pg_hba.conf)",
         )
-    facts = server.query(_PLACE)
     run = _run(container, port, secret, uid, facts["programs"] + "/")
     return Entrance(Server(machine, run, server.user, server.entry, place), home(machine, container, facts))
 

@@ -82,10 +82,11 @@ _OURS = re.compile(r"mnemo_(before|after|stray_\d+)_\d{8}t\d{6}z_[0-9a-f]{4}$")
 
 def look(server: Server) -> Dict[str, Any]:
     """Facts of the cluster, and of each database that is carried. :raises CommandFailed: Postgres' own words (6)."""
-    facts = of_cluster(server.query)
-    for name in carried(facts):
-        add(facts, name, partial(server.query, database=name))
-    return facts
+    with server.held():
+        facts = of_cluster(server.query)
+        for name in carried(facts):
+            add(facts, name, partial(server.query, database=name))
+        return facts
 
 
 def of_cluster(query: Query) -> Dict[str, Any]:
@@ -114,10 +115,11 @@ def add(facts: Dict[str, Any], name: str, query: Query) -> None:
 
 def now(server: Server) -> Dict[str, Any]:
     """What :func:`look` says that people know a cluster by, and about how many rows there are. Errors as there."""
-    facts = look(server)
-    known = carried(facts)
+    with server.held():
+        facts = look(server)
+        rows = {name: server.query(_ABOUT, name) for name in carried(facts)}
     every = {name: one for name, one in facts["databases"].items() if name != "template0"}
-    told = {name: {**one, "rows": server.query(_ABOUT, name) if name in known else None} for name, one in every.items()}
+    told = {name: {**one, "rows": rows.get(name)} for name, one in every.items()}
     return {"version": facts["version"], "roles": facts["roles"], "databases": told}
 
 

@@ -29,9 +29,18 @@ FROM pg_db_role_setting, unnest(setconfig) s WHERE setdatabase = 0 AND setrole =
 
 def told(server: Server, query: Callable[[str], Any]) -> str:
     """What makes the roles of a cluster, with hashes of their passwords. :raises CommandFailed: Postgres' words (6)."""
+    return roles(server) + for_all(query)
+
+
+def roles(server: Server) -> str:
+    """All of it but what is set for all roles. Errors as :func:`told`."""
     words = ["--roles-only", "-l", server.entry, "-d", server.to(server.entry, client_encoding="UTF8")]
-    said = server.machine.ask(server.run("pg_dumpall", *words), timeout=3600).out
-    return "\n".join([said, *query(FOR_ALL), ""])
+    return server.machine.ask(server.run("pg_dumpall", *words), timeout=3600).out
+
+
+def for_all(query: Callable[[str], Any]) -> str:
+    """What is set for all roles. Errors as :func:`told`."""
+    return "\n".join(["", *query(FOR_ALL), ""])
 
 
 def statements(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ there as a digest with a salt, which belongs where the secrets of the set are.
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import IO, Any, Callable, Dict, List, Optional, Sequence
 
 from mnemo_ops.agent.machine import Conversation
 from mnemo_ops.agent.stack import postgres_digest
@@ -103,12 +103,16 @@ def describe(server: Server, databases: Sequence[str], salt: str, own: str = "")
     :param databases: those to look into. :param own: role and database that are not of the cluster.
     :raises StepFailed: Postgres' own words (6).
     """
-    with server.snapshot(server.entry) as talk:
-        found = {"": of_cluster(talk.query, salt, own)}
-    for name in databases:
-        with server.snapshot(name) as talk:
-            found[name] = {**rows(talk), **of_database(server, name, talk, salt)}
-    return found
+    from concurrent.futures import ThreadPoolExecutor  # few need it
+
+    with server.held(), ThreadPoolExecutor(1) as pool:
+        with server.snapshot(server.entry) as talk:
+            found = {"": of_cluster(talk.query, salt, own)}
+        for name in databases:
+            with server.snapshot(name) as talk:
+                text = pool.submit(entries, server, name, salt, exported(talk))
+                found[name] = {**rows(talk), **within(talk), **text.result()}
+        return found
 
 
 def of_cluster(query: Callable[[str], Any], salt: str, own: str = "", out: Sequence[str] = ()) -> Facts:
@@ -149,7 +153,12 @@ def rows(talk: Conversation) -> Facts:
 
 def of_database(server: Server, name: str, talk: Conversation, salt: str) -> Facts:
     """What is in a database besides its rows, as the open transaction sees it. Errors as :func:`describe`."""
-    found: Facts = {**talk.query(_DATABASE), **entries(server, name, salt, exported(talk))}
+    return {**within(talk), **entries(server, name, salt, exported(talk))}
+
+
+def within(talk: Conversation) -> Facts:
+    """The part of it that SQL tells, and pg_dump does not. Errors as :func:`describe`."""
+    found: Facts = talk.query(_DATABASE)
     for table, condition in talk.query(_MARKED).items():
         found[f"own rows of {table}"] = talk.ask(_OWN_ROWS.replace("{name}", table).replace("{condition}", condition))
     return found
@@ -168,6 +177,17 @@ def entries(server: Server, name: str, salt: str, snapshot: str = "") -> Facts:
         server.machine.pipe(argv, sink=file)
         file.seek(0)
         return schema.entries(file, salt)
+
+
+def archived(server: Server, archive: IO[bytes], major: int, salt: str) -> Facts:
+    """The same of an archive, in the encoding of its database; no server is asked. Errors as :func:`describe`."""
+    with server.machine.spool() as file:
+        argv = server.run("pg_restore", "--schema-only", *(("-f", "-") if major >= 12 else ()))
+        server.machine.pipe(argv, source=archive, sink=file)
+        file.seek(0)
+        found = schema.entries(file, salt)
+    # it says when views are filled, too; whether they are is told with the rows
+    return {key: told for key, told in found.items() if not key.startswith("MATERIALIZED VIEW DATA ")}
 
 
 def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> List[str]:
@@ -208,11 +228,12 @@ _LOGS = {"rows of cron.job_run_details", "sequence cron.runid_seq"}  # a server 
 def of_rows(server: Server, before: Proof) -> List[str]:
     """A sentence for each table, sequence or large object that does not hold what ``before`` says of its database."""
     said: List[str] = []
-    for name, facts in before.items():
-        with server.snapshot(name) as talk:
-            after = rows(talk)
-        keys = sorted({*facts, *after} - _LOGS)
-        said += [_changed(name, key, facts.get(key), after.get(key)) for key in keys]
+    with server.held():
+        for name, facts in before.items():
+            with server.snapshot(name) as talk:
+                after = rows(talk)
+            keys = sorted({*facts, *after} - _LOGS)
+            said += [_changed(name, key, facts.get(key), after.get(key)) for key in keys]
     return [each for each in said if each]
 
 

@@ -9,17 +9,16 @@ from functools import cached_property
 from typing import IO, Any, Callable, Iterator, List, Mapping
 
 from mnemo_ops.agent.base.progress import Deed, Progress
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster import extensions, passwords, proof, settings
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
 from mnemo_ops.agent.stack.sql import identifier, literal
-from mnemo_ops.errors import Broken, Refused
+from mnemo_ops.errors import Broken, Refused, StepFailed
 
 _PROVIDERS = {"i": "icu", "b": "builtin"}
-PATIENCE = 120.0  # seconds for a server to start
 
 Keep = Callable[[Mapping[str, str]], Mapping[str, str]]
 
@@ -100,13 +99,23 @@ class Scratch:
 
         :raises Refused: the programs are older than the dump (3). :raises CommandFailed: Postgres' own words (6).
         """
-        refuse_older(self.facts, self.major)
         place = self.place
         self.machine.write(place.users, f"postgres:x:{place.uid}:{place.gid}::/:/bin/sh\n".encode(), 0o644)
-        self.machine.run(self.place.once("initdb", *self.words(self.major)))
+        made = self.machine.run(place.make(self.facts["major"], self.since_18, *self.words()))
+        self.__dict__["major"] = version_of(made.out)
+        try:
+            refuse_older(self.facts, self.major)
+        except Refused:
+            self.machine.remove(place.users)
+            raise
 
-    def words(self, major: int) -> List[str]:
-        """What ``initdb`` of this major is told."""
+    @property
+    def since_18(self) -> str:
+        """One more word for ``initdb`` from that version on: checksums are what nobody asked for then."""
+        return "--data-checksums" if self.facts["checksums"] else "--no-data-checksums"
+
+    def words(self) -> List[str]:
+        """What ``initdb`` is told."""
         facts, first = self.facts, self.facts["databases"]["template0"]
         words = ["-D", self.place.data, "-U", facts["superuser"], "--auth=trust", "--no-sync", "--locale=C"]
         words += ["-E", first["encoding"], f"--lc-collate={first['collate']}", f"--lc-ctype={first['ctype']}"]
@@ -114,9 +123,7 @@ class Scratch:
         if name := _PROVIDERS.get(first["provider"]):
             words += [f"--locale-provider={name}", f"--{name}-locale={first['locale']}"]
             words += [f"--icu-rules={first['rules']}"] if first["rules"] else []
-        if facts["checksums"] or major >= 18:  # from then on they are what nobody asked for
-            words.append("--data-checksums" if facts["checksums"] else "--no-data-checksums")
-        return words
+        return [*words, *(["--data-checksums"] if facts["checksums"] else [])]
 
     @cached_property
     def major(self) -> int:
@@ -137,11 +144,11 @@ class Scratch:
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         more = " -c event_triggers=off" if self.major >= 17 else ""  # one may refuse whoever logs in
         server = Server(self.machine, self.place.inside, user, entry, self.place.socket, OPTIONS + more)
-        ready = self.place.inside("pg_isready", "-q", "-d", server.to(entry))
         self.machine.run(self.place.start("-D", self.place.data, *words))
         try:
-            self._wait(ready)
-            yield server
+            with server.held():
+                self._wait(server)
+                yield server
         finally:
             for argv in (self.place.stop(), self.place.gone()):
                 self.machine.run(argv)
@@ -149,17 +156,13 @@ class Scratch:
         if int.from_bytes(control[16:20], sys.byteorder) != _SHUT_DOWN:
             raise Broken("the temporary Postgres did not shut down cleanly")
 
-    def _wait(self, ready: List[str]) -> None:
-        def answers() -> bool:
-            if self.machine.ask(self.place.lives()).out.strip() != "true":
-                raise Broken("the temporary Postgres stopped by itself")
-            return self.machine.ask(ready, check=False).rc == 0
-
+    def _wait(self, server: Server) -> None:
         try:
-            self.machine.wait_until("an answer of the throw-away Postgres", answers, PATIENCE)
-        except Broken as error:
+            replace(server, run=self.place.awaiting).query("SELECT 1;")
+        except StepFailed as error:
             said = self.machine.ask(self.place.said(), check=False)
-            raise Broken(f"{error}; it said: {(said.out + said.err).strip()[-1500:]}") from None
+            why = (said.out + said.err).strip()[-1500:]
+            raise Broken(f"the temporary Postgres does not answer: {error.message}; its log: {why}") from None
 
     def fill(self, keep: Keep = lambda restored: {}) -> Deed:
         """All of it: globals, every database, statistics, the proof, the files; who puts it in place syncs it first.
@@ -174,7 +177,7 @@ class Scratch:
         self.create()
         with self.running(self.facts["superuser"], "template1") as first:
             first.sql(f"CREATE ROLE {own} SUPERUSER LOGIN;\nCREATE DATABASE {own} TEMPLATE template0;")
-            server = Server(self.machine, self.place.inside, own, own, self.place.socket, first.options)
+            server = replace(first, user=own, entry=own)
             had = self.facts["major"]
             server.sql(cluster_globals.adapted(self.secret["globals"], self.facts["superuser"], had, self.major))
             yield from self.load(server)
@@ -195,16 +198,31 @@ class Scratch:
 
     def load(self, server: Server) -> Deed:
         """Every database from its archive. Errors as :meth:`fill`."""
-        # what the cluster has of them comes from its dump, with all that is said of them
-        server.sql("ALTER DATABASE template1 IS_TEMPLATE false;\nDROP DATABASE template1;\nDROP DATABASE postgres;")
+        made = [name for name in ("template1", "postgres") if self._as_made(server, name)]
+        # what the cluster has of the others comes from its dump, with all that is said of them
+        if "template1" not in made:
+            server.sql("ALTER DATABASE template1 IS_TEMPLATE false;\nDROP DATABASE template1;")
+        if "postgres" not in made:
+            server.sql("DROP DATABASE postgres;")
         done = 0
-        for name in self.facts["files"]:
+        for name in (each for each in self.facts["files"] if each not in made):
             yield from self._load(server, name, done, self.facts["bytes"])
             # what has no owner in a dump belongs to who restores it; of a partition elsewhere nobody gets a sample
             owned = f"REASSIGN OWNED BY {self.own} TO {identifier(self.facts['superuser'])};"
             server.sql(f"{owned}\n\\set ON_ERROR_STOP off\nANALYZE;", name)
             done += self.facts["databases"][name]["bytes"]
         return {}
+
+    def _as_made(self, server: Server, name: str) -> bool:
+        """Whether a database that ``initdb`` made is all that the proof says of it: then nothing is to be restored."""
+        every, of = self.secret["proof"], f"database {name}"
+        with server.snapshot(name) as talk:
+            here = {**proof.rows(talk), **proof.within(talk)}
+            cluster = proof.of_cluster(talk.query, self.secret["salt"], self.own)
+        about = [{key: value for key, value in one.items() if key.endswith(of)} for one in (cluster, every[""])]
+        return (
+            name in self.facts["files"] and about[0] == about[1] and here == {**every[name], **self.facts["rows"][name]}
+        )
 
     def prove(self, server: Server) -> List[str]:
         """What of the running server is not as it was dumped, a sentence each. Errors as :meth:`fill`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import Any, Callable, Iterator, List, Sequence
+from typing import Any, Callable, ContextManager, Iterator, List, Optional, Sequence
 
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.machine import Conversation, Machine
 from mnemo_ops.agent.stack.postgres_digest import SETTINGS
 from mnemo_ops.agent.stack.sql import literal
@@ -39,6 +38,7 @@ _PINNED = {
     "log_min_error_statement": "panic",
 }
 OURSELVES = "mnemo_ops"  # as the server knows our sessions
+PATIENCE = 3600.0  # seconds for an answer
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in _PINNED.items())
 
 
@@ -50,13 +50,54 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema';"""
 
 
+class Sessions:
+    """Sessions of psql that nobody asks just now: to come into a container takes a tenth of a second, or three."""
+
+    def __init__(self) -> None:
+        self._holders = 0
+        self._idle: List[Conversation] = []
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile a session that was asked is kept."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self.end()
+
+    @contextlib.contextmanager
+    def one(self, machine: Machine, argv: Sequence[str], where: str) -> Iterator[Conversation]:
+        """Connected anew: what one question set, the next does not see. Errors as :meth:`Conversation.ask`."""
+        there = self._idle.pop() if self._idle else None
+        talk = there or machine.talk(argv)
+        try:
+            if there:
+                talk.ask(f"\\set ON_ERROR_STOP on\n\\connect -reuse-previous=off {_word(where)}\n\\encoding UTF8")
+            yield talk
+        except BaseException:
+            talk.kill()
+            talk.__exit__()
+            raise
+        self._idle.append(talk)
+        if not self._holders:
+            self.end()
+
+    def end(self) -> None:
+        """Nobody who stops the server waits for one of them."""
+        while self._idle:
+            self._idle.pop().__exit__()
+
+
 @dataclass(frozen=True)
 class Server:
     """A running server.
 
     :param run: makes the argument vector of one of its programs. :param user: a superuser of it.
     :param entry: a database it can be asked through. :param socket: directory of its socket; empty: its programs' own.
-    :param options: settings of every session.
+    :param options: settings of every session. :param sessions: of it and of what was made of it by ``replace``.
     """
 
     machine: Machine
@@ -65,6 +106,7 @@ class Server:
     entry: str
     socket: str = ""
     options: str = OPTIONS
+    sessions: Sessions = field(default_factory=Sessions, repr=False)
 
     def to(self, database: str, **more: str) -> str:
         """The connection string for one of its databases."""
@@ -72,19 +114,29 @@ class Server:
         words["application_name"] = OURSELVES
         return " ".join(f"{key}={_quoted(value)}" for key, value in words.items() if value)
 
-    def _psql(self, database: str) -> List[str]:
-        # psql would speak the encoding of the database, and read a password from what it is to run
-        where = self.to(database or self.entry, client_encoding="UTF8")
+    def held(self) -> ContextManager[None]:
+        """Meanwhile one program asks what is asked."""
+        return self.sessions.held()
+
+    def _psql(self, where: str) -> List[str]:
+        # it would read a password from what it is to run
         return self.run("psql", "-XqAtw", "-v", "ON_ERROR_STOP=1", "-d", where)
+
+    def _talk(self, database: str) -> ContextManager[Conversation]:
+        # psql would speak the encoding of the database
+        where = self.to(database or self.entry, client_encoding="UTF8")
+        return self.sessions.one(self.machine, self._psql(where), where)
 
     def sql(self, text: str, database: str = "") -> None:
         """Run SQL. :raises CommandFailed: Postgres' own words (6)."""
-        self.machine.run(self._psql(database), data=text.encode())
+        self.machine.writing()
+        with self._talk(database) as talk:
+            talk.ask(text, PATIENCE)
 
     def query(self, text: str, database: str = "") -> Any:
         """The JSON value of a query, which only reads. :raises CommandFailed: Postgres' own words (6)."""
-        said = self.machine.ask(self._psql(database), data=text.encode(), timeout=3600)
-        return json.loads(said.out.strip() or "null")
+        with self._talk(database) as talk:
+            return talk.query(text, PATIENCE)
 
     def clients(self) -> List[str]:
         """Who else is connected, and could still write."""
@@ -101,7 +153,8 @@ class Server:
         every: List[Conversation] = []
         with contextlib.ExitStack() as talks:
             for name in databases:
-                talk = talks.enter_context(self.machine.talk(self._psql(name)))
+                argv = self._psql(self.to(name, client_encoding="UTF8"))
+                talk = talks.enter_context(self.machine.talk(argv))
                 every.append(talk)
                 talk.ask(f"{SETTINGS}BEGIN; SET LOCAL lock_timeout = '10s';")
                 if tables := talk.query(_TABLES):
@@ -113,25 +166,31 @@ class Server:
 
             yield held
 
-    def snapshot(self, database: str, access: str = "READ ONLY") -> Conversation:
-        """A conversation inside one repeatable-read transaction. :raises Broken: (6)."""
-        talk = self.machine.talk(self._psql(database))
-        try:
+    @contextlib.contextmanager
+    def snapshot(self, database: str, access: str = "READ ONLY") -> Iterator[Conversation]:
+        """A conversation inside one repeatable-read transaction. :raises CommandFailed: Postgres' own words (6)."""
+        with self._talk(database) as talk:
             talk.ask(f"{SETTINGS}BEGIN ISOLATION LEVEL REPEATABLE READ {access};")
-        except BaseException:
-            talk.__exit__()
-            raise
-        return talk
+            yield talk
+            talk.ask("ROLLBACK;")
 
 
-def entered(machine: Machine, run: How, users: Sequence[str], databases: Sequence[str], socket: str = "") -> Server:
+def entered(
+    machine: Machine,
+    run: How,
+    users: Sequence[str],
+    databases: Sequence[str],
+    socket: str = "",
+    sessions: Optional[Sessions] = None,
+) -> Server:
     """The server as the first of these users who is a superuser, through the first of these databases that is there.
 
+    :param sessions: to ask it through.
     :raises Refused: there is no such user, or none may enter without a password (3).
     """
     for user in users:
         for database in databases:
-            server = Server(machine, run, user, database, socket)
+            server = Server(machine, run, user, database, socket, sessions=sessions or Sessions())
             with contextlib.suppress(CommandFailed):
                 if server.query("SELECT to_json(rolsuper) FROM pg_roles WHERE rolname = current_user;"):
                     return server
@@ -145,3 +204,10 @@ def entered(machine: Machine, run: How, users: Sequence[str], databases: Sequenc
 def _quoted(value: str) -> str:
     """A value of a connection string."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _word(value: str) -> str:
+    """A connection string as the command of psql takes it, which reads both kinds of quotes."""
+    for one, told in (('"', '""'), ("\\", "\\\\"), ("'", "''"), ("\n", "\\n"), ("\r", "\\r")):
+        value = value.replace(one, told)
+    return f"""'"{value}"'"""

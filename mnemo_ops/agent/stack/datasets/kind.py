@@ -58,6 +58,15 @@ class Kind:
         """
         raise NotImplementedError
 
+    def seal(self, facts: Facts, directory: str, recipients: Sequence[str]) -> Deed:
+        """What of :meth:`save` can wait until others write again, though what serves it still runs. Errors as there."""
+        yield from ()
+        return {}
+
+    def held(self) -> ContextManager[None]:
+        """Meanwhile it is asked often, and what asks it stays. :raises Refused: it does not run (3)."""
+        return nullcontext()
+
     def place(self, facts: Facts) -> str:
         """The directory on the host that is exchanged. :raises Refused: it is not here (3)."""
         raise NotImplementedError

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from typing import Callable, ContextManager, List, Mapping, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack import containers
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
 from mnemo_ops.agent.stack.cluster import files, passwords, proof, sealed
-from mnemo_ops.agent.stack.cluster.dump import dump
+from mnemo_ops.agent.stack.cluster.dump import dump, told
 from mnemo_ops.agent.stack.cluster.earlier import Earlier
 from mnemo_ops.agent.stack.cluster.entrance import Entrance, enter
 from mnemo_ops.agent.stack.cluster.home import Home, home_of, programs
@@ -64,12 +64,27 @@ class Postgres(Kind):
         if others := entrance.server.clients():
             raise Broken(f"the database still has other clients: {', '.join(others)}", hint="stop them and try again")
         made = yield from dump(entrance, directory, self.dataset.name)
+        entrance.server.sessions.end()  # a server may be told to end, and wait for them
+        self._secret.update(made["secret"])
         facts = {**made["facts"], "kind": "postgres", "secrets": f"{self.dataset.name}.secrets.age"}
         if links := files.linked(self.machine, entrance.home.path):
             facts["left_out"] = links
-        yield Progress(note="encrypting the secrets of Postgres")
-        sealed.seal(self.machine, made["secret"], f"{directory}/{facts['secrets']}", recipients)
         return facts
+
+    @cached_property
+    def _secret(self) -> Dict[str, Any]:
+        """Of what was saved, until it is sealed."""
+        return {}
+
+    def seal(self, facts: Facts, directory: str, recipients: Sequence[str]) -> Deed:
+        yield from told(self._entrance.server, facts, self._secret, directory)
+        yield Progress(note="encrypting the secrets of Postgres")
+        sealed.seal(self.machine, self._secret, f"{directory}/{facts['secrets']}", recipients)
+        return {}
+
+    def held(self) -> ContextManager[None]:
+        containers.refuse_stopped(self.found, self.dataset.service)
+        return self._entrance.server.held()
 
     def _home(self, facts: Facts) -> Home:
         there = self._container
@@ -108,13 +123,15 @@ class Postgres(Kind):
         if entrance is None:  # a broken cluster, say; the scratch server says the same
             return
         server = entrance.server
-        here = server.query("SELECT current_setting('server_version_num')::int / 10000;")
+        with server.held():
+            here = server.query("SELECT current_setting('server_version_num')::int / 10000;")
+            available = server.query(_AVAILABLE)
         if here < facts["major"]:
             raise Refused(
                 f"the backup is of Postgres {facts['major']}, the server here is {here}: it cannot be older",
                 hint=f"give the service an image with Postgres {facts['major']} or newer",
             )
-        if missing := sorted(set(extensions_of(facts)) - {*server.query(_AVAILABLE), "plpgsql"}):
+        if missing := sorted(set(extensions_of(facts)) - {*available, "plpgsql"}):
             raise Refused(
                 f"the Postgres server lacks extensions of the backup: {', '.join(missing)}",
                 hint="use the stack's own image",
