@@ -48,10 +48,19 @@ class Conversation:
 
     def ask(self, text: str) -> str:
         """What psql prints for this SQL. :raises Broken: it ended instead of answering (6)."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        self.tell(text)
+        return self.answer()
+
+    def tell(self, text: str) -> None:
+        """As :meth:`ask`, for who fetches the :meth:`answer` later."""
+        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # its last words say more than the broken pipe
             self._process.stdin.write(f"{text}\n\\echo {self.MARK}\n".encode())
             self._process.stdin.flush()
+
+    def answer(self) -> str:
+        """What psql prints for what it was told. Errors as :meth:`ask`."""
+        assert self._process.stdout is not None
         said: List[bytes] = []
         for line in self._process.stdout:
             if line.strip() == self.MARK.encode():
@@ -174,6 +183,7 @@ class Programs(Writing):
         """Start a program to be asked line by line; use as a context manager, it ends with the block."""
         pipe = subprocess.PIPE
         process = subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment())
+        _widen(process.stdout)
         return Conversation(process)
 
     def pipe(
@@ -259,8 +269,7 @@ class Programs(Writing):
         :raises CommandFailed: it ended with an error, or before it had read everything (6).
         """
         here, there = os.pipe()
-        with contextlib.suppress(OSError):  # so that neither waits for the other
-            fcntl.fcntl(there, PIPE_SIZE, CHUNK)
+        _widen(there)
         broken, done, told = False, 0, 0.0
         source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", CHUNK)
         running = self._moving(argv, source, None, None)
@@ -342,6 +351,12 @@ class Programs(Writing):
             words, code = wrong[0]
             raise CommandFailed(f"{os.path.basename(words[0])} {_verb(words)}ended with {code}: {said[-2000:]}")
         return said
+
+
+def _widen(pipe: Any) -> None:
+    """So that neither end waits for the other."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, PIPE_SIZE, CHUNK)
 
 
 def _runs(path: str) -> bool:

@@ -10,6 +10,7 @@ from mnemo_ops.agent.stack.cluster import facts as cluster_facts
 from mnemo_ops.agent.stack.cluster import files, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.entrance import Entrance
+from mnemo_ops.agent.stack.postgres_digest import QUESTION
 
 
 def dump(entrance: Entrance, directory: str, name: str, compress: str = "") -> Deed:
@@ -37,11 +38,12 @@ def dump(entrance: Entrance, directory: str, name: str, compress: str = "") -> D
         path = f"{directory}/{archives[database]}"
         with server.snapshot(database) as talk:
             words = ["-Fc", "-Z", compress, f"--snapshot={proof.exported(talk)}", "-d", server.to(database)]
-            with machine.making(path) as sink:
-                run = server.run("pg_dump", *words)
-                yield from machine.moving(run, path, done, found["bytes"], f"dumping {database}", sink=sink)
+            with server.working(talk, QUESTION):  # the rows are hashed while they are dumped
+                with machine.making(path) as sink:
+                    run = server.run("pg_dump", *words)
+                    yield from machine.moving(run, path, done, found["bytes"], f"dumping {database}", sink=sink)
+                rows[database] = proof.rows(talk, told=True)
             cluster_facts.add(found, database, talk.query)
-            rows[database] = proof.rows(talk)
             proofs[database] = proof.of_database(server, database, talk, salt)
         done += found["databases"][database]["bytes"]
     where = {key: getattr(home, key) for key in ("data", "programs", "uid", "gid")}

@@ -124,12 +124,12 @@ def of_cluster(query: Callable[[str], Any], salt: str, own: str = "", out: Seque
     }
 
 
-def rows(talk: Conversation) -> Facts:
+def rows(talk: Conversation, told: bool = False) -> Facts:
     """What the tables, sequences and large objects of a database hold, as the open transaction sees it.
 
-    :raises Broken: Postgres' own words (6).
+    :param told: as :func:`postgres_digest.digest`, which it raises the errors of, too.
     """
-    digest = postgres_digest.digest(talk)
+    digest = postgres_digest.digest(talk, told)
     found = {f"rows of {table}": f"{one['rows']} ({one['hash']})" for table, one in digest["tables"].items()}
     found.update(
         {

@@ -10,7 +10,7 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Conversation, Machine
 from mnemo_ops.agent.stack.postgres_digest import SETTINGS
 from mnemo_ops.agent.stack.sql import literal
-from mnemo_ops.errors import CommandFailed, Refused
+from mnemo_ops.errors import CommandFailed, MnemoError, Refused
 
 How = Callable[..., List[str]]  # a program of Postgres and its words -> the argument vector that runs it
 
@@ -112,6 +112,22 @@ class Server:
                     talk.ask("SELECT;")
 
             yield held
+
+    @contextlib.contextmanager
+    def working(self, talk: Conversation, text: str) -> Iterator[None]:
+        """Meanwhile a session of ours works on this; nobody reads the answer but who is in the block.
+
+        An error ends the session: it would go on for as long as that takes.
+        """
+        session = int(talk.ask("SELECT pg_backend_pid();"))
+        talk.tell(text)
+        try:
+            yield
+        except BaseException:
+            end = f"SELECT pg_terminate_backend({session});".encode()
+            with contextlib.suppress(MnemoError):
+                self.machine.ask(self._psql(""), data=end, timeout=10, check=False)
+            raise
 
     def snapshot(self, database: str, access: str = "READ ONLY") -> Conversation:
         """A conversation inside one repeatable-read transaction. :raises Broken: (6)."""
