@@ -20,6 +20,7 @@ from mnemo_ops.errors import Broken, CommandFailed
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PIPE_SIZE = 1031  # F_SETPIPE_SZ of fcntl(2)
+SMALL = 1 << 14  # bytes; what is larger goes into a pipe as it is, without being copied once more
 
 Tick = Callable[[], None]
 
@@ -271,7 +272,7 @@ class Programs(Writing):
         here, there = os.pipe()
         _widen(there)
         broken, done, told = False, 0, 0.0
-        source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", CHUNK)
+        source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", SMALL)
         running = self._moving(argv, source, None, None)
         try:
             with source:
