@@ -23,7 +23,7 @@ from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.packing import pack
 
-sys.path.append(str(Path(__file__).parents[1] / "postgres"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "postgres")]
 from engine import PROGRAMS, Engine, dump, engine, entrance, returned
 
 FILES, BYTES = 20_000, 50_000  # of each

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -237,9 +238,10 @@ def test_rows_are_hashed_while_they_are_dumped(made: Engine, server: Server, tmp
         with server.snapshot("main", "READ WRITE") as somebody:
             somebody.ask("LOCK TABLE public.held;")
             deed = dump(entrance(server, made.places[server.socket]), str(tmp_path), NAME)
-            server.machine.wait_until("both", lambda: next(deed) and server.query(_WAITING, "template1") == [1, 1], PATIENCE)
+            waiting = partial(server.query, _WAITING, "template1")
+            server.machine.wait_until("both", lambda: next(deed) and waiting() == [1, 1], PATIENCE)
             deed.close()
-            server.machine.wait_until("the end", lambda: server.query(_WAITING, "template1")[1] == 0, PATIENCE)
+            server.machine.wait_until("the end", lambda: waiting()[1] == 0, PATIENCE)
     finally:
         server.sql("DROP TABLE public.held;", "main")
 
