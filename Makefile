@@ -4,7 +4,7 @@
 # make check  the quick part, four minutes: one container, no servers; of what is exhaustive another sample every day
 # make thorough  what that is a sample of, all of it
 # make soak   what takes long: every playbook of tests/beside through Ansible and through us; reboots, dying servers
-# make bench  round trips, times, and our peers side by side, on servers of its own; BENCH="--hosts 1 8" for a part of it
+# make bench  round trips, times, backups beside tar and pg_dump, our peers side by side; BENCH="--hosts 1 8" for a part of it
 # make clean  what make made in this directory
 
 VENV := .venv
@@ -98,7 +98,7 @@ soak: $(STAMP) $(PEERS)/.stamp
 	@$(VENV)/bin/pytest -s tests/vm
 
 bench: $(STAMP) $(PEERS)/.stamp
-	@scripts/machine.sh sshd=openssh-server
+	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
 	@PYTHONPATH=tests $(PYTHON) tests/bench/bench.py $(BENCH)
 
 clean:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data import measured
 from loopback import Sshd
 from rivals import OURS, Rival, Run, rivals
 from rivals import run as execute
@@ -168,7 +169,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
         print(f"\nblob {found['blob_bytes']}\nmedian of {runs} alternating runs:")
         for name, seconds in starts.items():
             print(f"{seconds:8.3f} s  {name}")
-        return {**found, "side_by_side": side_by_side(options, folder)}
+        return {**found, "data": measured(runs), "side_by_side": side_by_side(options, folder)}
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import BOSS, PROGRAMS, Engine, engine, returned, scratch
+from engine import BOSS, NAME, PROGRAMS, Engine, engine, entrance, returned, scratch
 from pace import PATIENCE
 from sample import WATCHED
 
@@ -18,7 +19,7 @@ from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster import facts, files, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
-from mnemo_ops.agent.stack.cluster.dump import compression
+from mnemo_ops.agent.stack.cluster.dump import compression, dump
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server, entered
@@ -223,6 +224,27 @@ def test_the_first_error_ends_it_in_the_words_of_postgres(made: Engine, server: 
     finally:
         server.sql("DROP TABLE public.t; DROP FUNCTION public.fine;")
     assert not Path(filled.place.data, "postmaster.pid").exists(), "the throw-away server has ended"
+
+
+# pg_dump, which locks each table, and who reads it
+_WAITING = """SELECT json_build_array(count(*) FILTER (WHERE query LIKE 'LOCK %'),
+ count(*) FILTER (WHERE query LIKE 'SELECT %')) FROM pg_stat_activity
+ WHERE datname = 'main' AND wait_event_type = 'Lock';"""
+
+
+def test_rows_are_hashed_while_they_are_dumped(made: Engine, server: Server, tmp_path: Path) -> None:
+    """And who gives up leaves no session behind that goes on."""
+    server.sql("CREATE TABLE public.held AS SELECT 1 AS a;", "main")
+    try:
+        with server.snapshot("main", "READ WRITE") as somebody:
+            somebody.ask("LOCK TABLE public.held;")
+            deed = dump(entrance(server, made.places[server.socket]), str(tmp_path), NAME)
+            waiting = partial(server.query, _WAITING, "template1")
+            server.machine.wait_until("both", lambda: next(deed) and waiting() == [1, 1], PATIENCE)
+            deed.close()
+            server.machine.wait_until("the end", lambda: waiting()[1] == 0, PATIENCE)
+    finally:
+        server.sql("DROP TABLE public.held;", "main")
 
 
 def test_a_superuser_who_may_not_log_in_is_no_obstacle(made: Engine, server: Server, tmp_path: Path) -> None:

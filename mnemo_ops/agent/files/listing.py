@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -25,6 +24,7 @@ LEFT_OUT = {"socket": "a socket", "ours": "of mnemo_ops itself"}
 FLAGS = {"s": 1, "u": 2, "c": 4, "S": 8, "d": 0x40, "A": 0x80, "j": 0x4000, "D": 0x10000, "T": 0x20000}
 FIXED = {"i": 0x10, "a": 0x20, "V": 0x100000, "C": 0x800000, "x": 0x2000000, "P": 0x20000000, "F": 0x40000000}
 BROUGHT_BACK, NOT_BROUGHT_BACK = sum(FLAGS.values()), sum(FIXED.values())
+_KINDS_OF_FLAGS = (("flags", FLAGS, BROUGHT_BACK), ("fixed", FIXED, NOT_BROUGHT_BACK))
 
 
 def entries(
@@ -77,21 +77,23 @@ def look(
             row["mode"] = found.mode
         if times:
             row["mtime"] = found.mtime_ns
-        with contextlib.ExitStack() as until:
-            file = None
-            if kind == "file":
-                row["size"] = found.size
-                try:
-                    file = until.enter_context(machine.open(path, follow=False, strict=False, buffer=0))
-                except FileNotFoundError:  # removed meanwhile
-                    continue
+        file = None
+        if kind == "file":
+            row["size"] = found.size
+            try:
+                file = machine.open(path, follow=False, strict=False, buffer=0)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+        try:
             known = more(machine, path, found, row, first, file) if attributes else {}
-            if times and kind in ("file", "directory"):
-                flags = machine.flags(path, file)
-                for key, letters, bits in (("flags", FLAGS, BROUGHT_BACK), ("fixed", FIXED, NOT_BROUGHT_BACK)):
-                    if flags & bits:
-                        row[key] = "".join(letter for letter, bit in letters.items() if flags & bit)
+            flags = machine.flags(path, file) if times and kind in ("file", "directory") else 0
+            for key, letters, bits in _KINDS_OF_FLAGS if flags else ():
+                if flags & bits:
+                    row[key] = "".join(letter for letter, bit in letters.items() if flags & bit)
             yield path, row, known, file
+        finally:
+            if file:
+                file.close()
 
 
 def more(machine: Machine, path: str, found: FileStat, row: Row, first: First, file: Optional[IO[bytes]] = None) -> Row:

@@ -44,10 +44,12 @@ def header(row: Mapping[str, Any], name: bytes, to: bytes, attributes: Mapping[s
         records["path"] = name
     if len(to) > 100 or not to.isascii():
         records["linkpath"] = to
-    large = {key: value for key, value in (("size", size), ("uid", row["uid"]), ("gid", row["gid"])) if value >= 8**7}
-    records.update({key: b"%d" % value for key, value in large.items()})
-    more = b"".join(map(_record, records.items()))
-    if more:
+    for key, value in (("size", size), ("uid", row["uid"]), ("gid", row["gid"])):
+        if value >= 8**7:
+            records[key] = b"%d" % value
+    more = b""
+    if records:
+        more = b"".join(map(_record, records.items()))
         more = _before(len(more)) + padded(more)
     return more + _block(row, kind, name, to, size, major, minor) + before
 
@@ -62,12 +64,12 @@ def padded(data: bytes) -> bytes:
 
 
 def _block(row: Mapping[str, Any], kind: bytes, name: bytes, to: bytes, size: int, major: int, minor: int) -> bytes:
-    numbers = [b"%07o" % (row.get(key, 0o777) % 8**7) for key in ("mode", "uid", "gid")]
     seconds = max(row["mtime"], 0) // 10**9
-    fields = [name[:100], *numbers, *(b"%011o" % (number % _OCTAL) for number in (size, seconds)), b" " * 8, kind]
-    fields += [to[:100], b"ustar\x0000", b"%07o" % major, b"%07o" % minor]
-    block = _HEADER.pack(*fields)
-    return b"%b%06o\0%b" % (block[:148], sum(block), block[155:])
+    numbers = (row.get("mode", 0o777) % 8**7, row["uid"] % 8**7, row["gid"] % 8**7, size % _OCTAL, seconds % _OCTAL)
+    owner = b"%07o %07o %07o %011o %011o" % numbers
+    fields = [name[:100], *owner.split(), b" " * 8, kind, to[:100], b"ustar\x0000", b"%07o" % major, b"%07o" % minor]
+    fields[6] = b"%06o\0 " % sum(b"".join(fields))  # of the block with spaces in its place
+    return _HEADER.pack(*fields)
 
 
 def _word(name: str) -> str:

@@ -135,9 +135,11 @@ class Door:
         """
         directory, name = self._reach_entry(path, follow)
         guarded = not follow or (directory is not None and not directory.trusted)
-        with self._named(path):
-            real = _below(directory.real, name) if directory else self.path(path)
+        real = _below(directory.real, name) if directory else self.path(path)
+        try:
             handle = os.open(real, _READ | (os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY if guarded else 0))
+        except OSError as error:
+            raise self.about(path, error) from None
         try:
             found = os.fstat(handle)
             if bits.S_ISDIR(found.st_mode):
@@ -196,10 +198,10 @@ class Door:
     def _entry(self, path: str, follow: bool, links: int) -> Tuple[Reached, str]:
         follow = follow or path.endswith("/")  # as the kernel does
         path = path.rstrip("/") or "/"
-        parent, name = posixpath.split(path)
+        parent, _, name = path.rpartition("/")
         if name in ("", ".", ".."):
             return self.reached(path, links), "."
-        directory = self.reached(parent, links)
+        directory = self.reached(parent.rstrip("/") or "/", links)
         if follow:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(_below(directory.real, name))

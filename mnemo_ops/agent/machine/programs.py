@@ -21,6 +21,7 @@ from mnemo_ops.errors import Broken, CommandFailed
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PIPE_SIZE = 1031  # F_SETPIPE_SZ of fcntl(2)
+SMALL = 1 << 14  # bytes; what is larger goes into a pipe as it is, without being copied once more
 
 Tick = Callable[[], None]
 
@@ -204,6 +205,7 @@ class Programs(Writing):
         except FileNotFoundError:
             errors.close()
             raise Broken(f"{argv[0]} is not installed on this host") from None
+        _widen(process.stdout)
         return Conversation(process, argv, errors)
 
     def pipe(
@@ -289,10 +291,9 @@ class Programs(Writing):
         :raises CommandFailed: it ended with an error, or before it had read everything (6).
         """
         here, there = os.pipe()
-        with contextlib.suppress(OSError):  # so that neither waits for the other
-            fcntl.fcntl(there, PIPE_SIZE, CHUNK)
+        _widen(there)
         broken, done, told = False, 0, 0.0
-        source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", CHUNK)
+        source, sink = os.fdopen(here, "rb"), os.fdopen(there, "wb", SMALL)
         running = self._moving(argv, source, None, None)
         try:
             with source:
@@ -372,6 +373,12 @@ class Programs(Writing):
             words, code = wrong[0]
             raise CommandFailed(f"{os.path.basename(words[0])} {_verb(words)}ended with {code}: {said[-2000:]}")
         return said
+
+
+def _widen(pipe: Any) -> None:
+    """So that neither end waits for the other."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, PIPE_SIZE, CHUNK)
 
 
 def _runs(path: str) -> bool:

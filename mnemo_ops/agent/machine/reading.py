@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import stat as statmod
 import struct
 import sys
-from contextlib import nullcontext
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
@@ -190,17 +190,10 @@ class Reading(Door):
 
         :param file: at ``path``, where it is open. :param exact: access lists as they are.
         """
-        normal = (lambda _, value: value) if exact else _normal
-        with nullcontext(file.fileno()) if file else self.at(path) as real:
-            follow = not isinstance(real, str)
-            try:
-                names = os.listxattr(real, follow_symlinks=follow)
-            except OSError as error:
-                if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
-                    return {}
-                raise
-            kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
-            return {name: normal(name, os.getxattr(real, name, follow_symlinks=follow)).hex() for name in kept}
+        if file:
+            return _attributes(file.fileno(), exact)
+        with self.at(path) as real:
+            return _attributes(real, exact)
 
     def special(self, path: str) -> str:
         """What a name stands for that is no file, directory, link or socket: ``fifo``, ``char 1:3``, ``block 8:0``."""
@@ -296,7 +289,8 @@ class Reading(Door):
 
         :param buffer: bytes; 0 for who reads large pieces and checks how much he got.
         """
-        return os.fdopen(self.opened(path, strict, follow), "rb", buffer)
+        handle = self.opened(path, strict, follow)
+        return os.fdopen(handle, "rb", buffer) if buffer else io.FileIO(handle)
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""
@@ -363,6 +357,21 @@ class Reading(Door):
     def gid(self, name: str) -> int:
         """Number of a group; raises :class:`NotYet` when there is no such group yet."""
         return self._id("group", name)
+
+
+def _attributes(real: Union[str, int], exact: bool) -> Dict[str, str]:
+    follow = not isinstance(real, str)
+    try:
+        names = os.listxattr(real, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOENT):
+            return {}
+        raise
+    if not names:  # as of most files
+        return {}
+    normal = (lambda _, value: value) if exact else _normal
+    kept = sorted(name for name in names if name.startswith(ATTRIBUTES) and name not in OF_THE_HOST)
+    return {name: normal(name, os.getxattr(real, name, follow_symlinks=follow)).hex() for name in kept}
 
 
 def _normal(name: str, value: bytes) -> bytes:

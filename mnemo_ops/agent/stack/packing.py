@@ -72,7 +72,8 @@ def _header(machine: Machine, path: str, row: Mapping[str, Any], found: Spans) -
     attributes = machine.xattrs(path, exact=True) if "xattrs" in row else {}
     if "flags" in row:
         attributes[FLAGS] = row["flags"].encode().hex()
-    return header(row, machine.encoded("./" + row["path"]), machine.encoded(to), attributes, found)
+    target = machine.encoded(to) if to else b""
+    return header(row, machine.encoded("./" + row["path"]), target, attributes, found)
 
 
 def _content(machine: Machine, path: str, row: tree.Row, file: IO[bytes]) -> Iterator[bytes]:

@@ -29,34 +29,42 @@ _OWN = """n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' AND e.oid IS NULL)"""
 
 # what pg_dump takes the rows of: every table a user can have made, each child of a partitioned table by itself
-_NAMES = (
-    """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
+_EACH = (
+    """SELECT format($mnemo${query}$mnemo$, format('%I.%I', n.nspname, c.relname))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = '{kind}' AND """
     + _OWN
-    + ";"
+    + " ORDER BY n.nspname, c.relname \\gexec\n"
 )
 
 # order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called.
 # every name is told with its schema: the first way needs another search path
-_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::numeric), 0)
+_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)), 0)
  ::pg_catalog.text"""
 HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
 HASH += _SUM.replace("SEED", "1") + ")"
-_TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + HASH.format(text="ROW(t.*)::text") + ") "
-_TABLE += "FROM ONLY {name} AS t;"
-_SEQUENCE = "SELECT json_build_object('last', last_value, 'called', is_called) FROM {name};"
+# OFFSET 0: else the server would make the text of each row once for each seed
+_TABLE = "SELECT json_build_array('tables', %1$L, json_build_object('rows', count(*), 'hash', " + HASH.format(text="r")
+_TABLE += ")) FROM (SELECT ROW(t.*)::text AS r FROM ONLY %1$s AS t OFFSET 0) s"
+_SEQUENCE = "SELECT json_build_array('sequences', %1$L, json_build_object('last', last_value, 'called', is_called))"
+_SEQUENCE += " FROM %1$s"
 
 # the content of a materialized view is what its query gives at its next refresh: the dump holds only the query
 _VIEWS = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, matviewname),
  json_build_object('populated', ispopulated, 'definition', definition)), '{}') FROM pg_matviews;"""
 
 # a hole and a page of zeros read the same, and a restore makes pages of holes
-_LARGE = "SELECT json_build_object('rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', " + HASH.format(
-    text="(loid || ':' || pageno || ':' || encode(data, 'hex'))"
-)
-_LARGE += """) FROM (SELECT loid, pageno, data || decode(repeat('00', size - length(data)), 'hex') AS data, size
+_LARGE = "SELECT json_build_array('large_objects', key, value) FROM (SELECT json_build_object("
+_LARGE += "'rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', " + HASH.format(text="r")
+_LARGE += """) FROM (SELECT loid || ':' || pageno || ':' || encode(data, 'hex') AS r
+ FROM (SELECT loid, pageno, data || decode(repeat('00', size - length(data)), 'hex') AS data, size
  FROM pg_largeobject, (SELECT current_setting('block_size')::int / 4 AS size) s) p
- WHERE data <> decode(repeat('00', size), 'hex');"""
+ WHERE data <> decode(repeat('00', size), 'hex') OFFSET 0) q) l(made), json_each(made);"""
+
+# one text, which psql goes through without waiting for us; each line of the answer: kind, name, value
+_QUESTION = _EACH.replace("{kind}", "r").replace("{query}", _TABLE)
+_QUESTION += _EACH.replace("{kind}", "S").replace("{query}", _SEQUENCE)
+_QUESTION += "SELECT json_build_array('matviews', key, value) FROM json_each((" + _VIEWS[:-1] + "));"
+_QUESTION += _LARGE
 
 # the first way: a row is what a column of the name t holds, and names depend on the search path, as a fresh database's
 _FIRST_PATH = 'SET LOCAL search_path = "$user", public;'
@@ -74,14 +82,15 @@ _SHOWN = "SELECT to_json(pg_get_viewdef('pg_temp.\"mnemo view\"'::regclass));"
 
 
 def digest(talk: Conversation) -> Dict[str, Any]:
-    """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them."""
-    return {
-        "digest": WAY,
-        "tables": _each(talk, "r", _TABLE),
-        "sequences": _each(talk, "S", _SEQUENCE),
-        "matviews": json.loads(talk.ask(_VIEWS)),
-        "large_objects": json.loads(talk.ask(_LARGE)),
-    }
+    """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them.
+
+    :raises CommandFailed: Postgres' own words (6).
+    """
+    found: Dict[str, Any] = {"digest": WAY, "tables": {}, "sequences": {}, "matviews": {}, "large_objects": {}}
+    for line in talk.ask(_QUESTION).split("\n"):
+        kind, name, value = json.loads(line)
+        found[kind][name] = value
+    return found
 
 
 def differences(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
@@ -110,11 +119,6 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[str]:
     if before.get("large_objects") != after.get("large_objects"):
         lines.append(f"large objects: {_shown(before.get('large_objects'))} -> {_shown(after['large_objects'])}")
     return lines
-
-
-def _each(talk: Conversation, kind: str, query: str) -> Dict[str, Any]:
-    names = json.loads(talk.ask(_NAMES.replace("{kind}", kind)))
-    return {name: json.loads(talk.ask(query.replace("{name}", name))) for name in names}
 
 
 def _reread(talk: Conversation, view: Mapping[str, Any]) -> Dict[str, Any]:

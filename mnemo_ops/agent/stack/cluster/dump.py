@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import Any, Dict, Mapping
 
 from mnemo_ops.agent.base.progress import Deed, Progress
@@ -11,6 +12,7 @@ from mnemo_ops.agent.stack.cluster import files, proof
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.entrance import Entrance
 from mnemo_ops.agent.stack.cluster.server import Server
+from mnemo_ops.errors import MnemoError
 
 
 def dump(entrance: Entrance, directory: str, name: str, compress: str = "") -> Deed:
@@ -41,13 +43,16 @@ def dump(entrance: Entrance, directory: str, name: str, compress: str = "") -> D
             path = f"{directory}/{archives[database]}"
             with server.snapshot(database) as talk:
                 words = ["-Fc", "-Z", compress, f"--snapshot={proof.exported(talk)}", "-d", server.to(database)]
+                session = talk.ask("SELECT pg_backend_pid();")
                 counted = pool.submit(proof.rows, talk)
                 try:
                     with machine.making(path) as sink:
                         run = server.run("pg_dump", *words)
                         yield from machine.moving(run, path, done, found["bytes"], f"dumping {database}", sink=sink)
                 except BaseException:
-                    talk.kill()  # counting may take long
+                    with suppress(MnemoError):  # counting may take long, and would go on without us
+                        server.sql(f"SELECT pg_terminate_backend({session});")
+                    talk.kill()
                     counted.exception()
                     raise
                 rows[database] = counted.result()

@@ -131,7 +131,7 @@ def of_cluster(query: Callable[[str], Any], salt: str, own: str = "", out: Seque
 def rows(talk: Conversation) -> Facts:
     """What the tables, sequences and large objects of a database hold, as the open transaction sees it.
 
-    :raises Broken: Postgres' own words (6).
+    :raises CommandFailed: Postgres' own words (6).
     """
     digest = postgres_digest.digest(talk)
     found = {f"rows of {table}": f"{one['rows']} ({one['hash']})" for table, one in digest["tables"].items()}
