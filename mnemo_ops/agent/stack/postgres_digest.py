@@ -9,6 +9,8 @@ import json
 from typing import Any, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent.machine import Conversation
+from mnemo_ops.agent.stack.postgres_tables import OWN, TABLES
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.errors import Refused
 
 WAY = 2
@@ -24,27 +26,23 @@ SETTINGS = (
     " SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout' \\g /dev/null\n"
 )
 
-_OWN = """n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
- AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_extension e ON e.oid = d.refobjid AND c.oid = ANY (e.extconfig)
-  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' AND e.oid IS NULL)"""
-
-# what pg_dump takes the rows of: every table a user can have made, each child of a partitioned table by itself
-_NAMES = (
+_SEQUENCES = (
     """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = '{kind}' AND """
-    + _OWN
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND """
+    + OWN
     + ";"
 )
 
 # order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called.
 # every name is told with its schema: the first way needs another search path
-_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::numeric), 0)
+_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::pg_catalog.numeric), 0)
  ::pg_catalog.text"""
 HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
 HASH += _SUM.replace("SEED", "1") + ")"
-_TABLE = "SELECT json_build_object('rows', count(*), 'hash', " + HASH.format(text="ROW(t.*)::text") + ") "
-_TABLE += "FROM ONLY {name} AS t;"
+_ROWS = "SELECT pg_catalog.json_build_object('rows', pg_catalog.count(*), 'hash', "
 _SEQUENCE = "SELECT json_build_object('last', last_value, 'called', is_called) FROM {name};"
+# its locks end with it: a server has as many as a transaction needs that reads some tables, not all of them
+_ALONE = "SAVEPOINT one; ", " ROLLBACK TO one; RELEASE one;"
 
 # the content of a materialized view is what its query gives at its next refresh: the dump holds only the query
 _VIEWS = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, matviewname),
@@ -77,8 +75,8 @@ def digest(talk: Conversation) -> Dict[str, Any]:
     """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them."""
     return {
         "digest": WAY,
-        "tables": _each(talk, "r", _TABLE),
-        "sequences": _each(talk, "S", _SEQUENCE),
+        "tables": {table["name"]: _table(talk, table) for table in talk.query(TABLES)},
+        "sequences": {name: _alone(talk, _SEQUENCE.replace("{name}", name)) for name in talk.query(_SEQUENCES)},
         "matviews": json.loads(talk.ask(_VIEWS)),
         "large_objects": json.loads(talk.ask(_LARGE)),
     }
@@ -112,9 +110,15 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[str]:
     return lines
 
 
-def _each(talk: Conversation, kind: str, query: str) -> Dict[str, Any]:
-    names = json.loads(talk.ask(_NAMES.replace("{kind}", kind)))
-    return {name: json.loads(talk.ask(query.replace("{name}", name))) for name in names}
+def _table(talk: Conversation, table: Mapping[str, str]) -> Any:
+    """How many rows, and their digest. A plan asks for what an index of the table names, perhaps without a schema."""
+    path = f"SELECT pg_catalog.set_config('search_path', {literal(table['path'])}, true) \\g /dev/null\n"
+    row = HASH.format(text=f"ROW({table['row']})::pg_catalog.text")
+    return _alone(talk, f"{path}{_ROWS}{row}) FROM {table['of']}{table['name']} AS t;")
+
+
+def _alone(talk: Conversation, query: str) -> Any:
+    return talk.query(query.join(_ALONE))
 
 
 def _reread(talk: Conversation, view: Mapping[str, Any]) -> Dict[str, Any]:
