@@ -67,8 +67,9 @@ CONTENT: Mapping[str, tuple[str, str]] = {
         "UPDATE below SET x = 'd', d = 'x'",
     ),
     "partitions by the hash of a value of an enum": (  # its oid, which is another one after a restore
-        "CREATE TYPE e AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'); CREATE TYPE r AS (a int);"
-        "CREATE TABLE h(\"{of}\" int, v e) PARTITION BY LIST (\"{of}\"); CREATE TABLE l PARTITION OF h FOR VALUES IN (1)"
+        "CREATE TYPE e AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'); "
+        'CREATE TABLE h("{of}" int, v e) PARTITION BY LIST ("{of}");'
+        "CREATE TABLE l PARTITION OF h FOR VALUES IN (1)"
         " PARTITION BY HASH (v); CREATE TABLE l0 PARTITION OF l FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
         "CREATE TABLE l1 PARTITION OF l FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
         "INSERT INTO h SELECT 1, v FROM unnest(enum_range(NULL::e)) v",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,15 @@ from mnemo_ops.agent.stack.cluster.scratch import Scratch
 from mnemo_ops.agent.stack.cluster.server import Server
 
 PLAIN = 'search_path="$user",public'
-FOUND = """CREATE EXTENSION unaccent; CREATE EXTENSION tablefunc; CREATE SCHEMA words; CREATE TABLE words.seen (word text);
-CREATE FUNCTION simply(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN unaccent('unaccent', $1); END $$;
+FOUND = """CREATE EXTENSION unaccent; CREATE EXTENSION tablefunc; CREATE SCHEMA words;
+CREATE TABLE words.seen (word text);
+CREATE FUNCTION simply(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN RETURN unaccent('unaccent', $1); END $$;
 CREATE FUNCTION plainly(text) RETURNS text LANGUAGE sql IMMUTABLE SET work_mem = '5MB' AS $$ SELECT simply($1) $$;
 CREATE FUNCTION inline(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT unaccent('unaccent', $1) $$;
 CREATE FUNCTION own(text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = public AS $$ SELECT inline($1) $$;
-CREATE TABLE names (name text CHECK (inline(name) <> ''), bare text GENERATED ALWAYS AS (inline(name)) STORED, r regclass);
+CREATE TABLE names (name text CHECK (inline(name) <> ''),
+ bare text GENERATED ALWAYS AS (inline(name)) STORED, r regclass);
 INSERT INTO names (name, r) SELECT 'é' || n, 'words.seen' FROM generate_series(1, 9) n;
 CREATE FUNCTION bare(n names) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT inline(n.name) $$;
 CREATE TABLE parts (n names, a text) PARTITION BY LIST (inline(a)); CREATE TABLE part PARTITION OF parts DEFAULT;
@@ -39,7 +41,8 @@ ASKED = """CREATE TABLE zones (id int); INSERT INTO zones VALUES (1);
 CREATE FUNCTION known(int) RETURNS bool LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.zones WHERE id = $1)';
 CREATE TABLE areas (zone int CHECK (known(zone)), a int CHECK (a > 0)); INSERT INTO areas VALUES (1, 1);
 CREATE TABLE offers (until timestamptz CHECK (until > now())); CREATE TABLE old () INHERITS (offers);
-INSERT INTO old VALUES (now() + '1 s'); SELECT pg_sleep(1.1);
+CREATE DOMAIN soon AS timestamptz CHECK (VALUE > now()); CREATE TABLE dates (d soon);
+INSERT INTO old VALUES (now() + '1 s'); INSERT INTO dates VALUES (now() + '1 s'); SELECT pg_sleep(1.1);
 CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a); CREATE TABLE "c"";"(a int REFERENCES a);
 CREATE TABLE d (a int); SET session_replication_role = replica;
 INSERT INTO b VALUES (7); INSERT INTO "c"";" VALUES (7); INSERT INTO d VALUES (7);
@@ -47,7 +50,8 @@ ALTER TABLE d ADD FOREIGN KEY (a) REFERENCES a NOT VALID;
 """
 STATE = """SELECT json_build_array((SELECT json_agg(json_build_array(proname, proconfig) ORDER BY proname) FROM pg_proc
   WHERE oid >= 16384), (SELECT json_agg(json_build_array(relname, relchecks) ORDER BY relname) FROM pg_class
-  WHERE relchecks > 0), (SELECT json_agg(json_build_array(conname, convalidated) ORDER BY conname) FROM pg_constraint));"""
+  WHERE relchecks > 0), (SELECT json_agg(json_build_array(conname,
+  contype, convalidated) ORDER BY conname) FROM pg_constraint));"""
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 
 
 # order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called.
 # every name is told with its schema: the first way needs another search path
-_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)::pg_catalog.numeric), 0)
- ::pg_catalog.text"""
+_SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_catalog."C", SEED)
+ ::pg_catalog.numeric), 0)::pg_catalog.text"""
 HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
 HASH += _SUM.replace("SEED", "1") + ")"
 _ROWS = "SELECT pg_catalog.json_build_object('rows', pg_catalog.count(*), 'hash', "

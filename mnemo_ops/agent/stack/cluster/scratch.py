@@ -256,7 +256,7 @@ class Scratch:
         try:
             yield from take(rest)
         except CommandFailed as error:
-            yield Progress(note=f"{name} does not load as it was dumped; once more, with search paths for its functions")
+            yield Progress(note=f"{name} does not load as it was dumped: once more, with more patience")
             self._drop(server, name)
             yield from empty()
             try:

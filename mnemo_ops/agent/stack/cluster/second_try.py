@@ -39,9 +39,11 @@ _TAKE_BACK = """UPDATE pg_proc SET proconfig = (SELECT array_agg(s ORDER BY n) F
  WHERE EXISTS (SELECT FROM unnest(proconfig) s WHERE s ~ ', "mnemo_ops lends"$');"""
 _PATH = f"SELECT set_config('search_path', {PATH}, false) \\g /dev/null\nSET row_security = on;\n"
 
-# as many as there are: none is asked while it is zero
-_UNASKED = "UPDATE pg_class SET relchecks = 0 WHERE relchecks > 0;"
-_ASKED = """UPDATE pg_class c SET relchecks = n FROM (SELECT conrelid, count(*) AS n FROM pg_constraint
+# none of a table is asked while it says that it has none, and none of a domain while it is of another kind
+_UNASKED = """UPDATE pg_class SET relchecks = 0 WHERE relchecks > 0;
+UPDATE pg_constraint SET contype = 'C' WHERE contype = 'c' AND contypid <> 0;"""
+_ASKED = """UPDATE pg_constraint SET contype = 'c' WHERE contype = 'C';
+UPDATE pg_class c SET relchecks = n FROM (SELECT conrelid, count(*) AS n FROM pg_constraint
  WHERE contype = 'c' AND conrelid <> 0 GROUP BY 1) k WHERE c.oid = conrelid;"""
 _VALID = "UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND NOT convalidated AND oid NOT IN ({});"
 _INVALID = "SELECT json_agg(oid::text) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated;"
