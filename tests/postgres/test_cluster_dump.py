@@ -162,6 +162,33 @@ def test_what_no_dump_carries_is_refused_by_name(case: str, server: Server) -> N
     facts.refuse(facts.look(server), accept_loss=False)
 
 
+def test_files_that_another_image_lacks_are_named(server: Server) -> None:
+    """A restore would end late: dictionaries and libraries are no part of a database."""
+    server.sql(
+        "CREATE TEXT SEARCH DICTIONARY public.es (TEMPLATE = ispell, DictFile = ispell_sample, AffFile = ispell_sample,"
+        " StopWords = english); CREATE TEXT SEARCH DICTIONARY public.th (TEMPLATE = thesaurus, DictFile ="
+        " thesaurus_sample, Dictionary = simple); CREATE FUNCTION public.c() RETURNS trigger LANGUAGE c AS 'autoinc',"
+        " 'autoinc'; CREATE EXTENSION citext;",
+        "main",
+    )
+    try:
+        found = facts.look(server)
+        needs = found["databases"]["main"]["needs"]
+        assert [each.rpartition("/")[2] for each in needs] == [
+            *("autoinc", "english.stop", "ispell_sample.affix", "ispell_sample.dict", "thesaurus_sample.ths"),
+        ]
+        assert facts.lacking(found, server.query) == []
+        elsewhere = [each.replace("e", "'é") for each in needs if "autoinc" not in each]
+        lacks = {"databases": {"main": {"needs": ["$libdir/gone", *elsewhere, needs[0]]}, "old": {}}}
+        assert sorted(facts.lacking(lacks, server.query)) == sorted(["$libdir/gone", *elsewhere])
+    finally:
+        server.sql(
+            "DROP EXTENSION citext; DROP TEXT SEARCH DICTIONARY public.es; DROP TEXT SEARCH DICTIONARY public.th;"
+            " DROP FUNCTION public.c;",
+            "main",
+        )
+
+
 OURS = "mnemo_before_20260101t101112z_ab12"  # what a restore of an earlier version left in the server
 
 
