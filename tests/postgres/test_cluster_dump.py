@@ -162,6 +162,20 @@ def test_what_no_dump_carries_is_refused_by_name(case: str, server: Server) -> N
     facts.refuse(facts.look(server), accept_loss=False)
 
 
+def test_a_server_with_few_locks_is_read_whole(made: Engine, tmp_path: Path) -> None:
+    """One transaction reads every table, and a plan locks each index of it."""
+    place = made.place(PROGRAMS, "few")
+    made.machine.run(place.once("initdb", "-D", place.data, "-U", BOSS, "--auth=trust", "--locale=C", "--no-sync"))
+    few = ("-c", "max_locks_per_transaction=10", "-c", "max_connections=8")
+    with made.started(place, BOSS, "template1", *few) as server:
+        indexes = "format('CREATE INDEX ON public.t%s (a)', n)" + ", format('CREATE INDEX ON public.t%s (a)', n)" * 19
+        tables = f"SELECT format('CREATE TABLE public.t%s (a int)', n), {indexes} FROM generate_series(1, 100) n"
+        server.sql(f"{tables} \\gexec\n")
+        filled = scratch(server, place, made.place(PROGRAMS, "many"), tmp_path)
+    assert len(filled.facts["rows"]["template1"]) > 100
+    assert returned(filled.fill()) == {"differences": [], "kept": []}
+
+
 def test_files_that_another_image_lacks_are_named(server: Server) -> None:
     """A restore would end late: dictionaries and libraries are no part of a database."""
     server.sql(
