@@ -16,7 +16,7 @@ from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
 from mnemo_ops.agent.stack.sql import identifier, literal
-from mnemo_ops.errors import Broken, CommandFailed, Refused
+from mnemo_ops.errors import Broken, Refused
 
 _PROVIDERS = {"i": "icu", "b": "builtin"}
 PATIENCE = 120.0  # seconds for a server to start
@@ -239,30 +239,25 @@ class Scratch:
         """A database from its archive. :param what: options of ``pg_restore``: all of it, or its schema alone."""
         lines = self._listed(name, "--create", *what)
         first = [line for line in lines if _FIRST.match(line)]
-        rest = [line for line in lines if line not in set(first)]
+        rest = [line for line in lines if not _FIRST.match(line)]
         order = [int(found[1]) for found in map(_EXTENSION.match, rest) if found]
-
-        def take(chosen: List[bytes], *more: str) -> Deed:
-            # a materialized view is filled as its owner fills it; else a policy for him is an error
-            where = [] if "--create" in more else ["-d", server.to(name)]
-            return self._take(name, chosen, done, total, "--enable-row-security", *where, *more, *what)
+        # a materialized view is filled as its owner fills it; else a policy for him is an error
+        words = ["--enable-row-security", *what]
 
         def empty() -> Deed:
-            yield from take(first, "--create", "-d", server.to(server.entry))
+            yield from self._take(name, first, done, total, *words, "--create", "-d", server.to(server.entry))
             extensions.make(server, name, self.facts, order, self.major)
             return {}
 
-        yield from empty()
-        try:
-            yield from take(rest)
-        except CommandFailed as error:
-            yield Progress(note=f"{name} does not load as it was dumped: once more, with more patience")
+        def take(chosen: List[bytes], *more: str) -> Deed:
+            return self._take(name, chosen, done, total, *words, "-d", server.to(name), *more)
+
+        def anew() -> Deed:
             self._drop(server, name)
-            yield from empty()
-            try:
-                yield from second_try.load(server, name, rest, take, lambda chosen: self._said(name, chosen))
-            except CommandFailed:
-                raise error from None
+            return (yield from empty())
+
+        yield from empty()
+        yield from second_try.load(server, name, rest, take, lambda chosen: self._said(name, chosen), anew)
         return {}
 
     def _listed(self, name: str, *words: str) -> List[bytes]:

@@ -49,12 +49,25 @@ _VALID = "UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND N
 _INVALID = "SELECT json_agg(oid::text) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated;"
 
 
-def load(server: Server, name: str, lines: Lines, take: Take, told: Told) -> Deed:
-    """Fill a database that has its extensions and nothing else.
+def load(server: Server, name: str, lines: Lines, take: Take, told: Told, anew: Callable[[], Deed]) -> Deed:
+    """Fill a database that has its extensions and nothing else: as its dump says, else with more patience.
 
-    :param lines: of its archive, in the order of a restore.
-    :raises CommandFailed: Postgres' own words (6).
+    :param lines: of its archive, in the order of a restore. :param anew: makes the database once more, as empty.
+    :raises CommandFailed: the first error, in Postgres' own words (6).
     """
+    try:
+        yield from take(lines)
+    except CommandFailed as error:
+        yield Progress(note=f"{name} does not load as it was dumped: once more, with more patience")
+        yield from anew()
+        try:
+            yield from _patiently(server, name, lines, take, told)
+        except CommandFailed:
+            raise error from None
+    return {}
+
+
+def _patiently(server: Server, name: str, lines: Lines, take: Take, told: Told) -> Deed:
     for part in _parts(lines):
         yield from take(part, "--section=pre-data")
         server.sql(_LEND, name)
