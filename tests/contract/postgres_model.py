@@ -53,6 +53,8 @@ class Server:
         return []
 
     def query(self, text: str, database: str = "") -> Any:
+        if "pg_stat_file" in text:
+            return ["$libdir/own"]
         return 16 if "/ 10000" in text else 3 if "reltuples" in text else []
 
     def shut(self, databases: Any) -> Any:

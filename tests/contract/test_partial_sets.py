@@ -164,7 +164,9 @@ VECTOR = {"9": {"name": "vector", "version": "1", "schema": "public", "owner": "
 def test_what_the_server_here_cannot_take_is_refused(machine: Machine) -> None:
     of_app = {**FACTS["databases"]["app"], "extensions": VECTOR}
     lacks = {**DATABASE, "databases": {**FACTS["databases"], "app": of_app}}
-    for said, named in (({**DATABASE, "major": 17}, "17"), (lacks, "vector")):
+    of_other = {**FACTS["databases"]["app"], "needs": ["$libdir/own"]}
+    needs = {**DATABASE, "databases": {**FACTS["databases"], "app": of_other}}
+    for said, named in (({**DATABASE, "major": 17}, "17"), (lacks, "vector"), (needs, "libdir/own")):
         with pytest.raises(Refused, match=named):
             look(machine, with_database(said))
 

@@ -87,7 +87,7 @@ def test_the_copy_is_proven_equal(copied: Copied) -> None:
 
 
 # an expression is told in other words once it was read again, and roles stand in the order in which they were made
-_RETOLD = r"docs_state_check|ANY \(+ARRAY\[|CREATE POLICY own ON"
+_RETOLD = r"docs_state_check|ANY \(+ARRAY\[|CREATE POLICY own ON|ON SEQUENCES +TO"
 # another major has its own words for a view, options and a grantor for each membership, an option more of subscriptions
 _OF_MAJOR = (
     r"|-- Dumped from|GRANT \S+ TO [^ ;]+|GRANT writers TO|SELECT counting\.n|docs\.(id|title)|CREATE SUBSCRIPTION"

@@ -60,6 +60,21 @@ CONTENT: Mapping[str, tuple[str, str]] = {
         "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1, 2); INSERT INTO p VALUES (1)",
         "UPDATE p SET a = 2",
     ),
+    "a child that had a column before its parent got one more": (
+        "CREATE TABLE top(a int); CREATE TABLE other(z int, a int); CREATE TABLE child(b text) INHERITS (top, other);"
+        "CREATE TABLE below(c text) INHERITS (child); ALTER TABLE top ADD x text; ALTER TABLE child ADD d text;"
+        "ALTER TABLE other DROP COLUMN a CASCADE; INSERT INTO below VALUES (1, 2, 'b', 'c', 'x', 'd')",
+        "UPDATE below SET x = 'd', d = 'x'",
+    ),
+    "partitions by the hash of a value of an enum": (  # its oid, which is another one after a restore
+        "CREATE TYPE e AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'); "
+        'CREATE TABLE h("{of}" int, v e) PARTITION BY LIST ("{of}");'
+        "CREATE TABLE l PARTITION OF h FOR VALUES IN (1)"
+        " PARTITION BY HASH (v); CREATE TABLE l0 PARTITION OF l FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+        "CREATE TABLE l1 PARTITION OF l FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+        "INSERT INTO h SELECT 1, v FROM unnest(enum_range(NULL::e)) v",
+        "UPDATE h SET v = 'a' WHERE v = 'b'",
+    ),
     "an unlogged table": ("CREATE UNLOGGED TABLE u(a int); INSERT INTO u VALUES (1)", "UPDATE u SET a = 2"),
     "a minus before zero": (
         "CREATE TABLE f(a float8, b float4); INSERT INTO f VALUES (0, 'NaN')",

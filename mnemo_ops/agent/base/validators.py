@@ -228,6 +228,7 @@ _OF_CLUSTER: Mapping[str, Parse] = {
     "bytes": size,
     "extensions": perhaps(table(text, row(**_EXTENSION)), {}),
     "public": perhaps(flag, False),
+    "needs": perhaps(each(text), ()),
 }
 # a whole cluster, as `initdb` and a server of its own make it again
 _CLUSTER: Mapping[str, Parse] = {

@@ -9,6 +9,8 @@ import json
 from typing import Any, Dict, List, Mapping, Optional
 
 from mnemo_ops.agent.machine import Conversation
+from mnemo_ops.agent.stack.postgres_tables import OWN, TABLES
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.errors import Refused
 
 WAY = 2
@@ -24,16 +26,11 @@ SETTINGS = (
     " SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout' \\g /dev/null\n"
 )
 
-_OWN = """n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
- AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_extension e ON e.oid = d.refobjid AND c.oid = ANY (e.extconfig)
-  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' AND e.oid IS NULL)"""
-
-# what pg_dump takes the rows of: every table a user can have made, each child of a partitioned table by itself
-_EACH = (
-    """SELECT format($mnemo${query}$mnemo$, format('%I.%I', n.nspname, c.relname))
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = '{kind}' AND """
-    + _OWN
-    + " ORDER BY n.nspname, c.relname \\gexec\n"
+_SEQUENCES = (
+    """SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND """
+    + OWN
+    + ";"
 )
 
 # order does not matter in a sum; two seeds make 128 bits of it. ROW(t.*) is the row whatever its columns are called.
@@ -43,28 +40,23 @@ _SUM = """coalesce(pg_catalog.sum(pg_catalog.hashtextextended({text} COLLATE pg_
 HASH = "pg_catalog.md5(" + _SUM.replace("SEED", "0") + " OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) "
 HASH += _SUM.replace("SEED", "1") + ")"
 # OFFSET 0: else the server would make the text of each row once for each seed
-_TABLE = "SELECT json_build_array('tables', %1$L, json_build_object('rows', count(*), 'hash', " + HASH.format(text="r")
-_TABLE += ")) FROM (SELECT ROW(t.*)::text AS r FROM ONLY %1$s AS t OFFSET 0) s"
-_SEQUENCE = "SELECT json_build_array('sequences', %1$L, json_build_object('last', last_value, 'called', is_called))"
-_SEQUENCE += " FROM %1$s"
+_ROWS = "SELECT pg_catalog.json_build_object('rows', pg_catalog.count(*), 'hash', " + HASH.format(text="r")
+_ROWS += ") FROM (SELECT ROW({row})::pg_catalog.text AS r FROM {of}{name} AS t OFFSET 0) s;"
+_SEQUENCE = "SELECT json_build_object('last', last_value, 'called', is_called) FROM {name};"
+# its locks end with it: a server has as many as a transaction needs that reads some tables, not all of them
+_ALONE = "SAVEPOINT one; ", " ROLLBACK TO one; RELEASE one;"
 
 # the content of a materialized view is what its query gives at its next refresh: the dump holds only the query
 _VIEWS = """SELECT coalesce(json_object_agg(format('%I.%I', schemaname, matviewname),
  json_build_object('populated', ispopulated, 'definition', definition)), '{}') FROM pg_matviews;"""
 
 # a hole and a page of zeros read the same, and a restore makes pages of holes
-_LARGE = "SELECT json_build_array('large_objects', key, value) FROM (SELECT json_build_object("
-_LARGE += "'rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', " + HASH.format(text="r")
+_LARGE = "SELECT json_build_object('rows', (SELECT count(*) FROM pg_largeobject_metadata), 'hash', "
+_LARGE += HASH.format(text="r")
 _LARGE += """) FROM (SELECT loid || ':' || pageno || ':' || encode(data, 'hex') AS r
  FROM (SELECT loid, pageno, data || decode(repeat('00', size - length(data)), 'hex') AS data, size
- FROM pg_largeobject, (SELECT current_setting('block_size')::int / 4 AS size) s) p
- WHERE data <> decode(repeat('00', size), 'hex') OFFSET 0) q) l(made), json_each(made);"""
-
-# one text, which psql goes through without waiting for us; each line of the answer: kind, name, value
-_QUESTION = _EACH.replace("{kind}", "r").replace("{query}", _TABLE)
-_QUESTION += _EACH.replace("{kind}", "S").replace("{query}", _SEQUENCE)
-_QUESTION += "SELECT json_build_array('matviews', key, value) FROM json_each((" + _VIEWS[:-1] + "));"
-_QUESTION += _LARGE
+  FROM pg_largeobject, (SELECT current_setting('block_size')::int / 4 AS size) s) p
+ WHERE data <> decode(repeat('00', size), 'hex') OFFSET 0) q;"""
 
 # the first way: a row is what a column of the name t holds, and names depend on the search path, as a fresh database's
 _FIRST_PATH = 'SET LOCAL search_path = "$user", public;'
@@ -82,15 +74,14 @@ _SHOWN = "SELECT to_json(pg_get_viewdef('pg_temp.\"mnemo view\"'::regclass));"
 
 
 def digest(talk: Conversation) -> Dict[str, Any]:
-    """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them.
-
-    :raises CommandFailed: Postgres' own words (6).
-    """
-    found: Dict[str, Any] = {"digest": WAY, "tables": {}, "sequences": {}, "matviews": {}, "large_objects": {}}
-    for line in talk.ask(_QUESTION).split("\n"):
-        kind, name, value = json.loads(line)
-        found[kind][name] = value
-    return found
+    """Tables (rows, hash), sequences, materialized views and large objects, as the open transaction sees them."""
+    return {
+        "digest": WAY,
+        "tables": {table["name"]: _table(talk, table) for table in talk.query(TABLES)},
+        "sequences": {name: _alone(talk, _SEQUENCE.replace("{name}", name)) for name in talk.query(_SEQUENCES)},
+        "matviews": json.loads(talk.ask(_VIEWS)),
+        "large_objects": json.loads(talk.ask(_LARGE)),
+    }
 
 
 def differences(talk: Conversation, before: Mapping[str, Any]) -> List[str]:
@@ -119,6 +110,17 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[str]:
     if before.get("large_objects") != after.get("large_objects"):
         lines.append(f"large objects: {_shown(before.get('large_objects'))} -> {_shown(after['large_objects'])}")
     return lines
+
+
+def _table(talk: Conversation, table: Mapping[str, str]) -> Any:
+    """How many rows, and their digest. A plan asks for what an index of the table names, perhaps without a schema."""
+    path = f"SELECT pg_catalog.set_config('search_path', {literal(table['path'])}, true) \\g /dev/null\n"
+    rows = _ROWS.replace("{row}", table["row"]).replace("{of}", table["of"]).replace("{name}", table["name"])
+    return _alone(talk, path + rows)
+
+
+def _alone(talk: Conversation, query: str) -> Any:
+    return talk.query(query.join(_ALONE))
 
 
 def _reread(talk: Conversation, view: Mapping[str, Any]) -> Dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from mnemo_ops.agent.stack.cluster.server import Server
+from mnemo_ops.agent.stack.sql import literal
 from mnemo_ops.errors import Refused
 
 # where a column came or changed its name with a major, a row is read as JSON: what is not there is null
@@ -39,6 +40,15 @@ _DATABASE = r"""SELECT json_build_object(
    'schema', nspname, 'owner', pg_get_userbyid(extowner))), '{}')
   FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace),
  'public', EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'),
+ 'needs', (SELECT json_agg(need ORDER BY need) FROM (
+  SELECT 'pg_ts_dict'::regclass AS class, d.oid AS id, concat('$sharedir/tsearch_data/', o[2], CASE lower(o[1])
+    WHEN 'stopwords' THEN '.stop' WHEN 'synonyms' THEN '.syn' WHEN 'afffile' THEN '.affix' WHEN 'rules' THEN '.rules'
+    ELSE CASE tmplname WHEN 'thesaurus' THEN '.ths' ELSE '.dict' END END) AS need
+   FROM pg_ts_dict d JOIN pg_ts_template t ON t.oid = dicttemplate,
+   regexp_matches(dictinitoption, '\m(dictfile|afffile|stopwords|synonyms|rules)\s*=\s*\x27([^\x27]+)', 'gi') o
+  UNION SELECT 'pg_proc'::regclass, p.oid, regexp_replace(probin, '^(?=[^/]*$)', '$libdir/')
+   FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE lanname = 'c') x WHERE id >= 16384
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = id AND d.deptype = 'e')),
  'foreign', (WITH RECURSIVE above(id) AS (SELECT oid FROM pg_class WHERE relkind = 'f' UNION SELECT parent FROM above,
    LATERAL (SELECT inhparent AS parent FROM pg_inherits WHERE inhrelid = id UNION ALL SELECT ev_class FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
@@ -50,6 +60,13 @@ _DATABASE = r"""SELECT json_build_object(
   UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc) x, pg_identify_object(class, id, 0) o
   WHERE id >= 16384 AND space IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = id AND d.deptype IN ('e', 'i'))));"""
+
+# files of the image, which no extension brings: dictionaries and libraries
+_LACKING = """SELECT json_agg(need ORDER BY need) FROM (SELECT need, replace(replace(need,
+  '$sharedir', (SELECT setting FROM pg_config WHERE name = 'SHAREDIR')),
+  '$libdir', (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR')) AS path
+  FROM unnest(ARRAY[{needs}]::text[]) need) n
+ WHERE pg_stat_file(path, true) IS NULL AND pg_stat_file(path || '.so', true) IS NULL;"""
 
 # what a server counted by itself; a table nobody analyzed has an estimate of another kind
 _ABOUT = """SELECT to_json(coalesce(sum(CASE WHEN reltuples > 0 THEN reltuples
@@ -111,6 +128,15 @@ def add(facts: Dict[str, Any], name: str, query: Query) -> None:
     facts["hidden"] += [f"{each} in {name}" for each in one.pop("hidden") or ()]
     facts["special"] += [f"{each['name']} in {name}" for each in one["extensions"].values() if each["name"] in _SPECIAL]
     facts["databases"][name].update(one)
+
+
+def lacking(facts: Mapping[str, Any], query: Query) -> List[str]:
+    """Files that databases of a backup need and another server does not have.
+
+    :param query: of that server. Errors as :func:`look`.
+    """
+    needs = {need for one in facts.get("databases", {}).values() for need in one.get("needs") or ()}
+    return list(query(_LACKING.replace("{needs}", ", ".join(map(literal, sorted(needs))))) or ()) if needs else []
 
 
 def now(server: Server) -> Dict[str, Any]:

@@ -29,6 +29,8 @@ def entries(lines: Iterable[bytes], salt: str) -> Dict[str, str]:
     def close() -> None:
         while body and body[-1] in (b"", b"--"):
             body.pop()
+        if key.startswith("DEFAULT ACL"):
+            body.sort()  # the server sorts by the roles' numbers, which are others after a restore
         if key:
             made = digest(salt, b"\n".join([found.get(key, "").encode(), *body]))  # several may have one name
             found[key] = f"{owner} {made}".strip()

@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Iterator, List, Mapping
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.cluster import extensions, passwords, proof, settings
+from mnemo_ops.agent.stack.cluster import extensions, passwords, proof, second_try, settings
 from mnemo_ops.agent.stack.cluster import globals as cluster_globals
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import OPTIONS, Server
@@ -244,38 +244,64 @@ class Scratch:
         for _ in self._load(server, name, 0, 0, "--schema-only"):
             pass
         found = proof.entries(server, name, self.secret["salt"])
-        server.sql(_UNSUBSCRIBE, name)  # else nobody may drop it
-        server.sql(
-            f"ALTER DATABASE {own} IS_TEMPLATE false;\nDROP DATABASE {own};\nALTER DATABASE {aside} RENAME TO {own};"
-        )
+        self._drop(server, name)
+        server.sql(f"ALTER DATABASE {aside} RENAME TO {own};")
         return found
+
+    def _drop(self, server: Server, name: str) -> None:
+        own = identifier(name)
+        server.sql(_UNSUBSCRIBE, name)  # else nobody may drop it
+        server.sql(f"ALTER DATABASE {own} IS_TEMPLATE false;\nDROP DATABASE {own};")
 
     def _load(self, server: Server, name: str, done: int, total: int, *what: str) -> Deed:
         """A database from its archive. :param what: options of ``pg_restore``: all of it, or its schema alone."""
         lines = self._listed(name, "--create", *what)
         first = [line for line in lines if _FIRST.match(line)]
-        rest = [line for line in lines if line not in set(first)]
-        for chosen, where, more in ((first, server.to(server.entry), ["--create"]), (rest, server.to(name), [])):
-            # a materialized view is filled as its owner fills it; else a policy for him is an error
-            words = ["--enable-row-security", "-d", where, *more, *what]
-            yield from self._take(name, chosen, done, total, *words)
-            if chosen is first:
-                order = [int(found[1]) for found in map(_EXTENSION.match, rest) if found]
-                extensions.make(server, name, self.facts, order, self.major)
+        rest = [line for line in lines if not _FIRST.match(line)]
+        order = [int(found[1]) for found in map(_EXTENSION.match, rest) if found]
+        # a materialized view is filled as its owner fills it; else a policy for him is an error
+        words = ["--enable-row-security", *what]
+
+        def empty() -> Deed:
+            yield from self._take(name, first, done, total, *words, "--create", "-d", server.to(server.entry))
+            extensions.make(server, name, self.facts, order, self.major)
+            return {}
+
+        def take(chosen: List[bytes], *more: str) -> Deed:
+            return self._take(name, chosen, done, total, *words, "-d", server.to(name), *more)
+
+        def anew() -> Deed:
+            self._drop(server, name)
+            return (yield from empty())
+
+        yield from empty()
+        yield from second_try.load(server, name, rest, take, lambda chosen: self._said(name, chosen), anew)
         return {}
 
     def _listed(self, name: str, *words: str) -> List[bytes]:
         """What an archive holds, a line each, in the order of a restore."""
-        with self._archive(name) as source, self.machine.spool() as sink:
-            self.machine.pipe(self.place.inside("pg_restore", "--list", *words), source=source, sink=sink)
-            sink.seek(0)
-            lines = [line for line in sink.read().split(b"\n") if line[:1].isdigit()]
+        text = self._piped(name, "--list", *words)
+        lines = [line for line in text.split(b"\n") if line[:1].isdigit()]
         return sorted(lines, key=lambda line: bool(_LAST.match(line)))
+
+    def _said(self, name: str, lines: List[bytes]) -> bytes:
+        """The SQL that restores these lines."""
+        return self._piped(name, "--use-list", self._list(lines), "-f", "-")
+
+    def _piped(self, name: str, *words: str) -> bytes:
+        with self._archive(name) as source, self.machine.spool() as sink:
+            self.machine.pipe(self.place.inside("pg_restore", *words), source=source, sink=sink)
+            sink.seek(0)
+            return sink.read()
+
+    def _list(self, lines: List[bytes]) -> str:
+        path = f"{self.place.home}/list"
+        self.machine.write(path, b"\n".join([*lines, b""]), 0o600, self.place.uid, self.place.gid)
+        return path
 
     def _take(self, name: str, lines: List[bytes], done: int, total: int, *words: str) -> Deed:
         """These lines of an archive; the first error ends it."""
-        path = f"{self.place.home}/list"
-        self.machine.write(path, b"\n".join([*lines, b""]), 0o600, self.place.uid, self.place.gid)
+        path = self._list(lines)
         argv = self.place.inside("pg_restore", "--exit-on-error", "--use-list", path, *words)
         with self._archive(name) as source:
             yield from self.machine.moving(argv, path, done, total, f"restoring {name}", source=source)

@@ -9,7 +9,7 @@ from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.machine import Conversation, Machine
 from mnemo_ops.agent.stack.postgres_digest import SETTINGS
 from mnemo_ops.agent.stack.sql import literal
-from mnemo_ops.errors import CommandFailed, MnemoError, Refused
+from mnemo_ops.errors import CommandFailed, Refused
 
 How = Callable[..., List[str]]  # a program of Postgres and its words -> the argument vector that runs it
 

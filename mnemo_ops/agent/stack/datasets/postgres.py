@@ -136,6 +136,11 @@ class Postgres(Kind):
                 f"the Postgres server lacks extensions of the backup: {', '.join(missing)}",
                 hint="use the stack's own image",
             )
+        if lacking := cluster_facts.lacking(facts, server.query):
+            raise Refused(
+                f"the Postgres server lacks files that databases of the backup load: {', '.join(lacking)}",
+                hint="put them into the image ($sharedir and $libdir are what pg_config of the image says)",
+            )
 
     def answers(self) -> None:
         name = self._container.name
