@@ -48,7 +48,7 @@ fast: $(STAMP)
 	@echo "== unit, contract: no servers, on every core"
 	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
 	@echo "== wire: agents on this machine"
-	@$(VENV)/bin/pytest -n auto --dist loadgroup tests/wire
+	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
 	@echo "== real, postgres: in containers (the first time makes images: two minutes), entered, backed up and restored;"
 	@echo "   and a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
 	@$(VENV)/bin/pytest -n auto --dist loadfile -m "not soak" tests/real tests/postgres

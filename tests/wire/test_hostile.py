@@ -35,7 +35,6 @@ from mnemo_ops.inventory import load as inventory
 from mnemo_ops.transport import heard, session
 from mnemo_ops.transport.session import AgentSession
 
-pytestmark = pytest.mark.xdist_group("hostile")  # one counts how the others ended
 TOGETHER = 20  # liars in a play
 FUZZED = 10_000 if os.environ.get("MNEMO_FUZZ") else 400  # messages
 DOCUMENTED = {2, 3, 4, 5, 6, 7, 8}  # what a host's own failure may end with

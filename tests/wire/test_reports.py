@@ -24,7 +24,6 @@ from mnemo_ops.transport import answers, heard
 from mnemo_ops.transport.session import AgentSession
 
 FUZZED = 10_000 if os.environ.get("MNEMO_FUZZ") else 200  # reports; as many again, and a half, through commands
-pytestmark = pytest.mark.xdist_group("reports")  # some count how the others ended
 TOGETHER = 20
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}
 FORMS = {("act", kind): form for kind, form in answers.ACT.items() if kind in KINDS} | {
