@@ -49,6 +49,9 @@ def trapped(databases: Databases) -> Iterator[Application]:
     made = databases.make(
         "CREATE TABLE documents(file_path text, size int, sha256 text, seen regclass, v serial);"
         f"INSERT INTO documents VALUES ('a', {len(FILE)}, '{hashlib.sha256(FILE).hexdigest()}', 'documents');"
+        # a table with such an index is read with the path of the database
+        "CREATE FUNCTION own(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';"
+        "CREATE INDEX ON documents (own(file_path));"
         "CREATE MATERIALIZED VIEW m AS SELECT lower('A'); SELECT lo_from_bytea(4711, 'abc');" + TRAPS
     )
     main = databases.server
