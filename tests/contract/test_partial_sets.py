@@ -110,7 +110,7 @@ def test_what_is_put_in_place_has_room_where_it_goes(
 ) -> None:
     """Only where a dataset of files was restored anybody looked: a server that fills its own disk stops serving."""
     monkeypatch.setattr(Machine, "free_bytes", lambda *_: 0)
-    with pytest.raises(Refused, match="restoring needs"):
+    with pytest.raises(Refused, match="restore needs"):
         look(machine, saved(*held))
 
 
