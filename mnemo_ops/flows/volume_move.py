@@ -14,7 +14,7 @@ from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.stack.volume_move.moving import STAGED, job_of, staged
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.suggest import suggest
-from mnemo_ops.errors import MnemoError, Refused, UsageError
+from mnemo_ops.errors import ChannelLost, MnemoError, Refused, UsageError
 from mnemo_ops.execution.playbook_run import Plays, shipped
 from mnemo_ops.flows.deploy import look_at_volumes
 from mnemo_ops.flows.engine import Flow
@@ -132,9 +132,9 @@ class Move:
 
     def run(self) -> None:
         """:raises StepFailed: a step failed, everything is as before (6). :raises VerificationFailed: (7)."""
+        if not self.alive:
+            self._prepare_or_drop()
         with self._ending():
-            if not self.alive:
-                self._prepare()
             done = self.flow.act(self.host, self.action, job=job_of(self.action.run_id))
         report = self.flow.report
         report.extra.update(done)
@@ -173,7 +173,20 @@ class Move:
 
     def _drop_prepared(self) -> None:
         """The place that a run prepared which never began to move anything."""
-        self.flow.act(self.host, ReturnVolume(self.flow.stack(self.host), self.key))
+        self.flow.act(self.host, ReturnVolume(self.flow.stack(self.host), self.key, prepared=True))
+
+    def _prepare_or_drop(self) -> None:
+        """Nothing is moved yet, so nothing of it stays. Errors as of :meth:`run`."""
+        try:
+            self._prepare()
+        except ChannelLost as error:
+            error.message += f"; {self.key} lies where it was"
+            error.hint = "the same command begins anew"
+            raise
+        except BaseException:
+            with suppress(MnemoError, KeyboardInterrupt):  # the next run does it
+                self._drop_prepared()
+            raise
 
     def _state(self) -> str:
         with suppress(MnemoError):  # the next run does it

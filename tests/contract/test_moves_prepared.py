@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from acted import BOUND, THERE
-from acting import RUN, STACK, do, serving
+from acting import RUN, STACK, Acting, do, serving
 from example import volume
 from world import World
 
 from mnemo_ops.agent.actions.volume_move import MoveVolume, ReturnVolume
+from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack.volume_move import moving
+from mnemo_ops.errors import Refused
 
 NEXT = "p-next-graph"
 
@@ -42,3 +44,20 @@ def test_a_place_that_was_prepared_and_never_used_gives_way(
     assert told["stale"] is (labels.get(moving.STAGED) == "graph")
     do(world, ReturnVolume(STACK, "graph"))
     assert (NEXT not in world.state("docker")["volumes"]) is goes
+
+
+def test_a_move_that_is_at_work_is_left_alone(tmp_path: Path) -> None:
+    """Somebody gave the same command meanwhile: his run is refused, and what it found prepared is the first one's."""
+    serving(world := World(tmp_path))
+    volumes = volume(NEXT, Options=BOUND, Labels={moving.STAGED: "graph"})
+    world.model("docker", {**world.state("docker"), "volumes": {**world.state("docker")["volumes"], **volumes}})
+    names = {"project": "p", "key": "graph", "id": "another", "staged": NEXT, "kept": "p-kept-graph", "seeded": False}
+    about = {"services": ["api"], "idle": [], "source": THERE, "target": {**THERE, "name": "p_graph"}}
+    moving.write(world.machine(), {**names, **about, "state": "copying", "previous": None})
+    lease.hold(world.machine(Acting), "move-another", "another", [])
+    before = world.state("docker")
+    do(world, ReturnVolume(STACK, "graph", prepared=True))
+    assert world.state("docker") == before and moving.read(world.machine(), "p", "graph") is not None
+    with pytest.raises(Refused):
+        do(world, MoveVolume(STACK, "graph", RUN, {**THERE, "directory": "/data/graph"}, NEXT))
+    assert world.state("docker") == before

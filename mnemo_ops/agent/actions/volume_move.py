@@ -81,7 +81,9 @@ class MoveVolume(Action):
         try:
             found = self._plan(machine, stack)
         except Refused:
-            _drop(machine, stack, self.key)
+            last = moving.read(machine, stack.project, self.key)
+            if last is None or last["state"] == "moved":  # else another run is at work with it
+                _drop(machine, stack, self.key)
             raise
         if found is None:
             return {"moved": False}
@@ -172,10 +174,14 @@ class MoveVolume(Action):
 
 @dataclass(frozen=True)
 class ReturnVolume(Action):
-    """End a move that was interrupted: back, or on when the new volume is in place. Safe at any point, and again."""
+    """End a move that was interrupted: back, or on when the new volume is in place. Safe at any point, and again.
+
+    :param prepared: only take away what was prepared for a move that never began.
+    """
 
     stack: Mapping[str, Any]
     key: str
+    prepared: bool = False
     kind: ClassVar[str] = "return_volume"
 
     def run(self, machine: Machine) -> Deed:
@@ -183,6 +189,8 @@ class ReturnVolume(Action):
         plan = moving.read(machine, stack.project, self.key)
         if plan is None or plan["state"] == "moved":
             _drop(machine, stack, self.key)
+            return {}
+        if self.prepared:
             return {}
         containers.wait_for_docker(machine)
         if plan["state"] == "switched":
