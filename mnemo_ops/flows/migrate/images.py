@@ -36,14 +36,20 @@ class Other:
     database: str
 
 
-def other(flow: Flow, old: Host, new: Host, means: Optional[Means]) -> Optional[Other]:
-    """What new runs instead of what old runs, if anything. :raises InventoryError: its files are not here (2)."""
+def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) -> Optional[Other]:
+    """What new runs instead of what old runs, if anything.
+
+    :param side: old as it is: of what its inventory names, not all need be deployed.
+    :raises InventoryError: its files are not here (2).
+    """
     was, will = flow.settings(old).images, flow.settings(new).images
-    images = {service: image for service, image in will.items() if was.get(service, "") != image}
+    runs = {service: each["image"] for service, each in side.survey["containers"].items()}
+    images = {service: image for service, image in will.items() if image not in (was.get(service), runs.get(service))}
     if not images or means is None:
         return None
     service = next(row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres")
-    return Other(images, means.override(new, {**was, **images}), images.get(service, ""))
+    same = {each: runs.get(each, image) for each, image in was.items()}
+    return Other(images, means.override(new, {**same, **images}), images.get(service, ""))
 
 
 def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:
