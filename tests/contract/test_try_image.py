@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from acting import do
 from world import World
 
 from mnemo_ops.agent.actions.cluster import TryImage
+from mnemo_ops.agent.stack.cluster import home
 from mnemo_ops.errors import Refused
 
 
@@ -39,3 +41,20 @@ def test_what_an_image_says_of_itself(env: Any, major: int, world: World) -> Non
     world.model("image_env", {"pg:16": env})
     assert TryImage("pg:16", LIKE).ready(world.machine()) == {"major": major}
     assert TryImage("away:1", LIKE).ready(world.machine()) == {"major": 0}
+
+
+@pytest.mark.parametrize(("on_path", "found"), [("17", "17"), ("none", "15")])
+def test_programs_on_the_search_path_of_an_image_come_first(on_path: str, found: str, tmp_path: Path) -> None:
+    for major in ("15", "17"):
+        (tmp_path / major).mkdir()
+        (tmp_path / major / "initdb").write_text("")
+        (tmp_path / major / "initdb").chmod(0o755)
+    argv = ["/bin/sh", "-c", home._PROGRAMS, "sh", str(tmp_path / "15")]
+    said = subprocess.run(argv, env={"PATH": f"{tmp_path}/{on_path}"}, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{tmp_path}/{found}/initdb\n"
+
+
+def test_an_image_whose_programs_are_of_another_major_than_it_says_is_refused(world: World) -> None:
+    world.model("image_env", {"pg:16": ["PG_MAJOR=16"]})
+    with pytest.raises(Refused, match="17"):
+        do(world, TryImage("pg:16", LIKE))

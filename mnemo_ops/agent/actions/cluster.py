@@ -103,6 +103,9 @@ class TryImage(Action):
         version = [*base, "--entrypoint", f"{place}/postgres", self.image, "--version"]
         major = version_of(machine.run(version).out)
         refuse_older(facts, major)
+        says = self.ready(machine)["major"]
+        if says not in (0, major):
+            raise Refused(f"the image {self.image} is of Postgres {says}, and its initdb of {major}", hint=_OTHER)
         words = Scratch(machine, Place(self.image, "/mnemo", "", 0, 0), facts, "", {}).words(major)
         script = [*base, "--tmpfs", "/mnemo", "--entrypoint", "sh", self.image, "-c", _TRY, "sh", place]
         said = machine.run([*script, facts["preloaded"], *words], check=False)

@@ -15,8 +15,8 @@ from mnemo_ops.errors import Refused
 _SEEN = """for each; do (cd "$each" 2>/dev/null && pwd -P) || echo; done
 cd "$1" && stat -c "%i %u %g" . && stat -f -c %T ."""
 
-# constant: where an image has its programs: there, on its search path, else where packages put them
-_PROGRAMS = """PATH=$1:$PATH
+# constant: where an image has its programs: on its search path, else there, else where packages put them
+_PROGRAMS = """PATH=$PATH:$1
 for each in /opt/*/bin /opt/*/*/bin /usr/local/pgsql/bin /usr/pgsql-*/bin /usr/lib/postgresql/*/bin
 do PATH=$PATH:$each; done
 command -v initdb"""
