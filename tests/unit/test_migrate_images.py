@@ -158,6 +158,19 @@ def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_
     assert one.fleet.asked == ["new try_image", "new survey"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services: {db: {user: '999', environment: {PGDATA: /x}}}", {"user", "environment", "PGDATA"}),
+        ("services: {db: {environment: [PGDATA=/x, A]}}", {"environment", "PGDATA", "A"}),
+        ("services: {db: {build: !reset null}, api: {user: x}}", {"build"}),
+        *((text, set()) for text in ("services: {api: {user: x}}", "services:", "a: [", "", "- services")),
+    ],
+)
+def test_what_our_compose_file_says_of_a_service(text: str, said: set[str]) -> None:
+    assert set(images.declared(text, "db")) == said
+
+
 def test_images_of_old_are_loaded_after_an_archive_that_may_have_others_of_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
+
+import yaml
 
 from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.base.finding import Finding
@@ -29,11 +31,33 @@ class Means:
 
 @dataclass(frozen=True)
 class Other:
-    """What differs. :param images: by service. :param override: of new. :param database: its image, if another one."""
+    """What differs.
+
+    :param images: by service. :param override: of new. :param database: its image, if another one.
+    :param declared: what the override says of the database's service: its fields, and variables of its environment.
+    """
 
     images: Mapping[str, str]
     override: str
     database: str
+    declared: Sequence[str] = ()
+
+
+class _Compose(yaml.SafeLoader):
+    """Compose's own tags (``!reset``) say how a value is merged: here they count as none."""
+
+
+_Compose.add_multi_constructor("!", lambda loader, tag, node: None)
+
+
+def declared(override: str, service: str) -> tuple[str, ...]:
+    """Fields of a service in our compose file, and names of its environment. Of no form that Compose takes: none."""
+    try:
+        found = (yaml.load(override, _Compose) or {})["services"][service]
+        names = (str(each).partition("=")[0] for each in found.get("environment") or ())
+        return (*map(str, found), *names)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return ()
 
 
 def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) -> Optional[Other]:
@@ -49,7 +73,8 @@ def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) 
         return None
     service = next(row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres")
     same = {each: runs.get(each, image) for each, image in was.items()}
-    return Other(images, means.override(new, {**same, **images}), images.get(service, ""))
+    override = means.override(new, {**same, **images})
+    return Other(images, override, images.get(service, ""), declared(override, service))
 
 
 def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:

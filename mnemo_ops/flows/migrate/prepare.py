@@ -59,7 +59,7 @@ def copy_images(context: Context) -> None:
         context.means.fetch(context.new, other.images)
         if other.database:
             cluster = context.seen[0].survey["postgres"]["cluster"]
-            flow.act(context.new, TryImage(other.database, cluster), job=f"{run}-try-image")
+            flow.act(context.new, TryImage(other.database, cluster, other.declared), job=f"{run}-try-image")
     there = other.images if other else ()
     used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
     here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))
