@@ -228,6 +228,8 @@ _OF_CLUSTER: Mapping[str, Parse] = {
     "bytes": size,
     "extensions": perhaps(table(text, row(**_EXTENSION)), {}),
     "public": perhaps(flag, False),
+    "keeper": perhaps(text, ""),
+    **{name: perhaps(flag, True) for name in ("wide", "used")},
 }
 # a whole cluster, as `initdb` and a server of its own make it again
 _CLUSTER: Mapping[str, Parse] = {

@@ -39,6 +39,9 @@ _DATABASE = r"""SELECT json_build_object(
    'schema', nspname, 'owner', pg_get_userbyid(extowner))), '{}')
   FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace),
  'public', EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'),
+ 'keeper', (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'),
+ 'wide', (SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'),
+ 'used', (SELECT has_schema_privilege('public', oid, 'USAGE') FROM pg_namespace WHERE nspname = 'public'),
  'foreign', (WITH RECURSIVE above(id) AS (SELECT oid FROM pg_class WHERE relkind = 'f' UNION SELECT parent FROM above,
    LATERAL (SELECT inhparent AS parent FROM pg_inherits WHERE inhrelid = id UNION ALL SELECT ev_class FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
