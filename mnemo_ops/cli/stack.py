@@ -218,7 +218,7 @@ def migrate(
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = definition.volumes(definition.settings(new), inventory.hosts)
         fetch = partial(fetch_images, flow, inventory, run.vars)
-        means = Means(fetch, partial(definition.override, inventory.hosts))
+        means = Means(fetch, partial(definition.override, inventory.hosts, extra=run.vars))
         migration = Migration(flow, old, new, make, place, rows, id, accept_loss, without_old, means)
         (migration.abort if abort else migration.check if run.check else migration.run)()
 

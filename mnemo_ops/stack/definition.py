@@ -213,16 +213,20 @@ def words(host: Host, hosts: Mapping[str, Host]) -> dict[str, Any]:
     }
 
 
-def override(hosts: Mapping[str, Host], host: Host, images: Mapping[str, str]) -> str:
+def override(
+    hosts: Mapping[str, Host], host: Host, images: Mapping[str, str], extra: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """Our compose file for a host, as a deploy would write it. :param images: service -> image.
 
+    :param extra: variables of the command line, which go before those of the inventory.
     :raises InventoryError: ``stack.source`` does not have it (2). :raises TemplateError: it cannot be rendered (2).
     """
     chosen, known = settings(host), words(host, hosts)
     path = Path(chosen.source) / chosen.override
     if not chosen.source or not path.is_file():
         raise _mistake(host, ("source",), f".source: {shown(path)} does not exist, and other images need it")
-    variables = Scope((path.parent,)).plus(host.vars).plus(known).plus({"stack": {**known["stack"], "images": images}})
+    said = {**host.vars, **known, **extra, "stack": {**known["stack"], "images": images}}
+    variables = Scope((path.parent,)).plus(said)
     return render_file(path, variables)
 
 

@@ -158,14 +158,16 @@ STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
 RUNS = each(
     row(run=run_id, command=words, at=number, how=words, state=one_of(*STATES), exit_code=amount, hosts=each(words))
 )
+LOCALE = row(
+    **dict.fromkeys(("encoding", "collate", "ctype"), words),
+    **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
+)
 # how a cluster was made, for another host
 LIKE = row(
-    **{"major": amount, "segment": amount, "checksums": flag, "extensions": LIST},
-    **dict.fromkeys(("version", "superuser", "mode", "preloaded", "programs"), words),
-    template0=row(
-        **dict.fromkeys(("encoding", "collate", "ctype"), words),
-        **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
-    ),
+    **{"major": amount, "segment": amount, "checksums": flag, "extensions": LIST, "zstd": flag, "uid": perhaps(amount)},
+    **dict.fromkeys(("version", "superuser", "mode", "preloaded", "programs", "mount"), words),
+    template0=LOCALE,
+    locales=each(LOCALE),
 )
 # what Docker says is missing where there is none
 SURVEY = row(

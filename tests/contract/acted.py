@@ -55,10 +55,11 @@ SECRET = "AGE-SECRET-KEY-1"
 OLD_SET = "20260101T120000Z-00a1"
 ENDED = time.time() - 3600
 LEASE = f"served-{RUN}"
+_LOCALE = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None}
 LIKE = {
     **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
     **{"preloaded": "", "programs": "/bin", "extensions": ["plpgsql", "vector"]},
-    "template0": {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None},
+    **{"template0": _LOCALE, "locales": [_LOCALE], "zstd": False, "mount": "/pg", "uid": 999},
 }
 DEED = {"kind": "remove_file", "args": {"path": "/srv/left"}}
 PROOF = f"{RUN}-1"
@@ -190,7 +191,9 @@ def tried(world: World) -> None:
     """Images of Postgres: a newer one, and one that is older."""
     serving(world)
     list_of = ' 1: name = "vector"\t(typeid = 19)\n\t----\n\t 1: name = "plpgsql"\t(typeid = 19)'
-    newer = {"command -v": "/usr/bin/initdb", "--version": "postgres (PostgreSQL) 17.2", "--single": list_of}
+    who = "0\nroot:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh"
+    newer = {"command -v": "/usr/bin/initdb", "id -u": who, "--version": "postgres (PostgreSQL) 17.2"}
+    newer["--single"] = list_of
     world.model("said", {"pg": newer, "lacking": {**newer, "--single": ""}, "older": {**newer, "--version": "x) 15.1"}})
 
 

@@ -35,6 +35,11 @@ LEFT = {
     "wal_keep_segments (postgresql.auto.conf, line 1)",
 }
 
+OF_A_DATABASE = {
+    **{"default_text_search_config": "public.german", "default_table_access_method": "own_method"},
+    **{"default_tablespace": "own_space", "temp_tablespaces": "own_space", "Client_Encoding": "MULE_INTERNAL"},
+}
+
 
 def content(text: str) -> dict[str, Any]:
     return {"mode": 0o600, "content": base64.b64encode(text.encode()).decode()}
@@ -73,6 +78,21 @@ def test_what_was_left_out_can_be_read_in_its_place(older: Scratch) -> None:
     changed = [number for number, pair in enumerate(zip(lines, before), 1) if pair[0] != pair[1]]
     assert changed == [2, 3, 7] and len(lines) == len(before)
     assert all(lines[each - 1].startswith("# ") and lines[each - 1].endswith(before[each - 1]) for each in changed)
+
+
+def test_what_only_a_database_can_judge_stays(older: Scratch, made: Engine) -> None:
+    """A server starts with these names, whatever they name; who asks is in a database of his own."""
+    own = content("".join(f"{name} = '{value}'\n" for name, value in OF_A_DATABASE.items()))
+    files = {
+        **older.secret["files"],
+        "postgresql.conf": own,
+        "postgresql.auto.conf": content(""),
+        "conf.d/own.conf": own,
+    }
+    done = returned(replace(older, secret={**older.secret, "files": files}).fill())
+    assert done["unknown"] == []
+    with made.started(older.place, older.facts["superuser"], "postgres") as server:
+        assert server.query("SELECT to_json(current_setting('default_text_search_config'));") == "public.german"
 
 
 def test_within_a_major_every_byte_stays(databases: Databases, made: Engine, tmp_path: Path) -> None:

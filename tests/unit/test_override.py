@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -32,6 +33,12 @@ def mounts(found: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
     """By service and target: volume and options."""
     rows = [(name, *text.split(":")) for name, one in found.items() for text in one.get("volumes", ())]
     return {(name, target): [source, *options[0].split(",")] for name, source, target, *options in rows}
+
+
+def test_variables_of_the_command_line_go_before_those_of_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "override.yml.j2").write_text("{{ level }} {{ stack.images.api }}")
+    host = Host("new", "192.0.2.1", vars={"stack": {"source": str(tmp_path)}, "level": "info"})
+    assert definition.override({}, host, {"api": "api:1"}, {"level": "debug"}) == "debug api:1"
 
 
 def test_where_the_server_sets_the_owner_nothing_is_copied_from_the_image() -> None:

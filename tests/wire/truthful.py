@@ -41,10 +41,11 @@ BARE = {
     **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
 }
 CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+_LOCALE = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None}
 LIKE = {
     **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
     **{"preloaded": "", "programs": "/bin", "extensions": ["vector"]},
-    "template0": {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None},
+    **{"template0": _LOCALE, "locales": [_LOCALE], "zstd": False, "mount": "/pg", "uid": 999},
 }
 SERVING = {
     **BARE,

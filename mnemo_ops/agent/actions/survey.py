@@ -16,7 +16,9 @@ from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
 from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, volume_options
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
+from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.entrance import enter
+from mnemo_ops.agent.stack.cluster.home import Home
 from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.stack import Stack, forgotten
@@ -138,6 +140,9 @@ def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles:
         told = {name: facts[name] for name in ("version", "major", "bytes")}
         like = {name: facts[name] for name in ("superuser", "segment", "mode", "checksums", "preloaded")}
         like["template0"] = {name: facts["databases"]["template0"].get(name) for name in _LIKE}
+        like["locales"] = _locales(facts)
+        like["zstd"] = compression(facts) != "3"
+        like.update(_declared(machine, stack, mine[0], entrance.home))
         like["extensions"] = sorted({one["name"] for each in facts["databases"].values() for one in _extensions(each)})
         like = {**like, "programs": entrance.home.programs, "version": facts["version"], "major": facts["major"]}
         return {
@@ -152,6 +157,24 @@ def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles:
 
 
 _LIKE = ("encoding", "collate", "ctype", "provider", "locale", "rules")  # what initdb is told
+
+
+def _locales(facts: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Each that a carried database has, once."""
+    every = [{name: facts["databases"][each].get(name) for name in _LIKE} for each in cluster_facts.carried(facts)]
+    return list({json.dumps(one): one for one in every}.values())
+
+
+def _declared(machine: Machine, stack: Stack, there: containers.Container, home: Home) -> Dict[str, Any]:
+    """Where its volume is mounted, and whose its data are: nothing where the compose files say so for any image."""
+    said = machine.ask(stack.compose("config", "--format", "json"), check=False)
+    service = json.loads(said.out)["services"].get(there.service, {}) if said.rc == 0 else {}
+    places = [str(each["Destination"]).rstrip("/") for each in there.mounts]
+    around = max((each for each in places if f"{home.data}/".startswith(f"{each}/")), key=len, default="")
+    return {
+        "mount": "" if "PGDATA" in (service.get("environment") or ()) else around,
+        "uid": None if service.get("user") else home.uid,
+    }
 
 
 def _extensions(database: Mapping[str, Any]) -> Any:

@@ -229,6 +229,8 @@ _OF_CLUSTER: Mapping[str, Parse] = {
     "extensions": perhaps(table(text, row(**_EXTENSION)), {}),
     "public": perhaps(flag, False),
     "needs": perhaps(each(text), ()),
+    "keeper": perhaps(text, ""),
+    **{name: perhaps(flag, True) for name in ("wide", "used")},
 }
 # a whole cluster, as `initdb` and a server of its own make it again
 _CLUSTER: Mapping[str, Parse] = {

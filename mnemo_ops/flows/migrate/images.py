@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
+
+import yaml
 
 from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.base.finding import Finding
@@ -29,21 +31,50 @@ class Means:
 
 @dataclass(frozen=True)
 class Other:
-    """What differs. :param images: by service. :param override: of new. :param database: its image, if another one."""
+    """What differs.
+
+    :param images: by service. :param override: of new. :param database: its image, if another one.
+    :param declared: what the override says of the database's service: its fields, and variables of its environment.
+    """
 
     images: Mapping[str, str]
     override: str
     database: str
+    declared: Sequence[str] = ()
 
 
-def other(flow: Flow, old: Host, new: Host, means: Optional[Means]) -> Optional[Other]:
-    """What new runs instead of what old runs, if anything. :raises InventoryError: its files are not here (2)."""
+class _Compose(yaml.SafeLoader):
+    """Compose's own tags (``!reset``) say how a value is merged: here they count as none."""
+
+
+_Compose.add_multi_constructor("!", lambda loader, tag, node: None)
+
+
+def declared(override: str, service: str) -> tuple[str, ...]:
+    """Fields of a service in our compose file, and names of its environment. Of no form that Compose takes: none."""
+    try:
+        found = (yaml.load(override, _Compose) or {})["services"][service]
+        names = (str(each).partition("=")[0] for each in found.get("environment") or ())
+        return (*map(str, found), *names)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) -> Optional[Other]:
+    """What new runs instead of what old runs, if anything.
+
+    :param side: old as it is: of what its inventory names, not all need be deployed.
+    :raises InventoryError: its files are not here (2).
+    """
     was, will = flow.settings(old).images, flow.settings(new).images
-    images = {service: image for service, image in will.items() if was.get(service, "") != image}
+    runs = {service: each["image"] for service, each in side.survey["containers"].items()}
+    images = {service: image for service, image in will.items() if image not in (was.get(service), runs.get(service))}
     if not images or means is None:
         return None
     service = next(row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres")
-    return Other(images, means.override(new, {**was, **images}), images.get(service, ""))
+    same = {each: runs.get(each, image) for each, image in was.items()}
+    override = means.override(new, {**same, **images})
+    return Other(images, override, images.get(service, ""), declared(override, service))
 
 
 def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:

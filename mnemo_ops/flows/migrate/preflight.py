@@ -36,7 +36,7 @@ def preflight(context: Context, act: bool = True) -> Earlier:
         found = checks.problems(old, new, context.settings, context.accept_loss)
         found += [] if new.holds and new.runs else misplaced(context, new)  # what serves is in nobody's way
         found += unmade(context, old, new)
-        context.other = images.other(context.flow, context.old, context.new, context.means)
+        context.other = images.other(context.flow, context.old, context.new, context.means, old)
         found += images.older(context.flow, context.new, context.other, old, new) if context.other else []
     for warning in judge(found, context.flow.report.extra, "nothing was touched"):
         context.say(f"WARNING: {warning}")

@@ -59,10 +59,12 @@ def copy_images(context: Context) -> None:
         context.means.fetch(context.new, other.images)
         if other.database:
             cluster = context.seen[0].survey["postgres"]["cluster"]
-            flow.act(context.new, TryImage(other.database, cluster), job=f"{run}-try-image")
+            flow.act(context.new, TryImage(other.database, cluster, other.declared), job=f"{run}-try-image")
     there = other.images if other else ()
     used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
     here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))
+    if other is not None and flow.settings(context.new).images_archive:
+        here = set()  # the archive came as a whole: names of old's images may mean others by now, and loading sets them
     wanted = {each["image_id"]: each["image"] for each in used if each["image_id"] not in here}
     if not wanted:
         return

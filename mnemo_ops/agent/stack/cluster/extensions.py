@@ -18,7 +18,8 @@ _RIGHTS = """SELECT json_build_object(
 _PATH = """SELECT to_json(substr(s, 13)) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase,
  unnest(setconfig) s WHERE setrole = 0 AND datname = current_database() AND s ~ '^search_path=';"""
 
-NARROW = 15  # until then everybody could create in the schema public, which no dump says
+NARROW = 15  # until then everybody could create in the schema public; whose it was, and who might, no dump says
+_OPEN = {"CREATE": "wide", "USAGE": "used"}  # right of everybody -> the fact of a database; not in older sets
 
 
 def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[int], major: int) -> None:
@@ -33,8 +34,10 @@ def make(server: Server, name: str, facts: Mapping[str, Any], order: Sequence[in
     if not had["public"]:
         server.sql("DROP SCHEMA public;", name)
     elif facts["major"] < NARROW <= major:
-        boss = identifier(facts["superuser"])
-        server.sql(f"ALTER SCHEMA public OWNER TO {boss};\nGRANT CREATE ON SCHEMA public TO PUBLIC;", name)
+        lines = [f"ALTER SCHEMA public OWNER TO {identifier(had.get('keeper') or facts['superuser'])};"]
+        lines += [f"REVOKE {right} ON SCHEMA public FROM PUBLIC;" for right in ("CREATE", "USAGE")]
+        lines += [f"GRANT {right} ON SCHEMA public TO PUBLIC;" for right, key in _OPEN.items() if had.get(key, True)]
+        server.sql("\n".join(lines), name)
     if not any(one["name"] == "plpgsql" and number not in order for number, one in every.items()):
         server.sql("DROP EXTENSION plpgsql;", name)
     if not order:

@@ -49,6 +49,9 @@ _DATABASE = r"""SELECT json_build_object(
   UNION SELECT 'pg_proc'::regclass, p.oid, regexp_replace(probin, '^(?=[^/]*$)', '$libdir/')
    FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE lanname = 'c') x WHERE id >= 16384
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = id AND d.deptype = 'e')),
+ 'keeper', (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'),
+ 'wide', (SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'),
+ 'used', (SELECT has_schema_privilege('public', oid, 'USAGE') FROM pg_namespace WHERE nspname = 'public'),
  'foreign', (WITH RECURSIVE above(id) AS (SELECT oid FROM pg_class WHERE relkind = 'f' UNION SELECT parent FROM above,
    LATERAL (SELECT inhparent AS parent FROM pg_inherits WHERE inhrelid = id UNION ALL SELECT ev_class FROM pg_rewrite r
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid

@@ -9,14 +9,14 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Container
 from mnemo_ops.agent.stack.stack import mountpoint
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 
 # directories without the links that lead to them, and what the first one is
 _SEEN = """for each; do (cd "$each" 2>/dev/null && pwd -P) || echo; done
 cd "$1" && stat -c "%i %u %g" . && stat -f -c %T ."""
 
-# constant: where an image has its programs: there, on its search path, else where packages put them
-_PROGRAMS = """PATH=$1:$PATH
+# constant: where an image has its programs: on its search path, else there, else where packages put them
+_PROGRAMS = """PATH=$PATH:$1
 for each in /opt/*/bin /opt/*/*/bin /usr/local/pgsql/bin /usr/pgsql-*/bin /usr/lib/postgresql/*/bin
 do PATH=$PATH:$each; done
 command -v initdb"""
@@ -85,10 +85,12 @@ def home_of(machine: Machine, container: Container, facts: Mapping[str, Any]) ->
 def programs(machine: Machine, image: str, usual: str) -> str:
     """The directory of Postgres' programs in an image. :param usual: where another image has them.
 
-    :raises Refused: there are none, or no shell that finds them (3).
+    :raises Refused: there are none, or no shell that finds them (3). :raises Broken: Docker cannot tell (6).
     """
     argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "sh", image]
     said = machine.ask([*argv, "-c", _PROGRAMS, "sh", usual], check=False)
+    if said.rc in (125, 126):  # Docker's own, not the shell's
+        raise Broken(f"docker does not run the image {image}: {said.err.strip()[-600:]}")
     place, _, name = said.out.strip().rpartition("/")
     if said.rc != 0 or name != "initdb":
         raise Refused(f"the image {image} has no initdb: it is none of Postgres", hint="correct stack.images")

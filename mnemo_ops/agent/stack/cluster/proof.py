@@ -12,6 +12,7 @@ from typing import IO, Any, Callable, Dict, List, Optional, Sequence
 from mnemo_ops.agent.machine import Conversation
 from mnemo_ops.agent.stack import postgres_digest
 from mnemo_ops.agent.stack.cluster import schema
+from mnemo_ops.agent.stack.cluster.extensions import NARROW
 from mnemo_ops.agent.stack.cluster.server import Server
 from mnemo_ops.agent.stack.sql import literal
 
@@ -196,7 +197,8 @@ def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> 
     :param reread: what the text in the dump of a database makes of it on the server of ``after``: an expression is not
         told as it was written, and another major tells all in its own way.
     """
-    other = before[""]["major"] != after[""]["major"]
+    was, now = int(before[""]["major"]), int(after[""]["major"])
+    other, widened = was != now, was < NARROW <= now
     said: List[str] = []
     for database in sorted({*before, *after}):
         here, there = before.get(database, {}), after.get(database, {})
@@ -207,7 +209,7 @@ def differences(before: Proof, after: Proof, reread: Callable[[str], Facts]) -> 
                 old, new = old.replace("_", "-"), new.replace("_", "-")
             if old == new or (other and (key.startswith(_OF_MAJOR) or f"own {key}" in here)):
                 continue
-            public = other and key in _PUBLIC
+            public = widened and key in _PUBLIC
             if public or (old and new and key.partition(" ")[0].isupper() and (other or not key.startswith(_EXACT))):
                 texts = texts or reread(database)
                 if texts.get(key) == new and (public or _owner(old) == _owner(new)):

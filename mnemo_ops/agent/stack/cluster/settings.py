@@ -10,10 +10,13 @@ from mnemo_ops.agent.stack.cluster import files
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.server import Server
 
-# read anew from the files, and not applied. Of what only a start may change, another value is an error, too
+# read anew from the files, and not applied. Of what only a start may change, another value is an error, too.
+# The last ones are judged by the database of who asks; a server starts with any of them
 _REFUSED = """SELECT coalesce(json_agg(json_build_array(f.name, f.sourcefile, f.sourceline) ORDER BY f.seqno), '[]')
 FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name)
-WHERE f.name IS NOT NULL AND f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster';"""
+WHERE f.name IS NOT NULL AND f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
+ AND lower(f.name) NOT IN ('default_text_search_config', 'default_table_access_method', 'default_tablespace',
+  'temp_tablespaces', 'client_encoding');"""
 
 
 def put(machine: Machine, place: Place, every: Mapping[str, Any]) -> None:
