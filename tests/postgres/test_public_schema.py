@@ -10,6 +10,7 @@ from databases import Databases
 from engine import PROGRAMS, engine, returned, scratch
 
 from mnemo_ops.agent.base.record import replace
+from mnemo_ops.agent.stack.cluster.proof import differences
 
 MAY = "SELECT json_build_array(has_schema_privilege('nobody_special', 'public', 'CREATE'),"
 MAY += " (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'));"
@@ -54,3 +55,11 @@ def test_who_may_do_what_in_public_is_as_it_was(
         with made.started(one.place, boss, "postgres") as copy:
             assert copy.query(MAY, "case_one") == [creates, owner or boss]
             assert copy.query(USES, "case_one") is uses
+
+
+@pytest.mark.parametrize(("was", "now", "told"), [(14, 15, 0), (14, 17, 0), (15, 17, 1), (13, 14, 1)])
+def test_other_rights_in_public_are_excused_on_the_way_across_15_alone(was: int, now: int, told: int) -> None:
+    rights = {"ACL SCHEMA public": "boss 1"}
+    before = {"": {"major": str(was)}, "app": dict[str, str]()}
+    after = {"": {"major": str(now)}, "app": rights}
+    assert len(differences(before, after, lambda name: rights)) == told
