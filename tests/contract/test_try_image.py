@@ -99,8 +99,9 @@ def test_every_locale_of_the_databases_is_tried(world: World) -> None:
     do(world, deed)
 
 
-def test_a_docker_that_does_not_run_it_is_not_an_image_without_postgres(world: World) -> None:
-    world.model("refuses", {"pg:17": 125})
+@pytest.mark.parametrize("word", ["command -v", "--single"])
+def test_a_docker_that_does_not_run_it_is_not_an_image_without_postgres(word: str, world: World) -> None:
+    world.model("refuses", {"pg:17": {word: 125}})
     with pytest.raises(Broken):
         do(world, TryImage("pg:17", LIKE))
 

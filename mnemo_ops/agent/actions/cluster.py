@@ -16,7 +16,7 @@ from mnemo_ops.agent.stack.cluster.home import programs
 from mnemo_ops.agent.stack.cluster.place import Place
 from mnemo_ops.agent.stack.cluster.scratch import Scratch, refuse_older, version_of
 from mnemo_ops.agent.stack.stack import Stack
-from mnemo_ops.errors import Refused
+from mnemo_ops.errors import Broken, Refused
 
 # the password comes on stdin: an argument or a variable of `docker exec` shows in every process list
 LOGIN = 'PGPASSWORD=$(cat) exec psql -XqAt -h "$1" -U "$2" -d "$3" -c "SELECT 1"'
@@ -122,6 +122,8 @@ class TryImage(Action):
         script = [*base, "-i", "--tmpfs", "/mnemo", "--entrypoint", "sh", self.image, "-c", _TRY, "sh", place]
         asked = "".join(f"{each}\n\n" for each in (*_ASKED, *self._databases(major)))  # the end of one, with -j
         said = machine.run([*script, facts["preloaded"], *words], data=asked.encode(), check=False)
+        if said.rc == 125:  # Docker's own
+            raise Broken(f"docker does not run the image {self.image}: {said.err.strip()[-600:]}")
         errors = _ERROR.findall(said.err)
         if said.rc != 0 or errors:
             why = "; ".join(errors[:3]) or (said.err.strip() or said.out.strip())[-600:]

@@ -251,8 +251,9 @@ def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) ->
     """The words that containers of this image say, as ``said`` has them: always these, or by a word of the command."""
     name = names[0].partition(":")[0]
     sys.stdin.read()
-    if names[0] in load(root, "refuses", {}):
-        fail("docker: Error response from daemon: it cannot", load(root, "refuses", {})[names[0]])
+    for word, code in load(root, "refuses", {}).get(names[0], {}).items():
+        if word in " ".join(names):
+            fail("docker: Error response from daemon: it cannot", code)
     said = load(root, "said", {}).get(name, "")
     words = " ".join([*names, *found])
     print(said if isinstance(said, str) else next((text for word, text in said.items() if word in words), ""))
