@@ -27,7 +27,9 @@ GONE = {
     "postgresql.auto.conf": {"old_snapshot_threshold": "'1h'"},
 }
 # 17 has options and a grantor for each membership, and its own words for views (docs/postgres.md)
-OF_MAJOR = re.compile(RETOLD.pattern + r"|^GRANT .* TO |SELECT counting\.n|docs\.(id|title)|CREATE SUBSCRIPTION")
+OF_MAJOR = re.compile(
+    RETOLD.pattern + r"|^GRANT .* TO |SELECT (counting\.)?n$|(docs\.| SELECT )id,|(docs\.|   )title$|SUBSCRIPTION"
+)
 EMPTY = (
     "docker compose -p mnemosyne down; docker volume ls -q | xargs -r docker volume rm; rm -rf /srv/mnemosyne"
     " /var/backups/mnemosyne"

@@ -104,7 +104,9 @@ def tree(host: Host) -> list[str]:
 
 
 def differ(one: list[str], other: list[str]) -> list[str]:
-    return [line[:200] for line in difflib.unified_diff(one, other, lineterm="", n=0)]
+    found = [line[:200] for line in difflib.unified_diff(one, other, lineterm="", n=0)]
+    print(*found, sep="\n", end="")
+    return found
 
 
 @pytest.fixture(scope="module")
