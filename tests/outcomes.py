@@ -117,9 +117,9 @@ class Host:
         return self.ssh[-1].partition("@")[2]
 
     def sh(self, script: str, timeout: float = 300, check: bool = True) -> str:
-        """What a script prints, run by root."""
-        argv = [*self.ssh, "sudo bash -s"]
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=timeout)
+        """What a script prints, run by root; names of files may be of any bytes."""
+        argv, text = [*self.ssh, "sudo bash -s"], {"encoding": "utf-8", "errors": "surrogateescape"}
+        done = subprocess.run(argv, input=script, capture_output=True, timeout=timeout, **text)
         assert not check or done.returncode == 0, f"{self.name}: {script}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 

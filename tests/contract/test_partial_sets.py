@@ -208,10 +208,11 @@ def test_a_cluster_that_does_not_answer_is_restored_over(machine: Machine, monke
         raise CommandFailed("psql: no server")
 
     monkeypatch.setattr(postgres, "enter", broken)
-    machine.mkdir("/srv/p/broken")
-    home = Home("/pg", "/srv/p/broken", "/bin", "sha256:1", 7, 7)
+    where = "/var/lib/docker/volumes/p_graph/_data/broken"
+    machine.mkdir(where)
+    home = Home("/pg", where, "/bin", "sha256:1", 7, 7)
     monkeypatch.setattr(postgres, "home_of", lambda *_: home)
     assert look(machine, saved(*WHOLE))["losses"] == []
-    assert LoadSet(wire(STACK), ID, False, RUN)._plan(machine, STACK, saved(*WHOLE))["paths"][0] == "/srv/p/broken"
+    assert LoadSet(wire(STACK), ID, False, RUN)._plan(machine, STACK, saved(*WHOLE))["paths"][0] == where
     with pytest.raises(Refused, match="earlier version"):
         look(machine, with_database(EARLIER), accept=True)
