@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from mnemo_ops.agent.base.secrecy import MASK, forms, secrets
+from mnemo_ops.agent.base import secrecy
+from mnemo_ops.agent.base.secrecy import MASK, secrets
 from mnemo_ops.core.secret import of_encrypted
 
 ALONE = 4  # characters; a shorter secret may stand in any word by accident
+
+forms = functools.lru_cache(maxsize=256)(secrecy.forms)  # each piece of a secret asks for them
 
 
 class SecretText(str):

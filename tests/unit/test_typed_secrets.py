@@ -9,6 +9,8 @@ import pickle
 from collections.abc import Iterator
 
 import pytest
+import yaml
+from pace import within
 from playing import Bench, tasks
 
 from mnemo_ops.core.secret import MASK, Mask
@@ -227,3 +229,12 @@ def test_a_vault_value_has_the_type() -> None:
     with unlocked(Keyring([Source("default", "here", lambda: b"open")])):
         found = render(Vaulted(cipher.encrypt(b"admin\n", b"open").strip(), "x:1"), Scope())
     assert found == "admin\n" and hidden(f"an admin's {found}", parts_of(found)) == f"an {MASK}'s {MASK}\n"
+
+
+def test_a_long_secret_is_written_as_yaml_as_fast_as_a_text() -> None:
+    key = "-----BEGIN KEY-----\n" + f"{'A1b2' * 16}\n" * 48
+    scope = Scope().plus({"key": SecretText(key)}, final=True)
+    with within(1):  # it took half a minute
+        found = render("{{ {'key': key, 'of': 'nginx'} | to_nice_yaml }}", scope)
+    assert isinstance(found, SecretText) and yaml.safe_load(found.reveal()) == {"key": key, "of": "nginx"}
+    assert key.splitlines()[1] not in hidden(found)

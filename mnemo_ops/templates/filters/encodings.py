@@ -73,7 +73,8 @@ _Dumper.add_multi_representer(object, _Dumper.represent_plain)
 
 def to_yaml(value: Any, default_flow_style: Optional[bool] = None, **options: Any) -> str:
     style = {"allow_unicode": True, "default_flow_style": default_flow_style, **options}
-    text: str = yaml.dump(value, Dumper=_Dumper, **style)
+    # PyYAML reads a text character by character, and each of a secret text would be one itself
+    text: str = yaml.dump(revealed(value), Dumper=_Dumper, **style)
     # a text alone gets an end mark from YAML's own writer
     return text.removesuffix("...\n") if isinstance(value, str) else text
 
