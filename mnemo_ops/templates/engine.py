@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -13,7 +14,7 @@ from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
-from mnemo_ops.core.secret_text import derived, parts_of
+from mnemo_ops.core.secret_text import SecretText, derived, parts_of
 from mnemo_ops.documents.yaml_lines import Unsafe, read
 from mnemo_ops.errors import TemplateError
 from mnemo_ops.templates.file_search import look_for
@@ -31,6 +32,7 @@ FILE_OPTIONS = (
     "comment_end_string", "newline_sequence", "trim_blocks", "lstrip_blocks",
 )  # fmt: skip
 _HEADER = "#jinja2:"
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 
 class Scope(LookupScope):
@@ -282,7 +284,15 @@ def evaluate(value: Any, scope: Scope) -> Any:
 
 def _evaluate_text(text: str, scope: Scope) -> Any:
     directories = tuple(scope.templates) if "{%" in text else ()
-    return _ended(text, run(compiled(literal(text), directories), scope))
+    value = _ended(text, run(compiled(literal(text), directories), scope))
+    return _sealed(text, value)
+
+
+def _sealed(text: str, value: Any) -> Any:
+    """What a template gives, as secret as the template is: an expression alone says nothing itself."""
+    if not isinstance(text, SecretText) or not isinstance(value, str) or not _JINJA.sub("", text.reveal()).strip():
+        return value
+    return SecretText(value) if value.strip() else value
 
 
 def _ended(text: str, value: Any, newline: str = "\n") -> Any:
@@ -337,7 +347,7 @@ def source_of(path: Path) -> tuple[str, dict[str, Any]]:
         if not colon or name.strip() not in FILE_OPTIONS:
             raise TemplateError(f"'{pair.strip()}' in the line '#jinja2:' is not an option of templates")
         found[name.strip()] = yaml.safe_load(value)
-    return rest, found
+    return SecretText(rest) if isinstance(text, SecretText) else rest, found
 
 
 def run_file(path: Path, scope: Scope, options: Mapping[str, Any]) -> Any:
@@ -345,7 +355,8 @@ def run_file(path: Path, scope: Scope, options: Mapping[str, Any]) -> Any:
     text, own = source_of(path)
     directories = tuple(dict.fromkeys((*scope.templates, path.parent)))
     template = _compiled_file(text, str(path), directories, _sorted({**options, **own}))
-    return _ended(text, run(template, scope), template.environment.newline_sequence)
+    value = _ended(text, run(template, scope), template.environment.newline_sequence)
+    return _sealed(text, value)
 
 
 @functools.lru_cache(maxsize=256)

@@ -154,6 +154,16 @@ def test_a_template_file_shows_its_own_words_and_not_the_secret(report: Report, 
     assert WORD not in shown and f"password={MASK}" in shown and "host=db" in shown
 
 
+@pytest.mark.parametrize("head", ["", "#jinja2: trim_blocks: False\n"])
+def test_an_encrypted_template_file_is_secret_as_a_whole(report: Report, bench: Bench, head: str) -> None:
+    bench.write("conf.j2", cipher.encrypt(f"{head}password={WORD}\nhost={{{{ host }}}}\n".encode(), b"open"))
+    body = "- {template: {src: conf.j2, dest: /srv/conf}, vars: {host: db}}\n"
+    body += "- {debug: {msg: \"{{ lookup('template', 'conf.j2') }}\"}, vars: {host: db}}\n"
+    shown = said(report, bench, body)
+    assert bench.read("/srv/conf") == f"password={WORD}\nhost=db\n"
+    assert WORD not in shown and "host=db" not in shown and MASK in shown
+
+
 def test_a_check_that_shows_what_would_differ_hides_it(report: Report, bench: Bench) -> None:
     bench.write("conf.j2", "password={{ word }}\nhost=db\n")
     (bench.root / "srv/conf").write_text(f"password={WORD}\nhost=old\n")
@@ -186,14 +196,17 @@ def test_other_tasks_may_say_the_word(report: Report, bench: Bench) -> None:
 
 def test_of_an_encrypted_file_secrets_have_the_type_and_names_do_not(bench: Bench) -> None:
     text = "postgres_db: shop\npasswords: [admin]\nport: 5432\nurl: 'u:{{ port }}'\n"
+    text += "same: '{{ port }}'\nsaid: '{{ x }}'\n"
     found = cipher.encrypt(text.encode(), b"open")
     with unlocked(Keyring([Source("default", "here", lambda: b"open")])):
         values = load_variables(bench.write("v.yml", found), PlaybookError)
         scope = Scope().plus(values)
         assert hidden(render("{{ passwords[0] }} of {{ postgres_db }}", scope)) == f"{MASK} of shop"
-        assert render("{{ url }}", scope) == "u:5432"
+        assert render("{{ url }}", scope) == "u:5432" and hidden(render("{{ url }}", scope)) == MASK
+        assert hidden(render("{{ same }}", scope)) == 5432 and render("{{ said }}", scope.plus({"x": "a"})) == "a"
+        assert not isinstance(render("{{ said }}", scope.plus({"x": "a"})), SecretText)
         again = render("{{ lookup('file', 'v.yml') | from_yaml }}", Scope([bench.home]))
-    assert parts_of(again) == {"admin", "u:{{ port }}"}
+    assert parts_of(again) == {"admin", "u:{{ port }}", "{{ port }}", "{{ x }}"}
 
 
 def test_lookups_of_secrets_have_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
