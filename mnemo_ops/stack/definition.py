@@ -16,6 +16,7 @@ from mnemo_ops.agent.base.record import asdict, dataclass, field, fields, replac
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.paths import shown
+from mnemo_ops.core.secret_text import revealed
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import InventoryError
@@ -101,7 +102,8 @@ class Settings:
 def settings(host: Host) -> Settings:
     """:raises InventoryError: an unknown key with the nearest valid one, or a value that cannot be meant (2)."""
     variables = Scope((Path(str(host.vars.get("inventory_dir", "."))),)).plus(host.vars)
-    given = render(host.vars.get("stack") or {}, variables, f"{host.name}: stack")
+    # names messages are full of, in an encrypted file too: the mask spares them
+    given = revealed(render(host.vars.get("stack") or {}, variables, f"{host.name}: stack"))
     if not isinstance(given, Mapping):
         raise _mistake(host, (), f" is {given!r}, not a mapping")
     values = _typed(host, given)

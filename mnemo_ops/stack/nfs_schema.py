@@ -10,6 +10,7 @@ from typing import Any, Literal, Optional
 
 from mnemo_ops.agent.base.record import dataclass, field, fields
 from mnemo_ops.core.model import Host
+from mnemo_ops.core.secret_text import revealed
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.nfs_options import DIRECTORY
@@ -62,7 +63,7 @@ def settings(host: Host) -> Nfs:
     """
     variables = Scope((Path(str(host.vars.get("inventory_dir", "."))),)).plus(host.vars)
     where = f"{host.name}: nfs"
-    given = _mapping(render(host.vars.get("nfs") or {}, variables, where), where)
+    given = _mapping(revealed(render(host.vars.get("nfs") or {}, variables, where)), where)
     _known(given, Nfs, where)
     rows = _mapping(given.get("exports") or {}, f"{where}.exports")
     clients = given.get("clients") or []

@@ -13,11 +13,14 @@ import yaml
 from pace import within
 from playing import Bench, tasks
 
+from mnemo_ops.agent.base.record import asdict
+from mnemo_ops.core.model import Host
 from mnemo_ops.core.secret import MASK, Mask
 from mnemo_ops.core.secret_text import SecretText, hidden, parts_of
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.inventory.load import load_variables
+from mnemo_ops.stack.definition import settings
 from mnemo_ops.templates.render import Scope, render
 from mnemo_ops.vault import cipher
 from mnemo_ops.vault.cipher import Keyring, Source, Vaulted, unlocked
@@ -207,6 +210,14 @@ def test_of_an_encrypted_file_secrets_have_the_type_and_names_do_not(bench: Benc
         assert not isinstance(render("{{ said }}", scope.plus({"x": "a"})), SecretText)
         again = render("{{ lookup('file', 'v.yml') | from_yaml }}", Scope([bench.home]))
     assert parts_of(again) == {"admin", "u:{{ port }}", "{{ port }}", "{{ x }}"}
+
+
+def test_of_an_encrypted_file_the_stack_has_no_type(bench: Bench) -> None:
+    text = "stack: {directory: /srv/mnemosyne, images: {api: 'shop/api:1'}, waived: {x: why}, project: shop}\n"
+    with unlocked(Keyring([Source("default", "here", lambda: b"open")])):
+        values = load_variables(bench.write("v.yml", cipher.encrypt(text.encode(), b"open")), PlaybookError)
+        chosen = settings(Host("old", "192.0.2.1", vars=values))
+    assert chosen.directory == "/srv/mnemosyne" and not parts_of(asdict(chosen))
 
 
 def test_lookups_of_secrets_have_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
