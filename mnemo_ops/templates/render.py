@@ -111,7 +111,8 @@ def _line(problem: Exception) -> str:
 def _explained(problem: Exception, scope: Scope, where: str) -> MnemoError:
     """The one sentence for whatever went wrong in a template."""
     if isinstance(problem, MnemoError):
-        problem.where = problem.where or where
+        problem.where, quoted = problem.where or where, scope.secrets()
+        problem.message, problem.hint = hidden(problem.message, quoted), hidden(problem.hint, quoted)
         return problem
     if isinstance(problem, Missing):
         hint = suggest(problem.name, scope if problem.variable else problem.known, few=0)

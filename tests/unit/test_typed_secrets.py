@@ -139,6 +139,11 @@ def test_a_secret_stays_one_through_facts_results_and_loops(report: Report, benc
         '- {debug: {msg: "{{ [1][word] }}"}}',
         '- {debug: {msg: "{{ word | strftime(word) }}"}}',
         '- {include_tasks: "{{ word }}.yml"}',
+        "- {debug: {msg: \"{{ lookup('pipe', 'false ' ~ word) }}\"}}",
+        "- {debug: {msg: \"{{ lookup('command', '/none/' ~ word) }}\"}}",
+        "- {debug: {msg: \"{{ lookup('file', word) }}\"}}",
+        "- {debug: {msg: \"{{ lookup('template', word ~ '.j2') }}\"}}",
+        "- {debug: {msg: \"{{ lookup(word, 'x') }}\"}}",
         "- {shell: 'echo $X; exit 3', environment: {X: '{{ word }}'}}",
         """- block: [{shell: "echo {{ word }}; exit 3"}]
   rescue: [{fail: {msg: "{{ ansible_failed_result.stdout }}"}}]""",
