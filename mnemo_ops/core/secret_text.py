@@ -55,15 +55,19 @@ def _keeping(name: str) -> Callable[..., Any]:
     return kept
 
 
-for _name in ("__add__", "__getitem__", "__mod__", "capitalize", "format", "lower", "lstrip", "replace", "rstrip"):
-    setattr(SecretText, _name, _keeping(_name))
-for _name in ("split", "splitlines", "strip", "title", "upper"):
+_KEPT = (
+    "__add__", "__getitem__", "__mod__", "__mul__", "__rmul__", "capitalize", "casefold", "center", "expandtabs",
+    "format", "format_map", "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace",
+    "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "strip", "swapcase", "title", "translate",
+    "upper", "zfill",
+)  # fmt: skip
+for _name in _KEPT:
     setattr(SecretText, _name, _keeping(_name))
 
 
 def derived(made: Any, source: Any, *others: Any) -> Any:
     """A text (or a list of texts) that was made of these: it holds their secrets, or is one itself."""
-    if isinstance(made, SecretText) or not isinstance(made, (str, list)):
+    if isinstance(made, SecretText) or not isinstance(made, (str, list, tuple)):
         return made
     parts = parts_of((source, *others))
     return _derived(made, source, others, parts) if parts else made
@@ -72,6 +76,8 @@ def derived(made: Any, source: Any, *others: Any) -> Any:
 def _derived(made: Any, source: Any, others: Collection[Any], parts: Collection[str]) -> Any:
     if isinstance(made, list):
         return [_derived(one, source, others, parts) for one in made]
+    if type(made) is tuple:
+        return tuple(_derived(one, source, others, parts) for one in made)
     if isinstance(made, SecretText) or not isinstance(made, str):
         return made
     inside = [part for part in parts if any(form in made for form in (part, *forms(part)))]

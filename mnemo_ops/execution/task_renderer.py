@@ -228,7 +228,8 @@ class Renderer:
         found = {}
         for name, value in entry.args.items():
             where = entry.args.where(name) if isinstance(entry.args, Table) else entry.where
-            key = str(render(name, scope, where))
+            key = render(name, scope, where)
+            key = key if isinstance(key, str) else str(key)
             found[key] = value if name in raw else render(value, scope, where)
             if key in known:  # before a file of the controller is looked for under it
                 module_args.refuse_nul(key, found[key], where)

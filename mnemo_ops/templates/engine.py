@@ -116,6 +116,13 @@ class _Context(Context):
     def get_all(self) -> Any:
         return self.parent.inside(self.vars)
 
+    def call(self, function: Any, /, *args: Any, **options: Any) -> Any:
+        """What a function or a method gives, as secret as what it was given."""
+        found = super().call(function, *args, **options)
+        own = getattr(function, "__self__", None)
+        given = [value for name, value in options.items() if name not in ("_loop_vars", "_block_vars")]
+        return derived(found, own if isinstance(own, SecretText) else "", *args, *given)
+
     def derived(self, locals: Optional[dict[str, Any]] = None) -> Context:
         context = _Context(self.environment, self.parent.inside({**self.vars, **(locals or {})}), self.name, {})  # type: ignore[arg-type]
         context.eval_ctx = self.eval_ctx
@@ -148,6 +155,14 @@ class _Generator(NativeCodeGenerator):
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
+
+    def visit_Mod(self, node: nodes.BinExpr, frame: Any) -> None:
+        """``a % b``: of texts, as secret as they are."""
+        self.write("environment.formatted(")
+        self.visit(node.left, frame)
+        self.write(", ")
+        self.visit(node.right, frame)
+        self.write(")")
 
 
 def _defined(value: Any) -> Any:
@@ -193,6 +208,10 @@ def _spliced(parts: Sequence[Any]) -> str:
     return derived("".join(map(str, parts)), parts)  # type: ignore[no-any-return]
 
 
+def _formatted(text: Any, given: Any) -> Any:
+    return derived(text % given, text, given)
+
+
 def _as_secret(function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter whose result is as secret as what it was made of."""
     first = int(hasattr(function, "jinja_pass_arg"))  # the context is no data
@@ -209,7 +228,7 @@ def _environment() -> Environment:
     environment.context_class, environment.template_class = _Context, _Template
     environment.code_generator_class = _Generator
     environment.concat = joined  # type: ignore[method-assign]
-    environment.spliced = _spliced  # type: ignore[attr-defined]
+    environment.spliced, environment.formatted = _spliced, _formatted  # type: ignore[attr-defined]
     environment.finalize = _defined
     environment.tests.update({name: _of_value(environment.tests[name]) for name in _TYPES})
     for ours, theirs in ((FILTERS, environment.filters), (TESTS, environment.tests)):

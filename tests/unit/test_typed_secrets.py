@@ -55,9 +55,26 @@ def said(report: Report, bench: Bench, body: str, **options: bool) -> str:
     return report._out.getvalue() + json.dumps(report.mask.hide_all(report.document()))
 
 
+METHODS = (
+    "{{ 'u:{}'.format(word) }}",
+    "{{ 'u:{p}'.format(p=word) }}",
+    "{{ 'u:%s:%s' % ('u', word) }}",
+    "{{ 'u:%(p)s' % {'p': word} }}",
+    "{{ ':'.join(['u', word]) }}",
+    "{{ 'u:X'.replace('X', word) }}",
+    "{{ word * 2 }}",
+    "{{ word.center(40) }}",
+    "{{ word.partition(':')[0] }}",
+    "{{ word.zfill(9) }} {{ word.removesuffix('x') }}",
+    "{% macro m(p) %}u:{{ p }}{% endmacro %}{{ m(word) }}",
+    "{{ {'p': word}.get('p') }} {{ dict(p=word).p }} {{ {'p': word}.values() | first }}",
+)
+
+
 @pytest.mark.parametrize(
     "written",
     [
+        *METHODS,
         "{{ word }}",
         "psql://u:{{ word }}@db",
         "{{ 'u:' ~ word }}",
@@ -109,6 +126,7 @@ def test_a_secret_stays_one_through_facts_results_and_loops(report: Report, benc
         bench,
         """
 - set_fact: {url: "u:{{ word }}@db", all: {inner: ["{{ long }}"]}}
+- set_fact: {"k_{{ word }}": 1}
 - {debug: {var: url}}
 - {debug: {var: all}}
 - {debug: {msg: "{{ all }}"}}
