@@ -19,7 +19,7 @@ from mnemo_ops.execution.host_control import Control
 from mnemo_ops.execution.results import Round
 from mnemo_ops.inventory.load import load_variables
 from mnemo_ops.playbook.context import located
-from mnemo_ops.templates.render import Scope, condition, render
+from mnemo_ops.templates.render import Scope, condition, copied, render
 
 SETS = ("set_fact", "include_vars")  # kinds that set variables
 AFTER_ALL = ("assert", "fail", "pause", "reboot", "wait_for_connection")  # what comes before them happens first
@@ -39,9 +39,9 @@ def _debug(run: Control, task: Task, args: Mapping[str, Any], scope: Scope, entr
     if int(args.get("verbosity", 0)) > run.options.verbosity:
         return Event(task.id, "skipped", why="verbosity")
     if "var" in args:
-        value = render("{{ " + args["var"] + " }}", scope, entry.where)
+        value = copied(render("{{ " + args["var"] + " }}", scope, entry.where), lenient=True)
         return Event(task.id, "ok", after={args["var"]: value}, why=f"{args['var']}: {_text(value)}")
-    message = args.get("msg", "Hello world!")
+    message = copied(args.get("msg", "Hello world!"), lenient=True)
     return Event(task.id, "ok", after={"msg": message}, why=_text(message))
 
 

@@ -27,7 +27,7 @@ from mnemo_ops.playbook.load import listeners
 from mnemo_ops.playbook.sources import Prepared, prepared
 from mnemo_ops.templates.filters import flatten
 from mnemo_ops.templates.references import variables_of
-from mnemo_ops.templates.render import NoValue, Scope, Unready, condition, render, without_omitted
+from mnemo_ops.templates.render import NoValue, Scope, Unready, condition, copied, render, without_omitted
 
 NOTHING = Resource()  # stands in a task that is not sent
 
@@ -219,7 +219,7 @@ class Renderer:
             for text in given if isinstance(given, list) else [given]:
                 if isinstance(text, str):
                     with contextlib.suppress(Unready, MnemoError):  # said when the task is done
-                        render("{{ " + text + " }}", scope, entry.where)
+                        copied(render("{{ " + text + " }}", scope, entry.where), lenient=True)
 
     def arguments(self, entry: Entry, scope: Scope) -> dict[str, Any]:
         """Its arguments rendered; those that are expressions themselves stay as they are."""

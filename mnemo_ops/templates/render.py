@@ -19,7 +19,7 @@ from mnemo_ops.templates.engine import ENVIRONMENT, Scope, compiled, evaluate, i
 from mnemo_ops.templates.file_search import find
 from mnemo_ops.templates.lookups.table import LOOKUPS
 from mnemo_ops.templates.plugin_names import UNKNOWN
-from mnemo_ops.templates.undefined import OMIT, Missing, NoValue, Unready, without_omitted
+from mnemo_ops.templates.undefined import OMIT, Missing, NoValue, Unready, copied, without_omitted
 
 __all__ = [
     "ENVIRONMENT",
@@ -29,6 +29,7 @@ __all__ = [
     "Scope",
     "Unready",
     "condition",
+    "copied",
     "find",
     "is_template",
     "misspelt",

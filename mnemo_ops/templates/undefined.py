@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn, Optional
 
@@ -12,6 +12,7 @@ from jinja2.exceptions import UndefinedError
 from jinja2.utils import missing
 
 from mnemo_ops.core.secret_text import SecretText, derived, hidden, parts_of
+from mnemo_ops.errors import VaultError, named
 
 
 class NoValue(Exception):
@@ -144,3 +145,29 @@ def settled(value: Any) -> Any:
     if isinstance(value, (bytes, _Omit)) or not hasattr(value, "__iter__"):
         return value
     return [settled(item) for item in value] if not isinstance(value, Mapping) else value
+
+
+def copied(value: Any, lenient: bool = False) -> Any:
+    """Plain data with every variable rendered now: ``vars`` and ``hostvars`` render one when it is read.
+
+    :param lenient: what fails in a template is the text of its error. :raises VaultError: no password opens one (2).
+    """
+    if isinstance(value, Unread):
+        str(value)  # raises
+    if isinstance(value, Undefined) and lenient:
+        return f"not defined: {value._undefined_name}"
+    if isinstance(value, Mapping):
+        return {key: _member(value, key, lenient) for key in list(value)}
+    return [copied(one, lenient) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _member(owner: Mapping[Any, Any], key: Any, lenient: bool) -> Any:
+    try:
+        return copied(owner[key], lenient)
+    except (NoValue, VaultError):
+        raise
+    except Exception as problem:  # an expression may raise anything
+        if not lenient:
+            raise
+        read: Callable[[], frozenset[str]] = getattr(owner, "secrets", frozenset)
+        return f"not rendered: {hidden(getattr(problem, 'message', '') or named(problem), read())}"

@@ -173,6 +173,39 @@ def test_a_failure_does_not_quote_it(report: Report, bench: Bench, body: str) ->
     assert bench.error is not None and WORD not in shown
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        "{debug: {var: vars}}",
+        "{debug: {var: hostvars}}",
+        "{debug: {msg: '{{ vars }}'}}",
+        "{debug: {msg: '{{ vars | to_json }}'}}",
+        "{debug: {msg: '{{ hostvars | to_nice_yaml }}'}}",
+        "{copy: {dest: /srv/x, content: '{{ hostvars.old | to_nice_json }}'}}",
+    ],
+)
+def test_all_variables_at_once_show_none(report: Report, bench: Bench, task: str) -> None:
+    body = '- set_fact: {url: "u:{{ word }}"}\n- {shell: "echo {{ word }}", register: done}\n- ' + task
+    shown = said(report, bench, body)
+    assert bench.error is None, bench.error
+    assert WORD not in shown and MASK in shown and "stdout_lines" in shown
+
+
+def test_all_variables_at_once_show_those_that_can_be_rendered(report: Report, bench: Bench) -> None:
+    body = "- {debug: {var: vars}, vars: {a: '{{ nowhere }}', b: \"{{ 'x' | from_json }}\", c: '{{ 6 * 7 }}'}}"
+    shown = said(report, bench, body)
+    assert bench.error is None, bench.error
+    ((_, event),) = bench.events
+    assert event.after["vars"]["c"] == 42 and {"a", "b", "word"} <= event.after["vars"].keys()
+    assert WORD not in shown
+
+
+def test_all_variables_at_once_without_the_password_of_one_is_an_error(report: Report, bench: Bench) -> None:
+    with unlocked(Keyring()):
+        said(report, bench, "- {debug: {var: vars}}")
+    assert bench.error is not None and bench.error.exit_code == 2
+
+
 def test_a_template_file_shows_its_own_words_and_not_the_secret(report: Report, bench: Bench) -> None:
     bench.write("conf.j2", "server=old\npassword={{ word }}\nhost=db\n")
     shown = said(report, bench, "- {template: {src: conf.j2, dest: /srv/conf}}")

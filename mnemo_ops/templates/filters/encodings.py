@@ -13,7 +13,8 @@ import yaml
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
-from mnemo_ops.core.secret_text import SecretText, revealed, seal
+from mnemo_ops.core.secret_text import SecretText, derived, revealed, seal
+from mnemo_ops.templates.undefined import copied
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _NAMES = "361e6d51-faec-444a-9079-341386da8e2e"  # the name space to_uuid documents as its default
@@ -46,9 +47,10 @@ def plain(value: Any) -> Any:
 
 
 def to_json(value: Any, vault_to_text: bool = False, preprocess_unsafe: bool = False, **options: Any) -> str:
+    given = value = copied(value)
     if options.get("sort_keys"):
         value = json.loads(json.dumps(value, default=plain))  # keys are texts then, which can be sorted
-    return json.dumps(value, default=plain, **options)
+    return derived(json.dumps(value, default=plain, **options), given)  # type: ignore[no-any-return]
 
 
 def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:
@@ -74,9 +76,11 @@ _Dumper.add_multi_representer(object, _Dumper.represent_plain)
 def to_yaml(value: Any, default_flow_style: Optional[bool] = None, **options: Any) -> str:
     style = {"allow_unicode": True, "default_flow_style": default_flow_style, **options}
     # PyYAML reads a text character by character, and each of a secret text would be one itself
+    value = copied(value)
     text: str = yaml.dump(revealed(value), Dumper=_Dumper, **style)
     # a text alone gets an end mark from YAML's own writer
-    return text.removesuffix("...\n") if isinstance(value, str) else text
+    text = text.removesuffix("...\n") if isinstance(value, str) else text
+    return derived(text, value)  # type: ignore[no-any-return]
 
 
 def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:
