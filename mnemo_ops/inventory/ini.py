@@ -8,18 +8,27 @@ import shlex
 from collections.abc import Collection
 from typing import Any
 
+from mnemo_ops.core.secret_text import SecretText, revealed, seal
 from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents.yaml_lines import Table
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.vault.cipher import keyring
 
 _SECTION = re.compile(r"\[\s*([^\[\]:\s]+)\s*(?::(\w+))?\]\s*(?:[#;].*)?$")
 
 
 def loads(text: str, file: str, groups: Collection[str] = ("all", "ungrouped")) -> Table:
-    """The groups of an INI inventory as a YAML inventory's tree.
+    """The groups of an INI inventory as a YAML inventory's tree; of an encrypted one, secrets have their type.
 
     :param groups: those that are known besides. :raises InventoryError: (2).
     """
+    tree = _tree(revealed(text), file, groups)
+    if isinstance(text, SecretText):
+        keyring().learn(seal(tree))
+    return tree
+
+
+def _tree(text: str, file: str, groups: Collection[str]) -> Table:
     tree = Table(file, 1, InventoryError)
     named: dict[str, int] = {}  # groups other sections speak of -> line
     group, part = "ungrouped", "hosts"

@@ -19,7 +19,7 @@ from mnemo_ops.core.secret import MASK, Mask
 from mnemo_ops.core.secret_text import SecretText, hidden, parts_of
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.execution.report import Report, Style
-from mnemo_ops.inventory.load import load_variables
+from mnemo_ops.inventory.load import load, load_variables
 from mnemo_ops.stack.definition import settings
 from mnemo_ops.templates.render import Scope, render
 from mnemo_ops.vault import cipher
@@ -266,6 +266,16 @@ def test_of_an_encrypted_file_secrets_have_the_type_and_names_do_not(bench: Benc
         assert not isinstance(render("{{ said }}", scope.plus({"x": "a"})), SecretText)
         again = render("{{ lookup('file', 'v.yml') | from_yaml }}", Scope([bench.home]))
     assert parts_of(again) == {"admin", "u:{{ port }}", "{{ port }}", "{{ x }}"}
+
+
+def test_of_an_encrypted_inventory_in_ini_secrets_have_the_type(bench: Bench) -> None:
+    text = f"[web]\nold ansible_host=192.0.2.1 word={WORD} port=5432\n[web:vars]\ntoken='{LONG}'\npostgres_db=shop\n"
+    learned: list[str] = []
+    with unlocked(Keyring([Source("default", "here", lambda: b"open")], learned.extend)):
+        found = load(bench.write("hosts", cipher.encrypt(text.encode(), b"open"))).hosts["old"]
+    assert found.groups == ("web",) and found.address == "192.0.2.1" and not parts_of([*found.vars, found.groups])
+    assert hidden(found.vars["word"]) == hidden(found.vars["token"]) == MASK and LONG in learned
+    assert found.vars["port"] == 5432 and hidden(found.vars["postgres_db"]) == "shop"
 
 
 def test_of_an_encrypted_file_the_stack_has_no_type(bench: Bench) -> None:
