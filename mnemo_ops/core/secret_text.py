@@ -12,6 +12,7 @@ from mnemo_ops.agent.base.secrecy import MASK, secrets
 from mnemo_ops.core.secret import of_encrypted
 
 ALONE = 4  # characters; a shorter secret may stand in any word by accident
+_WORDS = secrecy.ordinary(())
 
 forms = functools.lru_cache(maxsize=256)(secrecy.forms)  # each piece of a secret asks for them
 
@@ -110,7 +111,7 @@ def hidden(data: Any, parts: Collection[str] = ()) -> Any:
     if isinstance(data, SecretText):
         data = _pattern(frozenset(data.parts), anywhere=True).sub(MASK, data.reveal()) if data.parts else data.reveal()
     if isinstance(data, str):
-        return _pattern(frozenset(parts)).sub(MASK, data) if parts else data
+        return _pattern(frozenset(parts)).sub(_masked, data) if parts else data
     if isinstance(data, Mapping):
         return {hidden(key, parts): hidden(value, parts) for key, value in data.items()}
     return [hidden(value, parts) for value in data] if isinstance(data, (list, tuple)) else data
@@ -123,7 +124,18 @@ def _pattern(parts: frozenset[str], anywhere: bool = False) -> re.Pattern[str]:
         re.escape(form) if anywhere or len(form) >= ALONE else rf"(?<!\w){re.escape(form)}(?!\w)"
         for form in sorted(spelled, key=len, reverse=True)
     ]
-    return re.compile("|".join(texts))
+    # a longer word that messages are full of: `localhost` where `local` is a secret
+    words = () if anywhere else {word for word in _WORDS for form in spelled if form in word} - spelled
+    spared = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    return re.compile("|".join([rf"(?<!\w)(?P<spared>{spared})(?!\w)", *texts] if spared else texts))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return found[0] if found.lastgroup else MASK
+
+
+def _stands(part: str, text: str) -> bool:
+    return part in text and any(not found.lastgroup for found in _pattern(frozenset([part])).finditer(text))
 
 
 def typed(data: Any, parts: Collection[str]) -> Any:
@@ -131,9 +143,7 @@ def typed(data: Any, parts: Collection[str]) -> Any:
     if not parts:
         return data
     if isinstance(data, str):
-        inside = [
-            part for part in parts if part in data and (len(part) >= ALONE or _pattern(frozenset([part])).search(data))
-        ]
+        inside = [part for part in parts if _stands(part, data)]
         return SecretText(data, inside) if inside else data
     if isinstance(data, Mapping):
         return {key: typed(value, parts) for key, value in data.items()}

@@ -16,7 +16,7 @@ from playing import Bench, tasks
 from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.secret import MASK, Mask
-from mnemo_ops.core.secret_text import SecretText, hidden, parts_of
+from mnemo_ops.core.secret_text import SecretText, hidden, parts_of, typed
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.inventory.load import load, load_variables
@@ -303,6 +303,9 @@ def test_parts_show_as_such_and_what_is_around_them_stays() -> None:
     assert hidden(text) == f"mode {MASK} is {MASK}; admin{MASK} admin"  # where it is known to stand: anywhere
     assert hidden("mode 11 is 1", ["1"]) == f"mode 11 is {MASK}"  # where it may stand by accident: as a word
     assert hidden({"a": ["x-hunter2", 3, None]}, ["hunter2"]) == {"a": [f"x-{MASK}", 3, None]}
+    assert hidden("localhost is not local, vialocal", ["local"]) == f"localhost is not {MASK}, via{MASK}"
+    assert hidden("localhost", ["local", "localhost"]) == MASK
+    assert not parts_of(typed({"host": "localhost"}, ["local"])) and parts_of(typed(["xlocal"], ["local"])) == {"local"}
     assert hidden(SecretText("")) == ""
 
 
