@@ -90,6 +90,7 @@ def everything(top: Path) -> None:
     os.link(top / "a/first", top / "third")
     write(top / "twin 1", "alike")
     write(top / "twin 2", "alike")
+    os.chown(top / "a", 4242, 4242)  # a file of root in it, of several names, might be one that its user put there
     # links
     long = "/".join(["x" * 200] * 15)
     targets = {"to": "a", "up": "../..", "far": "/etc/passwd", "nowhere": "no\nwhere", "long": long, "-l": "-rf"}

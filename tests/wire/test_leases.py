@@ -33,7 +33,9 @@ elif word == "inspect":
     chosen = [rows[name] for name in names if name in rows]
     print(json.dumps([{{
         "Id": row["name"], "Name": "/" + row["name"], "Image": "i",
-        "Config": {{"Labels": {{"com.docker.compose.service": row["name"]}}, "Env": [], "Image": "i"}},
+        "Config": {{"Labels": {{f"com.docker.compose.{{key}}": value for key, value in (
+            ("project", "app"), ("service", row["name"])
+        )}}, "Env": [], "Image": "i"}},
         "State": {{"Status": row["state"], "ExitCode": 0}},
         "HostConfig": {{"RestartPolicy": {{"Name": row["restart"]}}}},
     }} for row in chosen]))

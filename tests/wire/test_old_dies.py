@@ -124,7 +124,7 @@ class Session:
             "target": mark,
             "steps": steps(machine, mark["run"]) if mark else [],
             "leases": {name: one["run"] for name, one in lease.names(machine).items()},
-            "containers": {each.service: {"state": each.state} for each in found},
+            "containers": {each.service: {"state": each.state, "image": each.image} for each in found},
             "troubles": [],
             "directory": [],
         }

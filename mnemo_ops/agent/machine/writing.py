@@ -200,24 +200,22 @@ class Writing(Reading):
                     if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
                         raise
 
-    def remove_xattr(self, path: str, name: str) -> None:
-        """Take an extended attribute (xattr(7)) from a file or directory that has it."""
-        self.writing()
-        with self.itself(path) as real:
-            os.removexattr(real, name)
-
-    def set_flags(self, path: str, flags: int, of: int) -> None:
+    def set_flags(self, path: str, flags: int, of: int, instead: str = "") -> None:
         """Give a file or directory these flags (ioctl_iflags(2)) as far as its file system has them.
 
         :param of: the flags it is about; others stay.
+        :param instead: an attribute (xattr(7)) that only root can give: it is taken away, from the same file, whatever
+            name of it somebody put there.
         """
         self.writing()
         now = self.flags(path)
-        if (now & of) == flags:
+        if (now & of) == flags and not instead:
             return
         with self.at(path) as real:
             handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
+            if instead:
+                os.removexattr(handle, instead)
             fcntl.ioctl(handle, SET_FLAGS, struct.pack("l", now & ~of | flags))
         except OSError as error:
             if error.errno not in UNKNOWN:

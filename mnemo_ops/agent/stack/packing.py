@@ -48,9 +48,8 @@ def unpack(machine: Machine, through: Sequence[str], to: str, note: str) -> Deed
         for path in [*tree.below(machine, to, to), to]:
             letters = machine.xattrs(path).get(FLAGS)
             if letters is not None:
-                machine.remove_xattr(path, FLAGS)
                 bits = sum(tree.FLAGS[letter] for letter in bytes.fromhex(letters).decode())
-                machine.set_flags(path, bits, tree.BROUGHT_BACK)
+                machine.set_flags(path, bits, tree.BROUGHT_BACK, instead=FLAGS)
     return said
 
 
