@@ -104,9 +104,7 @@ def tree(host: Host) -> list[str]:
 
 
 def differ(one: list[str], other: list[str]) -> list[str]:
-    found = [line[:200] for line in difflib.unified_diff(one, other, lineterm="", n=0)]
-    print(*found, sep="\n", end="")
-    return found
+    return [line[:200] for line in difflib.unified_diff(one, other, lineterm="", n=0)]
 
 
 @pytest.fixture(scope="module")
