@@ -94,9 +94,7 @@ def of_files(folder: Path, runs: int, files: int = FILES, size: int = BYTES) -> 
 
 def of_database(folder: Path, runs: int, rows: tuple[int, int, int] = (TEXTS, NUMBERS, VECTORS)) -> dict[str, Any]:
     with engine() as made:
-        place = made.place(PROGRAMS, "bench")
-        words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        made.machine.run(place.once("initdb", "-D", place.data, "-U", OWNER, *words))
+        place = made.fresh("bench", OWNER)
         with made.started(place, OWNER, "postgres", "-c", "max_wal_size=4GB") as server:
             server.sql("CREATE DATABASE shop;")
             server.sql(_ROWS.format(*rows), "shop")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from databases import OWNER, Databases
-from engine import PROGRAMS, engine
+from engine import engine
 
 from mnemo_ops.agent.stack.sql import identifier
 
@@ -15,9 +15,7 @@ from mnemo_ops.agent.stack.sql import identifier
 def main() -> Iterator[Databases]:
     """One cluster for all tests."""
     with engine() as made:
-        place = made.place(PROGRAMS, "main")
-        words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        made.machine.run(place.once("initdb", "-D", place.data, "-U", OWNER, *words))
+        place = made.fresh("main", OWNER)
         with made.started(place, OWNER, "postgres") as server:
             yield Databases(made, place, server)
 

@@ -106,6 +106,13 @@ class Engine:
         self.places[made.socket] = made
         return made
 
+    def fresh(self, name: str, user: str) -> Place:
+        """An empty cluster of a superuser of that name."""
+        place = self.place(PROGRAMS, name)
+        words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        self.machine.run(place.once("initdb", "-D", place.data, "-U", user, *words))
+        return place
+
     @contextmanager
     def started(self, place: Place, user: str, entry: str, *words: str) -> Iterator[Server]:
         """A cluster that is there, running as its owner runs it."""

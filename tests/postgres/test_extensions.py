@@ -51,9 +51,7 @@ def made() -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def source(made: Engine) -> Iterator[tuple[Place, Server]]:
     """A cluster whose server loads libraries when it starts."""
-    place = made.place(PROGRAMS, "source")
-    words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-    made.machine.run(place.once("initdb", "-D", place.data, "-U", BOSS, *words))
+    place = made.fresh("source", BOSS)
     options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
     with made.started(place, BOSS, "template1", *options) as server:
         server.sql("CREATE DATABASE jobs;\nCREATE DATABASE maps;\nCREATE ROLE app LOGIN;")

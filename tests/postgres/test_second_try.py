@@ -76,9 +76,7 @@ def made() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def source(made: Engine) -> Iterator[tuple[Place, Server]]:
-    place = made.place(PROGRAMS, "source")
-    words = ["--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-    made.machine.run(place.once("initdb", "-D", place.data, "-U", BOSS, *words))
+    place = made.fresh("source", BOSS)
     with made.started(place, BOSS, "template1") as server:
         yield place, server
 

@@ -189,8 +189,9 @@ class Scratch:
             self.machine.remove(f"{self.place.home}/list")
             own_files = self.secret["files"]
             settings.put(self.machine, self.place, own_files)
-            other = self.major != had
-            unknown = settings.leave_out(self.machine, self.place, own_files, server, self.major) if other else []
+            unknown: List[str] = []
+            if self.major != had:
+                unknown = settings.leave_out(self.machine, self.place, own_files, server, self.major)
             # one cannot remove oneself
             user, other = identifier(self.facts["user"]), next(iter(self.facts["files"]))
             server.sql(f"SET SESSION AUTHORIZATION {user};\nDROP DATABASE {own};\nDROP ROLE {own};", other)

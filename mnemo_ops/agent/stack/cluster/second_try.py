@@ -24,6 +24,7 @@ _TABLE = re.compile(_KIND + rb"TABLE ")
 _KEY = re.compile(_KIND + rb"FK CONSTRAINT ")
 _FILLED = re.compile(_KIND + rb"MATERIALIZED VIEW DATA ")
 _EVENT = re.compile(_KIND + rb"(?:[A-Z ]+ - )?EVENT TRIGGER ")
+_FULL = "No space left on device"  # the temporary server speaks the language of LC_ALL=C
 _NO_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
 
 # a schema of this name tells what is lent from what the owner set. Of C, what may be given a query as a text (crosstab)
@@ -58,11 +59,13 @@ def load(server: Server, name: str, lines: Lines, take: Take, told: Told, anew: 
     try:
         yield from take(lines)
     except CommandFailed as error:
+        if _FULL in error.message:  # it would fill the disk once more
+            raise
         yield Progress(note=f"{name} does not load as it was dumped: once more, with more patience")
-        yield from anew()
         try:
+            yield from anew()
             yield from _patiently(server, name, lines, take, told)
-        except CommandFailed:
+        except (CommandFailed, UnicodeError):  # SQL of an archive in another encoding is not told here
             raise error from None
     return {}
 
