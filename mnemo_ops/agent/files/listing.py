@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import posixpath
@@ -35,24 +36,25 @@ def entries(
     :param attributes: with what :func:`more` says. :param times: and with what :func:`look` says; listings of older
         sets lack these.
     """
+    room = memoryview(bytearray(CHUNK))
     for _, row, known, file in look(machine, root, exclude, attributes, times):
         if known:
             row["sha256"] = known["sha256"]
         elif file:
-            row["sha256"] = _sha256(file, min(CHUNK, row["size"] + 1))
+            row["sha256"] = _sha256(file, room)
         yield row
 
 
-def _sha256(file: IO[bytes], step: int) -> str:
+def _sha256(file: io.FileIO, room: memoryview) -> str:
     digest = hashlib.sha256()
-    while chunk := file.read(step):
-        digest.update(chunk)
+    while count := file.readinto(room):
+        digest.update(room[:count])
     return digest.hexdigest()
 
 
 def look(
     machine: Machine, root: str, exclude: Sequence[str] = (), attributes: bool = True, times: bool = True
-) -> Iterator[Tuple[str, Row, Row, Optional[IO[bytes]]]]:
+) -> Iterator[Tuple[str, Row, Row, Optional[io.FileIO]]]:
     """Each entry below ``root``, sorted, the root itself first as ``.``, without what has to be read: its path; its
     row with path, kind, mode, uid, gid, for a file size (bytes), for a link its target; the row of an earlier name;
     a file, open until the next one is asked for.
@@ -81,7 +83,7 @@ def look(
         if kind == "file":
             row["size"] = found.size
             try:
-                file = machine.open(path, follow=False, strict=False, buffer=0)
+                file = io.FileIO(machine.opened(path, strict=False, follow=False))
             except FileNotFoundError:  # removed meanwhile
                 continue
         try:

@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from typing import IO, Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.base.record import dataclass
@@ -285,7 +285,7 @@ class Programs(Writing):
             yield Progress(done(), total, note)
         return {}
 
-    def fed(self, argv: Sequence[str], chunks: Iterator[bytes], total: int, note: str) -> Deed:
+    def fed(self, argv: Sequence[str], chunks: Iterator[Union[bytes, memoryview]], total: int, note: str) -> Deed:
         """Run a program that reads what ``chunks`` makes; ``total`` in bytes.
 
         :raises CommandFailed: it ended with an error, or before it had read everything (6).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
 import stat as statmod
 import struct
@@ -284,13 +283,9 @@ class Reading(Door):
         while chunk := source.read(CHUNK):
             target.write(chunk)
 
-    def open(self, path: str, follow: bool = True, strict: bool = True, buffer: int = -1) -> IO[bytes]:
-        """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6).
-
-        :param buffer: bytes; 0 for who reads large pieces and checks how much he got.
-        """
-        handle = self.opened(path, strict, follow)
-        return os.fdopen(handle, "rb", buffer) if buffer else io.FileIO(handle)
+    def open(self, path: str, follow: bool = True, strict: bool = True) -> IO[bytes]:
+        """An existing file for reading. :raises StepFailed: as :meth:`~Door.opened` (6)."""
+        return os.fdopen(self.opened(path, strict, follow), "rb")
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged writer can still write at ``path`` or its nearest existing parent."""

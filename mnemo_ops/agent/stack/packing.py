@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import IO, Any, Generator, Iterator, List, Mapping, Sequence
+import io
+from typing import Any, Generator, Iterator, List, Mapping, Sequence, Union
 
 from mnemo_ops.agent.base.progress import Deed, Progress
 from mnemo_ops.agent.files import listing as tree
@@ -22,6 +23,7 @@ KEEPING = (
 )
 FLAGS = "trusted.mnemo_flags"  # an attribute in archives alone: flags of chattr(1), which tar does not know
 Rows = List[tree.Row]
+Piece = Union[bytes, memoryview]
 
 
 def pack(
@@ -53,10 +55,12 @@ def unpack(machine: Machine, through: Sequence[str], to: str, note: str) -> Deed
     return said
 
 
-def _archived(machine: Machine, where: str, exclude: Sequence[str], rows: Rows) -> Iterator[bytes]:
+def _archived(machine: Machine, where: str, exclude: Sequence[str], rows: Rows) -> Iterator[Piece]:
+    """Each piece is to be used before the next one is asked for: all are read into the same room."""
+    room = memoryview(bytearray(CHUNK))
     for path, row, known, file in tree.look(machine, where, exclude):
         if file and not known:
-            yield from _content(machine, path, row, file)
+            yield from _content(machine, path, row, file, room)
         elif row["kind"] not in tree.LEFT_OUT:
             row.update({"sha256": known["sha256"]} if known else {})
             yield _header(machine, path, row, [])
@@ -75,7 +79,7 @@ def _header(machine: Machine, path: str, row: Mapping[str, Any], found: Spans) -
     return header(row, machine.encoded("./" + row["path"]), target, attributes, found)
 
 
-def _content(machine: Machine, path: str, row: tree.Row, file: IO[bytes]) -> Iterator[bytes]:
+def _content(machine: Machine, path: str, row: tree.Row, file: io.FileIO, room: memoryview) -> Iterator[Piece]:
     """:raises Broken: it is not what was listed (6)."""
     digest, size = hashlib.sha256(), row["size"]
     found = spans(file, size)
@@ -88,11 +92,11 @@ def _content(machine: Machine, path: str, row: tree.Row, file: IO[bytes]) -> Ite
             at += step
         if found:
             file.seek(start)
-        while at < start + length and (data := file.read(min(CHUNK, start + length - at))):
-            digest.update(data)
-            yield data
-            at += len(data)
-            held += len(data)
+        while at < start + length and (count := file.readinto(room[: start + length - at])):
+            digest.update(room[:count])
+            yield room[:count]
+            at += count
+            held += count
     now = machine.stat_of(file)
     if (at, now.size, now.mtime_ns) != (size, size, row["mtime"]):
         raise Broken(f"{path} changed while it was read", hint="stop what writes to it and try again")
