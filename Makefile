@@ -41,23 +41,26 @@ lint: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+# of tests/real and tests/postgres those in `make check`; the others are in `make thorough`
+REAL := tests/real/test_one_postgres.py tests/postgres/test_cluster.py
+
 fast: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh age=age pg_ctlcluster=postgresql
 	@major=$$(ls /usr/lib/postgresql | sort -n | tail -n 1) && at=/usr/share/postgresql/$$major/extension && scripts/machine.sh \
 		$$at/pg_cron.control=postgresql-$$major-cron $$at/postgis_topology.control=postgresql-$$major-postgis-3
-	@echo "== unit, contract: no servers, on every core"
-	@$(VENV)/bin/pytest -n auto tests/unit tests/contract
-	@echo "== wire: agents on this machine"
-	@$(VENV)/bin/pytest -n auto --dist loadfile tests/wire
-	@echo "== real, postgres: in containers (the first time makes images: two minutes), entered, backed up and restored;"
-	@echo "   and a server of this machine's own package; MNEMO_POSTGRES=DIRECTORY for other programs"
-	@$(VENV)/bin/pytest -n auto --dist loadfile -m "not soak" tests/real tests/postgres
+	@echo "== unit, contract, wire: no servers; agents on this machine, which also wait: one worker more than cores"
+	@$(VENV)/bin/pytest -n $$(($$(nproc) + 1)) --dist loadfile tests/unit tests/contract tests/wire
+	@echo "== real, postgres: one in a container (the first time makes its image: a minute), backed up and restored;"
+	@echo "   and a cluster with one of everything, of this machine's own package"
+	@$(VENV)/bin/pytest -n auto --dist loadfile $(REAL)
 
 thorough: $(STAMP)
 	@scripts/machine.sh sshd=openssh-server zstd=zstd pg_ctlcluster=postgresql
 	@echo "== thorough: every point at which a host may be killed, a thousand mistakes, every change of a cluster"
 	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/unit tests/contract
 	@$(VENV)/bin/pytest -n auto --thorough -m thorough tests/postgres
+	@echo "== real, postgres: every layout in containers, every question to a server; MNEMO_POSTGRES=DIRECTORY for other programs"
+	@$(VENV)/bin/pytest -n auto --dist loadfile -m "not soak" $(REAL:%=--ignore=%) tests/real tests/postgres
 	@echo "== bench: over a real sshd; what is timed, alone"
 	@$(VENV)/bin/pytest -n auto --dist loadfile tests/bench -m "not thorough"
 	@echo "== thorough: round trips over a slow network, alone"
