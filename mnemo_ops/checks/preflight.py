@@ -11,7 +11,7 @@ from mnemo_ops.agent.base.finding import REFUSES, WARNS, Finding
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.stack.stack import waiver
 from mnemo_ops.checks.findings import refused
-from mnemo_ops.stack.definition import PORTS, Settings
+from mnemo_ops.stack.settings import Settings
 
 SKEW_WARN, SKEW_REFUSE = 2.0, 60.0  # seconds between the hosts' clocks
 
@@ -70,7 +70,7 @@ def problems(old: Side, new: Side, chosen: Settings, accept_loss: bool = False) 
         found += _lost(old)
     found += _obstacles(old)
     found += _room(old, new, chosen)
-    found += _clashes(old, new)
+    found += _clashes(old, new, chosen)
     if new.survey["mounted"]:
         evidence = f"{chosen.directory} is itself a mount point, and is put in place by renaming"
         remedy = "umount it, and give the disk to a volume (stack.volumes, type: block)"
@@ -184,12 +184,12 @@ def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     return found
 
 
-def _clashes(old: Side, new: Side) -> list[Finding]:
+def _clashes(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     found = []
     taken = sorted(set(old.survey.get("container_names", [])) & set(new.survey.get("names", [])))
     if taken:
         found.append(refused("container.name", new.name, f"it has other containers named {', '.join(taken)}"))
-    ports = [port for port in PORTS if port in new.survey["listening"]]
+    ports = [port for port in chosen.ports if port in new.survey["listening"]]
     if ports and not new.runs:
         evidence = f"something already listens on port {', '.join(map(str, ports))}"
         found.append(refused("port.taken", new.name, evidence))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mnemo_ops.cli.options import Run, command
 from mnemo_ops.errors import UsageError, reason
@@ -78,7 +78,7 @@ def docs(run: Run, kind: str) -> None:
 
 @command(
     "schema",
-    help={"what": "playbook or inventory", "output": "write to this file instead of stdout"},
+    help={"what": "playbook, inventory, or stack (of mnemo.yml)", "output": "write to this file instead of stdout"},
     only=("verbose",),
 )
 def schema(run: Run, what: str, output: str = "") -> None:
@@ -87,13 +87,18 @@ def schema(run: Run, what: str, output: str = "") -> None:
 
     from mnemo_ops.reference import json_schema
     from mnemo_ops.reference.json_forms import of_dataclass
-    from mnemo_ops.stack import definition
+    from mnemo_ops.stack import settings
     from mnemo_ops.stack.nfs_schema import Nfs
 
-    if what not in ("playbook", "inventory"):
-        raise UsageError(f"there is no schema for '{what}'", hint="valid names: playbook, inventory")
-    ours = {"stack": definition.schema(), "nfs": of_dataclass(Nfs)}
-    text = json.dumps(json_schema.playbook() if what == "playbook" else json_schema.inventory(ours))
+    ours = {"stack": settings.schema(), "nfs": of_dataclass(Nfs)}
+    schemas: dict[str, Callable[[], dict[str, Any]]] = {
+        "playbook": json_schema.playbook,
+        "inventory": lambda: json_schema.inventory(ours),
+        "stack": lambda: json_schema.alone(ours["stack"], "What mnemo_ops has to know of a stack: mnemo.yml"),
+    }
+    if what not in schemas:
+        raise UsageError(f"there is no schema for '{what}'", hint=f"valid names: {', '.join(schemas)}")
+    text = json.dumps(schemas[what]())
     if not output:
         run.report.show(text)
         return

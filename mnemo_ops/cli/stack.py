@@ -194,6 +194,7 @@ def migrate(
     from mnemo_ops.flows.migrate.images import Means
     from mnemo_ops.flows.migrate.migration import Migration
     from mnemo_ops.stack import definition
+    from mnemo_ops.stack.settings import settings
 
     if method != "dump":
         raise UsageError(f"there is no method {method}; valid: dump")
@@ -216,7 +217,7 @@ def migrate(
     with run.flow(id) as flow:
         inventory = run.inventory()
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
-        rows = definition.volumes(definition.settings(new), inventory.hosts)
+        rows = definition.volumes(settings(new), inventory.hosts)
         fetch = partial(fetch_images, flow, inventory, run.vars)
         means = Means(fetch, partial(definition.override, inventory.hosts, extra=run.vars))
         migration = Migration(flow, old, new, make, place, rows, id, accept_loss, without_old, means)

@@ -22,7 +22,8 @@ from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition, env_file
-from mnemo_ops.stack.definition import Settings, settings, words
+from mnemo_ops.stack.definition import words
+from mnemo_ops.stack.settings import Settings, compose_names, settings
 
 PLACEHOLDER = "CHANGE_ME"
 TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
@@ -100,16 +101,29 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
     flow.report.step(f"copy files and images of the stack to {host.name}")
     plays.run(shipped("stack.yml"), lambda each: words(each, inventory.hosts))
-    image = ImageUser(chosen.images.get("api", "mnemosyne-api"), f"{chosen.directory}/uploads")
-    owner = flow.ready(host, image) if check else flow.act(host, image)
+    owners = _owners(flow, host, chosen, check)
     flow.report.step(f"create volumes and start containers on {host.name}")
     with _finished_by_the_host(flow, host, check):
-        plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owner": owner})
+        plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owners": owners})
     if not check:
         flow.report.step("deep check: SQL, files, queue, health")
-        proof = flow.act(host, Smoke(stack, definition.HEALTH, definition.WRITABLE))
+        proof = flow.act(host, Smoke(stack, chosen.checks.get("health", {}), chosen.checks.get("writable", {})))
         flow.report.say(f"  {host.name} serves: " + ", ".join(f"{key} {value}" for key, value in proof.items()))
         flow.report.extra["checks"] = proof
+
+
+def _owners(flow: Flow, host: Host, chosen: Settings, check: bool) -> dict[str, Any]:
+    """By volume or path the user (``uid``, ``gid``) of the image that writes it."""
+    found: dict[str, Any] = {}
+    services = compose_names(chosen, "services")
+    for service, keys in chosen.owners.items():
+        image = (
+            chosen.images.get(service) or (services.get(service) or {}).get("image") or f"{chosen.project}-{service}"
+        )
+        paths = [key for key in keys if key not in chosen.volumes]
+        asked = ImageUser(image, f"{chosen.directory}/{(paths or ['.'])[0]}")
+        found.update(dict.fromkeys(keys, flow.ready(host, asked) if check else flow.act(host, asked)))
+    return found
 
 
 @contextmanager

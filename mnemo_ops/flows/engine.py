@@ -18,7 +18,8 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, JobLost, MnemoError
 from mnemo_ops.execution.report import Report
 from mnemo_ops.execution.session_pool import Fleet
-from mnemo_ops.stack.definition import Settings, settings, stack_of, wire
+from mnemo_ops.stack.definition import stack_of, wire
+from mnemo_ops.stack.settings import Settings, settings
 
 TITLES = {
     **{"forget": "cleaning up", "release": "taking back", "write_journal": "noting it"},

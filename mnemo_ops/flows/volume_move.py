@@ -20,6 +20,7 @@ from mnemo_ops.flows.deploy import look_at_volumes
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
 from mnemo_ops.stack import definition
+from mnemo_ops.stack.settings import Settings
 
 Row = Mapping[str, Any]
 
@@ -215,7 +216,7 @@ def _declared(rows: list[dict[str, Any]], key: str, to: str, undo: bool) -> Row:
     return known[key]
 
 
-def _paths(chosen: definition.Settings) -> list[dict[str, Any]]:
+def _paths(chosen: Settings) -> list[dict[str, Any]]:
     """The paths of the stack that may be volumes and are none: where an undone move may go back to."""
     free = [row.path for row in definition.datasets(chosen) if row.path not in ("", ".") and not row.volume]
     paths = {path: f"{chosen.directory}/{path}" for path in free}

@@ -174,6 +174,11 @@ def inventory(variables: Mapping[str, Schema]) -> Schema:
     }
 
 
+def alone(form: Schema, title: str) -> Schema:
+    """A form as a document of its own."""
+    return {"$schema": DIALECT, "title": title, **form, "definitions": FORMS}
+
+
 def _connection() -> dict[str, Schema]:
     port = either({"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "pattern": r"^\d+$|\{\{"})
     forms = {

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from mnemo_ops.agent.base import secrecy
-from mnemo_ops.documents import yaml_lines
-from mnemo_ops.errors import MnemoError
 from mnemo_ops.stack import definition
-from mnemo_ops.stack.definition import Settings
+from mnemo_ops.stack.settings import Settings, compose_names
 
 # quoted values may span lines; behind one that is not quoted a comment begins with a space
 _ROW = re.compile(
@@ -54,23 +50,10 @@ def secrets_of(chosen: Settings, names: Iterable[str] = ()) -> tuple[list[str], 
 
 def names_of(chosen: Settings) -> list[str]:
     """What messages about a stack are full of: its name, paths, volumes, services and containers."""
-    datasets = [name for row in definition.datasets(chosen) for name in (row.name, row.service) if name]
-    return [chosen.project, chosen.directory, chosen.store, *definition.VOLUMES, *datasets, *_services(chosen)]
-
-
-def _services(chosen: Settings) -> list[str]:
-    """Of the compose file on this machine; none where it cannot be read: whoever deploys it says why."""
-    found: Any = None
-    with suppress(MnemoError, OSError):
-        found = yaml_lines.load(Path(chosen.source, chosen.compose_file))
-    services = found.get("services") if isinstance(found, dict) else None
-    if not isinstance(services, dict):
-        return []
-    return [
-        *map(str, services),
-        *(
-            str(each["container_name"])
-            for each in services.values()
-            if isinstance(each, dict) and "container_name" in each
-        ),
+    datasets = [name for row in definition.datasets(chosen) for name in (row.name, row.volume, row.service) if name]
+    services = compose_names(chosen, "services")
+    containers = [
+        each["container_name"] for each in services.values() if isinstance(each, dict) and "container_name" in each
     ]
+    own = [chosen.project, chosen.directory, chosen.store]
+    return [*filter(None, own), *chosen.volumes, *datasets, *map(str, (*services, *containers))]

@@ -15,6 +15,7 @@ from mnemo_ops.stack import definition
 from mnemo_ops.stack.addresses import peer_addresses
 from mnemo_ops.stack.nfs_options import DIRECTORY
 from mnemo_ops.stack.nfs_schema import WORLD, Export, Nfs, network, settings
+from mnemo_ops.stack.settings import settings as stack_settings
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _volumes(inventory: Inventory, server: Host) -> dict[str, dict[str, str]]:
     """By host the volumes of its stack that are stored on the server, each with its path there."""
     found: dict[str, dict[str, str]] = {}
     for host in inventory.hosts.values():
-        rows = definition.volumes(definition.settings(host)) if host.name != server.name else []
+        rows = definition.volumes(stack_settings(host)) if host.name != server.name else []
         mine = [row for row in rows if (row["type"], row.get("server")) == ("nfs", server.name)]
         if mine:
             found[host.name] = {row["key"]: row["path"] for row in mine}

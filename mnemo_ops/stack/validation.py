@@ -9,15 +9,18 @@ from typing import Any
 
 from mnemo_ops.agent.stack import recipients
 from mnemo_ops.agent.stack.stack import Dataset
+from mnemo_ops.core.suggest import suggest
 from mnemo_ops.stack.volumes import path_rules
 
 PROJECT = r"[a-z0-9][a-z0-9_-]*"  # docker compose takes no other
+KINDS = ("files", "postgres", "redis", "config")  # of datasets
+CHECKS = ("services", "health", "writable", "documents")
 NAME = r"[A-Za-z0-9][\w.-]*"  # a dataset names files of a set
 
 
 def refuse_values(given: Mapping[str, Any]) -> None:
     """:raises ValueError: a value of the wrong shape, begun with its key; what is right after a semicolon."""
-    project = given.get("project", "mnemosyne")
+    project = given.get("project", "usual")
     if not re.fullmatch(PROJECT, project):
         raise ValueError(f"project: {project!r} is not the name of a project; small letters, digits, - and _")
     if given.get("grace", 0) < 0 or isinstance(given.get("grace"), bool):
@@ -34,9 +37,24 @@ def refuse_values(given: Mapping[str, Any]) -> None:
         if wrong := recipients.problem(text):
             raise ValueError(f"recipients: {text[:60]!r} {wrong}; {recipients.REMEDY}")
     for row in given.get("datasets", ()):
-        if not isinstance(row, Mapping) or set(row) not in ({"name", "volume"}, {"name", "path"}):
+        if not isinstance(row, Mapping) or set(row) - {"kind", "service"} not in ({"name", "volume"}, {"name", "path"}):
             raise ValueError(f"datasets: a dataset has a name and a volume or a path, not {row!r}")
         _refuse_others("datasets", row.values())
+        if (kind := row.get("kind", "files")) not in KINDS:
+            raise ValueError(f"datasets: there is no kind {kind!r}; {suggest(str(kind), KINDS)}")
+    for key in ("owners", "checks"):
+        if any(not isinstance(name, str) for name in given.get(key, {})):
+            raise ValueError(f"{key}: a name is not a text; write it in quotes")
+    unknown = [key for key in given.get("checks", {}) if key not in CHECKS]
+    if unknown:
+        raise ValueError(f"checks: there is no check {unknown[0]!r}; {suggest(unknown[0], CHECKS)}")
+    if any(isinstance(port, bool) or not isinstance(port, int) for port in given.get("ports", ())):
+        raise ValueError(f"ports: {given['ports']!r} are not numbers of ports; like [80, 443]")
+
+
+def datasets(given: Sequence[Mapping[str, str]]) -> tuple[Dataset, ...]:
+    """What must survive, as it was declared."""
+    return tuple(Dataset(**{"kind": "files", **row}) for row in given)
 
 
 def _refuse_others(key: str, values: Any) -> None:
@@ -55,12 +73,12 @@ def refuse_directories(directory: str, store: str) -> None:
             if path_rules.overlap(path, place) in ("is", "holds")
         ]
         if not path.startswith("/") or ".." in parts or len([part for part in parts if part]) < 2 or many:
-            raise ValueError(f"{key} must be an absolute path of its own, like /srv/mnemosyne, not {path!r}")
+            raise ValueError(f"{key} must be an absolute path of its own, like /srv/app, not {path!r}")
     how = path_rules.overlap(store, directory)
     if how:
         raise ValueError(
             f"store: {store} {how} {directory}, the stack's directory: each backup would contain the others; "
-            "keep them apart, like /var/backups/mnemosyne"
+            "keep them apart, like /var/backups/app"
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mnemosyne
 import pytest
 from example import engine, volume
 from examples_storage import ROOT
@@ -25,7 +26,6 @@ from mnemo_ops.agent.stack.manifest import Manifest, Part, Saved
 from mnemo_ops.agent.stack.restore_record import record_path
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
-from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
 from mnemo_ops.stack import definition
 
@@ -46,7 +46,7 @@ def world(tmp_path: Path) -> World:
 
 def settings(path: str = "/mnt/disk") -> definition.Settings:
     spec = {"lightrag_data": {"type": "bind", "path": path}}
-    return definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
+    return mnemosyne.settings(volumes=spec)
 
 
 def found(world: World, path: str = "/mnt/disk") -> list[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from example import engine, unit, volume
 from examples_storage import ROOT, disk
@@ -13,7 +14,6 @@ from world import World
 
 from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
-from mnemo_ops.core.model import Host
 from mnemo_ops.stack import definition
 
 PATH = "/mnt/mnemo/mnemosyne/postgres_data"
@@ -38,7 +38,7 @@ def holding(world: World, listing: str = "lost+found\n//\n") -> None:
 def found(world: World, device: str = "/dev/sdb") -> list[Finding]:
     """The findings of one look; it changed nothing."""
     spec = {"postgres_data": {"type": "block", "device": device, "wait": 1}}
-    chosen = definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": spec}}))
+    chosen = mnemosyne.settings(volumes=spec)
     rows: list[dict[str, Any]] = [row for row in definition.volumes(chosen) if row["key"] in spec]
     before = world.tree()
     seen = findings(world.machine(read_only=True), "mnemosyne", rows, [])

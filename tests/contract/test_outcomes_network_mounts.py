@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from example import engine, unit, volume
 from examples_storage import ROOT
@@ -17,7 +18,6 @@ from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.stack.stack import mountpoint
 from mnemo_ops.agent.stack.volume_checks.network_mounts import warnings
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
-from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused
 from mnemo_ops.stack import definition
 
@@ -53,7 +53,7 @@ def stopped_docker(world: World) -> None:
 
 
 def row(port: int, **spec: Any) -> dict[str, Any]:
-    chosen = definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": {"uploads": spec}}}))
+    chosen = mnemosyne.settings(volumes={"uploads": spec})
     found = next(each for each in definition.volumes(chosen) if each["key"] == "uploads")
     return {**found, "port": port}
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.cli import program
@@ -68,7 +69,7 @@ def test_a_mistyped_command_line_is_a_usage_error_with_the_next_command(
 def test_what_speaks_against_another_host_is_not_told_of_the_limited_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack = "stack: {volumes: {uploads: {type: bind, path: data}}}"
+    stack = f"stack: {{source: {mnemosyne.SOURCE}, volumes: {{uploads: {{type: bind, path: data}}}}}}"
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(f"all: {{hosts: {{old: {{ansible_host: 192.0.2.1}}, new: {{{stack}}}}}}}\n")
     words = f"volumes --volume x -i {inventory} --limit"

@@ -18,7 +18,7 @@ from mnemo_ops.playbook import keywords
 from mnemo_ops.playbook.modules import KINDS
 from mnemo_ops.reference import json_schema
 from mnemo_ops.reference.json_forms import FORMS, of_dataclass
-from mnemo_ops.stack import definition
+from mnemo_ops.stack import settings
 from mnemo_ops.stack.nfs_schema import Nfs
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ PLAYBOOKS += [
     if path.parent.name in ("playbooks", "tasks", "handlers") and path.name not in ("vars.yml", "hosts.yml")
 ]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
-STACK = definition.schema()
+STACK = settings.schema()
 HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK, "nfs": of_dataclass(Nfs)}))
 
 

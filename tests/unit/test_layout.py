@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.agent.stack.stack import Stack
@@ -13,23 +14,29 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.flows.deploy import check_files
 from mnemo_ops.inventory import load as inventory
 from mnemo_ops.stack import definition
+from mnemo_ops.stack import settings as stack_settings
+from mnemo_ops.stack.settings import Settings
 
 
 def host(**stack: Any) -> Host:
-    return Host("old", "192.0.2.1", vars={"inventory_dir": "/somewhere", "domain": "example.org", "stack": stack})
+    return Host(
+        "old",
+        "192.0.2.1",
+        vars={"inventory_dir": "/somewhere", "domain": "example.org", "stack": {"source": mnemosyne.SOURCE, **stack}},
+    )
 
 
 def test_what_is_left_out_is_the_applications_usual() -> None:
-    assert definition.settings(Host("old", "192.0.2.1")) == definition.Settings()
+    assert stack_settings.settings(Host("old", "192.0.2.1")) == Settings()
 
 
 def test_paths_of_this_machine_are_relative_to_the_inventory_file() -> None:
-    chosen = definition.settings(host(source="stacks/mnemosyne", env_file="/etc/env"))
+    chosen = stack_settings.settings(host(source="stacks/mnemosyne", env_file="/etc/env"))
     assert (chosen.source, chosen.env_file) == ("/somewhere/stacks/mnemosyne", "/etc/env")
 
 
 def test_values_are_rendered() -> None:
-    assert definition.settings(host(tls="{{ domain }}/ssl")).tls == "/somewhere/example.org/ssl"
+    assert stack_settings.settings(host(tls="{{ domain }}/ssl")).tls == "/somewhere/example.org/ssl"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,7 @@ def test_values_are_rendered() -> None:
 )
 def test_a_mistake_is_named(stack: dict[str, Any], said: str, hint: str) -> None:
     with pytest.raises(InventoryError) as caught:
-        definition.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
+        stack_settings.settings(Host("old", "192.0.2.1", vars={"stack": {"source": mnemosyne.SOURCE} | stack}))
     assert said in str(caught.value)
     assert hint in caught.value.hint
 
@@ -82,23 +89,24 @@ def test_a_mistake_is_named(stack: dict[str, Any], said: str, hint: str) -> None
 )
 def test_two_datasets_in_one_would_overwrite_each_other_in_a_set(rows: list[dict[str, str]], said: str) -> None:
     with pytest.raises(InventoryError, match=said):
-        definition.settings(host(datasets=rows))
-    assert definition.settings(host(datasets=[{"name": "a", "path": "b/c"}, {"name": "b", "path": "b/d"}]))
+        stack_settings.settings(host(datasets=rows))
+    assert stack_settings.settings(host(datasets=[{"name": "a", "path": "b/c"}, {"name": "b", "path": "b/d"}]))
 
 
 @pytest.mark.parametrize("stack", ["mnemosyne", ["mnemosyne"], 5])
 def test_what_is_no_mapping_is_named(stack: Any) -> None:
     with pytest.raises(InventoryError, match=r"^old: stack "):
-        definition.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
+        stack_settings.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
 
 
 def test_a_mistake_is_named_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "inventory.yml"
-    text = "all:\n  hosts: {old: {ansible_host: 192.0.2.1}}\n  vars:\n    stack:\n      volumes:\n        uploads:\n"
-    for mistake, line in (("          type: bind\n          pfad: /x\n", 6), ("          {}\n      projekt: x\n", 8)):
+    text = "all:\n  hosts: {old: {ansible_host: 192.0.2.1}}\n  vars:\n    stack:\n"
+    text += f"      source: {mnemosyne.SOURCE}\n      volumes:\n        uploads:\n"
+    for mistake, line in (("          type: bind\n          pfad: /x\n", 7), ("          {}\n      projekt: x\n", 9)):
         file.write_text(text + mistake)
         with pytest.raises(InventoryError) as caught:
-            definition.settings(inventory.load(file).hosts["old"])
+            stack_settings.settings(inventory.load(file).hosts["old"])
         assert caught.value.where == f"{file}:{line}"
 
 
@@ -106,15 +114,16 @@ def test_every_service_and_volume_of_the_owners_file_has_its_place() -> None:
     import yaml
 
     owner = yaml.safe_load((Path(__file__).parents[2] / "stacks/mnemosyne/docker-compose.prod.yml").read_text())
-    assert set(definition.VOLUMES) == set(owner["volumes"])
-    kept = {dataset.volume for dataset in definition.DATASETS if dataset.volume}
-    assert kept | set(definition.WAIVED) == set(owner["volumes"]), "a volume is neither a dataset nor waived"
+    chosen = mnemosyne.settings()
+    assert set(chosen.volumes) == set(owner["volumes"])
+    kept = {dataset.volume for dataset in definition.datasets(chosen) if dataset.volume}
+    assert kept | set(chosen.waived) == set(owner["volumes"]), "a volume is neither a dataset nor waived"
 
 
 def test_a_stack_survives_the_wire() -> None:
     import json
 
-    stack = definition.stack_of(definition.Settings())
+    stack = definition.stack_of(mnemosyne.settings())
     assert Stack.from_json(json.loads(json.dumps(definition.wire(stack)))) == stack
 
 
@@ -139,30 +148,30 @@ def test_a_file_that_is_not_here_is_named_before_anything_is_opened(
 ) -> None:
     chosen = {"source": str(tmp_path), "env_file": str(env), **change}
     with pytest.raises(InventoryError, match=said):
-        check_files(host(), definition.Settings(**chosen))
+        check_files(host(), Settings(**chosen))
 
 
 def test_a_placeholder_is_refused(env: Path, tmp_path: Path) -> None:
     env.write_text("POSTGRES_PASSWORD=CHANGE_ME_postgres_password\nREDIS_PASSWORD=good\n")
     with pytest.raises(InventoryError, match=r"POSTGRES_PASSWORD"):
-        check_files(host(), definition.Settings(source=str(tmp_path), env_file=str(env)))
+        check_files(host(), Settings(source=str(tmp_path), env_file=str(env)))
 
 
 def test_an_env_file_that_lacks_a_secret_of_the_example_is_refused(env: Path, tmp_path: Path) -> None:
     (tmp_path / ".env.production.example").write_text("REDIS_PASSWORD=CHANGE_ME\nPOSTGRES_PASSWORD=CHANGE_ME\n")
     with pytest.raises(InventoryError, match=r"REDIS_PASSWORD"):
-        check_files(host(), definition.Settings(source=str(tmp_path), env_file=str(env)))
+        check_files(host(), Settings(source=str(tmp_path), env_file=str(env)))
 
 
 def test_a_tls_directory_must_hold_all_three_files(env: Path, tmp_path: Path) -> None:
     (tmp_path / "fullchain.pem").touch()
     with pytest.raises(InventoryError, match=r"privkey\.pem, dhparam\.pem"):
-        check_files(host(), definition.Settings(source=str(tmp_path), env_file=str(env), tls=str(tmp_path)))
+        check_files(host(), Settings(source=str(tmp_path), env_file=str(env), tls=str(tmp_path)))
 
 
 def test_more_datasets_and_waivers_reach_the_stack() -> None:
     stack = definition.stack_of(
-        definition.settings(host(datasets=[{"name": "x", "volume": "x_data"}], waived={"y": "why"}))
+        stack_settings.settings(host(datasets=[{"name": "x", "volume": "x_data"}], waived={"y": "why"}))
     )
     assert stack.datasets[-1].volume == "x_data"
     assert stack.waived["y"] == "why"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.agent.base.record import asdict
@@ -20,8 +21,9 @@ from mnemo_ops.flows.migrate import ends, gone, leftovers, preflight, prepare, p
 from mnemo_ops.flows.migrate.context import Stage
 from mnemo_ops.flows.migrate.migration import Migration
 from mnemo_ops.stack import definition
+from mnemo_ops.stack import settings as stack_settings
 
-OLD, NEW = Host("old", "192.0.2.1"), Host("new", "192.0.2.2")
+OLD, NEW = mnemosyne.host("old", "192.0.2.1"), mnemosyne.host("new", "192.0.2.2")
 
 
 class Fleet:
@@ -90,11 +92,11 @@ def test_a_volume_of_another_name_on_new_is_found_before_anything_is_stopped(
 
     def declared(host: Host, names: dict[str, str]) -> Host:
         volumes = {key: {"type": "external", "name": name} for key, name in names.items()}
-        return Host(host.name, host.address, vars={"stack": {"volumes": volumes}})
+        return mnemosyne.host(host.name, host.address, volumes=volumes)
 
     old, new = declared(OLD, here), declared(NEW, there)
     flow = Flow(Fleet(look_at_volumes=lambda: {"findings": []}), Report("migrate", Style()), tmp_path)  # type: ignore[arg-type]
-    rows = definition.volumes(definition.settings(new))
+    rows = definition.volumes(stack_settings.settings(new))
     run = Migration(flow, old, new, lambda host: None, lambda host: None, rows, "20261129T220719Z-0002")
     found = preflight.misplaced(run.context, side("new"))
     assert (said in shown(found[0])) if said else not found

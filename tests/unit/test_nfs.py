@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.agent.actions import nfs_proof_mount
@@ -74,7 +75,8 @@ def test_networks_alone_have_no_hosts_to_set_up(tmp_path: Path) -> None:
 
 def stored(**row: str) -> dict[str, Any]:
     """A stack with a volume on the NFS server."""
-    return {"volumes": {"lightrag_data": {"type": "nfs", "server": "storage", **row}, "api_logs": {"type": "local"}}}
+    volumes = {"lightrag_data": {"type": "nfs", "server": "storage", **row}, "api_logs": {"type": "local"}}
+    return {"source": mnemosyne.SOURCE, "volumes": volumes}
 
 
 def test_volumes_of_the_stack_are_exports_by_themselves(tmp_path: Path) -> None:

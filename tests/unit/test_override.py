@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import yaml
 
 from mnemo_ops.core.model import Host
@@ -23,7 +24,7 @@ Reading.add_multi_constructor("!", lambda loader, tag, node: None)
 
 
 def services(volumes: dict[str, Any]) -> dict[str, Any]:
-    host = Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}})
+    host = mnemosyne.host(volumes=volumes)
     text = render_file(STACK / "override.yml.j2", Scope().plus(definition.words(host, {})))
     found: dict[str, Any] = yaml.load(text, Reading)["services"]
     return found
@@ -37,12 +38,14 @@ def mounts(found: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
 
 def test_variables_of_the_command_line_go_before_those_of_the_inventory(tmp_path: Path) -> None:
     (tmp_path / "override.yml.j2").write_text("{{ level }} {{ stack.images.api }}")
-    host = Host("new", "192.0.2.1", vars={"stack": {"source": str(tmp_path)}, "level": "info"})
+    host = Host(
+        "new", "192.0.2.1", vars={"stack": {"source": str(tmp_path), "override": "override.yml.j2"}, "level": "info"}
+    )
     assert definition.override({}, host, {"api": "api:1"}, {"level": "debug"}) == "debug api:1"
 
 
 def test_where_the_server_sets_the_owner_nothing_is_copied_from_the_image() -> None:
-    everything = dict.fromkeys([*definition.VOLUMES, "uploads"], NFS)
+    everything = dict.fromkeys([*mnemosyne.settings().volumes, "uploads"], NFS)
     everything["postgres_data"] = {**NFS, "i_accept_the_risk": True}
     spread = {key: {**spec, "path": f"/srv/nfs/{key}"} for key, spec in everything.items()}
     owners = yaml.safe_load((STACK / "docker-compose.prod.yml").read_text())["services"]

@@ -488,9 +488,7 @@ def test_our_own_playbooks_load(name: str) -> None:
             key: [] for key in ("nfs_server", "nfs_clients", "nfs_exports", "nfs_allowed", "nfs_allow_world")
         }
         others = {"groups": {"all": ["old"], "gluster": ["old"]}, "hostvars": {"old": host.vars}}
-        playbook.check_variables(
-            play, {**host.vars, **definition.words(host, {}), **nfs, **others, "stack_owner": 1000}
-        )
+        playbook.check_variables(play, {**host.vars, **definition.words(host, {}), **nfs, **others, "stack_owners": {}})
 
 
 @pytest.mark.parametrize(

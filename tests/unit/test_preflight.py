@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.checks import preflight
 from mnemo_ops.checks.findings import shown
 from mnemo_ops.checks.preflight import Side
-from mnemo_ops.stack.definition import Settings
 
-STORE = Settings().store
+CHOSEN = mnemosyne.settings()
+STORE = CHOSEN.store
 GB = 10**9
 
 
@@ -23,8 +24,8 @@ def side(name: str, **survey: Any) -> Side:
         "tools": {},
         "directory": [],
         "mounted": False,
-        "free": {STORE: 100 * GB, Settings().directory: 100 * GB, "/var/lib/docker": 100 * GB},
-        "inodes": {STORE: 10**6, Settings().directory: 10**6, "/var/lib/docker": 10**6},
+        "free": {STORE: 100 * GB, CHOSEN.directory: 100 * GB, "/var/lib/docker": 100 * GB},
+        "inodes": {STORE: 10**6, CHOSEN.directory: 10**6, "/var/lib/docker": 10**6},
         "fence": None,
         "target": None,
         "leases": {},
@@ -51,7 +52,7 @@ def serving(name: str, **survey: Any) -> Side:
 
 
 def found(old: Side, new: Side) -> str:
-    return "\n".join(f"{shown(each)} [{each.id}]" for each in preflight.problems(old, new, Settings()))
+    return "\n".join(f"{shown(each)} [{each.id}]" for each in preflight.problems(old, new, CHOSEN))
 
 
 def test_a_serving_host_and_a_bare_one_may_begin() -> None:
@@ -103,13 +104,13 @@ def test_one_machine_under_two_names() -> None:
 def test_every_reason_is_in_one_report() -> None:
     old = serving("old", postgres=None, forgotten=["api: /x on /x"])
     new = side("new", listening=[80], names=["mnemosyne-api"])
-    assert len(preflight.problems(old, new, Settings())) == 4
+    assert len(preflight.problems(old, new, CHOSEN)) == 4
 
 
 def test_what_no_set_holds_is_a_reason_until_it_is_accepted() -> None:
     old = serving("old", postgres={"bytes": GB, "largest_table": GB, "losses": ["roles: app", "other databases: b"]})
-    assert len(preflight.problems(old, side("new"), Settings())) == 2
-    assert preflight.problems(old, side("new"), Settings(), accept_loss=True) == []
+    assert len(preflight.problems(old, side("new"), CHOSEN)) == 2
+    assert preflight.problems(old, side("new"), CHOSEN, accept_loss=True) == []
 
 
 def test_clocks_are_compared_by_when_each_host_was_asked() -> None:

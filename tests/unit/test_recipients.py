@@ -6,14 +6,13 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack import recipients
-from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError, Refused
-from mnemo_ops.stack import definition
 
 # age's own documentation
 AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -61,13 +60,13 @@ WRONG = {
 def test_what_is_none_is_refused_on_both_ends(text: str, tmp_path: Path) -> None:
     stack: dict[str, Any] = {"recipients": [AGE, text]}
     with pytest.raises(InventoryError, match=r"stack\.recipients") as caught:
-        definition.settings(Host("old", "192.0.2.1", vars={"stack": stack}))
+        mnemosyne.settings(**stack)
     assert "age-keygen" in caught.value.hint
     for name in ("tar", "zstd", "age", "docker"):
         (tmp_path / "usr/bin").mkdir(parents=True, exist_ok=True)
         (tmp_path / "usr/bin" / name).symlink_to("/bin/true")
     machine = Machine(str(tmp_path), search_path=str(tmp_path / "usr/bin"), read_only=True)
-    action = MakeSet(definition.wire(definition.stack_of(definition.Settings())), "20261129T220719Z-0001", (AGE, text))
+    action = MakeSet(mnemosyne.wired(), "20261129T220719Z-0001", (AGE, text))
     with pytest.raises(Refused, match="the recipient"):
         action.ready(machine)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from test_migrate import NEW, OLD, Fleet, migration, side
 from test_recipients import ED25519
@@ -204,7 +205,7 @@ MANIFEST = {
 )
 def test_a_manifest_that_lies_is_no_set(lie: dict[str, Any], tmp_path: Path) -> None:
     machine = host(tmp_path)
-    stack = definition.stack_of(definition.Settings())
+    stack = definition.stack_of(mnemosyne.settings())
     (tmp_path / f"{stack.store}/{RUN}".lstrip("/")).mkdir(parents=True)
     machine.write(f"{stack.store}/{RUN}/manifest.json", json.dumps({**MANIFEST, **lie}).encode())
     with pytest.raises(Refused) as caught:

@@ -18,8 +18,8 @@ from mnemo_ops.core.secret import MASK, Mask
 from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.execution.report import Report, Style
-from mnemo_ops.stack import definition
 from mnemo_ops.stack.env_file import pairs, secrets_of
+from mnemo_ops.stack.settings import Settings
 from mnemo_ops.vault.cipher import Keyring, unlocked
 
 RANDOM = "Xq7/kP+2%z @w"
@@ -131,7 +131,7 @@ def test_of_the_env_file_only_secrets_are_hidden_and_what_cannot_be_is_named(tmp
         "REDIS_PASSWORD=redis\nADMIN_PASSWORD=old-server\nTOKEN_MINUTES=30\nPIN_TOKEN=1234\n"
         "DATABASE_URL=postgresql://mnemosyne:p%40ss-word-9@postgres/mnemosyne\nS3_ENDPOINT_URL=https://s3.example.com\n"
     )
-    hidden, shown = secrets_of(definition.Settings(env_file=str(env)), ["old-server"])
+    hidden, shown = secrets_of(Settings(env_file=str(env)), ["old-server"])
     assert set(hidden) == {
         "a good secret",
         "postgresql://mnemosyne:p%40ss-word-9@postgres/mnemosyne",
@@ -139,15 +139,13 @@ def test_of_the_env_file_only_secrets_are_hidden_and_what_cannot_be_is_named(tmp
         "p@ss-word-9",
     }
     assert shown == ["API_KEY", "REDIS_PASSWORD", "ADMIN_PASSWORD"]
-    assert secrets_of(definition.Settings(env_file="/nowhere/env")) == ([], [])
+    assert secrets_of(Settings(env_file="/nowhere/env")) == ([], [])
 
 
 def test_services_and_containers_of_the_compose_file_are_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("MAILER_PASSWORD=mailer\nOTHER_PASSWORD=post-office\nLAST_TOKEN=mailers-99\n")
     (tmp_path / "compose.yml").write_text("services:\n  mailer:\n    container_name: post-office\n")
-    chosen = definition.Settings(
-        source=str(tmp_path), env_file=str(tmp_path / "env"), compose_file="compose.yml", project="p"
-    )
+    chosen = Settings(source=str(tmp_path), env_file=str(tmp_path / "env"), compose_files=("compose.yml",), project="p")
     assert secrets_of(chosen) == (["mailers-99"], ["MAILER_PASSWORD", "OTHER_PASSWORD"])
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from test_migrate import OLD, Fleet
 from test_said import MANIFEST, RUN, host
@@ -138,7 +139,7 @@ def test_a_restore_looks_first_and_restores_what_it_looked_at(store: Store, tmp_
 
 
 def test_the_host_takes_no_other_manifest_than_the_one_that_was_looked_at(tmp_path: Path) -> None:
-    machine, stack = host(tmp_path), definition.stack_of(definition.Settings())
+    machine, stack = host(tmp_path), definition.stack_of(mnemosyne.settings())
     directory = f"{stack.store}/{RUN}"
     (tmp_path / directory.lstrip("/")).mkdir(parents=True)
     text = json.dumps({**MANIFEST, "volumes": {}}).encode()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import jsonschema
+import mnemosyne
 import pytest
 
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack import definition
+from mnemo_ops.stack import settings as stack_settings
 from mnemo_ops.stack.nfs_options import CLIENT_OPTIONS
 
 
 def chosen(**volumes: Any) -> definition.Settings:
-    return definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": volumes}}))
+    return mnemosyne.settings(volumes=volumes)
 
 
 def row(key: str, **spec: Any) -> dict[str, Any]:
@@ -22,8 +24,8 @@ def row(key: str, **spec: Any) -> dict[str, Any]:
 
 
 def test_what_is_left_out_is_local_pinned_and_labelled() -> None:
-    rows = definition.volumes(definition.Settings())
-    assert [each["key"] for each in rows] == list(definition.VOLUMES)
+    rows = definition.volumes(mnemosyne.settings())
+    assert [each["key"] for each in rows] == list(mnemosyne.settings().volumes)
     assert {each["type"] for each in rows} == {"local"}
     assert rows[0]["name"] == "mnemosyne_postgres_data"
     assert rows[0]["labels"] == {"mnemo.stack": "mnemosyne", "mnemo.role": "postgres_data"}
@@ -246,7 +248,7 @@ def test_who_accepts_the_risk_may_have_it(spec: dict[str, Any]) -> None:
     ],
 )
 def test_editors_know_every_type(volumes: dict[str, Any], well: bool) -> None:
-    schema = {**definition.schema(), "definitions": jsonschema_forms()}
+    schema = {**stack_settings.schema(), "definitions": jsonschema_forms()}
     assert jsonschema.Draft7Validator(schema).is_valid({"volumes": volumes}) is well
 
 

@@ -20,7 +20,7 @@ from mnemo_ops.core.secret_text import SecretText, hidden, parts_of, typed
 from mnemo_ops.errors import PlaybookError
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.inventory.load import load, load_variables
-from mnemo_ops.stack.definition import settings
+from mnemo_ops.stack.settings import settings
 from mnemo_ops.templates.render import Scope, render
 from mnemo_ops.vault import cipher
 from mnemo_ops.vault.cipher import Keyring, Source, Vaulted, unlocked

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mnemosyne
 import pytest
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.volume_checks import volumes
 from mnemo_ops.agent.stack.volume_move.move_plan import refuse_owners
 from mnemo_ops.agent.stack.volume_move.sync import Twin, squashed, unequal
-from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Refused, UsageError
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
@@ -173,7 +173,7 @@ def test_what_only_root_may_set_is_named_where_root_is_nobody(tree: Path, name: 
 
 
 def rows(**stored: Any) -> list[dict[str, Any]]:
-    return definition.volumes(definition.settings(Host("old", "192.0.2.1", vars={"stack": {"volumes": stored}})))
+    return definition.volumes(mnemosyne.settings(volumes=stored))
 
 
 MADE = {"type": "none", "o": "bind", "device": "/data/graph"}
@@ -197,7 +197,7 @@ def test_what_cannot_be_meant(key: str, to: str, undo: bool, said: str, hint: st
 
 def test_a_move_to_another_place_is_not_followed_as_if_it_were_this_one(tmp_path: Path) -> None:
     """Its end would be told as the end of this: the volume lies where it does not."""
-    host = Host("old", "192.0.2.1", vars={"stack": {"volumes": {"lightrag_data": BIND}}})
+    host = mnemosyne.host(volumes={"lightrag_data": BIND})
     there = {"name": "mnemosyne_lightrag_data", "driver": "local", "options": MADE, "external": False}
     answer = {"alive": True, "plan": None, "last": {"id": "20261129T220719Z-0001", "state": "copying", "target": there}}
     session = SimpleNamespace(ready=lambda action: answer)

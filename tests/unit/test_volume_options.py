@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from test_migrate import Fleet, migration, side
 from test_said import MANIFEST, RUN, host
@@ -75,7 +76,7 @@ def test_anything_else_is_refused_before_anything_is_made(driver: str, options: 
     machine = host(tmp_path)
     (tmp_path / "bin/docker").write_text(f"#!/bin/sh\necho $* >>{tmp_path}/asked\necho mnemosyne_there\n")
     (tmp_path / "bin/docker").chmod(0o755)
-    stack = definition.stack_of(definition.Settings())
+    stack = definition.stack_of(mnemosyne.settings())
     (tmp_path / f"{stack.store}/{RUN}".lstrip("/")).mkdir(parents=True)
     row = {"driver": driver, "options": options, "labels": {}}
     said = definition.wire(stack)

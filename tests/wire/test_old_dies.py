@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 from test_leases import DOCKER, STACK, containers, do, forsake, small
 
@@ -30,7 +31,7 @@ from mnemo_ops.flows.migrate import cutover, preflight, prepare, promotion, tran
 from mnemo_ops.flows.migrate.context import Context, Stage
 from mnemo_ops.flows.migrate.migration import Migration
 
-OLD, NEW = Host("old", "192.0.2.1"), Host("new", "192.0.2.2")
+OLD, NEW = mnemosyne.host("old", "192.0.2.1"), mnemosyne.host("new", "192.0.2.2")
 RUN, LATER = "20261129T220719Z-0001", "20261129T230719Z-0002"
 UP = 'if word == "compose":\n    for row in rows.values():\n        row["state"] = "running"\n'
 # what needs a real database, or images

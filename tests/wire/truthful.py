@@ -327,8 +327,8 @@ class Typed:
         named = {
             host: {"ansible_host": f"192.0.2.{number}", "pg": f"pg:{host}"} for number, host in enumerate(hosts, 1)
         }
-        images = {"source": str(STACK), "images": {"postgres": "{{ pg }}"}} if "another image" in name else {}
-        own = {"env_file": "env", "volumes": moved, **images}
+        images = {"images": {"postgres": "{{ pg }}"}} if "another image" in name else {}
+        own = {"source": str(STACK), "env_file": "env", "volumes": moved, **images}
         all_ = {"stack": own, **({"nfs": nfs} if "nfs" in name else {})}
         (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
         out = out or io.StringIO()

@@ -47,8 +47,8 @@ class DockerComposeV2(Resource):
     EXAMPLE: ClassVar[str] = """\
 - name: the stack runs and is healthy
   docker_compose_v2:
-    project_src: /srv/mnemosyne
-    project_name: mnemosyne
+    project_src: /srv/shop
+    project_name: shop
     files: [docker-compose.prod.yml, mnemo.override.yml]
     env_files: [.env.production]
     pull: never

@@ -35,7 +35,7 @@ class DockerImage(Resource):
 - name: the database's image, pinned
   docker_image: {name: pgvector/pgvector, tag: 0.8.0-pg17-bookworm, source: pull}
 - name: an image built elsewhere
-  docker_image: {name: "mnemosyne-api:2.4.0", source: load, archive: images/api.tar}
+  docker_image: {name: "shop-api:2.4.0", source: load, archive: images/api.tar}
 """
 
     name: str

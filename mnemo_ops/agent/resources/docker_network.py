@@ -42,7 +42,7 @@ class DockerNetwork(Resource):
     }  # fmt: skip
     EXAMPLE: ClassVar[str] = """\
 - name: a network whose addresses the firewall knows
-  docker_network: {name: mnemosyne, ipam_config: [{subnet: 172.20.0.0/16}]}
+  docker_network: {name: shop, ipam_config: [{subnet: 172.20.0.0/16}]}
 """
 
     name: str

@@ -40,7 +40,7 @@ class DockerVolume(Resource):
     ALIASES: ClassVar[Mapping[str, str]] = {"name": "volume_name"}
     EXAMPLE: ClassVar[str] = """\
 - name: the knowledge graph, writable by the user of the api's image
-  docker_volume: {name: mnemosyne_lightrag_data, labels: {mnemo.role: lightrag}, owner: 999, group: 999}
+  docker_volume: {name: shop_documents, labels: {role: documents}, owner: 999, group: 999}
 """
 
     volume_name: str

@@ -22,7 +22,7 @@ class DockerVolumeInfo(Resource):
     ALIASES: ClassVar[Mapping[str, str]] = {"volume_name": "name"}
     EXAMPLE: ClassVar[str] = """\
 - name: is there data already?
-  docker_volume_info: {name: mnemosyne_postgres_data}
+  docker_volume_info: {name: shop_database}
   register: database
 """
 

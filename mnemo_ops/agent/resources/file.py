@@ -39,8 +39,8 @@ class File(Resource):
     kind: ClassVar[str] = "file"
     ALIASES: ClassVar[Mapping[str, str]] = {"dest": "path", "name": "path"}
     EXAMPLE: ClassVar[str] = """\
-- name: a directory for uploads, owned by the user of the container
-  file: {path: /srv/app/uploads, state: directory, owner: 1000, group: 1000, mode: "0750"}
+- name: a directory for documents, owned by the user of the container
+  file: {path: /srv/app/documents, state: directory, owner: 1000, group: 1000, mode: "0750"}
 - name: no leftover
   file: {path: /srv/app/old, state: absent}
 """

@@ -36,8 +36,8 @@ class NfsExport(Resource):
     kind: ClassVar[str] = "nfs_export"
     ALIASES: ClassVar[Mapping[str, str]] = {}
     EXAMPLE: ClassVar[str] = """\
-- name: uploads, for the two hosts that need them
-  nfs_export: {path: /srv/nfs/uploads, clients: [10.0.0.11, 10.0.0.12]}
+- name: documents, for the two hosts that need them
+  nfs_export: {path: /srv/nfs/documents, clients: [10.0.0.11, 10.0.0.12]}
 """
 
     path: str

@@ -17,7 +17,7 @@ from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
 from mnemo_ops.flows.keys import Identity
 from mnemo_ops.flows.migrate.images import Means, Other
-from mnemo_ops.stack.definition import Settings
+from mnemo_ops.stack.settings import Settings
 
 Provision = Callable[[Host], None]
 Rows = Sequence[Mapping[str, Any]]

@@ -52,9 +52,11 @@ def restore(context: Context) -> None:
 
 def prove(context: Context) -> None:
     """:raises VerificationFailed: new differs (7)."""
-    flow, datasets = context.flow, context.manifest["datasets"]
-    flow.act(context.new, ComposeUp(context.stack, definition.PROVEN), job=f"{context.run}-up-proven")
+    flow, datasets, checks = context.flow, context.manifest["datasets"], context.settings.checks
+    services = definition.proven(context.settings)
+    if services:
+        flow.act(context.new, ComposeUp(context.stack, services), job=f"{context.run}-up-proven")
     name = next(name for name, facts in datasets.items() if facts["kind"] == "postgres")
-    proof = ProveStack(context.stack, datasets[name], definition.DOCUMENTS, definition.HEALTH)
+    proof = ProveStack(context.stack, datasets[name], checks.get("documents", {}), checks.get("health", {}))
     context.proof = flow.act(context.new, proof, job=f"{context.run}-prove")
     context.stage = Stage.PROVEN

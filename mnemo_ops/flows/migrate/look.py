@@ -12,7 +12,6 @@ from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import Locked, Refused
 from mnemo_ops.flows.migrate.context import Context
-from mnemo_ops.stack import definition
 from mnemo_ops.transport.session import connect
 
 
@@ -33,7 +32,7 @@ def one(context: Context, host: Host) -> Side:
     """Survey a host."""
     session = context.flow.fleet.session(host)
     asked = time.time()
-    survey = session.ready(Survey(context.stack, definition.PORTS))
+    survey = session.ready(Survey(context.stack, context.settings.ports))
     return Side(host.name, session.facts, _understood(host.name, survey), asked)
 
 

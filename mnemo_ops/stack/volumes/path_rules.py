@@ -44,7 +44,7 @@ def refuse(path: str, own: Mapping[str, str]) -> None:
         how = overlap(path, place)
         if how:
             what = f"is {whose}" if how == "is" else f"{how} {place}, {whose}"
-            raise ValueError(f"path: {path} {what}; a volume needs a directory of its own, like /data/uploads")
+            raise ValueError(f"path: {path} {what}; a volume needs a directory of its own, like /data/documents")
 
 
 def _others(path: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:

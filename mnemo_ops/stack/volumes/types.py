@@ -167,7 +167,7 @@ def merged(usual: str, more: str) -> str:
 def absolute(path: str, name: str) -> None:
     parts = [part for part in path.split("/") if part]
     if not path.startswith("/") or ".." in parts or not parts or not path.isprintable():
-        raise ValueError(f"{name}: {path!r} is not an absolute path of its own; begin with /, like /data/uploads")
+        raise ValueError(f"{name}: {path!r} is not an absolute path of its own; begin with /, like /data/documents")
 
 
 def address(value: str, name: str) -> None:
