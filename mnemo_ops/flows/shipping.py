@@ -1,0 +1,46 @@
+"""What a deploy takes along: the project's files, read and found complete before a host is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.core.model import Host
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.inventory.load import Inventory
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.definition import Settings
+from mnemo_ops.stack.project import reading
+from mnemo_ops.stack.project.shipment import Shipment, pack
+
+TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
+TLS_DIRECTORY = "nginx/ssl"
+BESIDE = ("group_vars", "host_vars", ".mnemo")  # of an inventory: variables, journals and keys
+
+
+def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) -> Shipment:
+    """What of ``stack.source`` travels to a host; warnings are told.
+
+    :raises InventoryError: a file that the project names is not in the source; with the compose file and line (2).
+    """
+    source, env_file = Path(chosen.source), Path(chosen.env_file)
+    project = reading.read(source, chosen.directory, [chosen.compose_file], [env_file], images=chosen.images)
+    tls = [f"{TLS_DIRECTORY}/{name}" for name in TLS_FILES] if chosen.tls else []
+    placed = [definition.ENV_NAME, definition.OVERRIDE_NAME, chosen.compose_file, *tls]
+    found = pack(source, project, placed, _apart(inventory, flow.home, chosen), _data(chosen))
+    for warning in found.warnings:
+        flow.report.say(f"  WARNING  {warning}")
+        flow.report.extra.setdefault("warnings", []).append(warning)
+    return replace(found, directories=tuple(row for row in found.directories if row["path"] not in chosen.volumes))
+
+
+def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
+    path = inventory.path.absolute()
+    near = [path, *(path.parent / name for name in BESIDE), *(path / name for name in BESIDE), home]
+    own = [chosen.env_file, chosen.tls, chosen.images_archive, str(Path(chosen.source, chosen.override))]
+    return {Path(each).absolute() for each in (*near, *own) if str(each)} - {Path(chosen.source).absolute()}
+
+
+def _data(chosen: Settings) -> list[str]:
+    paths = [row.path for row in definition.datasets(chosen) if row.path not in ("", ".")]
+    return [*paths, *chosen.volumes, *(key for key in chosen.waived if ":" not in key)]
