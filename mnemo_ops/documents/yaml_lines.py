@@ -246,7 +246,7 @@ class _Loader(_Base):
     def other(self, suffix: str, node: yaml.Node) -> Tagged:
         if suffix not in self.tags:
             raise ConstructorError(None, None, f"the tag '!{suffix}' is not supported yet", node.start_mark)
-        tag = self.resolve(type(node), node.value, (True, False))
+        tag = self.resolve(type(node), node.value, (True, False))  # type: ignore[no-untyped-call]
         inner = type(node)(tag, node.value, node.start_mark, node.end_mark)
         return Tagged(suffix, self.construct_object(inner, deep=True))
 

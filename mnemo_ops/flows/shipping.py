@@ -36,9 +36,10 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
 
 def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
     path = inventory.path.absolute()
-    near = [path, *(path.parent / name for name in BESIDE), *(path / name for name in BESIDE), home]
-    own = [chosen.env_file, chosen.tls, chosen.images_archive, str(Path(chosen.source, chosen.override))]
-    return {Path(each).absolute() for each in (*near, *own) if str(each)} - {Path(chosen.source).absolute()}
+    near = [path, home, *(folder / name for folder in (path, path.parent) for name in BESIDE)]
+    own = [Path(each) for each in (chosen.env_file, chosen.tls, chosen.images_archive) if each]
+    source = Path(chosen.source)
+    return {each.absolute() for each in (*near, *own, source / chosen.override)} - {source.absolute()}
 
 
 def _data(chosen: Settings) -> list[str]:

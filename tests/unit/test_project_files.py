@@ -186,6 +186,7 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
         {},
         {
             "apps/wiki/compose.yaml": ("include", "compose.yaml:2"),
+            "apps/wiki/.env": ("env_file", "compose.yaml:2"),
             "apps/wiki/dark.css": ("mount", "compose.yaml:3"),
             "apps/proxy/compose.yaml": ("include", "compose.yaml:3"),
             "apps/proxy/override.yaml": ("include", "compose.yaml:3"),
@@ -362,6 +363,44 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
         {
             "tls": ("mount", "docker-compose.yaml:4"),
             "seccomp.json": ("security profile", "docker-compose.yaml:10"),
+        },
+    ),
+    # two files of variables; directories of two services; what only a developer watches is no part of it
+    "authentik": (
+        {
+            "docker-compose.yml": """
+            ---
+
+            services:
+              server: &server
+                image: ${AUTHENTIK_IMAGE:-ghcr.io/goauthentik/server}:${AUTHENTIK_TAG:-2025.2}
+                environment: {PG_PASS: "${PG_PASS:?database password required}"}
+                volumes:
+                  - ./media:/media
+                  - ./custom-templates:/templates
+                env_file:
+                  - .env
+                develop:
+                  watch: [{path: ./web, action: sync, target: /web}]
+              worker:
+                <<: *server
+                user: root
+                env_file: [.env, worker.env]
+                volumes:
+                  - /var/run/docker.sock:/var/run/docker.sock
+                  - ./certs:/certs
+            volumes:
+              database:
+                driver: local
+            """,
+        },
+        {},
+        {
+            "media": ("mount", "docker-compose.yml:8"),
+            "custom-templates": ("mount", "docker-compose.yml:9"),
+            ".env": ("env_file", "docker-compose.yml:11"),
+            "worker.env": ("env_file", "docker-compose.yml:17"),
+            "certs": ("mount", "docker-compose.yml:20"),
         },
     ),
     # files are named in .env; a sign that stands for itself

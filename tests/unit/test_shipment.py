@@ -142,7 +142,10 @@ def upstream_with(source: Source, images: list[str]) -> Shipment:
         ("services: {a: {configs: [c]}}\nconfigs:\n  c:\n    file: ./scripts\n", 4),  # a directory
         ("services:\n  a:\n    volumes:\n      - ./Caddyfile:/etc/caddy/Caddyfile\n", 4),
         ("services:\n  a:\n    volumes:\n      - ./acme.json:/acme.json\n", 4),
-        ("services:\n  a:\n    volumes:\n      - type: bind\n        source: ./gone\n        target: /x\n", 5),
+        (
+            "services:\n  a:\n    volumes:\n      - {type: bind, source: ./gone, target: /x, read_only: true}\n",
+            4,
+        ),
         ("services:\n  a:\n    volumes:\n      - ../beside.conf:/etc/a.conf\n", 4),
         ("services:\n  a:\n    volumes:\n      - ../beside:/x:ro\n", 4),
         ("services:\n  a:\n    env_file: ../beside.env\n", 3),
@@ -241,9 +244,10 @@ def test_what_is_ignored_and_what_is_no_part_of_the_project_stays_here(source: S
     )
     (source.path / "loop").symlink_to(".")
     (source.path / "dead").symlink_to("nothing")
+    (source.path / "circle").symlink_to("circle")
     (source.path / "etc").symlink_to("/etc")
     apart = [source.path / "inventory.yml", source.path / "group_vars"]
     found = set(paths(packed(source, "compose.yaml", apart=apart).files))
     assert {"docs/logo.svg", "docs/good.svg", "backend/main.py"} <= found
     assert not found & {"docs/other.svg", "inventory.yml", "group_vars/all.yml", "backend/a.log", "keys/a"}
-    assert not [path for path in found if path.startswith((".git/", "node_modules", "loop", "dead", "etc"))]
+    assert not [path for path in found if path.startswith((".git/", "node_modules", "loop", "dead", "circle", "etc"))]

@@ -76,7 +76,7 @@ class Frame:
         path = posixpath.normpath(text)
         if path == self.directory or path.startswith(f"{self.directory}/"):
             return self.source / posixpath.relpath(path, self.directory)
-        here = Path(os.path.normpath(Path(text).expanduser()))
+        here = Path(os.path.normpath(Path.home() / text[2:] if text.startswith("~/") else text))
         if here == self.source or self.source in here.parents:
             raise InventoryError(
                 f"{text} is a path of this machine; on the host, the project lies in {self.directory}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -29,7 +30,12 @@ def below(source: Path, path: Path) -> Optional[str]:
 
 def leads_out(source: Path, path: Path) -> bool:
     """Whether a link in the source leads to something outside of it."""
-    return below(source.resolve(), path.resolve()) is None
+    return below(real(source), real(path)) is None
+
+
+def real(path: Path) -> Path:
+    """Behind every link, also where links go in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def looks_like_a_file(each: Named) -> bool:
@@ -64,10 +70,11 @@ class _Check:
         return self._fits(each) if each.path.exists() else self._missing(each, path)
 
     def _missing(self, each: Named, path: str) -> str:
-        if each.made and not looks_like_a_file(each):
+        made = each.made or (each.writable and each.needed and each.what == "mount")  # by Docker, or by the deploy
+        if made and not looks_like_a_file(each):
             if any(above(one, path, True) for one in self.data):
                 return ""
-            return f"{each.where}: {each.text} does not exist: Docker makes an empty directory for {each.target}"
+            return f"{each.where}: {each.text} does not exist: Docker mounts an empty directory at {each.target}"
         if each.needed and each.what != "volume":
             why = "; Docker would make an empty directory in its place" if each.made else ""
             raise self._refusal(each, f"does not exist in {shown(self.source)}{why}")

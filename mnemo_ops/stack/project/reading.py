@@ -127,8 +127,9 @@ class _Reader:
         if row.get("project_directory") is not None:
             base = Path(os.path.normpath(frame.base / frame.text(row["project_directory"])))
         env_files = [self._part("env_file", each, frame) for each in rows(row.get("env_file")) if each != "/dev/null"]
-        if row.get("env_file") is None:
-            env_files = [base / ".env"] if (base / ".env").is_file() else []
+        if row.get("env_file") is None and (base / ".env").is_file():
+            env_files = [base / ".env"]
+            self.named.append(Named(base / ".env", "env_file", texts[0].where, ".env", needed=False))
         variables = {**environment(path for path in env_files if path is not None), **frame.variables}
         return self.project(here, replace(frame, base=base, variables=variables), texts[0].where)
 
@@ -177,7 +178,7 @@ def _of(
     used: dict[str, set[str]] = {"configs": set(), "secrets": set()}
     for name, each in model.get("services", {}).items():
         mine = each.get("profiles") or {}
-        active = not mine or "*" in profiles or not profiles.isdisjoint(mine)
+        active = not mine or "*" in profiles or any(one in profiles for one in mine)
         parts = [
             part for key in ("volumes", "env_file", "label_file", "security_opt") for part in each.get(key, {}).values()
         ]

@@ -10,7 +10,7 @@ from typing import Optional
 from mnemo_ops.stack.project import ignoring
 from mnemo_ops.stack.project.ignoring import Ignored
 from mnemo_ops.stack.project.places import Named
-from mnemo_ops.stack.project.presence import above, below, leads_out, looks_like_a_file
+from mnemo_ops.stack.project.presence import above, below, leads_out, looks_like_a_file, real
 from mnemo_ops.stack.project.reading import Project
 
 VERSIONS = (".git", ".hg", ".svn", ".bzr", ".jj", "CVS")
@@ -71,7 +71,7 @@ class Selection:
     def files(self, folder: str = "", inside: tuple[Path, ...] = ()) -> Iterator[str]:
         """Paths of what travels, sorted. :param inside: directories around this one: a link may lead back."""
         here = self._source / folder
-        if here.resolve() in inside:
+        if real(here) in inside:
             return
         for entry in sorted(here.iterdir()):
             path = posixpath.join(folder, entry.name)
@@ -79,7 +79,7 @@ class Selection:
                 continue
             if entry.is_dir():
                 if self._travels(path, folder=True) or any(above(path, one) for one in self.named):
-                    yield from self.files(path, (*inside, here.resolve()))
+                    yield from self.files(path, (*inside, real(here)))
             elif entry.is_file() and (path in self.named or self._travels(path)):
                 yield path
 

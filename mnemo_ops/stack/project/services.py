@@ -78,7 +78,7 @@ def _long(value: Part, frame: Frame) -> tuple[str, Any]:
     if value.get("type") != "bind" or value.get("source") is None:
         return target, None
     writable = not frame.flag(value.get("read_only"), False)
-    made = frame.flag(table(value.get("bind")).get("create_host_path"), False)  # Compose before 2.32 made none
+    made = frame.flag(table(value.get("bind")).get("create_host_path"), False)  # unasked, some versions make it
     return target, frame.named("mount", value["source"], target=str(target), writable=writable, made=made)
 
 

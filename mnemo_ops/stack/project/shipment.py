@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.core.paths import shown
+from mnemo_ops.errors import InventoryError, reason
 from mnemo_ops.stack.project.presence import above, below, check
 from mnemo_ops.stack.project.reading import Project
 from mnemo_ops.stack.project.selection import IGNORE, Selection
@@ -50,9 +52,19 @@ def pack(
     :param placed: paths below the project's directory that the deploy puts there by other means.
     :param apart: paths of this machine that never travel: the inventory, keys, an archive of images.
     :param data: paths below the project's directory that are known to be data.
-    :raises InventoryError: a named file is not in the source; with the compose file and its line (2).
+    :raises InventoryError: a named file is not in the source, with the compose file and its line; or something in the
+        source cannot be read (2).
     """
-    source = source.absolute()
+    try:
+        return _packed(source.absolute(), project, placed, apart, data)
+    except OSError as problem:
+        where = shown(Path(str(problem.filename or source)))
+        raise InventoryError(f"{where} cannot be read: {reason(problem)}") from None
+
+
+def _packed(
+    source: Path, project: Project, placed: Collection[str], apart: Collection[Path], data: Collection[str]
+) -> Shipment:
     warnings = check(source, project.named, placed, data)
     chosen = Selection(source, project, apart)
     warnings += _staying(source, chosen, data)
