@@ -511,7 +511,8 @@ def test_variables_are_those_of_compose(text: str, expected: str) -> None:
 
 
 def test_later_env_files_go_before_earlier_ones(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("A=1\nB=${A}2\nP='pa$$word${'\n")
+    (tmp_path / "a").write_text("A=1\nB=${A}2\nP='pa$$word${A}'\nQ=\"q${P}\"\n")
     (tmp_path / "b").write_text("A=3\n")
     found = environment([tmp_path / "a", tmp_path / "b"])
-    assert (found["A"], found["B"]) == ("3", "12") and found["P"].startswith("pa$")
+    assert (found["A"], found["B"]) == ("3", "12") and found["P"] == "pa$$word${A}"
+    assert found["Q"] == "qpa$$word${A}"

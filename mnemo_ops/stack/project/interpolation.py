@@ -15,13 +15,15 @@ _RULE = re.compile(r"(?P<empty>:?)(?P<kind>[-?+])(?P<text>.*)", re.DOTALL)
 
 
 def environment(files: Iterable[Path]) -> dict[str, str]:
-    """The variables of env files, later ones first; a value may use those above it."""
+    """The variables of env files, later ones first; a value may use those above it, unless in single quotes."""
     found: dict[str, str] = {}
     for path in files:
-        for name, value in env_file.read(str(path)):
+        text = path.read_text(errors="surrogateescape")
+        for name, value in env_file.pairs(text):
             found[name] = value
-            with suppress(ValueError):  # a password may hold any sign
-                found[name] = interpolated(value, found)
+            if f"'{value}'" not in text:
+                with suppress(ValueError):  # a password may hold any sign
+                    found[name] = interpolated(value, found)
     return found
 
 
