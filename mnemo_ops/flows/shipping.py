@@ -11,6 +11,7 @@ from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.definition import Settings
 from mnemo_ops.stack.project import reading
+from mnemo_ops.stack.project.places import plain
 from mnemo_ops.stack.project.shipment import Shipment, pack
 
 TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
@@ -35,11 +36,12 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
 
 
 def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
-    path = inventory.path.absolute()
+    path, source = plain(inventory.path), plain(Path(chosen.source))
     near = [path, home, *(folder / name for folder in (path, path.parent) for name in BESIDE)]
     own = [Path(each) for each in (chosen.env_file, chosen.tls, chosen.images_archive) if each]
-    source = Path(chosen.source)
-    return {each.absolute() for each in (*near, *own, source / chosen.override)} - {source.absolute()}
+    if path.parent != source:  # other inventories, a vault's password
+        near += [each for each in path.parent.iterdir() if each.is_file()]
+    return {plain(each) for each in (*near, *own, source / chosen.override)} - {source}
 
 
 def _data(chosen: Settings) -> list[str]:

@@ -63,6 +63,22 @@ def test_inventory_and_keys_that_lie_in_the_source_stay_here(tmp_path: Path) -> 
     assert flow.report.extra["warnings"] == list(shipment.warnings) and len(shipment.warnings) == 1
 
 
+def test_what_lies_beside_an_inventory_of_its_own_directory_stays_here(tmp_path: Path) -> None:
+    Source(tmp_path).write(
+        {
+            "compose.yaml": "services: {a: {volumes: ['./ops/a.conf:/a.conf', './ops/conf:/conf:ro']}}\n",
+            "ops/env": "A=b\n",
+            "ops/other.yml": "",
+            "ops/vault-password": "",
+            "ops/a.conf": "",
+            "ops/conf/b.conf": "",
+        }
+    )
+    flow, found, host = opened(tmp_path / "ops", MINE.replace("source: .", "source: .."))
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert [row["path"] for row in shipment.files] == ["ops/a.conf", "ops/conf/b.conf"]
+
+
 def test_the_reference_stack_is_complete(tmp_path: Path) -> None:
     (tmp_path / "ssl").mkdir()
     (tmp_path / "env").write_text("A=b\n")

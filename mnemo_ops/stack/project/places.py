@@ -14,6 +14,11 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project.interpolation import interpolated
 
 
+def plain(path: Path) -> Path:
+    """Absolute, without ``..``, links as they are: the one form that paths of this machine are compared in."""
+    return Path(os.path.normpath(path.absolute()))
+
+
 @dataclass(frozen=True)
 class Named:
     """A file or directory that the project names.

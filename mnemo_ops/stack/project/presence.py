@@ -74,7 +74,8 @@ class _Check:
         if made and not looks_like_a_file(each):
             if any(above(one, path, True) for one in self.data):
                 return ""
-            return f"{each.where}: {each.text} does not exist: Docker mounts an empty directory at {each.target}"
+            said = f"does not exist: a host that lacks it mounts an empty directory at {each.target}"
+            return f"{each.where}: {each.text} {said}"
         if each.needed and each.what != "volume":
             why = "; Docker would make an empty directory in its place" if each.made else ""
             raise self._refusal(each, f"does not exist in {shown(self.source)}{why}")

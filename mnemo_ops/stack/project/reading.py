@@ -13,7 +13,7 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import services
 from mnemo_ops.stack.project.documents import Override, load, merged, rows, table
 from mnemo_ops.stack.project.interpolation import environment
-from mnemo_ops.stack.project.places import Frame, Named
+from mnemo_ops.stack.project.places import Frame, Named, plain
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -72,7 +72,7 @@ def read(
     :param images: services that get an image from elsewhere: nothing is built for them.
     :raises InventoryError: a file cannot be read, or a variable in a path is not set; with file and line (2).
     """
-    source = source.absolute()
+    source = plain(source)
     own = source / ".env"
     variables = environment(env_files or ([own] if own.is_file() else []))
     paths = compose_files(source, files, variables)
