@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import reading
 from mnemo_ops.stack.project.interpolation import environment, interpolated
+from mnemo_ops.stack.project.shipment import pack
 
 
 class Source:
@@ -424,6 +427,43 @@ def test_every_path_of_a_project_has_its_line(name: str, source: Source) -> None
         more = {"env_files": [source.path / each for each in more["env_files"]]}
     named = {("." if path == str(source.path) else path): found for path, found in source.named(**more).items()}
     assert named == expected
+
+
+ODD: tuple[Any, ...] = (None, True, 5, [], {}, [None], [[1]], [{}], {"a": None}, "${X", "..", "x\0y", "a" * 300)
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield way
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in pairs:
+        yield from places(each, (*way, key))
+
+
+def replaced(value: Any, way: tuple[Any, ...], odd: Any) -> Any:
+    if not way:
+        return odd
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[way[0]] = replaced(value[way[0]], way[1:], odd)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["extends", "builds", "include", "secrets", "driver"])
+def test_what_is_no_compose_file_is_refused_or_left_to_compose(name: str, source: Source) -> None:
+    """Whatever stands where a path should: an error of exit code 2, or nothing; never one of ours."""
+    files, _, _ = SHAPES[name]
+    source.write(files)
+    refused = 0
+    for file in [file for file in files if file.endswith(("yml", "yaml"))]:
+        text = (source.path / file).read_text()
+        document = yaml.safe_load(text)
+        for way, odd in itertools.product(places(document), ODD):
+            (source.path / file).write_text(yaml.safe_dump(replaced(document, way, odd)))
+            try:
+                pack(source.path, source.read())
+            except InventoryError:
+                refused += 1
+        (source.path / file).write_text(text)
+    assert refused > 10
 
 
 def needed(project: reading.Project) -> set[str]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os.path
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.core.paths import shown
 from mnemo_ops.documents.yaml_lines import Placed
-from mnemo_ops.errors import InventoryError
+from mnemo_ops.errors import InventoryError, reason
 from mnemo_ops.stack.project.interpolation import interpolated
+
+
+@contextmanager
+def readable(source: Path) -> Iterator[None]:
+    """:raises InventoryError: something on this machine cannot be read, or has no possible name (2)."""
+    try:
+        yield
+    except OSError as problem:
+        where = shown(Path(os.fsdecode(problem.filename or source)))
+        raise InventoryError(f"{where} cannot be read: {reason(problem)}") from None
 
 
 def plain(path: Path) -> Path:

@@ -13,7 +13,7 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import services
 from mnemo_ops.stack.project.documents import Override, load, merged, rows, table
 from mnemo_ops.stack.project.interpolation import environment
-from mnemo_ops.stack.project.places import Frame, Named, plain
+from mnemo_ops.stack.project.places import Frame, Named, plain, readable
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -72,7 +72,18 @@ def read(
     :param images: services that get an image from elsewhere: nothing is built for them.
     :raises InventoryError: a file cannot be read, or a variable in a path is not set; with file and line (2).
     """
-    source = plain(source)
+    with readable(source):
+        return _read(plain(source), directory, files, env_files, profiles, images)
+
+
+def _read(
+    source: Path,
+    directory: str,
+    files: Sequence[str],
+    env_files: Sequence[Path],
+    profiles: Collection[str],
+    images: Collection[str],
+) -> Project:
     own = source / ".env"
     variables = environment(env_files or ([own] if own.is_file() else []))
     paths = compose_files(source, files, variables)

@@ -109,7 +109,9 @@ def _build(value: Any, frame: Frame) -> Part:
         found["inline"] = True
     more = row.get("additional_contexts")
     texts = (
-        more.values() if isinstance(more, dict) else [Placed(each.partition("=")[2], each.where) for each in rows(more)]
+        more.values()
+        if isinstance(more, dict)
+        else [Placed(str(each).partition("=")[2], getattr(each, "where", "")) for each in rows(more)]
     )
     for text in texts:
         if not _ELSEWHERE.match(frame.text(text)):

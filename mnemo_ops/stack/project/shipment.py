@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.core.paths import shown
-from mnemo_ops.errors import InventoryError, reason
-from mnemo_ops.stack.project.places import plain
+from mnemo_ops.stack.project.places import plain, readable
 from mnemo_ops.stack.project.presence import above, below, check
 from mnemo_ops.stack.project.reading import Project
 from mnemo_ops.stack.project.selection import IGNORE, Selection
@@ -56,11 +54,8 @@ def pack(
     :raises InventoryError: a named file is not in the source, with the compose file and its line; or something in the
         source cannot be read (2).
     """
-    try:
+    with readable(source):
         return _packed(plain(source), project, placed, {plain(path) for path in apart}, data)
-    except OSError as problem:
-        where = shown(Path(str(problem.filename or source)))
-        raise InventoryError(f"{where} cannot be read: {reason(problem)}") from None
 
 
 def _packed(
