@@ -158,3 +158,11 @@ def test_services_without_another_image_are_built_after_their_sources_came(deplo
 def test_a_check_writes_nothing(deployed: Deployed) -> None:
     assert deployed.run(check=True)
     assert not deployed.home.exists() and not deployed.asked()
+
+
+def test_a_name_with_braces_is_a_name(deployed: Deployed) -> None:
+    deployed.source.write({"docs/{{ 7 * 7 }}.txt": "{{ 6 * 6 }}", "docs/{{ nobody }}/[a] b.txt": "x"})
+    deployed.run()
+    assert deployed.bench.error is None
+    assert (deployed.home / "docs/{{ 7 * 7 }}.txt").read_text() == "{{ 6 * 6 }}"
+    assert (deployed.home / "docs/{{ nobody }}/[a] b.txt").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.documents.yaml_lines import Unsafe
 from mnemo_ops.stack.project.places import plain, readable
 from mnemo_ops.stack.project.presence import above, below, check
 from mnemo_ops.stack.project.reading import Project
@@ -34,9 +35,10 @@ class Shipment:
     warnings: tuple[str, ...] = ()
 
     def words(self) -> dict[str, Any]:
-        """The variables of the playbook ``stack.yml``."""
-        rows = {"stack_files": self.files, "stack_directories": self.directories, "stack_builds": self.builds}
-        return {name: list(found) for name, found in rows.items()}
+        """The variables of the playbook ``stack.yml``; a name in the source may hold braces, and is no template."""
+        rows = {"stack_files": self.files, "stack_directories": self.directories}
+        found = {key: [{**row, "path": Unsafe(row["path"])} for row in each] for key, each in rows.items()}
+        return {**found, "stack_builds": [Unsafe(name) for name in self.builds]}
 
 
 def pack(
