@@ -180,7 +180,7 @@ class Run:
 
     def _mask(self) -> None:
         """Let no secret of the env files show; say once which cannot be hidden."""
-        from mnemo_ops.stack.env_file import names_of, secrets_of
+        from mnemo_ops.stack.masking import names_of, secrets_of
         from mnemo_ops.stack.settings import settings
 
         shown: set[tuple[str, str]] = set()

@@ -32,6 +32,14 @@ class Unsafe:
         return self.text
 
 
+@dataclass(frozen=True)
+class Tagged:
+    """A value under a tag that its reader asked for: ``!override [...]``."""
+
+    tag: str
+    value: Any
+
+
 # texts that are true or false, in any case
 YES, NO = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
 
@@ -180,6 +188,7 @@ class _Loader(_Base):
 
     file = ""
     error: Type[UsageError] = PlaybookError
+    tags: Collection[str] = ()
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
         for first, rules in _Base.yaml_implicit_resolvers.items()
@@ -234,8 +243,12 @@ class _Loader(_Base):
             raise ConstructorError(None, None, "'!unsafe' needs a text", node.start_mark)
         return Unsafe(str(self.construct_scalar(node)))
 
-    def refuse(self, suffix: str, node: yaml.Node) -> None:
-        raise ConstructorError(None, None, f"the tag '!{suffix}' is not supported yet", node.start_mark)
+    def other(self, suffix: str, node: yaml.Node) -> Tagged:
+        if suffix not in self.tags:
+            raise ConstructorError(None, None, f"the tag '!{suffix}' is not supported yet", node.start_mark)
+        tag = self.resolve(type(node), node.value, (True, False))  # type: ignore[no-untyped-call]
+        inner = type(node)(tag, node.value, node.start_mark, node.end_mark)
+        return Tagged(suffix, self.construct_object(inner, deep=True))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.table)
@@ -244,7 +257,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.number)
 _Loader.add_constructor("!vault", _Loader.vaulted)
 _Loader.add_constructor("!vault-encrypted", _Loader.vaulted)
 _Loader.add_constructor("!unsafe", _Loader.unsafe)
-_Loader.add_multi_constructor("!", _Loader.refuse)
+_Loader.add_multi_constructor("!", _Loader.other)
 
 
 def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> str:
@@ -262,21 +275,22 @@ def read(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -
         raise error(f"{shown(path)} cannot be read: {reason(problem)}", where=where) from None
 
 
-def load(path: Path, error: Type[UsageError] = PlaybookError, where: str = "") -> Any:
+def load(path: Path, error: Type[UsageError] = PlaybookError, where: str = "", tags: Collection[str] = ()) -> Any:
     """The document in a YAML file: :class:`Table`, :class:`Rows` or a scalar; ``None`` when it is empty.
 
     :param where: who asked for this file, for the error when it cannot be read.
+    :param tags: names of tags whose values are :class:`Tagged`; any other unknown tag is an error.
     :raises UsageError: (``error``) with file, line and column (2).
     """
-    return loads(read(path, error, where), shown(path), error)
+    return loads(read(path, error, where), shown(path), error, tags)
 
 
-def loads(text: str, file: str, error: Type[UsageError] = PlaybookError) -> Any:
+def loads(text: str, file: str, error: Type[UsageError] = PlaybookError, tags: Collection[str] = ()) -> Any:
     """As :func:`load`, for text already read from ``file``."""
     loader: Optional[_Loader] = None
     try:
         loader = _Loader(revealed(text))
-        loader.file, loader.error = file, error
+        loader.file, loader.error, loader.tags = file, error, tags
         data = loader.get_single_data()
         if isinstance(text, SecretText):
             keyring().learn(seal(data))

@@ -20,13 +20,13 @@ from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, InventoryError
 from mnemo_ops.execution.playbook_run import Plays, shipped
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
+from mnemo_ops.flows.shipping import TLS_FILES, shipment_of
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition, env_file
 from mnemo_ops.stack.definition import words
 from mnemo_ops.stack.settings import Settings, compose_names, settings
 
 PLACEHOLDER = "CHANGE_ME"
-TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
 
 
 def provision(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool = False) -> None:
@@ -86,11 +86,13 @@ def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]], m
 def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str, Any], check: bool) -> None:
     """Bring a host's stack to what the inventory declares, and prove that it works.
 
-    :raises InventoryError: the inventory does not say where the stack's files are (2).
+    :raises InventoryError: the inventory does not say where the stack's files are, or one that a compose file names is
+        not there (2).
     :raises Refused: the stack moved to another host (3). :raises StepFailed: it did not start (6).
     """
     chosen = settings(host)
     check_files(host, chosen)
+    shipment = shipment_of(flow, inventory, host, chosen)
     stack = flow.stack(host)
     look_at_volumes(flow, host, definition.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
@@ -100,7 +102,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
     flow.report.step(f"copy files and images of the stack to {host.name}")
-    plays.run(shipped("stack.yml"), lambda each: words(each, inventory.hosts))
+    plays.run(shipped("stack.yml"), lambda each: {**words(each, inventory.hosts), **shipment.words()})
     owners = _owners(flow, host, chosen, check)
     flow.report.step(f"create volumes and start containers on {host.name}")
     with _finished_by_the_host(flow, host, check):

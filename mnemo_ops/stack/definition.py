@@ -41,6 +41,7 @@ def words(host: Host, hosts: Mapping[str, Host]) -> dict[str, Any]:
         "stack_volumes": volumes(chosen, hosts),
         "env_name": chosen.env_name,
         "override_name": OVERRIDE_NAME,
+        "stack_compose": files(chosen),
     }
 
 
@@ -68,6 +69,11 @@ def datasets(chosen: Settings) -> tuple[Dataset, ...]:
     return tuple(replace(row, volume=row.path) if row.path in chosen.volumes else row for row in rows)
 
 
+def files(chosen: Settings) -> tuple[str, ...]:
+    """Compose files below the stack's directory on the host, in ``-f`` order."""
+    return (*chosen.compose_files, *([OVERRIDE_NAME] if chosen.override else []))
+
+
 def stack_of(chosen: Settings) -> Stack:
     """What the agent needs to know of a stack. :raises InventoryError: there is none (2)."""
     if not chosen.project:
@@ -77,7 +83,7 @@ def stack_of(chosen: Settings) -> Stack:
     return Stack(
         project=chosen.project,
         directory=chosen.directory,
-        files=(*chosen.compose_files, *([OVERRIDE_NAME] if chosen.override else [])),
+        files=files(chosen),
         env_file=chosen.env_name,
         store=chosen.store,
         datasets=rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os.path
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ from mnemo_ops.core.suggest import suggest
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import InventoryError, MnemoError
 from mnemo_ops.stack import validation
+from mnemo_ops.stack.project import documents, reading
+from mnemo_ops.stack.project.interpolation import environment
 from mnemo_ops.stack.volumes import declared as storage
 from mnemo_ops.stack.volumes import path_rules
 from mnemo_ops.stack.volumes.types import Bind, External, Storage
@@ -23,12 +26,6 @@ from mnemo_ops.templates.render import Scope, render
 
 FILE = "mnemo.yml"  # beside the compose file
 LOCAL = ("source", "env_file", "tls", "images_archive")  # paths on this machine, relative to the file that names them
-COMPOSE_FILES = (
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-)  # as Compose looks for them
 
 Mistake = Callable[..., InventoryError]
 
@@ -42,7 +39,7 @@ class Settings:
     :param source: directory on this machine with the owner's compose files and what they mount.
     :param compose_files: below the source, in Compose's ``-f`` order; else those that Compose finds by itself.
     :param override: template below the source of a last compose file, which corrects the owner's.
-    :param env_file: the env file on this machine. :param env_name: what it is called on the host.
+    :param env_file: the env file on this machine. :param env_name: what it is called on the host; ``.env``.
     :param tls: directory with the certificate and key on this machine.
     :param images: service -> image reference that replaces the owner's. :param images_archive: ``docker save`` file.
     :param recipients: age public keys for what a backup holds of secrets.
@@ -65,7 +62,7 @@ class Settings:
     compose_files: tuple[str, ...] = ()
     override: str = ""
     env_file: str = ""
-    env_name: str = ".env"
+    env_name: str = ""
     tls: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     images_archive: str = ""
@@ -164,8 +161,10 @@ def _settings(values: Mapping[str, Any], volumes: Collection[str], mistake: Mist
         validation.refuse_values(values)
         for key in ("compose_files", "recipients", "datasets", "ports"):
             chosen[key] = tuple(values.get(key, ()))
+        if values.get("env_file"):
+            chosen = {"env_name": ".env", **chosen}
         if not chosen["compose_files"] and values.get("source"):
-            chosen["compose_files"] = _found(Path(values["source"]))
+            chosen["compose_files"] = _found(Path(values["source"]), values.get("env_file", ""))
         if project := values.get("project", ""):
             chosen = {"directory": f"/srv/{project}", "store": f"/var/backups/{project}", **chosen}
             validation.refuse_directories(chosen["directory"], chosen["store"])
@@ -184,21 +183,17 @@ def compose_names(chosen: Settings, section: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in chosen.compose_files:
         with suppress(MnemoError, OSError):
-            data = yaml_lines.load(Path(chosen.source, name))
-            rows = data.get(section) if isinstance(data, dict) else None
+            rows = documents.load(Path(chosen.source, name)).get(section)
             found.update(rows if isinstance(rows, dict) else {})
     return found
 
 
-def _found(source: Path) -> tuple[str, ...]:
-    """What Compose takes in a directory when no file is named: the first of its names, and its override."""
-    for name in COMPOSE_FILES:
-        if (source / name).is_file():
-            stem = name.rpartition(".")[0]
-            return (
-                name,
-                *[each for end in ("yml", "yaml") if (source / (each := f"{stem}.override.{end}")).is_file()][:1],
-            )
+def _found(source: Path, env_file: str) -> tuple[str, ...]:
+    """What Compose takes in a directory when no file is named; nothing where there is none: a deploy says so."""
+    with suppress(MnemoError, OSError):
+        variables = environment(filter(Path.is_file, [Path(env_file) if env_file else source / ".env"]))
+        files = reading.compose_files(source, (), variables)
+        return tuple(os.path.relpath(path, source) for path in files)
     return ()
 
 

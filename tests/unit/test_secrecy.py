@@ -18,7 +18,8 @@ from mnemo_ops.core.secret import MASK, Mask
 from mnemo_ops.core.secret_text import SecretText
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.execution.report import Report, Style
-from mnemo_ops.stack.env_file import pairs, secrets_of
+from mnemo_ops.stack.env_file import pairs
+from mnemo_ops.stack.masking import secrets_of
 from mnemo_ops.stack.settings import Settings
 from mnemo_ops.vault.cipher import Keyring, unlocked
 

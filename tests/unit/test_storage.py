@@ -49,10 +49,10 @@ def test_a_server_of_the_inventory_is_named_as_other_hosts_reach_it() -> None:
 
 
 def test_a_path_of_the_stack_becomes_a_volume_that_must_survive() -> None:
-    settings = chosen(uploads={"type": "bind", "path": "/data/uploads"})
+    settings = chosen(uploads={"type": "bind", "path": "/data/documents"})
     dataset = next(each for each in definition.datasets(settings) if each.name == "uploads")
     assert (dataset.volume, dataset.path) == ("uploads", "uploads")
-    assert definition.volumes(settings)[-1]["directory"] == "/data/uploads"
+    assert definition.volumes(settings)[-1]["directory"] == "/data/documents"
     assert "uploads" in definition.stack_of(settings).excluded(), "what was there before is no part of the config"
 
 
@@ -87,13 +87,13 @@ GLUSTER = {"type": "glusterfs", "servers": ["a", "192.0.2.8"], "volume": "gv0"}
         ({"uploads": {"type": "nfs", "server": "a", "pfad": "/x"}}, "'pfad'", "path"),
         ({"uploads": {"type": "nfs", "path": "/x"}}, "server", ""),
         ({"uploads": {"type": "nfs", "server": "a", "path": 5}}, "path is 5", ""),
-        ({"uploads": {"type": "bind", "path": "data"}}, "'data'", "like /data/uploads"),
+        ({"uploads": {"type": "bind", "path": "data"}}, "'data'", "like /data/documents"),
         ({"uploads": {"type": "bind", "path": "/"}}, "'/'", ""),
         ({"uploads": {"type": "bind", "path": "/srv/"}}, "/srv/mnemosyne", "of its own"),
         ({"uploads": {"type": "bind", "path": "/srv/mnemosyne"}}, "/srv/mnemosyne", "of its own"),
         ({"lightrag_data": {"type": "bind", "path": "/srv/mnemosyne/uploads"}}, "/srv/mnemosyne", "of its own"),
         ({"uploads": {"type": "bind", "path": "/var/backups"}}, "/var/backups", "of its own"),
-        ({"uploads": {"type": "bind", "path": "/etc/ssh"}}, "/etc", "like /data/uploads"),
+        ({"uploads": {"type": "bind", "path": "/etc/ssh"}}, "/etc", "like /data/documents"),
         ({"uploads": {"type": "bind", "path": "//./proc"}}, "/proc", ""),
         ({"uploads": {"type": "bind", "path": "/var/lib/docker/volumes/x"}}, "/var/lib/docker", ""),
         ({"uploads": {"type": "bind", "path": "/mnt/mnemo/mnemosyne/x/data"}}, "/mnt/mnemo", ""),

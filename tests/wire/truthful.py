@@ -24,6 +24,7 @@ from mnemo_ops.execution.playbook_run import Plays
 from mnemo_ops.flows import deploy, keys
 from mnemo_ops.flows.migrate import look
 from mnemo_ops.lab.app import STACK
+from mnemo_ops.stack.project.shipment import Shipment
 from mnemo_ops.transport import session
 from mnemo_ops.transport.session import AgentSession
 
@@ -296,6 +297,7 @@ class Typed:
         # playbooks are not what is looked at here
         monkeypatch.setattr(Plays, "run", lambda *_, **__: None)
         monkeypatch.setattr(deploy, "check_files", lambda *_: None)
+        monkeypatch.setattr(deploy, "shipment_of", lambda *_: Shipment())
 
     def _connect(self, host: Host, **given: Any) -> AgentSession:
         def reach(blob: bytes) -> Answering:

@@ -1,0 +1,49 @@
+"""What a deploy takes along: the project's files, read and found complete before a host is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnemo_ops.agent.base.record import replace
+from mnemo_ops.core.model import Host
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.inventory.load import Inventory
+from mnemo_ops.stack import definition
+from mnemo_ops.stack.project import reading
+from mnemo_ops.stack.project.places import plain
+from mnemo_ops.stack.project.shipment import Shipment, pack
+from mnemo_ops.stack.settings import FILE, Settings
+
+TLS_FILES = ("fullchain.pem", "privkey.pem", "dhparam.pem")
+TLS_DIRECTORY = "nginx/ssl"
+BESIDE = ("group_vars", "host_vars", ".mnemo")  # of an inventory: variables, journals and keys
+
+
+def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) -> Shipment:
+    """What of ``stack.source`` travels to a host; warnings are told.
+
+    :raises InventoryError: a file that the project names is not in the source; with the compose file and line (2).
+    """
+    source, env_files = Path(chosen.source), [Path(chosen.env_file)] if chosen.env_file else []
+    project = reading.read(source, chosen.directory, chosen.compose_files, env_files, images=chosen.images)
+    tls = [f"{TLS_DIRECTORY}/{name}" for name in TLS_FILES] if chosen.tls else []
+    placed = [*filter(None, [chosen.env_name]), definition.OVERRIDE_NAME, *chosen.compose_files, *tls]
+    found = pack(source, project, placed, _apart(inventory, flow.home, chosen), _data(chosen))
+    for warning in found.warnings:
+        flow.report.say(f"  WARNING  {warning}")
+        flow.report.extra.setdefault("warnings", []).append(warning)
+    return replace(found, directories=tuple(row for row in found.directories if row["path"] not in chosen.volumes))
+
+
+def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
+    path, source = plain(inventory.path), plain(Path(chosen.source))
+    near = [path, home, *(folder / name for folder in (path, path.parent) for name in BESIDE)]
+    own = [Path(each) for each in (chosen.env_file, chosen.tls, chosen.images_archive) if each]
+    if path.parent != source:  # other inventories, a vault's password
+        near += [each for each in path.parent.iterdir() if each.is_file()]
+    return {plain(each) for each in (*near, *own, source / (chosen.override or FILE))} - {source}
+
+
+def _data(chosen: Settings) -> list[str]:
+    paths = [row.path for row in definition.datasets(chosen) if row.path not in ("", ".")]
+    return [*paths, *chosen.volumes, *(key for key in chosen.waived if ":" not in key)]

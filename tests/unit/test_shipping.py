@@ -1,0 +1,95 @@
+"""A deploy reads the project before it asks a host anything, and takes nothing along that is not the project's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_project_files import Source
+
+from mnemo_ops.core.model import Host
+from mnemo_ops.errors import InventoryError
+from mnemo_ops.execution.report import Report, Style
+from mnemo_ops.flows import deploy, shipping
+from mnemo_ops.flows.engine import Flow
+from mnemo_ops.inventory import load as inventory
+from mnemo_ops.lab.app import STACK
+from mnemo_ops.stack.definition import settings
+
+
+class NoFleet:
+    """Every host that is asked is one too many."""
+
+    def session(self, host: Host) -> Any:
+        raise AssertionError(f"{host.name} was asked")
+
+
+def opened(home: Path, stack: str) -> tuple[Flow, inventory.Inventory, Host]:
+    """The inventory lies in the source itself, beside the compose file."""
+    path = home / "inventory.yml"
+    path.write_text(f"all:\n  hosts:\n    old: {{ansible_host: 192.0.2.1}}\n  vars:\n    stack:\n{stack}")
+    found = inventory.load(path)
+    fleet: Any = NoFleet()
+    return Flow(fleet, Report("deploy", Style()), home / ".mnemo"), found, found.hosts["old"]
+
+
+MINE = "      source: .\n      env_file: env\n      compose_file: compose.yaml\n      override: override.yml.j2\n"
+
+
+def test_a_file_that_is_missing_ends_a_deploy_before_a_host_is_asked(tmp_path: Path) -> None:
+    Source(tmp_path).write({"compose.yaml": "services:\n  a:\n    volumes: [./a.conf:/a.conf]\n", "env": "A=b\n"})
+    flow, found, host = opened(tmp_path, MINE)
+    with pytest.raises(InventoryError) as caught:
+        deploy.deploy(flow, found, host, {}, check=False)
+    assert caught.value.where.endswith("compose.yaml:3")
+
+
+def test_inventory_and_keys_that_lie_in_the_source_stay_here(tmp_path: Path) -> None:
+    Source(tmp_path).write(
+        {
+            "compose.yaml": "services:\n  a:\n    volumes: [./gone:/gone, ./docs:/docs:ro]\n",
+            "docs/a": "",
+            "env": "A=b\n",
+            ".mnemo/keys/app.age": "secret",
+            "group_vars/all.yml": "{}",
+            "host_vars/old/vault.yml": "{}",
+            "override.yml.j2": "",
+        }
+    )
+    flow, found, host = opened(tmp_path, MINE)
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert [row["path"] for row in shipment.files] == ["docs/a"]
+    assert flow.report.extra["warnings"] == list(shipment.warnings) and len(shipment.warnings) == 1
+
+
+def test_what_lies_beside_an_inventory_of_its_own_directory_stays_here(tmp_path: Path) -> None:
+    Source(tmp_path).write(
+        {
+            "compose.yaml": "services: {a: {volumes: ['./ops/a.conf:/a.conf', './ops/conf:/conf:ro']}}\n",
+            "ops/env": "A=b\n",
+            "ops/other.yml": "",
+            "ops/vault-password": "",
+            "ops/a.conf": "",
+            "ops/conf/b.conf": "",
+        }
+    )
+    flow, found, host = opened(tmp_path / "ops", MINE.replace("source: .", "source: .."))
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert [row["path"] for row in shipment.files] == ["ops/a.conf", "ops/conf/b.conf"]
+
+
+def test_the_reference_stack_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "ssl").mkdir()
+    (tmp_path / "env").write_text("A=b\n")
+    images = ", ".join(f"{name}: app" for name in ("api", "celery-worker", "celery-beat", "celery-flower", "backup"))
+    stack = f"      source: {STACK}\n      env_file: env\n      tls: ssl\n      images: {{{images}}}\n"
+    moved = stack + "      volumes: {uploads: {type: bind, path: /data/uploads}}\n"
+    flow, found, host = opened(tmp_path, stack)
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert {"nginx/nginx.conf", "monitoring/prometheus.yml"} <= {row["path"] for row in shipment.files}
+    assert {"nginx/ssl", "uploads"} <= {row["path"] for row in shipment.directories}
+    assert not shipment.warnings and not shipment.builds
+    flow, found, host = opened(tmp_path, moved)
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert "uploads" not in {row["path"] for row in shipment.directories}
