@@ -92,7 +92,7 @@ soak: $(STAMP) $(PEERS)/.stamp
 	@MNEMO_FUZZ=2000 $(VENV)/bin/pytest --timeout 1800 tests/contract/test_fuzzed_archives.py tests/contract/test_fuzzed_manifests.py
 	@echo "== soak: hosts that lie, 10,000 messages"
 	@MNEMO_FUZZ=1 $(VENV)/bin/pytest -s tests/wire/test_hostile.py tests/wire/test_reports.py -k fuzzed
-	@echo "== soak: Postgres in images of every layout"
+	@echo "== soak: Postgres in images of every layout; whole projects with Compose"
 	@$(VENV)/bin/pytest tests/real -m soak
 	@echo "== soak: GlusterFS, and every way a move of a volume may end"
 	@$(VENV)/bin/pytest -s tests/lab -m soak

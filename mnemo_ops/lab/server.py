@@ -38,12 +38,13 @@ _SYS_TIME = 1 << 25  # capabilities(7)
 _ALL_IS_AVAILABLE = 23  # the engine from which ALL means what is available, and the name of what is not is an error
 
 
-def _rights() -> tuple[str, ...]:
+def rights() -> tuple[str, ...]:
+    """Options of ``docker create`` for a container that boots as a server does."""
     major = int(docker("version", "--format", "{{.Server.Version}}").split(".")[0])
-    rights = _RIGHTS if major >= _ALL_IS_AVAILABLE else (*_RIGHTS, "--cap-drop=SYS_RESOURCE")
+    given = _RIGHTS if major >= _ALL_IS_AVAILABLE else (*_RIGHTS, "--cap-drop=SYS_RESOURCE")
     # the clock is this machine's: the first `timedatectl set-timezone` would turn it by the zone's hours
     bounds = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapBnd:"))
-    return (*rights, "--cap-drop=SYS_TIME") if int(bounds.split()[1], 16) & _SYS_TIME else rights
+    return (*given, "--cap-drop=SYS_TIME") if int(bounds.split()[1], 16) & _SYS_TIME else given
 
 
 # one exec per `up`: let the lab's key in, tell the server's own keys
@@ -182,7 +183,7 @@ def _create(lab: LabDirectory, names: Sequence[str], image: str, reference: str)
         labels = (lab.label, f"mnemo.name={name}", f"mnemo.address={address}", f"mnemo.image={image}")
         docker(
             "create", "--name", lab.container(name), "--hostname", name, *(f"--label={label}" for label in labels),
-            "--network", lab.network, "--ip", address, *_rights(),
+            "--network", lab.network, "--ip", address, *rights(),
             "--mount", f"type=bind,source={lab.data_root(name)},target=/var/lib/docker", reference,
         )  # fmt: skip
 

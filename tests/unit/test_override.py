@@ -59,13 +59,22 @@ def test_where_the_server_sets_the_owner_nothing_is_copied_from_the_image() -> N
     assert mounts(services(spread)) == expected
 
 
+def test_what_the_owners_file_mounts_lies_beside_it_but_for_what_its_owner_never_made() -> None:
+    owners = yaml.safe_load((STACK / "docker-compose.prod.yml").read_text())["services"]
+    texts = [text for one in owners.values() for text in one.get("volumes", ())]
+    sources = {text.split(":")[0] for text in texts if text.startswith("./")}
+    lacking = {"./monitoring/grafana/dashboards", "./monitoring/grafana/datasources", "./nginx/ssl", "./uploads"}
+    assert {source for source in sources if not (STACK / source).exists()} == lacking
+    assert {"./scripts/init.sql", "./scripts/backup-complete.sh"} < sources
+
+
 def test_uploads_are_a_volume_where_the_owners_file_has_a_directory() -> None:
     found = mounts(services({"uploads": {"type": "bind", "path": "/data/uploads"}}))
     assert found == {
-        ("nginx", "/var/www/uploads"): ["uploads", "ro"],
+        ("nginx", "/app/uploads"): ["uploads", "ro"],
         ("api", "/app/uploads"): ["uploads", "rw"],
         ("celery-worker", "/app/uploads"): ["uploads", "rw"],
-        ("backup", "/data/uploads"): ["uploads", "ro"],
+        ("backup", "/app/uploads"): ["uploads", "ro"],
     }
 
 

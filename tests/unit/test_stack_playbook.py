@@ -58,6 +58,9 @@ def source(tmp_path: Path) -> Source:
     return found
 
 
+ENV_NAME = ".env.production"
+
+
 class Deployed:
     """A host's stack. :attr:`home`: its directory."""
 
@@ -68,17 +71,19 @@ class Deployed:
 
     def shipment(self) -> Shipment:
         project = self.source.read("compose.yaml", env_files=[self.env])
-        placed = [".env", definition.OVERRIDE_NAME, "compose.yaml"]
+        placed = [ENV_NAME, definition.OVERRIDE_NAME, "compose.yaml"]
         return pack(self.source.path, project, placed, [self.source.path / "override.yml.j2"])
 
     def run(self, **options: Any) -> dict[str, list[str]]:
         """Task -> what it came to; ``changed`` and ``failed`` alone."""
         chosen = Settings(
-            project="app", directory="/srv/app", source=str(self.source.path), compose_files=("compose.yaml",), override="override.yml.j2", env_name=".env",
+            project="app", directory="/srv/app", source=str(self.source.path), compose_files=("compose.yaml",),
+            override="override.yml.j2", env_name=ENV_NAME,
             env_file=str(self.env), images_archive="",
         )  # fmt: skip
         words = {
-            "stack": definition.asdict(chosen), "stack_volumes": [], "env_name": ".env", "stack_compose": definition.files(chosen),
+            "stack": definition.asdict(chosen), "stack_volumes": [], "env_name": ENV_NAME,
+            "stack_compose": definition.files(chosen),
             "override_name": definition.OVERRIDE_NAME, **self.shipment().words(),
         }  # fmt: skip
         self.bench.play(shipped("stack.yml").read_text(), words, **options)
@@ -113,10 +118,10 @@ def modes(home: Path) -> dict[str, str]:
 def test_a_second_deploy_changes_nothing(deployed: Deployed) -> None:
     assert deployed.run() and deployed.bench.error is None
     found = modes(deployed.home)
-    assert {path: found[path] for path in ("run.sh", ".env", ".env")} == {
+    assert {path: found[path] for path in ("run.sh", ".env", ENV_NAME)} == {
         "run.sh": "750",
         ".env": "600",
-        ".env": "600",
+        ENV_NAME: "600",
     }
     assert {"compose.yaml", "apps/wiki.yaml", "conf/web.conf", "Dockerfile", "media", "theme/a.css"} <= found.keys()
     assert not {"media/mine.png", "override.yml.j2"} & found.keys()

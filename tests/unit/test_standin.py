@@ -229,7 +229,7 @@ def test_a_line_that_was_not_finished_was_not_acknowledged(flaky: Flaky, tmp_pat
 def test_the_lab_has_a_value_for_every_variable_that_the_compose_file_reads() -> None:
     env = dict(line.split("=", 1) for line in lab_env().splitlines() if "=" in line and not line.startswith("#"))
     compose = (STACK / "docker-compose.prod.yml").read_text()
-    read = set(re.findall(r"\$\{(\w+)", compose))
+    read = set(re.findall(r"\$\{(\w+)}", compose))  # what has no default
     assert {name for name in read if not env.get(name)} == set()
     assert "CHANGE_ME" not in str(env)
     assert len({value for name, value in env.items() if re.search("PASSWORD|SECRET_KEY|API_KEY", name)}) >= 5
