@@ -7,6 +7,8 @@ on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
 from __future__ import annotations
 
 import ipaddress
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -107,6 +109,21 @@ def datasets(given: Any) -> dict[str, Any]:
     return found
 
 
+def volume_key(given: Any) -> str:
+    """Name of a volume, Compose's or Docker's; empty: there is none. :raises Refused: it is no such name (3)."""
+    if not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", words(given), re.ASCII) or len(given) > 255:
+        raise wrong(given, "name of a volume")
+    return str(given)
+
+
+def place(given: Any) -> str:
+    """A path as :mod:`posixpath` writes it, never upwards. :raises Refused: it is none (3)."""
+    path = words(given)
+    if not path.isprintable() or (path and path != posixpath.normpath(path)) or ".." in path.split("/"):
+        raise wrong(given, "path")
+    return path
+
+
 LIST, TEXTS = each(words), table(words, words)
 NOTHING = row()  # nobody reads any of it
 PARTS = each(row(name=part_name, bytes=size, sha256=sha256))
@@ -157,6 +174,15 @@ LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended",
 STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
 RUNS = each(
     row(run=run_id, command=words, at=number, how=words, state=one_of(*STATES), exit_code=amount, hosts=each(words))
+)
+# of a project: a dataset goes on to whoever keeps it
+DATASET = row(
+    **{"name": part_name, "kind": one_of("postgres", "redis", "files", "config"), "service": words, "path": place},
+    **dict.fromkeys(("volume", "docker"), volume_key),
+)
+DERIVED = row(
+    dataset=perhaps(DATASET),
+    **dict.fromkeys(("topic", "what", "value", "reason", "overrule"), words),
 )
 LOCALE = row(
     **dict.fromkeys(("encoding", "collate", "ctype"), words),
@@ -213,6 +239,7 @@ READY: Mapping[str, Parse] = {
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
+    "show_stack": row(directory=place, rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),
     "undo_restore": RESTORED,

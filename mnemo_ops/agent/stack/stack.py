@@ -21,8 +21,8 @@ class Dataset:
 
     :param kind: postgres (dumped), files (archived), redis (archived after a clean stop), config (archived, encrypted).
     :param volume: compose key of its named volume; empty for a path.
-    :param path: relative to the stack's directory; ``.`` for the directory itself. With a volume: where it would be
-        without one.
+    :param path: relative to the stack's directory, or absolute; ``.`` for the directory itself. With a volume: where
+        it would be without one.
     :param service: the service that serves it (postgres, redis).
     """
 
@@ -38,6 +38,7 @@ class Stack:
     """A compose project on a host.
 
     :param directory: absolute, holds the compose files. :param files: compose files below it, in ``-f`` order.
+    :param env_file: below it; empty: Compose finds ``.env`` itself.
     :param keep: the services that must run while a set is made (the database).
     :param waived: volume key, path, or ``SERVICE:/TARGET`` of a mount -> why it need not survive.
     :param grace: seconds a service gets to finish its work when it is stopped.
@@ -82,13 +83,14 @@ class Stack:
 
     def compose(self, *arguments: str) -> List[str]:
         """The argument vector of a ``docker compose`` call for this stack."""
-        files = [part for name in self.files for part in ("-f", f"{self.directory}/{name}")]
+        files = [part for name in self.files for part in ("-f", posixpath.join(self.directory, name))]
         base = ["docker", "compose", "--project-directory", self.directory, "-p", self.project]
-        return [*base, "--env-file", f"{self.directory}/{self.env_file}", *files, *arguments]
+        env = ["--env-file", posixpath.join(self.directory, self.env_file)] if self.env_file else []
+        return [*base, *env, *files, *arguments]
 
     def excluded(self) -> Tuple[str, ...]:
         """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
-        below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
+        below = [each.path for each in self.datasets if each.path not in ("", ".") and not each.path.startswith("/")]
         return tuple(sorted({*below, *(path for path in self.waived if _is_path(path))}))
 
 

@@ -80,7 +80,7 @@ def main(root: str, argv: list[str]) -> None:
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
     single = {"version": version, "info": info, "ps": ps, "pull": pull, "tag": tag, "load": load_images, "logs": logs}
-    single |= {"save": save_images, "import": import_image, "exec": inside, "run": run}
+    single |= {"save": save_images, "import": import_image, "exec": inside, "run": run, "diff": diff}
     return single[rest[0]](root, state, rest[1:], found)
 
 
@@ -245,6 +245,11 @@ def import_image(root: str, state: Any, names: list[str], found: dict[str, list[
 
 def inside(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
     """What a program in a container says is not this engine's."""
+
+
+def diff(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    """What a container wrote into its own layer, as ``diffs`` has it."""
+    print("\n".join(load(root, "diffs", {}).get(names[0], [])))
 
 
 def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
