@@ -101,14 +101,6 @@ def _any_of(forms: Sequence[Parse], given: Any) -> Any:
     return forms[-1](given)
 
 
-def datasets(given: Any) -> dict[str, Any]:
-    """Those of a set, a database among them. :raises Refused: (3)."""
-    found: dict[str, Any] = FACTS(given)
-    if not any(one["kind"] == "postgres" for one in found.values()):
-        raise wrong(list(found), "list of datasets with a database")
-    return found
-
-
 def volume_key(given: Any) -> str:
     """Name of a volume, Compose's or Docker's; empty: there is none. :raises Refused: it is no such name (3)."""
     if not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", words(given), re.ASCII) or len(given) > 255:
@@ -216,7 +208,7 @@ SURVEY = row(
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
-    postgres=perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST)),
+    postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
     **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
@@ -259,7 +251,7 @@ ACT: Mapping[str, Parse] = {
     "image_user": OWNER,
     "list_sets": row(sets=each(ANY_SET)),
     "load_set": row(
-        datasets=datasets,
+        datasets=FACTS,
         **dict.fromkeys(("accepted_losses", "strays", "kept_passwords", "unknown_settings"), LIST),
         **STOPPED,
     ),
@@ -267,7 +259,7 @@ ACT: Mapping[str, Parse] = {
     "make_set": row(
         manifest_sha256=sha256,
         parts=PARTS,
-        datasets=datasets,
+        datasets=FACTS,
         consistency=words,
         accepted_losses=LIST,
         **STOPPED,

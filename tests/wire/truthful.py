@@ -55,7 +55,7 @@ SERVING = {
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
         "sizes": {"lightrag": 5},
-        "postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []},
+        "postgres": {"postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []}},
         "compose": "2.30",
     },
 }

@@ -54,7 +54,7 @@ def prove(context: Context) -> None:
     """:raises VerificationFailed: new differs (7)."""
     flow, datasets = context.flow, context.manifest["datasets"]
     flow.act(context.new, ComposeUp(context.stack, definition.PROVEN), job=f"{context.run}-up-proven")
-    name = next(name for name, facts in datasets.items() if facts["kind"] == "postgres")
-    proof = ProveStack(context.stack, datasets[name], definition.DOCUMENTS, definition.HEALTH)
+    clusters = {name: facts for name, facts in datasets.items() if facts["kind"] == "postgres"}
+    proof = ProveStack(context.stack, clusters, definition.DOCUMENTS, definition.HEALTH)
     context.proof = flow.act(context.new, proof, job=f"{context.run}-prove")
     context.stage = Stage.PROVEN

@@ -294,7 +294,9 @@ def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> 
         ends = {end for mount in row.get("Mounts", []) for end in (mount.get("Name"), mount["Source"])}
         is_named = is_named and all(one in ends for one in mounted)
         if is_named and matches(row["Config"]["Labels"], found) and in_them:
-            print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
+            name, form = row["Name"].lstrip("/"), found.get("--format", [])
+            labels = ",".join(f"{key}={value}" for key, value in row["Config"]["Labels"].items())
+            print(dumps({"Names": name, "Labels": labels}) if form == ["json"] else name if form else id)
 
 
 def logs(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
@@ -306,7 +308,8 @@ def version(root: str, state: Any, names: list[str], found: dict[str, list[str]]
 
 
 def info(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
-    print("/var/lib/docker")
+    told = {"ServerVersion": "26.1.5", "DockerRootDir": "/var/lib/docker", "ID": "an-engine"}
+    print(dumps(told) if found.get("--format") == ["json"] else told["DockerRootDir"])
 
 
 def validate(root: str, path: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Container, Found
+from mnemo_ops.agent.stack.hosts_own import is_hosts_own
 from mnemo_ops.agent.stack.project.model import Model
 from mnemo_ops.agent.stack.project.rows import Row
 from mnemo_ops.agent.stack.stack import mountpoint
 from mnemo_ops.errors import Refused
 
-# of the host itself, and what lies there comes and goes with it
-_HOSTS = ("/dev", "/proc", "/sys", "/run", "/var/run", "/boot", "/lib/modules", "/var/lib/docker", "/tmp")
-_SYSTEM = ("/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib", "/var/log")
+# what in them is whose, nobody can say
+_SYSTEM = ("/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/tmp", "/usr", "/var", "/var/lib", "/var/log")
+_DOCKERS = ("/var/lib/docker", "/var/lib/docker/volumes", "/var/lib/docker/containers")
 _OWN = "mount a directory of its own for data, or stack.datasets"
 _FILES = ("localtime", "timezone", "hosts", "hostname", "resolv.conf", "passwd", "group", "machine-id")
 
@@ -122,11 +122,7 @@ def _no_data(machine: Machine, place: Place, type_: str, base: str, writable: bo
 
 
 def _is_hosts(path: str) -> bool:
-    if path == "/" or path in _SYSTEM or path.endswith(".sock"):
-        return True
-    if posixpath.dirname(path) == "/etc" and posixpath.basename(path) in _FILES:
-        return True
-    return any(path == each or path.startswith(each + "/") for each in _HOSTS)
+    return path == "/" or path in (*_SYSTEM, *_DOCKERS) or path.startswith("/tmp/") or is_hosts_own(path)
 
 
 def _named(place: Place) -> str:
