@@ -38,7 +38,7 @@ class Smoke(Action):
         for each in stack.of_kind("postgres"):
             yield Progress(note=f"asking the database of {each.service}")
             server = enter(machine, containers.one(found, each.service)).server
-            versions.append(server.query("SELECT to_json(current_setting('server_version'));"))
+            versions.append(str(server.query("SELECT to_json(current_setting('server_version'));")))
         for service, directories in self.writable.items():
             for directory in directories:
                 yield Progress(note=f"{service} writes {directory}")
