@@ -31,6 +31,7 @@ from mnemo_ops.agent.base.validators import (
 from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
+SYSTEMS = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib64/", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/")
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
 
@@ -101,18 +102,20 @@ def _any_of(forms: Sequence[Parse], given: Any) -> Any:
     return forms[-1](given)
 
 
-def volume_key(given: Any) -> str:
-    """Name of a volume, Compose's or Docker's; empty: there is none. :raises Refused: it is no such name (3)."""
-    if not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", words(given), re.ASCII) or len(given) > 255:
-        raise wrong(given, "name of a volume")
+def plain_name(given: Any) -> str:
+    """Of a volume or service, which no program takes for an option; empty: none. :raises Refused: it is none (3)."""
+    if not re.fullmatch(r"(\w[\w.-]*)?", words(given), re.ASCII) or len(given) > 255:
+        raise wrong(given, "name of a volume or service")
     return str(given)
 
 
 def place(given: Any) -> str:
-    """A path as :mod:`posixpath` writes it, never upwards. :raises Refused: it is none (3)."""
+    """A path as :mod:`posixpath` writes it, never upwards nor of the system. :raises Refused: it is none (3)."""
     path = words(given)
     if not path.isprintable() or (path and path != posixpath.normpath(path)) or ".." in path.split("/"):
         raise wrong(given, "path")
+    if path in ("/", "//", "/etc", "/home", "/root", "/var", "/var/lib") or f"{path}/".startswith(SYSTEMS):
+        raise wrong(given, "place for data")
     return path
 
 
@@ -169,8 +172,8 @@ RUNS = each(
 )
 # of a project: a dataset goes on to whoever keeps it
 DATASET = row(
-    **{"name": part_name, "kind": one_of("postgres", "redis", "files", "config"), "service": words, "path": place},
-    **dict.fromkeys(("volume", "docker"), volume_key),
+    **{"name": part_name, "kind": one_of("postgres", "redis", "files", "config"), "path": place},
+    **dict.fromkeys(("service", "volume", "docker"), plain_name),
 )
 DERIVED = row(
     dataset=perhaps(DATASET),

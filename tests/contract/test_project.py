@@ -18,7 +18,7 @@ from world import World
 from mnemo_ops.agent.actions.project import ShowStack
 from mnemo_ops.agent.stack.project import kinds
 from mnemo_ops.agent.stack.project.model import parse, seconds
-from mnemo_ops.agent.stack.project.rows import datasets_of, names_of
+from mnemo_ops.agent.stack.project.rows import datasets_of, derived
 from mnemo_ops.agent.stack.stack import Dataset, Stack, root
 from mnemo_ops.errors import CommandFailed, Refused
 from mnemo_ops.stack.definition import wire
@@ -273,8 +273,9 @@ def test_a_volume_that_is_not_ours_to_name(world: World) -> None:
     keys = {"data": {"name": "outer", "external": True}}
     project = Project(world, {"a": service("data:/d")}, others=volume("outer"), keys=keys)
     rows = project.report()["rows"]
-    stack = Stack(**{**wire(STACK), "datasets": datasets_of(rows), "names": names_of(rows)})
-    assert stack.volume("data") == "outer"
+    stack = derived(STACK, rows)
+    assert stack.volume("data") == "outer" and [each.name for each in stack.datasets] == ["config", "data"]
+    assert derived(Stack(**{**wire(STACK), "names": {"data": "mine"}}), rows).volume("data") == "mine"
 
 
 def test_what_no_backup_holds_is_named(world: World) -> None:
@@ -358,3 +359,21 @@ def test_forms_of_a_model() -> None:
     assert (one.secrets, one.networks, one.network_mode) == (("s",), ("default",), "service:vpn")
     assert found.networks["n"].subnets == ("10.9.0.0/16",)
     assert seconds("500ms") == 0.5 and seconds("1h0m2s") == 3602
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("path", path) for path in ("/", "/etc", "/usr/bin", "../x", "a/../../b", "/srv//x", "a\nb", "/dev/sda")),
+        *(("service", name) for name in ("--rm", "a b", "a/b")),
+        *(("volume", "-v"), ("docker", "/srv"), ("kind", "mysql"), ("name", "../x")),
+    ],
+)
+def test_a_dataset_that_a_host_may_not_tell(key: str, value: str, world: World) -> None:
+    """It goes on to another host, as arguments of programs and as places that are exchanged."""
+    report = Project(world, {"a": service("v:/v")}, ("v",)).report()
+    for row in report["rows"]:
+        if row["dataset"]:
+            row["dataset"][key] = value
+    with pytest.raises(Refused):
+        answers.of("ready", "show_stack")(report)

@@ -59,7 +59,7 @@ LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     answers.number: st.floats(-1e9, 1e9) | st.integers(-5, 5).map(float),
     answers.subnet: st.sampled_from(["172.17.0.0/16", "fd00::/64", "10.0.0.0/8"]),
     answers.image_id: SUMS.map("sha256:{}".format),
-    answers.volume_key: st.sampled_from(["", "pg", "outer_data.1"]),
+    answers.plain_name: st.sampled_from(["", "pg", "outer_data.1"]),
     answers.place: st.sampled_from(["", ".", "uploads", "/mnt/photos", "data/Grüße"]),
     validators.sha256: SUMS,
     validators.size: SIZES,

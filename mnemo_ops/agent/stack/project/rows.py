@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.agent.stack.stack import Dataset
+from mnemo_ops.agent.base.record import dataclass, replace
+from mnemo_ops.agent.stack.stack import Dataset, Stack
 
 DATASET = "dataset"
 # in the order in which they are shown
@@ -41,6 +41,13 @@ def datasets_of(rows: Sequence[Mapping[str, Any]]) -> Tuple[Dataset, ...]:
 def names_of(rows: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
     """Compose key -> Docker's name of a volume that is not ours to name, as :class:`Stack` takes it."""
     return {each["volume"]: each["docker"] for each in _told(rows) if each["docker"]}
+
+
+def derived(stack: Stack, rows: Sequence[Mapping[str, Any]]) -> Stack:
+    """The stack with what follows from its project. Databases go on running while a set of them is made."""
+    datasets = datasets_of(rows)
+    keep = tuple(sorted({each.service for each in datasets if each.kind == "postgres"}))
+    return replace(stack, datasets=datasets, keep=keep, names={**names_of(rows), **stack.names})
 
 
 def _told(rows: Sequence[Mapping[str, Any]]) -> List[Mapping[str, str]]:
