@@ -15,6 +15,7 @@ from world import World
 
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.cluster import CompareCluster
+from mnemo_ops.agent.actions.copy_target import MarkTarget
 from mnemo_ops.agent.actions.load import LoadSet
 from mnemo_ops.agent.actions.prove import ProveStack
 from mnemo_ops.agent.actions.smoke import Smoke
@@ -89,6 +90,23 @@ def test_a_set_is_made_and_comes_back(names: tuple[str, ...], clusters: tuple[Da
     assert {world.read(path) for path in texts(names)} == {"original"}
     do(world, UndoRestore(told))
     assert {world.read(path) for path in texts(names)} == {"changed"}
+
+
+def test_a_fresh_host_is_filled_without_a_config_dataset(tmp_path: Path) -> None:
+    """The stack's own files are there already; where they are not, nothing is made of the set."""
+    world, told = serving(tmp_path, "api"), stack(FILES, AWAY)
+    do(world, MakeSet(told, RUN, [RECIPIENT]))
+    world.machine().run(["docker", "rm", "--force", "p-api-1"])
+    world.machine().run(["docker", "volume", "rm", "p_graph"])
+    world.machine().remove("/srv/photos")
+    do(world, MarkTarget(told, RUN, "copying"))
+    load, text = LoadSet(told, RUN, True, RUN, identity=SECRET), world.read("srv/p/c.yml")
+    (world.root / "srv/p/c.yml").unlink()
+    with pytest.raises(Refused, match="/srv/p/c"):
+        do(world, load)
+    world.write("srv/p/c.yml", text)
+    do(world, load)
+    assert {world.read(path) for path in texts(("api",))} == {"original"}
 
 
 @pytest.mark.parametrize(

@@ -377,3 +377,10 @@ def test_a_dataset_that_a_host_may_not_tell(key: str, value: str, world: World) 
             row["dataset"][key] = value
     with pytest.raises(Refused):
         answers.of("ready", "show_stack")(report)
+
+
+def test_a_stopped_cluster_is_served_by_who_has_its_variables(world: World) -> None:
+    """No container is left of it; a service for dumps mounts it, too."""
+    services = {"archiver": service("v:/v"), "store": service("v:/v", environment={"POSTGRES_PASSWORD": SECRET})}
+    project = Project(world, services, ("v",)).put("v", "PG_VERSION", "global/")
+    assert project.datasets() == {"v": ("postgres", "v", "store")}

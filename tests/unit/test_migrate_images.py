@@ -141,6 +141,16 @@ def test_an_older_database_is_found_by_what_its_image_says(
     assert [each.id for each in found] == (["image.older"] if refuses else [])
 
 
+def test_each_database_that_would_be_older_is_named(tmp_path: Path) -> None:
+    """Of two clusters both get another image; of a stack without one, none does."""
+    old, new = Side("old", {}, {"postgres": {"a": THERE, "b": THERE}}), Side("new", {}, {"tools": {"docker": True}})
+    asked = flow(tmp_path, try_image={"major": 15})
+    both = Other({}, "", {name: (f"pg:{name}", ()) for name in ("a", "b")})
+    found = images.older(asked, host("new", "pg:x"), both, old, new)
+    assert ["pg:a" in each.evidence for each in found] == [True, False]
+    assert images.older(asked, host("new", "pg:x"), Other({"api": "api:2"}, ""), Side("old", {}, {}), new) == []
+
+
 def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_path: Path) -> None:
     fetched: list[Any] = []
     old, new, run = host("old", "pg:15"), host("new", "pg:17"), "20261129T220719Z-0002"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import List, Sequence, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.cluster.entrance import enter
@@ -70,14 +70,15 @@ def _postgres(
     if running and machine.stat(f"{cluster}/postmaster.pid") is None:
         return "files", "", f"{told}, but no server runs on it"
     said = ""
-    for each in sorted(running, key=lambda each: not _speaks(each)):
+    for each in sorted(running, key=lambda each: not _speaks(each.env)):
         try:
             if machine.realpath(enter(machine, each).home.path) == cluster:
                 return "postgres", each.service, f"{told}, where the server of {each.name} has its data"
         except MnemoError as error:
             said = said or error.message
-    likely = [each.service for each in sorted(candidates, key=lambda each: not _speaks(each))]
-    service = next(iter(likely), place.writers[0])
+    likely = [each.service for each in sorted(candidates, key=lambda each: not _speaks(each.env))]
+    likely += sorted(place.writers, key=lambda name: not _speaks(model.services[name].variables))
+    service = likely[0]
     return "postgres", service, f"{told}; " + (said or f"{service} does not run, so that its server was not asked")
 
 
@@ -95,9 +96,9 @@ def _beside(machine: Machine, top: str, cluster: str) -> List[str]:
     return found
 
 
-def _speaks(container: Container) -> bool:
-    """Whether its variables are those of an image of Postgres."""
-    return any(_VARIABLE.fullmatch(key) for key in container.env)
+def _speaks(variables: Iterable[str]) -> bool:
+    """Whether they are those of an image of Postgres: of several who write to a cluster, that one serves it."""
+    return any(_VARIABLE.fullmatch(key) for key in variables)
 
 
 def _serves_redis(model: Model, service: str, candidates: Sequence[Container]) -> bool:

@@ -43,7 +43,7 @@ class Service:
     """:param command: entrypoint and command, which may hold secrets. :param depends: service -> what is waited for.
     :param check: whether the files have a health check; ``None``: the image's counts.
     :param grace: seconds between SIGTERM and SIGKILL; 0: not said.
-    :param files: what ``configs`` and ``secrets`` of it are called.
+    :param variables: names of its environment, without their values.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Service:
     secrets: Tuple[str, ...] = ()
     network_mode: str = ""
     networks: Tuple[str, ...] = ()
+    variables: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def _service(name: str, row: Mapping[str, Any]) -> Service:
         secrets=_sources(row.get("secrets")),
         network_mode=str(row.get("network_mode") or ""),
         networks=tuple(_map(row.get("networks"))),
+        variables=tuple(_map(row.get("environment"))),
     )
 
 
