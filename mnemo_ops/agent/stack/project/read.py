@@ -5,17 +5,16 @@ from __future__ import annotations
 import posixpath
 from typing import List, Mapping, Sequence, Tuple
 
-from mnemo_ops.agent.base import secrecy
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.record import dataclass
-from mnemo_ops.agent.docker import compose_state
 from mnemo_ops.agent.machine import Machine
-from mnemo_ops.agent.stack.containers import Found
+from mnemo_ops.agent.stack.containers import PROJECT, Found
 from mnemo_ops.agent.stack.project.model import Model, parse
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import CommandFailed, Refused
 
-LABEL = compose_state.LABEL + "project."
+LABEL = PROJECT + "."
+SHORTEST = 4  # characters of a value that is masked
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read(machine: Machine, project: str, where: Source) -> Model:
 
     :raises Refused: a file of it is gone, or Compose is not here (3). :raises CommandFailed: Compose's words (6).
     """
-    if not compose_state.is_installed(machine):
+    if machine.ask(["docker", "compose", "version"], check=False).rc != 0:
         raise Refused("Docker has no Compose on this host", hint="`invoke bootstrap` installs it")
     gone = [path for path in (*where.files, *where.env_files) if machine.stat(path, follow=True) is None]
     if gone or not where.files:
@@ -74,4 +73,6 @@ def _masked(machine: Machine, text: str, env_files: Sequence[str]) -> str:
     """Without what env files say: Compose quotes values that it cannot use."""
     lines = [line for path in env_files for line in each_line(machine.read_text(path) or "")]
     values = [line.partition("=")[2].strip().strip("\"'") for line in lines]
-    return secrecy.hide(text, [each for each in values if len(each) >= secrecy.SHORTEST])
+    for each in sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True):
+        text = text.replace(each, "***")
+    return text
