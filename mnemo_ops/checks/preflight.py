@@ -127,14 +127,23 @@ def _why_stopped(old: Side) -> tuple[str, str]:
 
 
 def _weight(side: Side) -> str:
-    database = side.survey.get("postgres") or {}
-    return f"{side.name} has a database of {database.get('bytes', 0) / 1e6:.1f} MB"
+    return f"{side.name} has databases of {_database_bytes(side) / 1e6:.1f} MB"
+
+
+def _database_bytes(side: Side) -> int:
+    return sum(int(each["bytes"]) for each in _clusters(side))
+
+
+def _clusters(side: Side) -> list[Facts]:
+    """What is known of each of its clusters that answers."""
+    return [each for each in (side.survey.get("postgres") or {}).values() if each is not None]
 
 
 def _old(old: Side, new: Side) -> list[Finding]:
     found = []
-    if old.survey.get("postgres") is None:
-        found.append(refused("database.silent", old.name, "its database does not answer"))
+    for name, each in (old.survey.get("postgres") or {}).items():
+        if each is None:
+            found.append(refused("database.silent", old.name, f"its database {name} does not answer"))
     if absent := old.survey.get("absent"):
         evidence = (
             f"{', '.join(absent)} not in the stack's directory, and {new.name} would need it: the stack was not "
@@ -153,21 +162,20 @@ def _old(old: Side, new: Side) -> list[Finding]:
 
 
 def _lost(old: Side) -> list[Finding]:
-    losses = (old.survey.get("postgres") or {}).get("losses", [])
+    losses = [each for one in _clusters(old) for each in one.get("losses", [])]
     remedy = "--accept-loss continues without it"
     return [refused("database.loss", old.name, f"not in a backup, and lost: {each}", remedy) for each in losses]
 
 
 def _obstacles(old: Side) -> list[Finding]:
     """What keeps the database server from being dumped at all."""
-    found = (old.survey.get("postgres") or {}).get("obstacles", [])
+    found = [each for one in _clusters(old) for each in one.get("obstacles", [])]
     remedy = "remove or end it first"
     return [refused("database.obstacle", old.name, f"no backup can hold {each}", remedy) for each in found]
 
 
 def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
-    database = int((old.survey.get("postgres") or {}).get("bytes", 0))
-    data = database + sum(old.survey.get("sizes", {}).values())
+    data = _database_bytes(old) + sum(old.survey.get("sizes", {}).values())
     found = []
     for side, factor, what in ((old, 1, "a backup"), (new, 2, "a backup and the data")):
         free, need = int(side.survey["free"][chosen.store]), int(data * factor * MARGIN)

@@ -17,7 +17,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import explain, flags, hosts, lab, locks, provision, runs, secrets, stack, storage
+from mnemo_ops.cli import explain, flags, hosts, lab, locks, project, provision, runs, secrets, stack, storage
 from mnemo_ops.errors import UsageError, reason
 from mnemo_ops.execution.report import say_no_more
 
@@ -38,6 +38,7 @@ def namespace() -> Collection:
     sets = [stack.backup_list, stack.backup_show, stack.backup_prune]
     root.add_collection(_collection("backup", sets, default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))
+    root.add_collection(_collection("stack", [project.show]))
     root.add_collection(_collection("lock", [locks.status, locks.release]))
     vault = [secrets.encrypt, secrets.encrypt_string, secrets.decrypt, secrets.edit, secrets.view, secrets.rekey]
     root.add_collection(_collection("secrets", [*vault, secrets.check]))

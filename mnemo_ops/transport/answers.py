@@ -7,6 +7,8 @@ on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
 from __future__ import annotations
 
 import ipaddress
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +31,7 @@ from mnemo_ops.agent.base.validators import (
 from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
+SYSTEMS = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib64/", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/")
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
 
@@ -99,12 +102,21 @@ def _any_of(forms: Sequence[Parse], given: Any) -> Any:
     return forms[-1](given)
 
 
-def datasets(given: Any) -> dict[str, Any]:
-    """Those of a set, a database among them. :raises Refused: (3)."""
-    found: dict[str, Any] = FACTS(given)
-    if not any(one["kind"] == "postgres" for one in found.values()):
-        raise wrong(list(found), "list of datasets with a database")
-    return found
+def plain_name(given: Any) -> str:
+    """Of a volume or service, which no program takes for an option; empty: none. :raises Refused: it is none (3)."""
+    if not re.fullmatch(r"(\w[\w.-]*)?", words(given), re.ASCII) or len(given) > 255:
+        raise wrong(given, "name of a volume or service")
+    return str(given)
+
+
+def place(given: Any) -> str:
+    """A path as :mod:`posixpath` writes it, never upwards nor of the system. :raises Refused: it is none (3)."""
+    path = words(given)
+    if not path.isprintable() or (path and path != posixpath.normpath(path)) or ".." in path.split("/"):
+        raise wrong(given, "path")
+    if path in ("/", "//", "/etc", "/home", "/root", "/var", "/var/lib") or f"{path}/".startswith(SYSTEMS):
+        raise wrong(given, "place for data")
+    return path
 
 
 LIST, TEXTS = each(words), table(words, words)
@@ -158,6 +170,15 @@ STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
 RUNS = each(
     row(run=run_id, command=words, at=number, how=words, state=one_of(*STATES), exit_code=amount, hosts=each(words))
 )
+# of a project: a dataset goes on to whoever keeps it
+DATASET = row(
+    **{"name": part_name, "kind": one_of("postgres", "redis", "files", "config"), "path": place},
+    **dict.fromkeys(("service", "volume", "docker"), plain_name),
+)
+DERIVED = row(
+    dataset=perhaps(DATASET),
+    **dict.fromkeys(("topic", "what", "value", "reason", "overrule"), words),
+)
 LOCALE = row(
     **dict.fromkeys(("encoding", "collate", "ctype"), words),
     **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
@@ -190,7 +211,7 @@ SURVEY = row(
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
-    postgres=perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST)),
+    postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
     **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
@@ -213,6 +234,7 @@ READY: Mapping[str, Parse] = {
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
+    "show_stack": row(directory=place, rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),
     "undo_restore": RESTORED,
@@ -232,7 +254,7 @@ ACT: Mapping[str, Parse] = {
     "image_user": OWNER,
     "list_sets": row(sets=each(ANY_SET)),
     "load_set": row(
-        datasets=datasets,
+        datasets=FACTS,
         **dict.fromkeys(("accepted_losses", "strays", "kept_passwords", "unknown_settings"), LIST),
         **STOPPED,
     ),
@@ -240,7 +262,7 @@ ACT: Mapping[str, Parse] = {
     "make_set": row(
         manifest_sha256=sha256,
         parts=PARTS,
-        datasets=datasets,
+        datasets=FACTS,
         consistency=words,
         accepted_losses=LIST,
         **STOPPED,

@@ -50,7 +50,7 @@ from mnemo_ops.agent.stack.volume_move import moving
 TARGET = "ab" * 16
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhY"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-HELD = {"rows": {"app": {"rows of t": "original"}}}
+HELD = {"postgres": {"rows": {"app": {"rows of t": "original"}}}}
 SECRET = "AGE-SECRET-KEY-1"
 OLD_SET = "20260101T120000Z-00a1"
 ENDED = time.time() - 3600

@@ -28,6 +28,7 @@ _HERE = {"extensions": {}, "public": True, "open": True, "valid": True}
 FACTS: Mapping[str, Any] = {
     **{"version": "16.4", "major": 16, "bytes": 5, "segment": 16, "checksums": True, "mode": "0700", "cron": None},
     **{"superuser": "app", "user": "app", "roles": ["app"], "preloaded": "", "data": DATA, "programs": "/bin"},
+    "zstd": False,
     **{"uid": 0, "gid": 0, "secrets": "postgres.secrets.age"},
     "databases": {
         "template0": _OF_DATABASE,

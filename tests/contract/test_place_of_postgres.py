@@ -45,7 +45,7 @@ def test_where_the_data_go(data: str, mounts: dict[str, str], below: str | None,
     machine, stack = world.machine(), Stack.from_json(STACK)
     for name in mounts:
         machine.run(["docker", "volume", "create", name])
-    kind = Postgres(machine, stack, stack.dataset("postgres"), (made(data, **mounts),))
+    kind = Postgres(machine, stack, stack.of_kind("postgres")[0], (made(data, **mounts),))
     if below is None:
         with pytest.raises(Refused, match="p_pg"):
             kind.place(FACTS)

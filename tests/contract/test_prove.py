@@ -44,7 +44,7 @@ def test_documents_of_any_database_have_their_files(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(containers, "containers", lambda *_: [SimpleNamespace(service="db", running=True, name="db")])
     monkeypatch.setattr(prove, "enter", lambda *_: SimpleNamespace(server=Server("postgres")))
     monkeypatch.setattr(prove.proof, "of_rows", lambda *_: [])
-    action = ProveStack(STACK, {"rows": {"app": {}, "postgres": {}}}, SPEC, {})
+    action = ProveStack(STACK, {"postgres": {"rows": {"app": {}, "postgres": {}}}}, SPEC, {})
     world.write("srv/p/uploads/a", "x")
 
     def proven() -> Any:

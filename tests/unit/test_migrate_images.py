@@ -100,7 +100,7 @@ def test_hosts_that_say_the_same_need_no_other_images(tmp_path: Path) -> None:
 def test_the_compose_file_of_new_has_its_images_and_those_of_old(tmp_path: Path) -> None:
     new = host("new", "pg:17", images={"postgres": "{{ postgres_image }}"})
     found = images.other(flow(tmp_path), host("old", "pg:15"), new, means(), DEPLOYED)
-    assert found is not None and found.images == {"postgres": "pg:17"} and found.database == "pg:17"
+    assert found is not None and found.images == {"postgres": "pg:17"} and found.databases["postgres"][0] == "pg:17"
     services = yaml.load(found.override, Reading)["services"]
     assert services["postgres"]["image"] == "pg:17" and services["api"]["image"] == "api:1"
 
@@ -132,11 +132,23 @@ def test_an_older_database_is_found_by_what_its_image_says(
     here: int, in_archive: int, refuses: bool, tmp_path: Path
 ) -> None:
     archive = saved(tmp_path / "images.tar", {"pg:x": [f"PG_MAJOR={in_archive}"] if in_archive else None})
-    old = Side("old", {}, {"postgres": THERE})
+    old = Side("old", {}, {"postgres": {"postgres": THERE}})
     new = Side("new", {}, {"tools": {"docker": here > 0}})
     asked = flow(tmp_path, try_image={"major": here})
-    found = images.older(asked, host("new", "pg:x", images_archive=archive), Other({}, "", "pg:x"), old, new)
+    found = images.older(
+        asked, host("new", "pg:x", images_archive=archive), Other({}, "", {"postgres": ("pg:x", ())}), old, new
+    )
     assert [each.id for each in found] == (["image.older"] if refuses else [])
+
+
+def test_each_database_that_would_be_older_is_named(tmp_path: Path) -> None:
+    """Of two clusters both get another image; of a stack without one, none does."""
+    old, new = Side("old", {}, {"postgres": {"a": THERE, "b": THERE}}), Side("new", {}, {"tools": {"docker": True}})
+    asked = flow(tmp_path, try_image={"major": 15})
+    both = Other({}, "", {name: (f"pg:{name}", ()) for name in ("a", "b")})
+    found = images.older(asked, host("new", "pg:x"), both, old, new)
+    assert ["pg:a" in each.evidence for each in found] == [True, False]
+    assert images.older(asked, host("new", "pg:x"), Other({"api": "api:2"}, ""), Side("old", {}, {}), new) == []
 
 
 def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_path: Path) -> None:
@@ -151,7 +163,7 @@ def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_
         "postgres": {"image_id": "sha256:15", "image": "pg:15"},
     }
     context = made.context
-    context.sides = (Side("old", {}, {"containers": containers, "postgres": THERE}), Side("new", {}, {}))
+    context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
     context.other = images.other(one, old, new, context.means, context.sides[0])
     prepare.copy_images(context)
     assert fetched == [(new, {"postgres": "pg:17"})]
@@ -179,7 +191,7 @@ def test_images_of_old_are_loaded_after_an_archive_that_may_have_others_of_their
     one = flow(tmp_path, survey={"images": ["sha256:api"]}, save_images={"bytes": 1, "sha256": "0" * 64})
     context = Migration(one, old, new, nothing, nothing, (), "20261129T220719Z-0002", means=means()).context
     containers = {"api": {"image_id": "sha256:api", "image": "api:1"}, "postgres": {"image_id": "1", "image": "pg:15"}}
-    context.sides = (Side("old", {}, {"containers": containers, "postgres": THERE}), Side("new", {}, {}))
+    context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
     context.other = images.other(one, old, new, context.means, context.sides[0])
     prepare.copy_images(context)
     asked = one.fleet.asked  # type: ignore[attr-defined]

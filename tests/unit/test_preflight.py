@@ -43,7 +43,7 @@ def serving(name: str, **survey: Any) -> Side:
         "container_names": ["mnemosyne-api"],
         "volumes": ["mnemosyne_postgres_data"],
         "directory": ["docker-compose.prod.yml"],
-        "postgres": {"bytes": GB, "largest_table": GB},
+        "postgres": {"db": {"bytes": GB, "largest_table": GB}},
         "sizes": {"uploads": GB},
         "forgotten": [],
         "own_subnets": ["172.20.0.0/16"],
@@ -62,7 +62,7 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (serving("old", postgres=None), side("new"), "old: its database does not answer"),
+        (serving("old", postgres={"db": None}), side("new"), "old: its database db does not answer"),
         (serving("old", forgotten=["api: /data on /data"]), side("new"), "neither a dataset nor waived"),
         (
             serving("old", tools={"age": False, "tar": True}),
@@ -102,13 +102,15 @@ def test_one_machine_under_two_names() -> None:
 
 
 def test_every_reason_is_in_one_report() -> None:
-    old = serving("old", postgres=None, forgotten=["api: /x on /x"])
+    old = serving("old", postgres={"db": None}, forgotten=["api: /x on /x"])
     new = side("new", listening=[80], names=["mnemosyne-api"])
     assert len(preflight.problems(old, new, CHOSEN)) == 4
 
 
 def test_what_no_set_holds_is_a_reason_until_it_is_accepted() -> None:
-    old = serving("old", postgres={"bytes": GB, "largest_table": GB, "losses": ["roles: app", "other databases: b"]})
+    old = serving(
+        "old", postgres={"a": {"bytes": GB, "losses": ["roles: app"]}, "b": {"bytes": 1, "losses": ["databases: b"]}}
+    )
     assert len(preflight.problems(old, side("new"), CHOSEN)) == 2
     assert preflight.problems(old, side("new"), CHOSEN, accept_loss=True) == []
 

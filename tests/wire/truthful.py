@@ -17,7 +17,7 @@ from invoke.context import Context
 from liar import Liar
 
 from mnemo_ops.agent.base import protocol
-from mnemo_ops.cli import locks, runs, stack, storage
+from mnemo_ops.cli import locks, project, runs, stack, storage
 from mnemo_ops.core.model import Host
 from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
@@ -56,7 +56,7 @@ SERVING = {
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
         "sizes": {"lightrag": 5},
-        "postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []},
+        "postgres": {"postgres": {"bytes": 5, "cluster": LIKE, "losses": [], "obstacles": []}},
         "compose": "2.30",
     },
 }
@@ -120,6 +120,17 @@ SPARE = [{"name": f"{RUN}.partial", "bytes": 5, "why": "never finished"}]
 
 OUTAGE = {"write_outage_seconds": 1.5, "phases": {"stop": 0.5, "start": 1.0}}
 
+_ROW = {"reason": "PG_VERSION 16 in it", "overrule": "stack.datasets: [{}]", "dataset": None}
+DERIVED = [
+    {
+        **{**_ROW, "topic": "dataset", "what": "data-db", "value": "postgres, served by db"},
+        "dataset": {
+            **{"name": "data-db", "kind": "postgres", "volume": "outer", "path": "data/db", "service": "db"},
+            "docker": "outer_data",
+        },
+    },
+    {**_ROW, "topic": "writers", "what": "data-db", "value": "db, web"},
+]
 Asked = tuple[str, str]  # ready or act, and the kind; ("hello", "") for what it tells of itself
 TOLD: Mapping[Asked, Any] = {
     ("hello", ""): FACTS,
@@ -141,6 +152,7 @@ TOLD: Mapping[Asked, Any] = {
             **{"ended": "2026-11-29T22:09:19Z", "how": "the backup is complete"},
         },
     },
+    ("ready", "show_stack"): {"directory": "/srv/notes", "rows": DERIVED},
     ("ready", "list_runs"): {
         "runs": [
             {
@@ -224,6 +236,7 @@ YES = {"yes": True}
 # task, options, its hosts, and what one of them answers else
 COMMANDS: Mapping[str, Command] = {
     "lock.status": (locks.status, {}, ("one", "two"), {}),
+    "stack.show": (project.show, {}, ("one", "two"), {}),
     "runs": (runs.runs, {}, ("one", "two"), {}),
     "lock.release": (locks.release, YES, ("one",), {}),
     "backup.list": (stack.backup_list, {"all": True}, ("one", "two"), {}),

@@ -26,6 +26,9 @@ LOGIN = 'PGPASSWORD=$(cat) exec psql -XqAt -h "$1" -U "$2" -d "$3" -c "SELECT 1"
 class CompareCluster(Action):
     """The image of Postgres reads user, password and database when it makes a cluster, and never again.
 
+    Of several clusters the variables are those of one: it is enough if they fit any.
+
+    :param password: empty: the env file does not say it, and what the compose file says is not looked at here.
     :raises Refused: the services would be started with others than the cluster has (3).
     """
 
@@ -37,11 +40,20 @@ class CompareCluster(Action):
 
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
-        service = stack.dataset("postgres").service
-        mine = [each for each in containers.containers(machine, stack.project) if each.service == service]
-        if not mine:
-            return {"cluster": "none yet"}
-        there = mine[0]
+        services = {each.service for each in stack.of_kind("postgres")}
+        mine = [each for each in containers.containers(machine, stack.project) if each.service in services]
+        if not mine or not self.password:
+            return {"cluster": "none yet" if self.password else "not declared"}
+        differing: List[Refused] = []
+        for there in mine:
+            try:
+                self._compare(machine, there)
+                return {"cluster": "as declared"}
+            except Refused as error:
+                differing.append(error)
+        raise differing[0]
+
+    def _compare(self, machine: Machine, there: containers.Container) -> None:
         for key, wanted in (("POSTGRES_USER", self.user), ("POSTGRES_DB", self.database)):
             was = there.env.get(key, wanted)
             if wanted != was:
@@ -50,7 +62,7 @@ class CompareCluster(Action):
                     f"{told}, which it cannot change", hint=f"set {key} back; only a new volume gets a new cluster"
                 )
         if there.env.get("POSTGRES_PASSWORD", self.password) == self.password:
-            return {"cluster": "as declared"}
+            return
         if not there.running:
             raise Refused(
                 "the env file has another POSTGRES_PASSWORD than the cluster was started with, and Postgres is stopped",
@@ -64,7 +76,6 @@ class CompareCluster(Action):
                 hint=f"change it there first: docker exec -it {there.name} psql -U {self.user} -d {self.database} "
                 f"-c '\\password {self.user}'; then deploy again",
             )
-        return {"cluster": "as declared"}
 
 
 # constant: an empty cluster in memory, and what a server of it says to what it is asked

@@ -238,7 +238,12 @@ class LoadSet(Action):
 
     def _config(self, machine: Machine, stack: Stack, directory: str, manifest: Manifest) -> Making:
         """Decrypt the config part beside its place, compare it, and put it in place."""
-        dataset = stack.dataset("config")
+        held = stack.of_kind("config")
+        if not held:
+            if absent := [path for path in stack.own_files if machine.stat(path) is None]:
+                raise Refused(f"the stack's files are not here: {', '.join(absent)}", hint="invoke deploy brings them")
+            return {}
+        dataset = held[0]
         if machine.names(stack.directory):
             raise Refused(f"{stack.directory} is not empty", hint="move it aside, or choose another host")
         kind, beside = kind_of(machine, stack, dataset, ()), sibling(stack.directory, AFTER, self.run_id)
@@ -339,7 +344,7 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Manifest) -> None:
         refuse_filled(machine, key, mountpoint(machine, stack.volume(key)))
     for dataset in stack.datasets:
         if dataset.path not in ("", ".") and not dataset.volume:
-            machine.mkdir(f"{stack.directory}/{dataset.path}")
+            machine.mkdir(stack.path(dataset.path))
 
 
 def _refuse_fixed(machine: Machine, stack: Stack, places: Mapping[str, str]) -> None:

@@ -41,17 +41,17 @@ WHERE relname = words[cardinality(words)] AND relkind IN ('r', 'p', 'f', 'm', 'v
 
 @dataclass(frozen=True)
 class ProveStack(Action):
-    """Compare the running database with the digest of the set and use it as the application would.
+    """Compare the running databases with the digests of the set and use them as the application would.
 
-    :param facts: the postgres dataset of the manifest. :param documents: table and columns that say where files are:
-        ``table``, ``path``, ``size`` and ``sha256`` (columns; the last two may be empty), ``base``
-        (the dataset with the files).
+    :param clusters: the postgres datasets of the manifest, by name.
+    :param documents: table and columns that say where files are: ``table``, ``path``, ``size`` and ``sha256`` (columns;
+        the last two may be empty), ``base`` (the dataset with the files).
     :param health: service -> ``port/path`` that must answer 200.
     :raises VerificationFailed: names every difference (7).
     """
 
     stack: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    clusters: Mapping[str, Mapping[str, Any]]
     documents: Mapping[str, str]
     health: Mapping[str, str]
     kind: ClassVar[str] = "prove_stack"
@@ -59,18 +59,21 @@ class ProveStack(Action):
     def run(self, machine: Machine) -> Deed:
         stack = Stack.from_json(self.stack)
         found = containers.containers(machine, stack.project)
-        server = enter(machine, containers.one(found, stack.dataset("postgres").service)).server
-        wrong: List[str] = []
-        yield Progress(note="comparing the tables")
-        wrong += proof.of_rows(server, self.facts["rows"])
-        yield Progress(note="a vector query through each index")
-        servers = [replace(server, entry=name) for name in self.facts["rows"]]  # any database may hold them
-        with server.held():
-            vectors = sum(_vectors(each, wrong) for each in servers)
-        yield Progress(note="every document has its file")
         spec = self._where(machine, stack)
-        with server.held():
-            documents = sum(_documents(machine, each, spec, wrong) for each in servers)
+        wrong: List[str] = []
+        vectors = documents = 0
+        for dataset in (each for each in stack.of_kind("postgres") if each.name in self.clusters):
+            rows = self.clusters[dataset.name]["rows"]
+            server = enter(machine, containers.one(found, dataset.service)).server
+            yield Progress(note=f"comparing the tables of {dataset.name}")
+            wrong += proof.of_rows(server, rows)
+            yield Progress(note="a vector query through each index")
+            servers = [replace(server, entry=name) for name in rows]  # any database may hold them
+            with server.held():
+                vectors += sum(_vectors(each, wrong) for each in servers)
+            yield Progress(note="every document has its file")
+            with server.held():
+                documents += sum(_documents(machine, each, spec, wrong) for each in servers)
         for service, where in self.health.items():
             yield Progress(note=f"health of {service}")
             check_health(machine, found, service, where, wrong)

@@ -34,9 +34,11 @@ class Smoke(Action):
         stack = Stack.from_json(self.stack)
         found = containers.containers(machine, stack.project)
         wrong: List[str] = [f"{each.service} is {each.state}" for each in found if not (each.running or each.ended)]
-        yield Progress(note="asking the database")
-        server = enter(machine, containers.one(found, stack.dataset("postgres").service)).server
-        version = server.query("SELECT to_json(current_setting('server_version'));")
+        versions: List[str] = []
+        for each in stack.of_kind("postgres"):
+            yield Progress(note=f"asking the database of {each.service}")
+            server = enter(machine, containers.one(found, each.service)).server
+            versions.append(str(server.query("SELECT to_json(current_setting('server_version'));")))
         for service, directories in self.writable.items():
             for directory in directories:
                 yield Progress(note=f"{service} writes {directory}")
@@ -49,4 +51,4 @@ class Smoke(Action):
             check_health(machine, found, service, where, wrong)
         if wrong:
             raise StepFailed("the stack runs, but: " + "; ".join(wrong), hint="docker compose logs shows why")
-        return {"postgres": version, "containers": len(found), "health": "200"}
+        return {"postgres": ", ".join(versions) or "none", "containers": len(found), "health": "200"}

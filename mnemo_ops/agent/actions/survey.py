@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
@@ -45,7 +46,7 @@ class Survey(Action):
             "clock": machine.now(),
             "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", *TOOLS)},
             "directory": machine.names(stack.directory),
-            "absent": [name for name in (*stack.files, stack.env_file) if not _there(machine, stack, name)],
+            "absent": [_short(stack, path) for path in stack.own_files if machine.stat(path) is None],
             "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),
             "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
@@ -65,8 +66,8 @@ class Survey(Action):
         return {**report, "troubles": troubles}
 
 
-def _there(machine: Machine, stack: Stack, name: str) -> bool:
-    return machine.stat(f"{stack.directory}/{name}") is not None
+def _short(stack: Stack, path: str) -> str:
+    return posixpath.relpath(path, stack.directory) if path.startswith(stack.directory + "/") else path
 
 
 def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, Any]:
@@ -103,7 +104,9 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         "container_names": sorted(each.name for each in found),
         "forgotten": forgotten(stack, found),
         "sizes": _sizes(machine, stack, volumes, troubles),
-        "postgres": _postgres(machine, stack, found, troubles),
+        "postgres": {
+            each.name: _postgres(machine, stack, each.service, found, troubles) for each in stack.of_kind("postgres")
+        },
     }
 
 
@@ -130,8 +133,9 @@ def _sizes(machine: Machine, stack: Stack, volumes: List[str], troubles: List[st
     return sizes
 
 
-def _postgres(machine: Machine, stack: Stack, found: containers.Found, troubles: List[str]) -> Any:
-    mine = [each for each in found if each.running and each.service == stack.dataset("postgres").service]
+def _postgres(machine: Machine, stack: Stack, service: str, found: containers.Found, troubles: List[str]) -> Any:
+    """What the server of a service says; nothing where it does not answer."""
+    mine = [each for each in found if each.running and each.service == service]
     if not mine:
         return None
     try:

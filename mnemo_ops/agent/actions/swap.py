@@ -194,14 +194,15 @@ def _refuse_other_major(machine: Machine, stack: Stack, plan: restore_record.Pla
     """:raises Refused: what would be put in place is of another Postgres than the image, and would not start (3)."""
     services = {each.service for each in stack.datasets if each.kind == "postgres"}
     found = [each for each in containers.containers(machine, stack.project) if each.service in services]
-    has = found[0].env.get("PG_MAJOR") if found else None  # images that are made as the official one is
+    has = {each.env.get("PG_MAJOR", "") for each in found} or {""}  # images made as the official one is say it
     side = BEFORE if plan["live"] == AFTER else AFTER
-    for path in plan.get("paths", ()) if has else ():
+    for path in plan.get("paths", ()) if all(has) else ():
         beside = restore_record.sibling(path, side, plan["stamp"])
         was = (machine.read_text(f"{beside}/PG_VERSION") or "").strip()
-        if was and was != has:
+        if was and was not in has:
             raise Refused(
-                f"the undo would put in place data of Postgres {was}, and the image of {found[0].name} has {has}",
+                f"the undo would put in place data of Postgres {was}, and the image of {found[0].name} has "
+                f"{' or '.join(sorted(has))}",
                 hint=f"name an image of Postgres {was} in stack.images and deploy it; its start fails until the undo",
             )
 

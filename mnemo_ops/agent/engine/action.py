@@ -60,6 +60,7 @@ KINDS: Dict[str, str] = {
     "settle_fence": "services",
     "sign_set": "backup",
     "show_set": "catalogue",
+    "show_stack": "project",
     "smoke": "smoke",
     "start_containers": "services",
     "stop_all": "services",

@@ -7,4 +7,5 @@ Offers ``containers``, ``copy_marker``, ``datasets``, ``datasets.kind``, ``exclu
 Of a whole Postgres cluster: ``cluster.dump``, ``cluster.earlier``, ``cluster.entrance``, ``cluster.facts``,
 ``cluster.files``, ``cluster.home``, ``cluster.place``, ``cluster.proof``, ``cluster.scratch``, ``cluster.sealed``,
 ``cluster.server``, ``cluster.settings``.
+Of what a project says of itself: ``project.derive``, ``project.model``, ``project.read``, ``project.rows``.
 """

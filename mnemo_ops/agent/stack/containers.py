@@ -6,7 +6,7 @@ import json
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.errors import Broken, Refused
@@ -40,6 +40,8 @@ class Container:
     depends: Mapping[str, str]  # service -> the condition it waits for
     published: bool  # it takes connections from other machines
     started: str  # when it was started last, in Docker's words
+    labels: Mapping[str, str] = field(default_factory=dict)
+    command: Tuple[str, ...] = field(default=(), repr=False)  # what it runs, which may hold a secret
 
     @property
     def running(self) -> bool:
@@ -129,6 +131,8 @@ def _container(row: Mapping[str, Any]) -> Container:
         depends=_depends(row["Config"]["Labels"].get(DEPENDS, "")),
         published=_published(row["HostConfig"].get("PortBindings") or {}),
         started=str(row["State"].get("StartedAt", "")),
+        labels=row["Config"].get("Labels") or {},
+        command=(str(row.get("Path") or ""), *map(str, row.get("Args") or ())),
     )
 
 

@@ -12,6 +12,7 @@ from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Container
+from mnemo_ops.agent.stack.hosts_own import is_hosts_own
 from mnemo_ops.errors import Broken, Refused
 
 
@@ -21,8 +22,8 @@ class Dataset:
 
     :param kind: postgres (dumped), files (archived), redis (archived after a clean stop), config (archived, encrypted).
     :param volume: compose key of its named volume; empty for a path.
-    :param path: relative to the stack's directory; ``.`` for the directory itself. With a volume: where it would be
-        without one.
+    :param path: relative to the stack's directory, or absolute; ``.`` for the directory itself. With a volume: where
+        it would be without one.
     :param service: the service that serves it (postgres, redis).
     """
 
@@ -38,6 +39,7 @@ class Stack:
     """A compose project on a host.
 
     :param directory: absolute, holds the compose files. :param files: compose files below it, in ``-f`` order.
+    :param env_file: below it; empty: Compose finds ``.env`` itself.
     :param keep: the services that must run while a set is made (the database).
     :param waived: volume key, path, or ``SERVICE:/TARGET`` of a mount -> why it need not survive.
     :param grace: seconds a service gets to finish its work when it is stopped.
@@ -73,22 +75,28 @@ class Stack:
         """Docker's name of a volume: pinned to the project, whatever the directory is called."""
         return self.names.get(key, f"{self.project}_{key}")
 
-    def dataset(self, kind: str) -> Dataset:
-        """The dataset of a kind there is one of. :raises Refused: there is none (3)."""
-        for dataset in self.datasets:
-            if dataset.kind == kind:
-                return dataset
-        raise Refused(f"the stack {self.project} declares no {kind} dataset")
+    def of_kind(self, kind: str) -> Tuple[Dataset, ...]:
+        return tuple(each for each in self.datasets if each.kind == kind)
+
+    def path(self, name: str) -> str:
+        """A path of the stack, as the host has it."""
+        return posixpath.normpath(posixpath.join(self.directory, name))
+
+    @property
+    def own_files(self) -> Tuple[str, ...]:
+        """Its compose files and its env file, as the host has them."""
+        return tuple(map(self.path, (*self.files, *([self.env_file] if self.env_file else []))))
 
     def compose(self, *arguments: str) -> List[str]:
         """The argument vector of a ``docker compose`` call for this stack."""
-        files = [part for name in self.files for part in ("-f", f"{self.directory}/{name}")]
+        files = [part for name in self.files for part in ("-f", self.path(name))]
         base = ["docker", "compose", "--project-directory", self.directory, "-p", self.project]
-        return [*base, "--env-file", f"{self.directory}/{self.env_file}", *files, *arguments]
+        env = ["--env-file", self.path(self.env_file)] if self.env_file else []
+        return [*base, *env, *files, *arguments]
 
     def excluded(self) -> Tuple[str, ...]:
         """Paths below the directory that are datasets of their own, or waived: the config dataset leaves them out."""
-        below = [dataset.path for dataset in self.datasets if dataset.path not in ("", ".")]
+        below = [each.path for each in self.datasets if each.path not in ("", ".") and not each.path.startswith("/")]
         return tuple(sorted({*below, *(path for path in self.waived if _is_path(path))}))
 
 
@@ -126,7 +134,7 @@ def root(machine: Machine, stack: Stack, dataset: Dataset) -> str:
     """Directory that holds a dataset, behind every link. :raises Refused: its volume does not exist (3)."""
     if dataset.volume:
         return machine.realpath(mountpoint(machine, stack.volume(dataset.volume)))
-    return machine.realpath(posixpath.normpath(posixpath.join(stack.directory, dataset.path)))
+    return machine.realpath(stack.path(dataset.path))
 
 
 def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
@@ -134,11 +142,12 @@ def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
     it is: ``mailer:/data (a volume without a name)``."""
     volumes = {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume}
     volumes |= {stack.volume(key) for key in stack.waived}
+    kept = [stack.directory, *(stack.path(each.path) for each in stack.datasets if each.path)]
     missing: Dict[str, str] = {}
     for container in found:
         for mount in container.mounts:
             source = str(mount.get("Name") or mount.get("Source") or "")
-            inside = source == stack.directory or source.startswith(stack.directory + "/")
+            inside = any(f"{source}/".startswith(f"{each}/") for each in kept) or is_hosts_own(source)
             place = f"{container.service}:{mount.get('Destination')}"
             if source in volumes or inside or mount.get("Type") == "tmpfs" or place in stack.waived:
                 continue

@@ -56,7 +56,7 @@ def prove(context: Context) -> None:
     services = definition.proven(context.settings)
     if services:
         flow.act(context.new, ComposeUp(context.stack, services), job=f"{context.run}-up-proven")
-    name = next(name for name, facts in datasets.items() if facts["kind"] == "postgres")
-    proof = ProveStack(context.stack, datasets[name], checks.get("documents", {}), checks.get("health", {}))
+    clusters = {name: facts for name, facts in datasets.items() if facts["kind"] == "postgres"}
+    proof = ProveStack(context.stack, clusters, checks.get("documents", {}), checks.get("health", {}))
     context.proof = flow.act(context.new, proof, job=f"{context.run}-prove")
     context.stage = Stage.PROVEN

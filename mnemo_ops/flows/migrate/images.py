@@ -9,7 +9,7 @@ import yaml
 
 from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.base.finding import Finding
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.checks.findings import refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
@@ -33,14 +33,13 @@ class Means:
 class Other:
     """What differs.
 
-    :param images: by service. :param override: of new. :param database: its image, if another one.
-    :param declared: what the override says of the database's service: its fields, and variables of its environment.
+    :param images: by service. :param override: of new. :param databases: postgres dataset -> the image of its service,
+        and what the override says of that: its fields, and variables of its environment.
     """
 
     images: Mapping[str, str]
     override: str
-    database: str
-    declared: Sequence[str] = ()
+    databases: Mapping[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
 
 
 class _Compose(yaml.SafeLoader):
@@ -71,26 +70,26 @@ def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) 
     images = {service: image for service, image in will.items() if image not in (was.get(service), runs.get(service))}
     if not images or means is None:
         return None
-    service = next(row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres")
     same = {each: runs.get(each, image) for each, image in was.items()}
     override = means.override(new, {**same, **images})
-    return Other(images, override, images.get(service, ""), declared(override, service))
+    served = {row["name"]: row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres"}
+    changed = {name: (images[each], declared(override, each)) for name, each in served.items() if each in images}
+    return Other(images, override, changed)
 
 
 def older(flow: Flow, host: Host, chosen: Other, old: Side, new: Side) -> list[Finding]:
-    """A database that new could not read, as far as the image says so before it is on new, or is there already."""
-    database = old.survey.get("postgres")
-    if not chosen.database or not database:
-        return []
-    there = database["cluster"]
-    asks = TryImage(chosen.database, there)
-    major = int(flow.ready(host, asks)["major"]) if new.survey["tools"].get("docker") else 0
-    archive = flow.settings(host).images_archive
-    major = major or (major_of(archive, chosen.database) if archive else 0)
-    if not 0 < major < there["major"]:
-        return []
-    evidence = (
-        f"its image {chosen.database} has Postgres {major}, and {old.name} has {there['version']}, which is newer"
-    )
-    remedy = f"name an image of Postgres {there['major']} or newer in stack.images of {new.name}"
-    return [refused("image.older", new.name, evidence, remedy)]
+    """Databases that new could not read, as far as the image says so before it is on new, or is there already."""
+    found = []
+    for name, (image, _) in chosen.databases.items():
+        database = (old.survey.get("postgres") or {}).get(name)
+        if not database:
+            continue
+        there = database["cluster"]
+        major = int(flow.ready(host, TryImage(image, there))["major"]) if new.survey["tools"].get("docker") else 0
+        archive = flow.settings(host).images_archive
+        major = major or (major_of(archive, image) if archive else 0)
+        if 0 < major < there["major"]:
+            evidence = f"its image {image} has Postgres {major}, and {old.name} has {there['version']}, which is newer"
+            remedy = f"name an image of Postgres {there['major']} or newer in stack.images of {new.name}"
+            found.append(refused("image.older", new.name, evidence, remedy))
+    return found

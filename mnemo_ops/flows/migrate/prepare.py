@@ -57,9 +57,9 @@ def copy_images(context: Context) -> None:
         for service, image in other.images.items():
             context.say(f"{service} runs {image} on {context.new.name}, as its stack.images says")
         context.means.fetch(context.new, other.images)
-        if other.database:
-            cluster = context.seen[0].survey["postgres"]["cluster"]
-            flow.act(context.new, TryImage(other.database, cluster, other.declared), job=f"{run}-try-image")
+        for number, (name, (image, declared)) in enumerate(other.databases.items()):
+            cluster = context.seen[0].survey["postgres"][name]["cluster"]
+            flow.act(context.new, TryImage(image, cluster, declared), job=f"{run}-try-image-{number}")
     there = other.images if other else ()
     used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
     here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))

@@ -80,7 +80,7 @@ def main(root: str, argv: list[str]) -> None:
     if rest[0] in verbs:
         return verbs[rest[0]](root, state, rest[1], rest[2:], found)
     single = {"version": version, "info": info, "ps": ps, "pull": pull, "tag": tag, "load": load_images, "logs": logs}
-    single |= {"save": save_images, "import": import_image, "exec": inside, "run": run}
+    single |= {"save": save_images, "import": import_image, "exec": inside, "run": run, "diff": diff}
     return single[rest[0]](root, state, rest[1:], found)
 
 
@@ -247,6 +247,11 @@ def inside(root: str, state: Any, names: list[str], found: dict[str, list[str]])
     """What a program in a container says is not this engine's."""
 
 
+def diff(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
+    """What a container wrote into its own layer, as ``diffs`` has it."""
+    print("\n".join(load(root, "diffs", {}).get(names[0], [])))
+
+
 def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
     """The words that containers of this image say, as ``said`` has them: always these, or by a word of the command."""
     name = names[0].partition(":")[0]
@@ -289,7 +294,9 @@ def ps(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> 
         ends = {end for mount in row.get("Mounts", []) for end in (mount.get("Name"), mount["Source"])}
         is_named = is_named and all(one in ends for one in mounted)
         if is_named and matches(row["Config"]["Labels"], found) and in_them:
-            print(row["Name"].lstrip("/") if "{{.Names}}" in found.get("--format", []) else id)
+            name, form = row["Name"].lstrip("/"), found.get("--format", [])
+            labels = ",".join(f"{key}={value}" for key, value in row["Config"]["Labels"].items())
+            print(dumps({"Names": name, "Labels": labels}) if form == ["json"] else name if form else id)
 
 
 def logs(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
@@ -301,7 +308,8 @@ def version(root: str, state: Any, names: list[str], found: dict[str, list[str]]
 
 
 def info(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
-    print("/var/lib/docker")
+    told = {"ServerVersion": "26.1.5", "DockerRootDir": "/var/lib/docker", "ID": "an-engine"}
+    print(dumps(told) if found.get("--format") == ["json"] else told["DockerRootDir"])
 
 
 def validate(root: str, path: str) -> None:

@@ -87,8 +87,7 @@ def used(machine: Machine, stack: Stack) -> Dict[str, str]:
 
     What is to be a volume and is still a path of the stack that holds something: key -> path.
     """
-    files = (*stack.files, stack.env_file)
-    if not docker.is_installed(machine) or any(machine.stat(f"{stack.directory}/{name}") is None for name in files):
+    if not docker.is_installed(machine) or any(machine.stat(path) is None for path in stack.own_files):
         return {}
     config = stack.compose("config", "--format", "json")
     said = machine.ask(config, check=False)
@@ -97,7 +96,7 @@ def used(machine: Machine, stack: Stack) -> Dict[str, str]:
     if said.rc != 0:  # whoever starts the stack will say it better, and deploy may be about to mend it
         return {}
     volumes = json.loads(said.out).get("volumes") or {}
-    paths = {one.volume: f"{stack.directory}/{one.path}" for one in stack.datasets if one.volume and one.path}
+    paths = {one.volume: stack.path(one.path) for one in stack.datasets if one.volume and one.path}
     held = {key: path for key, path in paths.items() if machine.stat(path) is not None and machine.names(path)}
     return {**held, **{key: str(row["name"]) for key, row in volumes.items() if "name" in row}}
 
