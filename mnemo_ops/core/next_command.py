@@ -13,7 +13,7 @@ from mnemo_ops.agent.base.record import dataclass
 # our tasks as advice writes them, and nothing else somebody may have written about invoking
 _COMMAND = re.compile(
     r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|explain|migrate|nfs-setup|play"
-    r"|restore|runs|schema|volumes|(?:hosts|lab|lock|secrets)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
+    r"|restore|runs|schema|volumes|(?:hosts|lab|lock|secrets|stack)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
 _LIMITED = (
     "backup",
@@ -22,6 +22,7 @@ _LIMITED = (
     "docker-install",
     "hosts",
     "lock",
+    "stack",
     "play",
     "restore",
     "runs",

@@ -106,7 +106,7 @@ def unknown_settings(flow: Flow, host: Host, names: list[str]) -> None:
 
 def list_sets(flow: Flow, host: Host, check: bool = False) -> list[dict[str, Any]]:
     """The sets on a host, newest first, with what is wrong with them. :param check: read them all."""
-    rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.stack(host)["store"], check))["sets"]
+    rows: list[dict[str, Any]] = flow.act(host, ListSets(flow.declared(host).store, check))["sets"]
     return rows
 
 

@@ -31,7 +31,7 @@ def show(flow: Flow, host: Host, wanted: str, check: bool = False) -> Row:
     :raises Refused: none or several match (3).
     """
     id = pick(flow, host, wanted, "invoke backup.show")
-    return described(flow.act(host, ShowSet(flow.stack(host)["store"], id, check)))
+    return described(flow.act(host, ShowSet(flow.declared(host).store, id, check)))
 
 
 # -- for programs --------------------------------------------------------------------------------------------------

@@ -77,7 +77,9 @@ def look_at_volumes(flow: Flow, host: Host, rows: Sequence[Mapping[str, Any]], m
     """
     chosen = settings(host)
     kept = [row.volume for row in definition.datasets(chosen) if row.volume]
-    found = flow.ready(host, LookAtVolumes(chosen.project, rows, kept, {} if moving else flow.stack(host)))
+    found = flow.ready(
+        host, LookAtVolumes(chosen.project, rows, kept, {} if moving else definition.wire(flow.declared(host)))
+    )
     for warning in judge(of_host(host.name, found["findings"]), flow.report.extra):
         flow.report.say(f"  WARNING  {warning}")
         flow.report.extra.setdefault("warnings", []).append(warning)
@@ -93,11 +95,11 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     chosen = settings(host)
     check_files(host, chosen)
     shipment = shipment_of(flow, inventory, host, chosen)
-    stack = flow.stack(host)
+    stack = definition.wire(flow.declared(host))
     look_at_volumes(flow, host, definition.volumes(chosen, inventory.hosts))
     flow.ready(host, ComposeUp(stack))
     flow.ready(host, FinishDeploy(stack, new_id()))
-    env = dict(env_file.read(chosen.env_file))
+    env = dict(env_file.read(chosen.env_file)) if chosen.env_file else {}
     user = env.get("POSTGRES_USER", "postgres")
     flow.ready(host, CompareCluster(stack, user, env.get("POSTGRES_DB", user), env.get("POSTGRES_PASSWORD", "")))
     plays = Plays(flow.fleet, flow.report, inventory, host.name, extra_vars, Options(check=check))
@@ -109,7 +111,9 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
         plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owners": owners})
     if not check:
         flow.report.step("deep check: SQL, files, queue, health")
-        proof = flow.act(host, Smoke(stack, chosen.checks.get("health", {}), chosen.checks.get("writable", {})))
+        proof = flow.act(
+            host, Smoke(flow.stack(host), chosen.checks.get("health", {}), chosen.checks.get("writable", {}))
+        )
         flow.report.say(f"  {host.name} serves: " + ", ".join(f"{key} {value}" for key, value in proof.items()))
         flow.report.extra["checks"] = proof
 
@@ -136,7 +140,7 @@ def _finished_by_the_host(flow: Flow, host: Host, check: bool) -> Iterator[None]
         return
     run = new_id()
     try:
-        flow.act(host, FinishDeploy(flow.stack(host), run))
+        flow.act(host, FinishDeploy(definition.wire(flow.declared(host)), run))
         yield
     except (ChannelLost, *STRANGERS) as error:
         error.message += f"; {host.name} starts the stack by itself within two minutes"
@@ -158,14 +162,16 @@ def check_files(host: Host, chosen: Settings) -> None:
     """
     for key in ("source", "env_file", "tls", "images_archive"):
         value = getattr(chosen, key)
-        if not value and key in ("source", "env_file"):
+        if not value and key == "source":
             raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a complete inventory")
         if value and not Path(value).exists():
             raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
     absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).exists()]
     if absent:
         raise InventoryError(f"stack.tls of {host.name}: {chosen.tls} lacks {', '.join(absent)}")
-    example = Path(chosen.source) / ".env.production.example"
+    if not chosen.env_file:
+        return
+    example = Path(chosen.source) / f"{chosen.env_name}.example"
     given = {key for key, value in env_file.read(chosen.env_file) if value}
     wanted = (
         [key for key, value in env_file.read(str(example)) if value.startswith(PLACEHOLDER)] if example.exists() else []

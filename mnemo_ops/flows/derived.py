@@ -9,6 +9,7 @@ from mnemo_ops.agent.actions.project import ShowStack
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.visible import folded, in_a_line
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.stack.definition import wire
 
 COLUMNS = 80
 
@@ -18,7 +19,7 @@ def look(flow: Flow, host: Host) -> dict[str, Any]:
 
     :raises Refused: its files are gone (3). :raises CommandFailed: Compose cannot read them (6).
     """
-    return flow.ready(host, ShowStack(flow.stack(host)))
+    return flow.ready(host, ShowStack(wire(flow.declared(host))))
 
 
 def table(host: str, told: Mapping[str, Any]) -> list[str]:

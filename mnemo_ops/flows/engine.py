@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops.agent.actions.journal import Forget
+from mnemo_ops.agent.actions.project import ShowStack
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.agent.base.progress import Report as Answer
 from mnemo_ops.agent.base.protocol import Event
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.engine.action import Action
+from mnemo_ops.agent.stack.project.rows import derived
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, JobLost, MnemoError
 from mnemo_ops.execution.report import Report
@@ -102,9 +105,17 @@ class Flow:
     def settings(self, host: Host) -> Settings:
         return settings(host)
 
+    def declared(self, host: Host) -> Stack:
+        """The host's stack as its owner declares it: without datasets where the owner says nothing of them."""
+        return stack_of(settings(host))
+
     def stack(self, host: Host) -> dict[str, Any]:
-        """The host's stack, as an argument of actions."""
-        return wire(stack_of(settings(host)))
+        """The host's stack, as an argument of actions; what must survive follows from the project on the host, where
+        its owner says nothing of that."""
+        stack = self.declared(host)
+        if not stack.datasets:
+            stack = derived(stack, self.ready(host, ShowStack(wire(stack)))["rows"])
+        return wire(stack)
 
 
 @dataclass(frozen=True)

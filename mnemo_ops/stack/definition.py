@@ -94,9 +94,12 @@ def stack_of(chosen: Settings) -> Stack:
     )
 
 
-def proven(chosen: Settings) -> tuple[str, ...]:
-    """Services that must answer before clients are let in: as declared, or those that keep data."""
-    stores = dict.fromkeys(row.service for row in datasets(chosen) if row.service)
+def proven(chosen: Settings, stack: Mapping[str, Any]) -> tuple[str, ...]:
+    """Services that must answer before clients are let in: as declared, or those that keep data.
+
+    :param stack: what the agent is told of it.
+    """
+    stores = dict.fromkeys(row["service"] for row in stack["datasets"] if row["service"])
     return tuple(chosen.checks.get("services", stores))
 
 

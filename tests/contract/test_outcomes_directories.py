@@ -28,6 +28,7 @@ from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.errors import Refused
 from mnemo_ops.stack import definition
+from mnemo_ops.stack.settings import Settings
 
 NAME = "mnemosyne_lightrag_data"
 DISK = "30 22 8:16 / /mnt/disk rw - ext4 /dev/sdb rw\n"
@@ -44,7 +45,7 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def settings(path: str = "/mnt/disk") -> definition.Settings:
+def settings(path: str = "/mnt/disk") -> Settings:
     spec = {"lightrag_data": {"type": "bind", "path": path}}
     return mnemosyne.settings(volumes=spec)
 

@@ -104,4 +104,4 @@ def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, l
 def test_mnemosyne_is_one_such_file() -> None:
     stack = definition.stack_of(mnemosyne.settings())
     assert stack.keep == ("postgres",) and len(stack.datasets) == 7
-    assert definition.proven(mnemosyne.settings()) == ("postgres", "redis", "api")
+    assert definition.proven(mnemosyne.settings(), mnemosyne.wired()) == ("postgres", "redis", "api")

@@ -74,7 +74,7 @@ def test_what_speaks_against_another_host_is_not_told_of_the_limited_ones(
     inventory.write_text(f"all: {{hosts: {{old: {{ansible_host: 192.0.2.1}}, new: {{{stack}}}}}}}\n")
     words = f"volumes --volume x -i {inventory} --limit"
     code, text = said(f"{words} new", capsys, monkeypatch)
-    assert code == 2 and "new: stack.volumes.uploads: path: 'data' is not" in text and "like /data/uploads" in text
+    assert code == 2 and "new: stack.volumes.uploads: path: 'data' is not" in text and "like /data/documents" in text
     code, text = said(f"{words} old", capsys, monkeypatch)
     assert code == 2 and "the stack has no volume 'x'" in text and "new" not in text
 

@@ -138,7 +138,7 @@ def env(tmp_path: Path) -> Path:
     ("change", "said"),
     [
         ({"source": ""}, r"stack\.source"),
-        ({"env_file": ""}, r"stack\.env_file"),
+        ({"env_file": "/nowhere"}, r"stack\.env_file of old .*/nowhere"),
         ({"tls": "/nowhere"}, r"stack\.tls of old .*/nowhere"),
         ({"images_archive": "/nowhere"}, r"stack\.images_archive of old .*/nowhere"),
     ],
@@ -160,7 +160,11 @@ def test_a_placeholder_is_refused(env: Path, tmp_path: Path) -> None:
 def test_an_env_file_that_lacks_a_secret_of_the_example_is_refused(env: Path, tmp_path: Path) -> None:
     (tmp_path / ".env.production.example").write_text("REDIS_PASSWORD=CHANGE_ME\nPOSTGRES_PASSWORD=CHANGE_ME\n")
     with pytest.raises(InventoryError, match=r"REDIS_PASSWORD"):
-        check_files(host(), Settings(source=str(tmp_path), env_file=str(env)))
+        check_files(host(), Settings(source=str(tmp_path), env_file=str(env), env_name=".env.production"))
+
+
+def test_a_project_without_an_env_file_is_whole(tmp_path: Path) -> None:
+    check_files(host(), Settings(source=str(tmp_path)))
 
 
 def test_a_tls_directory_must_hold_all_three_files(env: Path, tmp_path: Path) -> None:

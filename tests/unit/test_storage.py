@@ -13,9 +13,10 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack import definition
 from mnemo_ops.stack import settings as stack_settings
 from mnemo_ops.stack.nfs_options import CLIENT_OPTIONS
+from mnemo_ops.stack.settings import Settings
 
 
-def chosen(**volumes: Any) -> definition.Settings:
+def chosen(**volumes: Any) -> Settings:
     return mnemosyne.settings(volumes=volumes)
 
 

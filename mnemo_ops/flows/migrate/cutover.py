@@ -53,7 +53,7 @@ def restore(context: Context) -> None:
 def prove(context: Context) -> None:
     """:raises VerificationFailed: new differs (7)."""
     flow, datasets, checks = context.flow, context.manifest["datasets"], context.settings.checks
-    services = definition.proven(context.settings)
+    services = definition.proven(context.settings, context.stack)
     if services:
         flow.act(context.new, ComposeUp(context.stack, services), job=f"{context.run}-up-proven")
     clusters = {name: facts for name, facts in datasets.items() if facts["kind"] == "postgres"}

@@ -37,7 +37,7 @@ def clean_up(context: Context, old: Side, new: Side) -> set[str]:
                 flow.act(host, Release(name))
     if unfinished:
         context.say(f"remove the unfinished copy of run {unfinished} from {context.new.name}")
-        clean = CleanTarget(context.stack, unfinished, definition.proven(context.settings))
+        clean = CleanTarget(context.stack, unfinished, definition.proven(context.settings, context.stack))
         flow.act(context.new, clean, job=f"{context.run}-clean")
     ends.aborted(context, runs)
     return runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base.finding import Finding
+from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.checks import preflight as checks
 from mnemo_ops.checks.findings import judge, of_host, refused
 from mnemo_ops.checks.preflight import Side
@@ -12,7 +13,6 @@ from mnemo_ops.errors import Refused, Unreachable
 from mnemo_ops.flows.migrate import earlier, images, leftovers, look, transfer
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.flows.migrate.earlier import Earlier
-from mnemo_ops.stack import definition
 
 
 def preflight(context: Context, act: bool = True) -> Earlier:
@@ -65,7 +65,7 @@ def _misnamed(context: Context) -> list[Finding]:
     there = {row["key"]: row["name"] for row in context.rows}
     found: list[Finding] = []
     old, new = context.names
-    stack = definition.stack_of(context.settings)
+    stack = Stack.from_json(context.stack)
     for row in stack.datasets:
         was = stack.volume(row.volume) if row.volume else ""
         will = there.get(row.volume or row.path, "" if row.path else was)
