@@ -23,7 +23,7 @@ def order(model: Model, found: Found, stores: Sequence[str]) -> List[Row]:
     names = [" ".join(sorted({each.service for each in step})) for step in steps]
     told = "  ".join(f"{number}. {step}" for number, step in enumerate(names, 1))
     why = "who publishes ports first, then depends_on from the outside in, databases last; started the other way round"
-    return [Row("stop order", model.name, told or "nothing", why, "stack.order, or depends_on in the compose file")]
+    return [Row("stop order", model.name, told or "nothing", why, "depends_on in the compose file")]
 
 
 def _as_container(service: Service) -> Container:
