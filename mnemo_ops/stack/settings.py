@@ -173,8 +173,9 @@ def _settings(values: Mapping[str, Any], volumes: Collection[str], mistake: Mist
     except ValueError as problem:
         what, _, remedy = str(problem).partition("; ")
         raise mistake((re.split(r"\W", what)[0],), f".{what}", remedy) from None
-    declared = {*volumes, *compose_names(made, "volumes")}
-    return replace(made, volumes=_storage(made, values.get("volumes", {}), declared, mistake))
+    found = _storage(made, values.get("volumes", {}), {*volumes, *compose_names(made, "volumes")}, mistake)
+    # in the order of mnemo.yml, whatever the inventory says of some: what is rendered of them stays as it is
+    return replace(made, volumes={key: found[key] for key in dict.fromkeys((*volumes, *found))})
 
 
 def compose_names(chosen: Settings, section: str) -> dict[str, Any]:

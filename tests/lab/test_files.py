@@ -126,7 +126,7 @@ def test_who_writes_from_around_the_data_is_named_and_can_be_waived(lab: Lab, ad
 def test_a_volume_without_a_name_can_be_waived_as_it_is_named(lab: Lab, adorned: dict[str, str]) -> None:
     image = lab.old.sh("docker inspect --format '{{.Config.Image}}' mnemosyne-redis")
     labels = "--label com.docker.compose.project=mnemosyne --label com.docker.compose.service=mailer"
-    lab.old.sh(f"docker create --name mailer {labels} -v /mails -v /etc/hostname:/mine {image}")
+    lab.old.sh(f"docker create --name mailer {labels} -v /mails -v /etc/issue:/mine {image}")
     try:
         said = well(lab.run("backup", "--limit", "old", "--json"), 3)
         assert "mailer:/mails (a volume without a name)" in said.error["message"]

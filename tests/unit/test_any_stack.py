@@ -67,6 +67,12 @@ def test_the_inventory_goes_before_the_file_beside_the_compose_file(source: Path
     )
 
 
+def test_volumes_keep_their_order_whatever_the_inventory_says_of_one() -> None:
+    """Another order would be another override, and a change that nobody asked for."""
+    moved = mnemosyne.settings(volumes={"redis_data": {"type": "bind", "path": "/data/redis"}})
+    assert list(moved.volumes) == list(mnemosyne.settings().volumes)
+
+
 def test_a_volume_of_the_compose_file_may_be_stored_elsewhere(source: Path) -> None:
     chosen = settings(host(source, project="shop", volumes={"data": {"type": "bind", "path": "/data/x"}}))
     assert [row["name"] for row in definition.volumes(chosen)] == ["shop_data"]
