@@ -29,7 +29,10 @@ services:
     image: {image}
     environment: {{POSTGRES_USER: owner, POSTGRES_DB: notes, POSTGRES_PASSWORD: "${{SECRET}}"}}
     volumes: ["kept:/var/lib/postgresql/data", "./first.sql:/first.sql:ro"]
-    healthcheck: {{test: ["CMD-SHELL", "psql -XqAth 127.0.0.1 -U owner -d notes -c 'SELECT 1'"], interval: 1s, retries: 100}}
+    healthcheck:
+      test: ["CMD-SHELL", "psql -XqAth 127.0.0.1 -U owner -d notes -c 'SELECT 1'"]
+      interval: 1s
+      retries: 100
   web:
     image: {image}
     entrypoint: ["sh", "-c", "echo state > /state; exec sleep 600"]
