@@ -7,13 +7,16 @@ from typing import Any
 import jsonschema
 import mnemosyne
 import pytest
+import yaml
 
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.execution.playbook_run import shipped
 from mnemo_ops.stack import definition
 from mnemo_ops.stack import settings as stack_settings
 from mnemo_ops.stack.nfs_options import CLIENT_OPTIONS
 from mnemo_ops.stack.settings import Settings
+from mnemo_ops.templates.render import Scope, render
 
 
 def chosen(**volumes: Any) -> Settings:
@@ -257,3 +260,14 @@ def jsonschema_forms() -> dict[str, Any]:
     from mnemo_ops.reference.json_forms import FORMS
 
     return FORMS
+
+
+@pytest.mark.parametrize(("spec", "owner"), [({"type": "local"}, "999"), ({**NFS, "path": "/srv/nfs/graph"}, None)])
+def test_where_the_server_says_who_owns_a_volume_no_host_does(spec: dict[str, Any], owner: str | None) -> None:
+    """A chown over NFS fails where root is nobody."""
+    (row,) = (each for each in definition.volumes(chosen(lightrag_data=spec)) if each["key"] == "lightrag_data")
+    (task,) = yaml.safe_load(shipped("volumes/local.yml").read_text())
+    left_out = object()
+    known = {"volume": row, "stack_owners": {"lightrag_data": {"uid": 999, "gid": 998}}, "omit": left_out}
+    found = render(task["docker_volume"]["owner"], Scope().plus(known), "local.yml")
+    assert found == (owner or left_out)
