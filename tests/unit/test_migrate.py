@@ -13,7 +13,7 @@ from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.checks.findings import refused, shown
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import ChannelLost, Interrupted, NotStarted, Refused, StepFailed
+from mnemo_ops.errors import ChannelLost, Interrupted, NotStarted, Refused, StepFailed, Unreachable
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import Journal
@@ -53,6 +53,27 @@ def migration(tmp_path: Path, fleet: Any, place: Callable[[Host], None] = lambda
 
 def side(name: str, **survey: Any) -> Side:
     return Side(name, {}, {"troubles": [], "leases": {}, "target": None, **survey})
+
+
+def test_what_moves_is_asked_of_new_where_old_is_gone(tmp_path: Path) -> None:
+    """Of a stack that nobody declares: `--without-old` was refused because old does not answer."""
+    told = {"name": "kept", "kind": "postgres", "volume": "kept", "path": "", "service": "db", "docker": ""}
+    knows = [False, True]
+
+    def show() -> dict[str, Any]:
+        if not knows.pop(0):
+            raise Unreachable("old does not answer")
+        return {"directory": "/srv/notes", "rows": [{"dataset": told}]}
+
+    hosts = [Host(each.name, each.address, vars={"stack": {"project": "notes"}}) for each in (OLD, NEW)]
+    fleet: Any = Fleet(show_stack=show)
+    flow = Flow(fleet, Report("migrate", Style()), tmp_path)
+    made = Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
+    assert [row["name"] for row in made.context.stack["datasets"]] == ["kept"]
+    assert fleet.asked == ["old: show_stack ", "new: show_stack "]
+    knows[:] = [False, False]
+    with pytest.raises(Unreachable, match="old"):
+        Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
 
 
 @pytest.mark.parametrize("tools", [{}, {"docker": False}], ids=["with docker", "bare when it was surveyed"])

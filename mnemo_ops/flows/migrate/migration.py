@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Optional
+from typing import Any, Optional
 
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import MnemoError, named
+from mnemo_ops.errors import MnemoError, Unreachable, named
 from mnemo_ops.flows.engine import Flow, Step, Steps, Undo
 from mnemo_ops.flows.migrate import abort, cutover, preflight, prepare, promotion, report, rollback, transfer
 from mnemo_ops.flows.migrate.context import Context, Provision, Rows
@@ -35,7 +35,7 @@ class Migration:
         without_old: bool = False,
         means: Optional[Means] = None,
     ) -> None:
-        known = (flow.settings(old), flow.stack(old), accept_loss, without_old)
+        known = (flow.settings(old), _stack(flow, old, new), accept_loss, without_old)
         self.context = Context(flow, old, new, provision, place, rows, run_id, *known, means=means)
         self.steps = Steps(self.context.say, self.context.note)
 
@@ -113,3 +113,17 @@ class Migration:
 
     def _does(self, deed: Callable[[Context], object]) -> Callable[[], object]:
         return partial(deed, self.context)
+
+
+def _stack(flow: Flow, old: Host, new: Host) -> dict[str, Any]:
+    """What moves. Where old does not answer and nobody declares it, new's copy knows it, too.
+
+    :raises Unreachable: nor does that (4).
+    """
+    try:
+        return flow.stack(old)
+    except Unreachable as silent:
+        try:
+            return flow.stack(new)
+        except MnemoError:
+            raise silent from None
