@@ -15,6 +15,7 @@ from mnemo_ops.stack.volumes import path_rules
 PROJECT = r"[a-z0-9][a-z0-9_-]*"  # docker compose takes no other
 KINDS = ("files", "postgres", "redis", "config")  # of datasets
 CHECKS = ("services", "health", "writable", "documents")
+DOCUMENTS = ("table", "path", "base", "size", "sha256")  # of them the last two may be missing
 NAME = r"[A-Za-z0-9][\w.-]*"  # a dataset names files of a set
 
 
@@ -42,12 +43,9 @@ def refuse_values(given: Mapping[str, Any]) -> None:
         _refuse_others("datasets", row.values())
         if (kind := row.get("kind", "files")) not in KINDS:
             raise ValueError(f"datasets: there is no kind {kind!r}; {suggest(str(kind), KINDS)}")
-    for key in ("owners", "checks"):
-        if any(not isinstance(name, str) for name in given.get(key, {})):
-            raise ValueError(f"{key}: a name is not a text; write it in quotes")
-    unknown = [key for key in given.get("checks", {}) if key not in CHECKS]
-    if unknown:
-        raise ValueError(f"checks: there is no check {unknown[0]!r}; {suggest(unknown[0], CHECKS)}")
+    _refuse_others("compose_files", given.get("compose_files", ()))
+    _refuse_lists("owners", given.get("owners", {}))
+    _refuse_checks(given.get("checks", {}))
     if any(isinstance(port, bool) or not isinstance(port, int) for port in given.get("ports", ())):
         raise ValueError(f"ports: {given['ports']!r} are not numbers of ports; like [80, 443]")
 
@@ -61,6 +59,36 @@ def _refuse_others(key: str, values: Any) -> None:
     for value in values:
         if not isinstance(value, str):
             raise ValueError(f"{key}: {value!r} is not a text; write it in quotes")
+
+
+def _refuse_lists(key: str, given: Any) -> None:
+    """It maps services to lists of texts."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{key}: {given!r} is no mapping; like {{web: [/data]}}")
+    for service, values in given.items():
+        if not isinstance(values, list):
+            raise ValueError(f"{key}: {service} has {values!r}, not a list; like {{web: [/data]}}")
+        _refuse_others(key, [service, *values])
+
+
+def _refuse_checks(given: Mapping[Any, Any]) -> None:
+    for key, value in given.items():
+        if key not in CHECKS:
+            raise ValueError(f"checks: there is no check {key!r}; {suggest(str(key), CHECKS)}")
+        wanted = list if key == "services" else Mapping
+        if not isinstance(value, wanted):
+            raise ValueError(
+                f"checks: {key} is {value!r}, not a {wanted.__name__.lower()}; docs/stack.md has an example"
+            )
+    _refuse_lists("checks", given.get("writable", {}))
+    _refuse_others("checks", given.get("services", ()))
+    for service, where in given.get("health", {}).items():
+        if not isinstance(service, str) or not re.fullmatch(r"\d+(/\S*)?", str(where)):
+            raise ValueError(f"checks: health of {service} is {where!r}, not PORT/PATH; like {{web: 8000/health}}")
+    spec = given.get("documents", {})
+    if spec and (set(spec) - set(DOCUMENTS) or not {"table", "path", "base"} <= set(spec)):
+        raise ValueError(f"checks: documents has {', '.join(map(str, spec))}; it takes {', '.join(DOCUMENTS)}")
+    _refuse_others("checks", spec.values())
 
 
 def refuse_directories(directory: str, store: str) -> None:
