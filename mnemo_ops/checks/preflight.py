@@ -9,6 +9,7 @@ from typing import Any
 from mnemo_ops.agent.actions.backup import MARGIN
 from mnemo_ops.agent.base.finding import REFUSES, WARNS, Finding
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.stack.room import STORE
 from mnemo_ops.agent.stack.stack import waiver
 from mnemo_ops.checks.findings import refused
 from mnemo_ops.stack.settings import Settings
@@ -104,6 +105,9 @@ def _direction(old: Side, new: Side) -> list[Finding]:
         found.append(
             refused("stack.already-there", new.name, f"it already holds a stack ({few}): nothing is copied over it")
         )
+    for path, names in new.survey.get("occupied", {}).items():
+        evidence = f"{path} holds {names}: nothing is copied over it"
+        found.append(refused("directory.occupied", new.name, evidence, "move it away first"))
     if found and not old.runs and new.runs:
         evidence = f"it serves, and {old.name} does not"
         found.append(refused("direction.swapped", new.name, evidence, "did you swap --from and --to?"))
@@ -175,20 +179,21 @@ def _obstacles(old: Side) -> list[Finding]:
 
 
 def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
-    data = _database_bytes(old) + sum(old.survey.get("sizes", {}).values())
+    """Each disk by itself: a data directory of Docker, a volume, the store may have one of their own."""
+    sizes = dict(old.survey.get("sizes", {}))
+    sizes.update({name: one["bytes"] for name, one in (old.survey.get("postgres") or {}).items() if one})
+    needs = {STORE: sum(sizes.values()), **{"=" + name: size for name, size in sizes.items()}}
     found = []
-    for side, factor, what in ((old, 1, "a backup"), (new, 2, "a backup and the data")):
-        free, need = int(side.survey["free"][chosen.store]), int(data * factor * MARGIN)
-        if free < need:
-            evidence = f"{free} bytes free in {chosen.store}; {what} needs {need}"
-            found.append(refused("host.space", side.name, evidence))
-        inodes = side.survey["inodes"][chosen.store]
-        if inodes is not None and inodes < 1000:
-            found.append(refused("host.inodes", side.name, f"only {inodes} inodes left in {chosen.store}"))
-    free, need = int(new.survey["free"]["/var/lib/docker"]), int(data * 2 * MARGIN)
-    if free < need:  # the data, and once more while it is compared before it is put in place
-        evidence = f"{free} bytes free in /var/lib/docker; the stack's data needs {need}"
-        found.append(refused("host.space", new.name, evidence))
+    for side, disk in [(each, disk) for each in (old, new) for disk in each.survey["disks"]]:
+        comes = [name for name in disk["holds"] if name == STORE or side is new]
+        need = int(sum(needs.get(name, 0) for name in comes) * MARGIN)
+        what = " and ".join("a backup" if name == STORE else name[1:] for name in comes)
+        if disk["free"] < need:
+            evidence = f"{disk['free']} bytes free in {disk['path']}; {what} needs {need}"
+            remedy = "free some space there, or choose another disk: stack.store, stack.volumes"
+            found.append(refused("host.space", side.name, evidence, remedy))
+        if comes and disk["inodes"] is not None and disk["inodes"] < 1000:
+            found.append(refused("host.inodes", side.name, f"only {disk['inodes']} inodes left in {disk['path']}"))
     return found
 
 

@@ -195,13 +195,13 @@ def shown(row: dict[str, Any]) -> str:
 
 def prune_plan(flow: Flow, host: Host, keep_last: int, aside: bool) -> dict[str, list[dict[str, Any]]]:
     """What would go from a host's store, and what stays though nobody needs it: names, bytes, and why."""
-    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack(host), keep_last, aside))
+    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack_as_known(host), keep_last, aside))
     return plan
 
 
 def prune(flow: Flow, host: Host, keep_last: int, aside: bool, names: Sequence[str]) -> list[dict[str, Any]]:
     """Remove these from a host's store, as far as nobody needs them since; what was removed."""
-    done = flow.act(host, PruneSets(flow.stack(host), keep_last, aside, names))
+    done = flow.act(host, PruneSets(flow.stack_as_known(host), keep_last, aside, names))
     for name in done["left"]:
         flow.report.say(f"  {host.name}: {name} stays: another run uses it, or removed it")
     if done["removed"]:

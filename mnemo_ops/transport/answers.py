@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mnemo_ops.agent.base.data_places import not_a_place
 from mnemo_ops.agent.base.validators import (
     Parse,
     each,
@@ -31,7 +32,6 @@ from mnemo_ops.agent.base.validators import (
 from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
-SYSTEMS = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib64/", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/")
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
 
@@ -114,8 +114,16 @@ def place(given: Any) -> str:
     path = words(given)
     if not path.isprintable() or (path and path != posixpath.normpath(path)) or ".." in path.split("/"):
         raise wrong(given, "path")
-    if path in ("/", "//", "/etc", "/home", "/root", "/var", "/var/lib") or f"{path}/".startswith(SYSTEMS):
+    if path.startswith("/") and not_a_place(path):
         raise wrong(given, "place for data")
+    return path
+
+
+def absolute(given: Any) -> str:
+    """A path from the root, as :mod:`posixpath` writes it. :raises Refused: it is none (3)."""
+    path = words(given)
+    if not path.isprintable() or not path.startswith("/") or path != posixpath.normpath(path):
+        raise wrong(given, "absolute path")
     return path
 
 
@@ -162,7 +170,6 @@ PLAN = row(bytes=perhaps(amount), entries=perhaps(amount), services=LIST, **MOVE
 MOVED = row(moved=one_of(True), bytes=amount, files=amount, kept=words, services=LIST, write_outage_seconds=number)
 TROUBLE = row(error=words, hint=words)
 PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number))
-PLACES = table(words, perhaps(amount))
 CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
 LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
@@ -198,8 +205,7 @@ SURVEY = row(
     directory=LIST,
     absent=LIST,
     mounted=flag,
-    free=table(words, amount),
-    inodes=PLACES,
+    disks=each(row(path=words, free=amount, inodes=perhaps(amount), holds=LIST)),
     fence=perhaps(row(run=run_id, state=words, target=words, hosts=PAIR)),
     target=perhaps(row(run=run_id, state=words, restart=perhaps(TEXTS, {}), hosts=PAIR)),
     steps=perhaps(LIST, ()),
@@ -208,6 +214,7 @@ SURVEY = row(
     troubles=LIST,
     containers=table(words, CONTAINER),
     subnets=perhaps(table(words, each(subnet)), {}),
+    occupied=perhaps(TEXTS, {}),
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
@@ -234,7 +241,7 @@ READY: Mapping[str, Parse] = {
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
-    "show_stack": row(directory=place, rows=each(DERIVED)),
+    "show_stack": row(directory=absolute, files=each(absolute), env_files=each(absolute), rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),
     "undo_restore": RESTORED,

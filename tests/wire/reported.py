@@ -61,6 +61,7 @@ LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     answers.image_id: SUMS.map("sha256:{}".format),
     answers.plain_name: st.sampled_from(["", "pg", "outer_data.1"]),
     answers.place: st.sampled_from(["", ".", "uploads", "/mnt/photos", "data/Grüße"]),
+    answers.absolute: st.sampled_from(["/srv/notes", "/srv/notes/compose.yaml", "/data/Grüße"]),
     validators.sha256: SUMS,
     validators.size: SIZES,
     validators.part_name: NAMES,

@@ -35,10 +35,10 @@ FACTS = {
     **{"user_id": "root", "distribution": "Debian", "system": "Linux", "architecture": "x86_64"},
     **{"default_ipv4": {"address": "192.0.2.7"}},
 }
-ROOM = {"/var/backups/mnemosyne": 1 << 40, "/srv/mnemosyne": 1 << 40, "/var/lib/docker": 1 << 40}
+DISK = {"path": "/var/backups/mnemosyne", "free": 1 << 40, "inodes": 1 << 20, "holds": ["store", "=lightrag"]}
 BARE = {
     **{"machine_id": "b" * 32, "clock": 1e9, "tools": {"docker": True, "rsync": True}, "directory": []},
-    **{"absent": [], "mounted": False, "free": ROOM, "inodes": dict.fromkeys(ROOM, 1 << 20), "fence": None},
+    **{"absent": [], "mounted": False, "disks": [DISK], "fence": None},
     **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
 }
 CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
@@ -152,7 +152,10 @@ TOLD: Mapping[Asked, Any] = {
             **{"ended": "2026-11-29T22:09:19Z", "how": "the backup is complete"},
         },
     },
-    ("ready", "show_stack"): {"directory": "/srv/notes", "rows": DERIVED},
+    ("ready", "show_stack"): {
+        **{"directory": "/srv/notes", "files": ["/srv/notes/compose.yaml"], "env_files": ["/srv/notes/.env"]},
+        "rows": DERIVED,
+    },
     ("ready", "list_runs"): {
         "runs": [
             {

@@ -188,6 +188,7 @@ class CleanTarget(Action):
         for row in rows:
             mounts.refuse_gone(machine, row)
         found = {machine.realpath(docker.content(row)) for row in rows}  # itself it may be away: a kill amid renaming
+        found |= {machine.realpath(each.path) for each in stack.datasets if each.path.startswith("/")}
         return sorted(found & set(paths))
 
     def _empty(self, machine: Machine, path: str) -> None:

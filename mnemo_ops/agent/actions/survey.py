@@ -10,12 +10,12 @@ from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.actions.journal import steps
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, volume_options
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, room, volume_options
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
 from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.entrance import enter
@@ -31,10 +31,13 @@ class Survey(Action):
     """Docker, the stack's containers, volumes and sizes, the database, space, ports, names, fence and leases.
 
     What is absent is reported as absent (``None`` or empty); what is broken is reported under ``troubles``.
+
+    :param ports: that should be free. :param directories: as of :func:`~mnemo_ops.agent.stack.room.disks`.
     """
 
     stack: Mapping[str, Any]
     ports: tuple[int, ...] = ()
+    directories: Mapping[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "survey"
 
     def ready(self, machine: Machine) -> Report:
@@ -46,10 +49,9 @@ class Survey(Action):
             "clock": machine.now(),
             "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", *TOOLS)},
             "directory": machine.names(stack.directory),
+            "occupied": {path: ", ".join(names[:3]) for path in _outside(stack) if (names := machine.names(path))},
             "absent": [_short(stack, path) for path in stack.own_files if machine.stat(path) is None],
             "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),
-            "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
-            "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),
             "target": mark,
             "steps": steps(machine, mark["run"]) if mark is not None else [],
@@ -63,7 +65,13 @@ class Survey(Action):
                 report.update(_docker(machine, stack, troubles))
             except MnemoError as error:
                 troubles.append(str(error))
-        return {**report, "troubles": troubles}
+        root = (report["docker"] or {}).get("root", "/var/lib/docker")
+        return {**report, "disks": room.disks(machine, stack, root, self.directories), "troubles": troubles}
+
+
+def _outside(stack: Stack) -> List[str]:
+    """Directories of datasets that lie beside the stack's own."""
+    return [each.path for each in stack.datasets if each.path.startswith("/") and not each.volume]
 
 
 def _short(stack: Stack, path: str) -> str:
