@@ -155,6 +155,10 @@ def _old(old: Side, new: Side) -> list[Finding]:
         )
         remedy = f"invoke deploy --limit {old.name}, or correct stack.directory"
         found.append(refused("directory.incomplete", old.name, evidence, remedy))
+    for service, row in old.survey["containers"].items():
+        if not row["content"]:
+            evidence = f"its engine has no more what {service} runs ({row['image']}), and {new.name} would need it"
+            found.append(refused("image.gone", old.name, evidence, f"invoke deploy --limit {old.name}"))
     for mount in old.survey.get("forgotten", []):
         remedy = f"a line in stack.datasets keeps what has a name; else {waiver([mount])}"
         found.append(refused("mount.forgotten", old.name, f"{mount} is neither a dataset nor waived", remedy))

@@ -70,11 +70,9 @@ def subnet(given: Any) -> str:
         raise wrong(given, "network") from None
 
 
-def image_id(given: Any) -> str:
-    """As Docker writes it. :raises Refused: it is none (3)."""
-    if not words(given).startswith("sha256:"):
-        raise wrong(given, "id of an image")
-    return f"sha256:{sha256(given[7:])}"
+def content(given: Any) -> str:
+    """Of an image; empty where the engine has it no more. :raises Refused: it is neither (3)."""
+    return sha256(given) if given else words(given)
 
 
 def one_of(*values: Any) -> Parse:
@@ -170,7 +168,7 @@ PLAN = row(bytes=perhaps(amount), entries=perhaps(amount), services=LIST, **MOVE
 MOVED = row(moved=one_of(True), bytes=amount, files=amount, kept=words, services=LIST, write_outage_seconds=number)
 TROUBLE = row(error=words, hint=words)
 PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number))
-CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
+CONTAINER = row(state=words, health=words, image=words, content=content)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
 LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
 STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
@@ -219,7 +217,7 @@ SURVEY = row(
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
     postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
-    **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
+    **dict.fromkeys(("volumes", "all_volumes", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
 # of the read-only look
@@ -235,6 +233,7 @@ READY: Mapping[str, Parse] = {
             "replaces": table(part_name, row(now=THERE, comes=facts)),
         },
     ),
+    "load_images": row(absent=LIST, unnamed=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount)),
@@ -249,8 +248,9 @@ READY: Mapping[str, Parse] = {
 UNREAD = (
     "adopt_lease", "ask_fence", "clean_target", "clear_proof", "compose_up", "drop_fence", "drop_key", "drop_lease",
     "drop_partial", "drop_proof", "drop_scratch", "fence", "finish_deploy", "forget", "grant_key", "hold_proof",
-    "load_images", "mark_target", "place_restore", "remove_file", "return_volume", "revoke_key", "set_restart",
-    "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence", "write_journal",
+    "load_images", "mark_target", "place_restore", "pull_images", "remove_file", "return_volume", "revoke_key",
+    "set_restart", "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence",
+    "write_journal",
 )  # fmt: skip
 # of the deed
 ACT: Mapping[str, Parse] = {

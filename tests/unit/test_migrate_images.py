@@ -159,20 +159,20 @@ def test_each_database_that_would_be_older_is_named(tmp_path: Path) -> None:
 def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_path: Path) -> None:
     fetched: list[Any] = []
     old, new, run = host("old", "pg:15"), host("new", "pg:17"), "20261129T220719Z-0002"
-    one = flow(tmp_path, survey={"images": ["sha256:api"]})
+    one = flow(tmp_path, load_images={"absent": [], "unnamed": []})
     made = Migration(
         one, old, new, lambda host: None, lambda host: None, (), run, means=means(lambda *words: fetched.append(words))
     )
     containers = {
-        "api": {"image_id": "sha256:api", "image": "api:1"},
-        "postgres": {"image_id": "sha256:15", "image": "pg:15"},
+        "api": {"content": "api", "image": "api:1"},
+        "postgres": {"content": "15", "image": "pg:15"},
     }
     context = made.context
     context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
     context.other = images.other(one, old, new, context.means, context.sides[0], mnemosyne.wired())
     prepare.copy_images(context)
     assert fetched == [(new, {"postgres": "pg:17"})]
-    assert one.fleet.asked == ["new try_image", "new survey"]  # type: ignore[attr-defined]
+    assert one.fleet.asked == ["new try_image", "new load_images", "new load_images"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_what_our_compose_file_says_of_a_service(text: str, said: set[str]) -> N
     assert set(images.declared(text, "db")) == said
 
 
-def test_images_of_old_are_loaded_after_an_archive_that_may_have_others_of_their_names(
+def test_images_of_old_are_named_after_an_archive_that_may_have_others_of_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare.transfer, "pull", lambda *_: 0)
     old, new, nothing = host("old", "pg:15"), host("new", "pg:17", images_archive="images.tar"), lambda host: None
-    one = flow(tmp_path, survey={"images": ["sha256:api"]}, save_images={"bytes": 1, "sha256": "0" * 64})
+    one = flow(tmp_path, load_images={"absent": [], "unnamed": []})
     context = Migration(one, old, new, nothing, nothing, (), "20261129T220719Z-0002", means=means()).context
-    containers = {"api": {"image_id": "sha256:api", "image": "api:1"}, "postgres": {"image_id": "1", "image": "pg:15"}}
+    containers = {"api": {"content": "a", "image": "api:1"}, "postgres": {"content": "1", "image": "pg:15"}}
     context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
     context.other = images.other(one, old, new, context.means, context.sides[0], mnemosyne.wired())
     prepare.copy_images(context)

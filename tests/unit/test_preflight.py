@@ -42,7 +42,7 @@ def side(name: str, **survey: Any) -> Side:
 
 def serving(name: str, **survey: Any) -> Side:
     running = {
-        "containers": {"api": {"state": "running", "health": "healthy", "image": "a", "image_id": "sha256:a"}},
+        "containers": {"api": {"state": "running", "health": "healthy", "image": "a", "content": "a"}},
         "container_names": ["mnemosyne-api"],
         "volumes": ["mnemosyne_postgres_data"],
         "directory": ["docker-compose.prod.yml"],

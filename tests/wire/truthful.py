@@ -41,7 +41,7 @@ BARE = {
     **{"absent": [], "mounted": False, "disks": [DISK], "fence": None},
     **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
 }
-CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+CONTAINER = {"state": "running", "health": "", "image": "api:1", "content": SUM}
 _LOCALE = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None}
 LIKE = {
     **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
@@ -51,7 +51,7 @@ LIKE = {
 SERVING = {
     **BARE,
     **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
-    **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
+    **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"]},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
@@ -201,6 +201,7 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "image_user"): OWNER,
     ("act", "image_user"): OWNER,
     ("act", "smoke"): {"postgres": "16.4", "containers": 9, "health": "200"},
+    ("ready", "load_images"): {"absent": ["api:1"], "unnamed": []},
     ("act", "save_images"): {"bytes": 5, "sha256": SUM},
     ("act", "make_key"): {"public_key": KEY},
     ("act", "host_keys"): {"keys": [KEY]},

@@ -11,6 +11,7 @@ from mnemo_ops.agent.actions.journal import steps
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.docker.images import contents
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
@@ -101,12 +102,14 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             for name, row in containers.volumes(machine, stack.project).items()
             if (what := volume_options.problem(row["Driver"], row.get("Options") or {}))
         },
-        "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),
         "own_subnets": [each for group in _subnets(machine, stack.project, own=True).values() for each in group],
         "containers": {
-            each.service: {"state": each.state, "health": each.health, "image": each.image, "image_id": each.image_id}
+            each.service: {
+                **{"state": each.state, "health": each.health, "image": each.image},
+                "content": contents(machine).get(each.image_id, ""),
+            }
             for each in found
         },
         "container_names": sorted(each.name for each in found),
