@@ -140,7 +140,7 @@ def _renamed(
     """Data under another project's name, where ours has none: a renamed project would start with empty volumes.
 
     Another project that has containers in another directory is nobody's former name: its volumes are its own, unless
-    mnemo_ops made of them everything that this one keeps, too: then the application is the same.
+    mnemo_ops made most of what this one keeps, too, for it: then the application is the same.
     """
     missing = [row for row in rows if row["type"] == "local" and row["key"] in kept and row["name"] not in there]
     others: Dict[str, Dict[str, str]] = {}
@@ -152,7 +152,7 @@ def _renamed(
     found = []
     for other, names in others.items():
         marked = [key for key, name in names.items() if (there[name].get("Labels") or {}).get("mnemo.role") == key]
-        same = len(marked) == len(missing) > 1
+        same = len(marked) > 1 and 2 * len(marked) > len(missing)
         places = _places(machine, other)
         ours = directory != "" and machine.realpath(directory) in places
         if ours or same or (not places and (marked or len(names) > 1)):  # one name alone may be of any application
