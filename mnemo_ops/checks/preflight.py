@@ -206,9 +206,10 @@ def _clashes(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     taken = sorted(set(old.survey.get("container_names", [])) & set(new.survey.get("names", [])))
     if taken:
         found.append(refused("container.name", new.name, f"it has other containers named {', '.join(taken)}"))
-    ports = [port for port in chosen.ports if port in new.survey["listening"]]
+    wanted = dict.fromkeys([*(f"{port}/tcp" for port in chosen.ports), *old.survey["published"]])
+    ports = [port for port in wanted if port in new.survey["listening"]]
     if ports and not new.runs:
-        evidence = f"something already listens on port {', '.join(map(str, ports))}"
+        evidence = f"something already has port {', '.join(ports)}, which the stack publishes"
         found.append(refused("port.taken", new.name, evidence))
     ours = [ipaddress.ip_network(each) for each in old.survey.get("own_subnets", [])]
     for name, subnets in (new.survey.get("subnets") or {}).items():

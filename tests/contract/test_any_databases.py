@@ -13,6 +13,7 @@ from acted import OLD_SET, RECIPIENT, SECRET
 from acting import COMPOSE, GRAPH, RUN, bare, do
 from world import World
 
+from mnemo_ops.agent.actions import survey
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.copy_target import MarkTarget
@@ -144,12 +145,29 @@ def test_room_is_told_of_each_disk_that_is_written_to(tmp_path: Path) -> None:
     assert [each["holds"] for each in told] == [["store"], ["=graph"], ["=srv-photos"]]
     assert all(each["free"] > 0 for each in told) and told[2]["path"] == "/srv/photos"
     to_be = Dataset("more", "files", volume="more")
-    aside = Survey(stack(to_be), (), {"p_more": ""}).ready(world.machine())["disks"]
-    bound = Survey(stack(to_be), (), {"p_more": "/srv/photos/more"}).ready(world.machine())["disks"]
+    aside = Survey(stack(to_be), {"p_more": ""}).ready(world.machine())["disks"]
+    bound = Survey(stack(to_be), {"p_more": "/srv/photos/more"}).ready(world.machine())["disks"]
     usual = Survey(stack(to_be)).ready(world.machine())["disks"]
     assert [each["holds"] for each in aside] == [["store"]], "on a disk that is not mounted yet"
     assert [each["path"] for each in bound[1:]] == ["/srv/photos/more"]
     assert [each["path"] for each in usual[1:]] == ["/var/lib/docker/volumes"]
+
+
+TCP = """  sl  local_address rem_address   st
+   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 00000000:0016 0200000A:C001 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+"""
+
+
+def test_ports_that_others_have_are_told_and_those_of_the_stack(tmp_path: Path) -> None:
+    """Only those that the inventory named were looked at; nobody names them of a stranger's project."""
+    world = serving(tmp_path, "api")
+    world.write("proc/net/tcp", TCP)
+    world.write("proc/net/udp6", TCP.splitlines()[0] + "\n 9: 0:0035 0:0 07 0\n")
+    found = answers.of("ready", "survey")(Survey(stack(FILES)).ready(world.machine()))
+    assert (found["listening"], found["published"]) == (["53/udp", "5432/tcp"], [])
+    text = "0.0.0.0:80->80/tcp, [::]:8000-8001->9000-9001/udp, 5432/tcp"
+    assert survey._ports({"Ports": text}) == ["80/tcp", "8000/udp", "8001/udp"]
 
 
 def test_a_survey_names_what_lies_where_data_beside_the_stack_are_to_go(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def side(name: str, **survey: Any) -> Side:
         "target": None,
         "leases": {},
         "listening": [],
+        "published": [],
         "containers": {},
         "docker": None,
         "troubles": [],
@@ -82,7 +83,8 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
         (serving("old", disks=[disk(STORE, 9 * GB, "store", inodes=10)]), side("new"), "only 10 inodes left"),
         (serving("old", mounted=True), side("new", mounted=True), "new: /srv/mnemosyne is itself a mount point"),
         (serving("old"), side("new", names=["mnemosyne-api"]), "new: it has other containers named mnemosyne-api"),
-        (serving("old"), side("new", listening=[443]), "already listens on port 443"),
+        (serving("old"), side("new", listening=["443/tcp"]), "already has port 443/tcp"),
+        (serving("old", published=["53/udp"]), side("new", listening=["53/udp"]), "already has port 53/udp"),
         (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "new: the network lan (172.20.5.0/24)"),
         (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new: it already holds a stack"),
         (side("old"), side("new"), "old: it runs no stack"),
@@ -113,7 +115,7 @@ def test_one_machine_under_two_names() -> None:
 
 def test_every_reason_is_in_one_report() -> None:
     old = serving("old", postgres={"db": None}, forgotten=["api: /x on /x"])
-    new = side("new", listening=[80], names=["mnemosyne-api"])
+    new = side("new", listening=["80/tcp"], names=["mnemosyne-api"])
     assert len(preflight.problems(old, new, CHOSEN)) == 4
 
 

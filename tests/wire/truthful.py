@@ -39,8 +39,17 @@ DISK = {"path": "/var/backups/mnemosyne", "free": 1 << 40, "inodes": 1 << 20, "h
 BARE = {
     **{"machine_id": "b" * 32, "clock": 1e9, "tools": {"docker": True, "rsync": True}, "directory": []},
     **{"absent": [], "mounted": False, "disks": [DISK], "fence": None},
-    **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
+    **{
+        "target": None,
+        "leases": {},
+        "listening": [],
+        "published": [],
+        "containers": {},
+        "docker": None,
+        "troubles": [],
+    },
 }
+PORTS = ("80/tcp", "443/tcp")
 CONTAINER = {"state": "running", "health": "", "image": "api:1", "content": SUM}
 _LOCALE = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None}
 LIKE = {
@@ -50,7 +59,12 @@ LIKE = {
 }
 SERVING = {
     **BARE,
-    **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
+    **{
+        "machine_id": "a" * 32,
+        "directory": ["docker-compose.prod.yml"],
+        "listening": ["80/tcp", "443/tcp"],
+        "published": ["80/tcp", "443/tcp"],
+    },
     **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"]},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
@@ -26,6 +27,8 @@ from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.stack import Stack, forgotten
 from mnemo_ops.errors import MnemoError, Refused
 
+_PORTS = re.compile(r":(\d{1,5})(?:-(\d{1,5}))?->[\d-]+/(\w+)")
+
 
 @dataclass(frozen=True)
 class Survey(Action):
@@ -33,11 +36,12 @@ class Survey(Action):
 
     What is absent is reported as absent (``None`` or empty); what is broken is reported under ``troubles``.
 
-    :param ports: that should be free. :param directories: as of :func:`~mnemo_ops.agent.stack.room.disks`.
+    Ports are ``80/tcp``: ``published`` those of the stack's containers, ``listening`` those of others here.
+
+    :param directories: as of :func:`~mnemo_ops.agent.stack.room.disks`.
     """
 
     stack: Mapping[str, Any]
-    ports: tuple[int, ...] = ()
     directories: Mapping[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "survey"
 
@@ -57,13 +61,16 @@ class Survey(Action):
             "target": mark,
             "steps": steps(machine, mark["run"]) if mark is not None else [],
             "leases": {name: each["run"] for name, each in lease.names(machine).items()},
-            "listening": [port for port in self.ports if machine.listens(port)],
+            "listening": _listening(machine),
+            "published": [],
             "containers": {},
             "docker": None,
         }
         if report["tools"]["docker"]:
             try:
-                report.update(_docker(machine, stack, troubles))
+                found = _docker(machine, stack, troubles)
+                found["listening"] = sorted({*report["listening"], *found.get("listening", ())})
+                report.update(found)
             except MnemoError as error:
                 troubles.append(str(error))
         root = (report["docker"] or {}).get("root", "/var/lib/docker")
@@ -92,6 +99,10 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     others = each_line(machine.ask(["docker", "ps", "-a", "--format", "json"]).out)
     rows = [json.loads(line) for line in others]
+    mine, theirs = (
+        {port for row in rows if (f"={stack.project}," in row.get("Labels", "") + ",") is own for port in _ports(row)}
+        for own in (True, False)
+    )
     return {
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
         "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
@@ -112,6 +123,8 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             }
             for each in found
         },
+        "published": sorted(mine),
+        "listening": theirs,  # without a proxy of Docker's nothing listens there
         "container_names": sorted(each.name for each in found),
         "forgotten": forgotten(stack, found),
         "sizes": _sizes(machine, stack, volumes, troubles),
@@ -119,6 +132,26 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             each.name: _postgres(machine, stack, each.service, found, troubles) for each in stack.of_kind("postgres")
         },
     }
+
+
+def _listening(machine: Machine) -> List[str]:
+    """Ports that somebody has here, on whatever address: ``80/tcp``, ``53/udp`` (proc_net(5))."""
+    found = set()
+    for protocol, state in (("tcp", "0A"), ("udp", "07")):
+        for end in ("", "6"):
+            for line in (machine.read_text(f"/proc/net/{protocol}{end}") or "").splitlines()[1:]:
+                fields = line.split()
+                if fields[3:4] == [state]:
+                    found.add(f"{int(fields[1].rpartition(':')[2], 16)}/{protocol}")
+    return sorted(found)
+
+
+def _ports(row: Mapping[str, Any]) -> List[str]:
+    """Of ``0.0.0.0:80->80/tcp, [::]:8000-8001->8000-8001/tcp, 5432/tcp``: those of the host."""
+    found: List[str] = []
+    for first, last, protocol in _PORTS.findall(row.get("Ports", "")):
+        found += [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]
+    return found
 
 
 def _subnets(machine: Machine, name: str, own: bool) -> Dict[str, List[str]]:

@@ -34,7 +34,7 @@ def one(context: Context, host: Host) -> Side:
     asked = time.time()
     aside = {row["name"]: "" for row in context.rows if row["type"] == "block" or row.get("addresses")}
     directories = {**{row["name"]: row["directory"] for row in context.rows if row["directory"]}, **aside}
-    survey = session.ready(Survey(context.stack, context.settings.ports, directories))
+    survey = session.ready(Survey(context.stack, directories))
     return Side(host.name, session.facts, _understood(host.name, survey), asked)
 
 
