@@ -32,6 +32,7 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     id = new_id()
     flow.report.step(f"check that {host.name} can make a backup")
     found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
+    slow_stop(flow, found["longest_stop"])
     if check:
         size = sum(found["sizes"].values()) / 1e6
         flow.report.step(f"{host.name} is ready for a backup of {size:.1f} MB of data; nothing was changed")
@@ -62,6 +63,12 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
         consistency=manifest["consistency"],
     )
     return manifest
+
+
+def slow_stop(flow: Flow, seconds: int) -> None:
+    """Tell how long the stop may take. :param seconds: sum of what the services get, one after another."""
+    flow.report.extra["longest_stop"] = seconds
+    flow.report.say(f"  the services have {seconds} s to stop, and are killed then (stack.grace, stop_grace_period)")
 
 
 def stopped(flow: Flow, report: dict[str, Any]) -> None:

@@ -106,6 +106,13 @@ def plain_name(given: Any) -> str:
     return str(given)
 
 
+def image(given: Any) -> str:
+    """Name of an image, or its id. :raises Refused: it is neither (3)."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.:/@-]*", words(given), re.ASCII | re.IGNORECASE) or len(given) > 512:
+        raise wrong(given, "name of an image")
+    return str(given)
+
+
 def place(given: Any) -> str:
     """A path as :mod:`posixpath` writes it, never upwards nor of the system. :raises Refused: it is none (3)."""
     path = words(given)
@@ -167,7 +174,7 @@ PLAN = row(bytes=perhaps(amount), entries=perhaps(amount), services=LIST, **MOVE
 MOVED = row(moved=one_of(True), bytes=amount, files=amount, kept=words, services=LIST, write_outage_seconds=number)
 TROUBLE = row(error=words, hint=words)
 PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number))
-CONTAINER = row(state=words, health=words, image=words, content=content)
+CONTAINER = row(state=words, health=words, image=image, content=content)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
 LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
 STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
@@ -236,7 +243,7 @@ READY: Mapping[str, Parse] = {
     "load_images": row(absent=LIST, unnamed=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_volumes": row(findings=each(FINDING)),
-    "make_set": row(sizes=table(words, amount)),
+    "make_set": row(sizes=table(words, amount), longest_stop=amount),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),

@@ -58,6 +58,7 @@ LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     answers.amount: SIZES | st.integers(0, answers.MOST - 1),
     answers.number: st.floats(-1e9, 1e9) | st.integers(-5, 5).map(float),
     answers.subnet: st.sampled_from(["172.17.0.0/16", "fd00::/64", "10.0.0.0/8"]),
+    answers.image: st.sampled_from(["api:1", "ghcr.io/a/b@sha256:" + "5" * 64]),
     answers.content: SUMS | st.just(""),
     answers.plain_name: st.sampled_from(["", "pg", "outer_data.1"]),
     answers.place: st.sampled_from(["", ".", "uploads", "/mnt/photos", "data/Grüße"]),

@@ -183,7 +183,7 @@ TOLD: Mapping[Asked, Any] = {
     ("act", "prune_sets"): {"removed": SPARE, "keep": [], "left": ["x"]},
     ("act", "list_sets"): {"sets": ROWS},
     ("act", "show_set"): {"set": ROW, "holds": HOLDS},
-    ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "free": 1 << 40, "losses": []},
+    ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "longest_stop": 60},
     ("act", "make_set"): {
         **{"format": 2, "id": RUN, "created": 1e9, "parts": PARTS, "datasets": DATASETS, "volumes": {}},
         **{"consistency": "quiesced", "accepted_losses": ["a role"], "manifest_sha256": SUM},

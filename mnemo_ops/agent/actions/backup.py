@@ -84,7 +84,8 @@ class MakeSet(Action):
             raise Refused(
                 f"{stack.store} has {free} bytes free; a backup may need {need}", hint="free some space first"
             )
-        return {"sizes": sizes, "free": free, "losses": lost}, kinds
+        longest = Orchestrator(machine, stack).longest_stop(found, stack.keep)
+        return {"sizes": sizes, "free": free, "losses": lost, "longest_stop": longest}, kinds
 
     def run(self, machine: Machine) -> Deed:
         with ExitStack() as held:

@@ -10,6 +10,7 @@ from mnemo_ops.checks import preflight as checks
 from mnemo_ops.checks.findings import judge, of_host, refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.errors import Refused, Unreachable
+from mnemo_ops.flows.backup import slow_stop
 from mnemo_ops.flows.migrate import earlier, images, leftovers, look, transfer
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.flows.migrate.earlier import Earlier
@@ -40,7 +41,8 @@ def preflight(context: Context, act: bool = True) -> Earlier:
         found += images.older(context.flow, context.new, context.other, old, new) if context.other else []
     for warning in judge(found, context.flow.report.extra, "nothing was touched"):
         context.say(f"WARNING: {warning}")
-    context.flow.ready(context.old, MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss))
+    make = MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss)
+    slow_stop(context.flow, context.flow.ready(context.old, make)["longest_stop"])
     context.flow.ready(context.new, transfer.fetch(context, (), ""))
     return Earlier.NONE
 
