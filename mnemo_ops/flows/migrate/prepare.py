@@ -63,13 +63,14 @@ def copy_images(context: Context) -> None:
     used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
     wanted = {each["image"]: each["content"] for each in used}
     missing = flow.ready(context.new, LoadImages("", wanted))
-    if missing["unnamed"]:
-        flow.act(context.new, PullImages(missing["unnamed"]), job=f"{run}-pull-images")
+    unnamed = [name for name in wanted if name in missing["unnamed"]]
+    if unnamed:
+        flow.act(context.new, PullImages(unnamed), job=f"{run}-pull-images")
         missing = flow.ready(context.new, LoadImages("", wanted))
-    if not missing["absent"]:
+    absent = {name: content for name, content in wanted.items() if name in missing["absent"]}
+    if not absent:
         flow.act(context.new, LoadImages("", wanted), job=f"{run}-name-images")
         return
-    absent = {name: wanted[name] for name in missing["absent"]}
     store = context.settings.store
     path = f"{store}/images-{run}.tar.zst"
     saved = flow.act(context.old, SaveImages(absent, path, run), job=f"{run}-save-images")
