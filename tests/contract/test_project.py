@@ -1,7 +1,7 @@
 """What follows from compose projects of many makers: their mounts, as Compose resolves them, on a host with their data.
 
-The shapes are those of compose files that people run: Immich, Paperless, Nextcloud, Gitea, Supabase, GitLab, and images
-of Postgres that keep their data elsewhere.
+The shapes are those of compose files that people run: Immich, Paperless, Nextcloud, Gitea, Supabase, GitLab, Mastodon,
+Plausible, authentik, mailcow, Sentry, n8n, and images of Postgres that keep their data elsewhere.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Project:
                 mounts.append({"Type": each["type"], "Source": at, "Destination": each["target"], "RW": True, **own})
             labels = {"project": "p", "service": name, "project.config_files": "/srv/p/compose.yaml"}
             labels["project.working_dir"] = "/srv/p"
+            labels["depends_on"] = ",".join(
+                f"{each}:service_started:false" for each in self.services[name].get("depends_on", ())
+            )
             docker["containers"][name * 20] = {
                 **{"Id": name * 20, "Name": f"/p-{name}-1", "Image": IMAGE, "Mounts": mounts, "Networks": []},
                 "Config": {
@@ -237,6 +240,132 @@ def test_supabase(world: World, entered: dict[str, str]) -> None:
     }
     entered.clear()
     assert project.datasets()["volumes-db-data-cdb27a"] == ("postgres", "volumes/db/data", "db")
+
+
+def test_mastodon_with_everything_in_its_directory(world: World, entered: dict[str, str]) -> None:
+    """Directories of one project, one below another that is no mount; a server that wants no password."""
+    services = {
+        "db": service("/srv/p/postgres14:/var/lib/postgresql/data"),
+        "redis": service("/srv/p/redis:/data"),
+        "web": service("/srv/p/public/system:/mastodon/public/system", depends_on=["db", "redis"]),
+        "sidekiq": service("/srv/p/public/system:/mastodon/public/system", depends_on=["db", "redis"]),
+    }
+    project = Project(world, services).put("/srv/p/postgres14", *CLUSTER).put("/srv/p/redis", "dump.rdb")
+    project.put("/srv/p/public/system", "cache/").put("/srv/p/public", "index.html").run(*services)
+    entered["p-db-1"] = "/srv/p/postgres14"
+    assert sorted(project.datasets().values()) == [
+        ("files", "public/system", ""),
+        ("postgres", "postgres14", "db"),
+        ("redis", "redis", "redis"),
+    ]
+    assert {"sidekiq, web", "db, sidekiq, web", "redis, sidekiq, web"} >= {*project.rows("writers").values()}
+
+
+def test_plausible_with_two_kinds_of_databases(world: World, entered: dict[str, str]) -> None:
+    """ClickHouse is files like any other; its logs may be waived, by their name."""
+    services = {
+        "plausible_db": service("db-data:/var/lib/postgresql/data"),
+        "plausible_events_db": service(
+            *("event-data:/var/lib/clickhouse", "event-logs:/var/log/clickhouse-server"),
+            "/srv/p/clickhouse/logs.xml:/etc/clickhouse-server/config.d/logs.xml:ro",
+        ),
+        "plausible": service("plausible-data:/var/lib/plausible", depends_on=["plausible_db", "plausible_events_db"]),
+    }
+    volumes = ("db-data", "event-data", "event-logs", "plausible-data")
+    project = Project(world, services, volumes).put("db-data", *CLUSTER).put("event-data", "store/", "status")
+    project.put("/srv/p/clickhouse", "logs.xml").run(*services)
+    entered["p-plausible_db-1"] = "/var/lib/docker/volumes/p_db-data/_data"
+    assert project.datasets() == {
+        "db-data": ("postgres", "db-data", "plausible_db"),
+        **{name: ("files", name, "") for name in volumes[1:]},
+    }
+    assert list(project.rows("may be waived")) == ["event-logs"]
+    assert project.rows("stop order") == {"p": "1. plausible  2. plausible_events_db  3. plausible_db"}
+
+
+def test_authentik_whose_redis_names_no_program(world: World, entered: dict[str, str]) -> None:
+    """Its command is options alone: what lies in the volume says what it is."""
+    shared = ("/srv/p/media:/media", "/srv/p/custom-templates:/templates")
+    services = {
+        "postgresql": service("database:/var/lib/postgresql/data"),
+        "redis": service("redis:/data", command=["--save", "60", "1", "--loglevel", "warning"]),
+        "server": service(*shared, depends_on=["postgresql", "redis"]),
+        "worker": service("/var/run/docker.sock:/var/run/docker.sock", *shared, "/srv/p/certs:/certs"),
+    }
+    project = Project(world, services, ("database", "redis")).put("database", *CLUSTER).put("redis", "dump.rdb")
+    project.put("/srv/p", "media/a", "custom-templates/", "certs/").run(*services)
+    entered["p-postgresql-1"] = "/var/lib/docker/volumes/p_database/_data"
+    assert {(kind, where) for kind, where, _ in project.datasets().values()} == {
+        *{("postgres", "database"), ("redis", "redis"), ("files", "media"), ("files", "certs")},
+        ("files", "custom-templates"),
+    }
+    assert list(project.rows("not data")) == ["/var/run/docker.sock"]
+
+
+def test_mailcow_whose_configuration_is_mounted_writable(world: World) -> None:
+    """Directories of configuration are datasets, one file of it is in config; a volume with sockets is one, too."""
+    socket = "mysql-socket-vol-1:/var/run/mysqld/"
+    services = {
+        "mysql-mailcow": service("mysql-vol-1:/var/lib/mysql/", socket, "/srv/p/data/conf/mysql:/etc/mysql/conf.d:ro"),
+        "dovecot-mailcow": service("vmail-vol-1:/var/vmail", socket, "/srv/p/data/conf/dovecot:/etc/dovecot"),
+        "php-fpm-mailcow": service("/srv/p/data/web:/web", socket, "/srv/p/data/conf/pools.conf:/etc/z-pools.conf"),
+        "nginx-mailcow": service("/srv/p/data/web:/web:ro", "/srv/p/data/assets/ssl:/etc/ssl/mail:ro"),
+    }
+    volumes = ("mysql-vol-1", "mysql-socket-vol-1", "vmail-vol-1")
+    project = Project(world, services, volumes).put("mysql-vol-1", "ibdata1").put("vmail-vol-1", "example.org/")
+    project.put("/srv/p/data", "conf/mysql/my.cnf", "conf/dovecot/a.conf", "web/index.php", "conf/pools.conf")
+    project.put("/srv/p/data/assets/ssl", "cert.pem").run(*services)
+    assert {(kind, where) for kind, where, _ in project.datasets().values()} == {
+        *(("files", name) for name in volumes),
+        *{("files", "data/conf/dovecot"), ("files", "data/web")},
+    }
+    assert set(project.rows("not data")) == {"data/conf/mysql", "data/conf/pools.conf", "data/assets/ssl"}
+
+
+def test_sentry_with_many_services_on_few_volumes(world: World, entered: dict[str, str]) -> None:
+    """A server with an entrypoint of its own and no password; a directory that one service writes and nine read."""
+    common = ("sentry-data:/data", "/srv/p/sentry:/etc/sentry", "/srv/p/geoip:/geoip:ro")
+    services = {
+        "postgres": service(
+            "sentry-postgres:/var/lib/postgresql/data", "/srv/p/postgres:/opt/sentry:ro", entrypoint=["/opt/sentry/x"]
+        ),
+        "kafka": service("sentry-kafka:/var/lib/kafka/data", "sentry-kafka-log:/var/lib/kafka/log"),
+        "geoipupdate": service("/srv/p/geoip:/sentry"),
+        **{name: service(*common, depends_on=["postgres", "kafka"]) for name in ("web", "worker", "cron")},
+    }
+    volumes = ("sentry-data", "sentry-postgres", "sentry-kafka", "sentry-kafka-log")
+    project = Project(world, services, volumes).put("sentry-postgres", *CLUSTER).put("sentry-kafka", "meta.properties")
+    project.put("/srv/p", "postgres/x", "geoip/GeoIP.conf", "sentry/config.yml").run(*services)
+    entered["p-postgres-1"] = "/var/lib/docker/volumes/p_sentry-postgres/_data"
+    found = {where: (kind, service) for kind, where, service in project.datasets().values()}
+    assert found["sentry-postgres"] == ("postgres", "postgres") and found["geoip"] == ("files", "")
+    assert set(found) == {*volumes, "geoip", "sentry"}
+    writers = {project.datasets()[name][1]: who for name, who in project.rows("writers").items()}
+    assert writers["geoip"] == "geoipupdate" and writers["sentry"] == "cron, web, worker"
+    assert list(project.rows("may be waived")) == ["sentry-kafka-log"]
+
+
+def test_n8n_on_a_server_that_keeps_its_data_where_18_no_longer_does(world: World, entered: dict[str, str]) -> None:
+    """A script that is mounted writable among the files of the project is one of them, and no data."""
+    services = {
+        "postgres": service(
+            "db_storage:/var/lib/postgresql/data", "/srv/p/init-data.sh:/docker-entrypoint-initdb.d/init-data.sh"
+        ),
+        "redis": service("redis_storage:/data"),
+        "n8n": service("n8n_storage:/home/node/.n8n", depends_on=["postgres", "redis"]),
+        "n8n-worker": service("n8n_storage:/home/node/.n8n", depends_on=["n8n"]),
+    }
+    volumes = ("db_storage", "redis_storage", "n8n_storage")
+    project = Project(world, services, volumes).put("db_storage", *CLUSTER).put("redis_storage", "dump.rdb")
+    project.put("/srv/p", "init-data.sh").run(*services)
+    entered["p-postgres-1"] = "/var/lib/docker/volumes/p_db_storage/_data"
+    assert project.datasets() == {
+        "db_storage": ("postgres", "db_storage", "postgres"),
+        "redis_storage": ("redis", "redis_storage", "redis"),
+        "n8n_storage": ("files", "n8n_storage", ""),
+    }
+    assert list(project.rows("not data")) == ["init-data.sh"]
+    assert project.rows("stop order") == {"p": "1. n8n-worker  2. n8n  3. postgres redis"}
 
 
 def test_what_lies_in_another_is_one_dataset_and_its_parents_writers_count(world: World) -> None:

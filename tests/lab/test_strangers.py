@@ -248,3 +248,37 @@ def test_a_project_of_strangers_goes_through_every_flow(lab: Lab, name: str) -> 
     assert lab.old.sh(running) == "", "the old host serves, too"
     lab.new.sh(f"docker ps -aq --filter label=com.docker.compose.project={name} | xargs docker rm -f")
     eventually("nothing of it runs", lambda: lab.new.sh(running) == "", 20)
+
+
+JAR = Stranger(
+    files={"compose.yaml": f"services: {{web: {{{SLEEPER}, volumes: ['files:/files']}}}}\nvolumes: {{files: }}\n"},
+    first="docker exec jar-web-1 sh -c 'echo one >/files/a'",
+    later="",
+    seen=SUMS.format(volume("jar_files")),
+    services={"web": "debian"},
+)
+CONTAINERD = """
+printf '{"features": {"containerd-snapshotter": true}}' >/etc/docker/daemon.json
+systemctl restart docker
+docker info --format '{{.DriverStatus}}'
+"""
+NOISE = "sed -i '1i echo hello from the start-up file' /home/ops/.bashrc"
+
+
+def test_an_engine_with_another_image_store_gets_the_same_images(lab: Lab) -> None:
+    """What old's login shell prints is told before anything stops; then the move goes through."""
+    words = ("-i", inventory(lab, "jar", JAR))
+    must(lab, "deploy", "--limit", "old", *words)
+    lab.old.sh(JAR.first)
+    before = seen(lab.old, JAR)
+    assert "io.containerd.snapshotter" in lab.new.sh(CONTAINERD)
+    migrate = ("migrate", "--from", "old", "--to", "new", "--yes", *words)
+    lab.old.sh(NOISE)
+    noisy = lab.run(*migrate)
+    assert noisy.code == 3 and "start-up file" in noisy.told, str(noisy)
+    assert lab.old.sh("docker ps -q --filter name=jar-web-1") != "", "it serves"
+    lab.old.sh("sed -i 1d /home/ops/.bashrc")
+    must(lab, *migrate)
+    assert seen(lab.new, JAR) == before
+    ids = [host.sh("docker inspect --format '{{.Image}}' jar-web-1") for host in (lab.old, lab.new)]
+    assert ids[0] != ids[1], "the other store names it otherwise"
