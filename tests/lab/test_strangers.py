@@ -275,7 +275,7 @@ def test_an_engine_with_another_image_store_gets_the_same_images(lab: Lab) -> No
     migrate = ("migrate", "--from", "old", "--to", "new", "--yes", *words)
     lab.old.sh(NOISE)
     noisy = lab.run(*migrate)
-    assert noisy.code == 3 and "start-up file" in noisy.told, str(noisy)
+    assert noisy.code == 3 and "start-up file" in str(noisy), str(noisy)
     assert lab.old.sh("docker ps -q --filter name=jar-web-1") != "", "it serves"
     lab.old.sh("sed -i 1d /home/ops/.bashrc")
     must(lab, *migrate)
