@@ -6,6 +6,8 @@ on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import posixpath
 import re
@@ -119,6 +121,32 @@ def place(given: Any) -> str:
     return path
 
 
+def absolute(given: Any) -> str:
+    """A path from the root, as :mod:`posixpath` writes it. :raises Refused: it is none (3)."""
+    path = words(given)
+    if not path.isprintable() or not path.startswith("/") or path != posixpath.normpath(path):
+        raise wrong(given, "absolute path")
+    return path
+
+
+def inside(given: Any) -> str:
+    """A path below a directory that will be made here. :raises Refused: it leads out of it, or is none (3)."""
+    path = words(given)
+    parts = path.split("/")
+    if not path.isprintable() or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
+        raise wrong(given, "path of a file to copy")
+    return path
+
+
+def content(given: Any) -> str:
+    """Bytes in base64. :raises Refused: it is something else (3)."""
+    try:
+        base64.b64decode(words(given), validate=True)
+    except (binascii.Error, ValueError):
+        raise wrong(given, "content of a file") from None
+    return str(given)
+
+
 LIST, TEXTS = each(words), table(words, words)
 NOTHING = row()  # nobody reads any of it
 PARTS = each(row(name=part_name, bytes=size, sha256=sha256))
@@ -179,6 +207,17 @@ DERIVED = row(
     dataset=perhaps(DATASET),
     **dict.fromkeys(("topic", "what", "value", "reason", "overrule"), words),
 )
+FILE = row(path=absolute, name=inside, bytes=amount)
+# of a project that is to be adopted: files that are made here
+ADOPTED = row(
+    **{"directory": absolute, "place": absolute, "files": each(FILE, 1), "env_file": perhaps(FILE)},
+    tree=each(
+        row(path=inside, kind=one_of("file", "directory", "link"), mode=amount, bytes=amount, target=words),
+    ),
+    rows=each(DERIVED),
+    mounts=each(row(**dict.fromkeys(("service", "target", "source", "becomes"), words))),
+    **dict.fromkeys(("forgotten", "differing", "unknown", "notes"), LIST),
+)
 LOCALE = row(
     **dict.fromkeys(("encoding", "collate", "ctype"), words),
     **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
@@ -219,6 +258,9 @@ SURVEY = row(
 READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
+    "list_projects": row(
+        projects=table(words, row(containers=amount, running=amount, directory=words)), others=LIST, swarm=LIST
+    ),
     "list_runs": row(runs=RUNS),
     "load_set": row(
         **{"signature": words, "manifest_sha256": sha256, "previous": perhaps(RESTORED), "aside": LIST},
@@ -229,11 +271,13 @@ READY: Mapping[str, Parse] = {
         },
     ),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
+    "look_at_project": ADOPTED,
     "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount)),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
+    "read_files": row(pieces=each(content)),
     "show_stack": row(directory=place, rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),

@@ -28,6 +28,6 @@ class ShowStack(Action):
         stack = Stack.from_json(self.stack)
         containers.refuse_bare(machine)
         found = containers.containers(machine, stack.project)
-        where = source(stack, found)
+        where = source(machine, stack, found)
         model = read(machine, stack.project, where)
         return {"directory": where.directory, "rows": [asdict(row) for row in derive(machine, model, found, where)]}
