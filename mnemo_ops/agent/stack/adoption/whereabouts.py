@@ -45,6 +45,8 @@ def whereabouts(machine: Machine, project: str, found: Found, source: str = "") 
 
     :raises Refused: they are not there; says where they were looked for, and what to do (3).
     """
+    if source and not source.startswith("/"):
+        raise Refused(f"--source {source} is not absolute", hint="name a directory of the host: --source /srv/app")
     told = [each for each in found if each.labels.get(LABEL + "config_files")]
     last = max(told, key=lambda each: (each.running, each.started)) if told else None
     working, files, env = _labelled(last) if last else ("", [], [])
@@ -100,7 +102,7 @@ def _under(source: str, working: str, path: str) -> str:
 def _inside(machine: Machine, project: str, source: str, working: str, files: Sequence[str]) -> List[str]:
     """:raises Refused: no compose file is in that directory (3)."""
     there = machine.stat(source, follow=True)
-    if not source.startswith("/") or there is None or there.kind != "directory":
+    if there is None or there.kind != "directory":
         raise Refused(f"--source {source} is no directory of this host", hint="name one, absolute: --source /srv/app")
     moved = [_under(source, working, path) for path in files]
     if moved and all(machine.stat(path, follow=True) for path in moved):
@@ -168,7 +170,8 @@ def _seen(machine: Machine, project: str, gone: Sequence[str], found: Found) -> 
 def _names(machine: Machine, path: str, wanted: Collection[str], services: Collection[str]) -> bool:
     """Whether a compose file in a directory names every service of the project: words, as nobody can read it yet."""
     texts = [machine.read_text(f"{path}/{name}") or "" for name in wanted if machine.stat(f"{path}/{name}")]
-    return any(all(re.search(rf"(?m)^\s+[\"']?{re.escape(each)}[\"']?:", text) for each in services) for text in texts)
+    forms = [re.compile(rf"(?m)(?:^|[\s{{,])[\"']?{re.escape(each)}[\"']?\s*:") for each in services]
+    return any(all(form.search(text) for form in forms) for text in texts)
 
 
 def _mounts(machine: Machine) -> List[Tuple[str, str]]:
