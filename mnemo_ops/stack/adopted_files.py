@@ -116,7 +116,7 @@ def make(target: Path, made: Sequence[Made]) -> None:
             if each.kind == "link":
                 (target / each.path).symlink_to(os.fsdecode(each.data))
         for each in folders:
-            (target / each.path).chmod(each.mode | 0o700)
+            (target / each.path).chmod(each.mode & 0o777 | 0o700)
     except OSError as problem:
         where = shown(Path(os.fsdecode(problem.filename or target)))
         raise UsageError(f"{where} cannot be written: {os.strerror(problem.errno or 0)}") from None

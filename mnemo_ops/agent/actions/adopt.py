@@ -9,6 +9,7 @@ import base64
 import posixpath
 from typing import Any, ClassVar, Dict, List, Mapping, Sequence
 
+from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import asdict, dataclass, replace
 from mnemo_ops.agent.docker import cli as docker
@@ -95,7 +96,7 @@ class LookAtProject(Action):
             "env_file": _named(machine, where, where.env_file) if where.env_file else None,
             "mounts": mounts.mounts(stack, found),
             **{"forgotten": forgotten(stack, found), "differing": where.differing, "unknown": where.unknown},
-            "notes": [*_notes(machine, where, found), *_left(left_out)],
+            "notes": [*_notes(machine, where, found), *_left(left_out), *_lacking(machine)],
         }
 
 
@@ -177,6 +178,16 @@ def _notes(machine: Machine, where: Whereabouts, found: Found) -> List[str]:
     for each in bind_sources.others(machine, found):
         said.append(f"{each.source} was replaced since {each.container} was started, which takes it at its next start")
     return said
+
+
+def _lacking(machine: Machine) -> List[str]:
+    absent = [name for name in TOOLS if machine.which(name) is None]
+    if not absent:
+        return []
+    return [
+        f"backups need {' and '.join(absent)} on the host: apt-get install {' '.join(absent)}, as root there; or "
+        "`invoke bootstrap`, which also sets up Docker (first --check: it shows what would change)"
+    ]
 
 
 def _left(paths: Sequence[str]) -> List[str]:
