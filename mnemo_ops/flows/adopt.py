@@ -14,7 +14,7 @@ from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.model import Host
 from mnemo_ops.core.paths import shown
 from mnemo_ops.core.visible import in_a_line
-from mnemo_ops.errors import InventoryError, Refused, UsageError, VerificationFailed
+from mnemo_ops.errors import InventoryError, Refused, UsageError, VerificationFailed, reason
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.inventory.load import Inventory, load
 from mnemo_ops.stack import adopted_files as files
@@ -217,7 +217,7 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.new_file(path, text.encode(), 0o644)
     except OSError as problem:
-        raise UsageError(f"{shown(path)} cannot be written: {os.strerror(problem.errno or 0)}") from None
+        raise UsageError(f"{shown(path)} cannot be written: {reason(problem)}") from None
 
 
 def _tell(flow: Flow, found: Adopted, target: Path, paths: Sequence[Path], check: bool) -> None:
@@ -258,4 +258,5 @@ def _foretell(flow: Flow, place: Place, found: Adopted) -> None:
         flow.report.say(f"  WARNING  {warning}")
         flow.report.extra["warnings"].append(warning)
     name = shlex.quote(found.host)
-    flow.report.say(f"next: invoke stack.show --limit {name}; invoke backup --limit {name}")
+    first = "stack.show" if found.told["directory"] == found.told["place"] else "deploy"
+    flow.report.say(f"next: invoke {first} --limit {name}; invoke backup --limit {name}")

@@ -13,7 +13,7 @@ from typing import Any
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.core.paths import shown
 from mnemo_ops.core.visible import in_a_line
-from mnemo_ops.errors import Refused, UsageError
+from mnemo_ops.errors import Refused, UsageError, reason
 from mnemo_ops.stack.project import ignoring
 from mnemo_ops.stack.project.selection import IGNORE
 
@@ -119,7 +119,7 @@ def make(target: Path, made: Sequence[Made]) -> None:
             (target / each.path).chmod(each.mode & 0o777 | 0o700)
     except OSError as problem:
         where = shown(Path(os.fsdecode(problem.filename or target)))
-        raise UsageError(f"{where} cannot be written: {os.strerror(problem.errno or 0)}") from None
+        raise UsageError(f"{where} cannot be written: {reason(problem)}") from None
 
 
 def new_file(path: Path, data: bytes, mode: int) -> None:

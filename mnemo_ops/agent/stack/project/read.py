@@ -67,7 +67,7 @@ def read(machine: Machine, project: str, where: Source) -> Model:
         who = f"the container {where.container} was" if where.container else "the stack is to be"
         raise Refused(
             f"{who} started from {', '.join(gone) or 'no file'}, which is not there",
-            hint="put its files back where they were, or name where they are now: `invoke adopt --source DIR`",
+            hint="put them back, or `invoke deploy`, or name where they are now: `invoke adopt --source DIR`",
         )
     words: List[str] = ["docker", "compose", "--project-directory", where.directory, "-p", project, "--profile", "*"]
     words += [word for path in where.env_files for word in ("--env-file", path)]
