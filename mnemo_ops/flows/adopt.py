@@ -16,6 +16,7 @@ from mnemo_ops.core.paths import shown
 from mnemo_ops.core.visible import in_a_line
 from mnemo_ops.errors import InventoryError, Refused, UsageError, VerificationFailed, reason
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.flows.shipping import BESIDE
 from mnemo_ops.inventory.load import Inventory, load
 from mnemo_ops.stack import adopted_files as files
 from mnemo_ops.stack import adoption, validation
@@ -25,6 +26,7 @@ from mnemo_ops.stack.project import reading
 from mnemo_ops.stack.project.shipment import pack
 from mnemo_ops.stack.settings import FILE, settings
 
+TEMPLATE = ("{{", "{%", "{#")
 MANY = 1000  # files in one answer
 SECRETS = "holds its secrets: keep it out of version control"
 
@@ -89,13 +91,11 @@ def adopt(flow: Flow, place: Place, wanted: str, source: str, out: str, check: b
     flow.report.step(f"read the project {project} on {host.name}")
     found = Adopted(project, host.name, flow.ready(host, LookAtProject(project, source)))
     _refuse_names(found)
-    target = Path(out or f"stacks/{project}")
+    target = _target(place, out, project)
     made = list(_made(flow, host, found, target))
-    own = Made(FILE, "file", 0o644, adoption.mnemo_yml(found).encode())
-    theirs = any(each.path == FILE for each in made)
     left = files.missing(target, made)
-    if not theirs and not (target / FILE).exists():
-        left.append(own)
+    if not os.path.lexists(target / FILE):
+        left.append(Made(FILE, "file", 0o644, adoption.mnemo_yml(found).encode()))
     written = _written_down(place, found, os.path.relpath(target, place.home))
     paths = [*(target / each.path for each in left if each.kind != "directory"), *written]
     if not check:
@@ -111,13 +111,29 @@ def adopt(flow: Flow, place: Place, wanted: str, source: str, out: str, check: b
 
 
 def _refuse_names(found: Adopted) -> None:
-    """:raises Refused: no inventory could name it so (3)."""
+    """:raises Refused: no inventory could name it so; what stands in one may be a template, which runs here (3)."""
+    named = [found.directory, *found.compose_files, found.env_file]
+    if odd := [text for text in named if any(mark in text for mark in TEMPLATE)]:
+        raise Refused(f"{odd[0]!r} would be a template in an inventory", hint="give it a name without braces")
     try:
         validation.refuse_values({"project": found.project})
         validation.refuse_directories(found.directory, f"/var/backups/{found.project}")
     except ValueError as problem:
         remedy = "move its files into a directory of its own, and start it from there: docker compose -p NAME up -d"
         raise Refused(f"the project {found.project} cannot be kept as it is: {problem}", hint=remedy) from None
+
+
+def _target(place: Place, out: str, project: str) -> Path:
+    """:raises UsageError: what a host sends would lie among what is read here (2)."""
+    target = Path(out or f"stacks/{project}")
+    for own in (place.home.resolve(), Path.cwd()):
+        if target.resolve() in (own, *own.parents) or target.resolve().is_relative_to(own / ".mnemo"):
+            hint = "name a directory of its own: variables and playbooks beside the inventory are read"
+            raise UsageError(f"--out {out}: files of a host do not go beside the inventory", hint=hint)
+    for name in BESIDE:
+        if target.resolve().is_relative_to(place.home.resolve() / name):
+            raise UsageError(f"--out {out}: files of a host are no variables", hint="name a directory of its own")
+    return target
 
 
 # -- its files -------------------------------------------------------------------------------------------------------
@@ -127,6 +143,9 @@ def _made(flow: Flow, host: Host, found: Adopted, target: Path) -> Iterator[Made
     """:raises Refused: there is too much, or two files of one name (3)."""
     told, named = found.told, [*found.told["files"], *filter(None, [found.told["env_file"]])]
     rows = files.chosen(target, _with_those_apart(found, named), [row["name"] for row in named])
+    if any(row["path"] == FILE for row in rows):
+        told["notes"].append(f"the {FILE} of the host was not copied: it may name templates, which run here")
+        rows = [row for row in rows if row["path"] != FILE]
     for row in rows:
         if row["kind"] == "directory":
             yield Made(row["path"], "directory", row["mode"])
@@ -233,6 +252,9 @@ def _tell(flow: Flow, found: Adopted, target: Path, paths: Sequence[Path], check
     warnings = [*found.told["notes"]]
     if found.env_file:
         warnings.append(f"{shown(target / found.env_file)} {SECRETS}")
+    if found.outer:
+        names = ", ".join(found.outer.values())
+        warnings.append(f"a host to migrate to must have these volumes before (docker volume create NAME): {names}")
     for key, what in found.to_waive.items():
         warnings.append(f"{key} ({what}): no backup can hold it; {shown(target / FILE)} has the lines to waive it")
     for warning in warnings:

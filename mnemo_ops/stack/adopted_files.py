@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.stack.adoption.beside import MANY
 from mnemo_ops.core.paths import shown
 from mnemo_ops.core.visible import in_a_line
 from mnemo_ops.errors import Refused, UsageError, reason
@@ -39,6 +40,8 @@ def chosen(target: Path, rows: Sequence[Mapping[str, Any]], needed: Sequence[str
 
     :param needed: paths that travel whatever ignores them. :raises Refused: they are too large; names the largest (3).
     """
+    if len(rows) > 2 * MANY:
+        raise Refused(f"the host tells of {len(rows)} files, and its agent of {MANY} at most")
     ignored = ignoring.read(target / IGNORE)
     folders = {row["path"] for row in rows if row["kind"] == "directory"}
     folders |= {each for path in needed for each in _around(path)}

@@ -43,6 +43,12 @@ class Adopted:
         pairs = [text.partition(" (") for text in self.told["forgotten"]]
         return {key: what.removesuffix(")") for key, _, what in pairs}
 
+    @property
+    def outer(self) -> dict[str, str]:
+        """Volumes that are not called after the project: key -> Docker's name."""
+        every = [row["dataset"] for row in self.rows("dataset") if row["dataset"]]
+        return {each["volume"]: each["docker"] for each in every if each["docker"]}
+
     def rows(self, topic: str) -> list[Mapping[str, Any]]:
         return [row for row in self.told["rows"] if row["topic"] == topic]
 
@@ -81,6 +87,10 @@ def _lines(found: Adopted) -> Iterator[str]:
         yield f"env_file: {_text(found.env_file)}"
     if found.env_file not in ("", ".env"):
         yield f"env_name: {_text(found.env_file)}"
+    if found.outer:
+        yield "# not called after the project, so that each must be there before: docker volume create NAME"
+        yield "volumes:"
+        yield from (f"  {_text(key)}: {{type: external, name: {_text(name)}}}" for key, name in found.outer.items())
     yield ""
     yield "# What must survive follows from the project on its host each time; mnemo-ops stack.show says why."
     yield "# Name datasets here to overrule that: all of them, or none."

@@ -34,6 +34,7 @@ from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
 SYSTEMS = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib64/", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/")
+LONGEST_PATH = 1024  # characters
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
 
@@ -133,7 +134,8 @@ def inside(given: Any) -> str:
     """A path below a directory that will be made here. :raises Refused: it leads out of it, or is none (3)."""
     path = words(given)
     parts = path.split("/")
-    if not path.isprintable() or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
+    odd = any(part in ("", ".", "..") or len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts)
+    if odd or not path.isprintable() or len(path) > LONGEST_PATH:
         raise wrong(given, "path of a file to copy")
     return path
 

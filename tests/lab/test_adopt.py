@@ -33,7 +33,7 @@ def lab(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
     try:
         server.up(root, ["old", "new"], print)
         made = Lab(root)
-        assert made.run("bootstrap").code == 0
+        assert made.run("docker-install").code == 0
         prepare_notes(root / "notes")
         for host in (made.old, made.new):
             container = server.container(root, host.name)
@@ -112,6 +112,7 @@ def test_it_is_adopted_moved_and_adopted_again(lab: Lab, tmp_path: Path) -> None
     lab.old.sh(f"ln -s {MOVED} {DIRECTORY}")
     again.must("adopt", "--limit", "old", "--source", MOVED)
 
+    again.must("bootstrap", "--limit", "old")
     code, said = again("backup", "--limit", "old")
     assert code == 3 and "cache:/data" in said, "the one volume that no backup holds is not waived by itself"
     path = again.home / "stacks/notes/mnemo.yml"

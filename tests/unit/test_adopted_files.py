@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.cli.adopt import _place, _spoken
 from mnemo_ops.cli.options import Run
 from mnemo_ops.errors import Refused, UsageError, VerificationFailed
@@ -207,6 +208,14 @@ def test_too_much_is_refused_by_its_largest(here: Path, monkeypatch: pytest.Monk
     assert set(everything(here / "stacks/shop")) == {".mnemoignore", "compose.yaml", "mnemo.yml"}
 
 
+def test_more_than_an_agent_tells_is_refused(here: Path) -> None:
+    told = Told({"compose.yaml": COMPOSE})
+    told.report["tree"] += [row(f"d{n}", kind="directory") for n in range(50_000)]
+    with pytest.raises(Refused, match="50001 files"):
+        adopted(told)
+    assert list(here.iterdir()) == []
+
+
 def test_large_files_come_in_pieces(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnemo_ops.flows.adopt.PIECE", 50)
     data = bytes(range(256))
@@ -247,8 +256,39 @@ def test_what_a_host_says_is_nothing_but_comments(here: Path) -> None:
     assert "\x1b" not in text and "# waived:" in text
 
 
+def test_volumes_that_the_project_does_not_name(here: Path) -> None:
+    told = Told({"compose.yaml": COMPOSE + b"volumes: {kept: {name: outer}, data: {}}\n"})
+    told.report["files"][0]["bytes"] = len(told.held["/opt/shop/compose.yaml"])
+    for key, name in (("kept", "outer"), ("data", "")):
+        dataset = {"name": key, "kind": "files", "volume": key, "path": "", "service": "", "docker": name}
+        told.report["rows"].append({"topic": "dataset", "what": key, "value": "", "reason": "", "dataset": dataset})
+    assert "docker volume create" in str(adopted(told).extra["warnings"])
+    volumes = settings(load(here / "inventory.yml").hosts["192.0.2.10"]).volumes
+    assert {key: asdict(each) for key, each in volumes.items()} == {"kept": {"name": "outer"}}
+
+
+@pytest.mark.parametrize("name", ["{{ lookup('pipe', 'id') }}", "a{% x", "{# x"])
+def test_nothing_that_a_host_says_becomes_a_template(name: str, here: Path) -> None:
+    """An inventory is rendered, and lookups run programs of this machine."""
+    for told in (Told({name: COMPOSE}), Told({"compose.yaml": COMPOSE}, directory=f"/opt/{name}")):
+        told.report["files"] = [{"path": f"/opt/shop/{each['path']}", "name": each["path"], "bytes": len(COMPOSE)}
+                                for each in told.report["tree"]]  # fmt: skip
+        with pytest.raises(Refused, match="template"):
+            adopted(told)
+    adopted(Told({"compose.yaml": COMPOSE, "mnemo.yml": b"override: x.j2\n", "x.j2": b"{{ x }}"}))
+    assert settings(load(here / "inventory.yml").hosts["192.0.2.10"]).override == ""
+
+
+@pytest.mark.parametrize("out", [".", "..", "group_vars/all", "host_vars", "/", ".mnemo/x", "x/.."])
+def test_files_of_a_host_are_no_variables_of_this_machine(out: str, here: Path) -> None:
+    (here / "x").mkdir()
+    with pytest.raises(UsageError, match="--out"):
+        adopted(Told({"compose.yaml": COMPOSE}), out=out)
+    assert [path.name for path in here.iterdir()] == ["x"]
+
+
 def test_odd_names_are_read_as_they_are(here: Path) -> None:
-    name = "on: {a} #.yaml"
+    name = "on: {a} #'.yaml"
     told = Told({name: COMPOSE}, directory='/opt/a "b" é')
     told.report["files"] = [{"path": f"/opt/shop/{name}", "name": name, "bytes": len(COMPOSE)}]
     adopted(told)

@@ -7,6 +7,7 @@ removed. The next start takes what is at the path then: Docker makes an empty di
 from __future__ import annotations
 
 import stat
+from shlex import quote
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
@@ -59,14 +60,14 @@ def _said(each: Other) -> str:
 
 def _remedy(each: Other) -> str:
     if not each.now:
-        return (
-            f"save what only the container has (docker cp {each.container}:{each.target} .), put it at {each.source}, "
-            f"then: docker restart {each.container}"
-        )
-    old, new = _moved(each.source, each.now)
-    if each.gone:
-        return f"as root on the host: ln -s {new} {old}; or make the containers anew from there: docker compose up -d"
-    return f"move away what is at {each.source} now, then, as root on the host: ln -s {each.now} {each.source}"
+        held = quote(f"{each.container}:{each.target}")
+        save = f"save what only the container has (docker cp {held} .), put it at {each.source}"
+        return f"{save}, then: docker restart {each.container}"
+    if not each.gone:
+        link = f"ln -s {quote(each.now)} {quote(each.source)}"
+        return f"move away what is at {each.source} now, then, as root on the host: {link}"
+    old, new = map(quote, _moved(each.source, each.now))
+    return f"as root on the host: ln -s {new} {old}; or make the containers anew from there: docker compose up -d"
 
 
 def _moved(source: str, now: str) -> Tuple[str, str]:

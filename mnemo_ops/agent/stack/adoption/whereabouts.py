@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from typing import Collection, List, Optional, Sequence, Tuple
 
 from mnemo_ops.agent.base.record import dataclass, replace
@@ -139,7 +140,7 @@ def _refuse_gone(machine: Machine, project: str, last: Optional[Container], file
 def _hint(machine: Machine, project: str, gone: Sequence[str], found: Found) -> str:
     seen = _seen(machine, project, gone, found)
     if seen:
-        return "; or ".join(f"invoke adopt --project {project} --source {path}" for path in seen)
+        return "; or ".join(f"invoke adopt --project {project} --source {shlex.quote(path)}" for path in seen)
     return (
         "put its files back, or copy them to any directory of the host and name that: "
         f"invoke adopt --project {project} --source DIR"
