@@ -9,6 +9,7 @@ from typing import Any
 from mnemo_ops.agent.actions.backup import MARGIN
 from mnemo_ops.agent.base.finding import REFUSES, WARNS, Finding
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.stack.room import STORE
 from mnemo_ops.agent.stack.stack import waiver
 from mnemo_ops.checks.findings import refused
 from mnemo_ops.stack.settings import Settings
@@ -104,6 +105,9 @@ def _direction(old: Side, new: Side) -> list[Finding]:
         found.append(
             refused("stack.already-there", new.name, f"it already holds a stack ({few}): nothing is copied over it")
         )
+    for path, names in new.survey.get("occupied", {}).items():
+        evidence = f"{path} holds {names}: nothing is copied over it"
+        found.append(refused("directory.occupied", new.name, evidence, "move it away first"))
     if found and not old.runs and new.runs:
         evidence = f"it serves, and {old.name} does not"
         found.append(refused("direction.swapped", new.name, evidence, "did you swap --from and --to?"))
@@ -151,6 +155,10 @@ def _old(old: Side, new: Side) -> list[Finding]:
         )
         remedy = f"invoke deploy --limit {old.name}, or correct stack.directory"
         found.append(refused("directory.incomplete", old.name, evidence, remedy))
+    for service, row in old.survey["containers"].items():
+        if not row["content"]:
+            evidence = f"its engine has no more what {service} runs ({row['image']}), and {new.name} would need it"
+            found.append(refused("image.gone", old.name, evidence, f"invoke deploy --limit {old.name}"))
     for mount in old.survey.get("forgotten", []):
         remedy = f"a line in stack.datasets keeps what has a name; else {waiver([mount])}"
         found.append(refused("mount.forgotten", old.name, f"{mount} is neither a dataset nor waived", remedy))
@@ -175,20 +183,21 @@ def _obstacles(old: Side) -> list[Finding]:
 
 
 def _room(old: Side, new: Side, chosen: Settings) -> list[Finding]:
-    data = _database_bytes(old) + sum(old.survey.get("sizes", {}).values())
+    """Each disk by itself: a data directory of Docker, a volume, the store may have one of their own."""
+    sizes = dict(old.survey.get("sizes", {}))
+    sizes.update({name: one["bytes"] for name, one in (old.survey.get("postgres") or {}).items() if one})
+    needs = {STORE: sum(sizes.values()), **{"=" + name: size for name, size in sizes.items()}}
     found = []
-    for side, factor, what in ((old, 1, "a backup"), (new, 2, "a backup and the data")):
-        free, need = int(side.survey["free"][chosen.store]), int(data * factor * MARGIN)
-        if free < need:
-            evidence = f"{free} bytes free in {chosen.store}; {what} needs {need}"
-            found.append(refused("host.space", side.name, evidence))
-        inodes = side.survey["inodes"][chosen.store]
-        if inodes is not None and inodes < 1000:
-            found.append(refused("host.inodes", side.name, f"only {inodes} inodes left in {chosen.store}"))
-    free, need = int(new.survey["free"]["/var/lib/docker"]), int(data * 2 * MARGIN)
-    if free < need:  # the data, and once more while it is compared before it is put in place
-        evidence = f"{free} bytes free in /var/lib/docker; the stack's data needs {need}"
-        found.append(refused("host.space", new.name, evidence))
+    for side, disk in [(each, disk) for each in (old, new) for disk in each.survey["disks"]]:
+        comes = [name for name in disk["holds"] if name == STORE or side is new]
+        need = int(sum(needs.get(name, 0) for name in comes) * MARGIN)
+        what = " and ".join("a backup" if name == STORE else name[1:] for name in comes)
+        if disk["free"] < need:
+            evidence = f"{disk['free']} bytes free in {disk['path']}; {what} needs {need}"
+            remedy = "free some space there, or choose another disk: stack.store, stack.volumes"
+            found.append(refused("host.space", side.name, evidence, remedy))
+        if comes and disk["inodes"] is not None and disk["inodes"] < 1000:
+            found.append(refused("host.inodes", side.name, f"only {disk['inodes']} inodes left in {disk['path']}"))
     return found
 
 
@@ -197,9 +206,10 @@ def _clashes(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     taken = sorted(set(old.survey.get("container_names", [])) & set(new.survey.get("names", [])))
     if taken:
         found.append(refused("container.name", new.name, f"it has other containers named {', '.join(taken)}"))
-    ports = [port for port in chosen.ports if port in new.survey["listening"]]
+    wanted = dict.fromkeys([*(f"{port}/tcp" for port in chosen.ports), *old.survey["published"]])
+    ports = [port for port in wanted if port in new.survey["listening"]]
     if ports and not new.runs:
-        evidence = f"something already listens on port {', '.join(map(str, ports))}"
+        evidence = f"something already has port {', '.join(ports)}, which the stack publishes"
         found.append(refused("port.taken", new.name, evidence))
     ours = [ipaddress.ip_network(each) for each in old.survey.get("own_subnets", [])]
     for name, subnets in (new.survey.get("subnets") or {}).items():

@@ -32,6 +32,7 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
     id = new_id()
     flow.report.step(f"check that {host.name} can make a backup")
     found = flow.ready(host, MakeSet(stack, id, (), accept_loss=accept_loss))
+    slow_stop(flow, found["longest_stop"])
     if check:
         size = sum(found["sizes"].values()) / 1e6
         flow.report.step(f"{host.name} is ready for a backup of {size:.1f} MB of data; nothing was changed")
@@ -62,6 +63,12 @@ def backup(flow: Flow, host: Host, check: bool = False, accept_loss: bool = Fals
         consistency=manifest["consistency"],
     )
     return manifest
+
+
+def slow_stop(flow: Flow, seconds: int) -> None:
+    """Tell how long the stop may take. :param seconds: sum of what the services get, one after another."""
+    flow.report.extra["longest_stop"] = seconds
+    flow.report.say(f"  the services have {seconds} s to stop, and are killed then (stack.grace, stop_grace_period)")
 
 
 def stopped(flow: Flow, report: dict[str, Any]) -> None:
@@ -195,13 +202,13 @@ def shown(row: dict[str, Any]) -> str:
 
 def prune_plan(flow: Flow, host: Host, keep_last: int, aside: bool) -> dict[str, list[dict[str, Any]]]:
     """What would go from a host's store, and what stays though nobody needs it: names, bytes, and why."""
-    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack(host), keep_last, aside))
+    plan: dict[str, list[dict[str, Any]]] = flow.ready(host, PruneSets(flow.stack_as_known(host), keep_last, aside))
     return plan
 
 
 def prune(flow: Flow, host: Host, keep_last: int, aside: bool, names: Sequence[str]) -> list[dict[str, Any]]:
     """Remove these from a host's store, as far as nobody needs them since; what was removed."""
-    done = flow.act(host, PruneSets(flow.stack(host), keep_last, aside, names))
+    done = flow.act(host, PruneSets(flow.stack_as_known(host), keep_last, aside, names))
     for name in done["left"]:
         flow.report.say(f"  {host.name}: {name} stays: another run uses it, or removed it")
     if done["removed"]:

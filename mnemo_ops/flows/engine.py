@@ -18,7 +18,7 @@ from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.stack.project.rows import derived
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, JobLost, MnemoError
+from mnemo_ops.errors import STRANGERS, ChannelLost, CommandFailed, Interrupted, JobLost, MnemoError, Refused
 from mnemo_ops.execution.report import Report
 from mnemo_ops.execution.session_pool import Fleet
 from mnemo_ops.stack.definition import stack_of, wire
@@ -113,9 +113,23 @@ class Flow:
         """The host's stack, as an argument of actions; what must survive follows from the project on the host, where
         its owner says nothing of that."""
         stack = self.declared(host)
-        if not stack.datasets:
-            stack = derived(stack, self.ready(host, ShowStack(wire(stack)))["rows"])
-        return wire(stack)
+        if stack.datasets:
+            return wire(stack)
+        told = self.ready(host, ShowStack(wire(stack)))
+        if told["directory"] != stack.directory:
+            raise Refused(
+                f"{host.name}: the project {stack.project} lies in {told['directory']}, and stack.directory is "
+                f"{stack.directory}",
+                hint=f"write stack.directory: {told['directory']} into the inventory",
+            )
+        return wire(derived(stack, told))
+
+    def stack_as_known(self, host: Host) -> dict[str, Any]:
+        """As :meth:`stack`, for what goes by records alone: as declared where the project cannot be read."""
+        try:
+            return self.stack(host)
+        except (Refused, CommandFailed):
+            return wire(self.declared(host))
 
 
 @dataclass(frozen=True)

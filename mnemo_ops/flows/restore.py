@@ -90,7 +90,7 @@ def undo(flow: Flow, host: Host, sure: Optional[Sure]) -> dict[str, Any]:
     :raises Refused: there is nothing to undo (3).
     """
     run = new_id()
-    action = UndoRestore(flow.stack(host), run)
+    action = UndoRestore(flow.stack_as_known(host), run)
     plan = flow.ready(host, action)
     back = plan["live"] == "after"
     side = "the restore" if back else "the undo"

@@ -95,12 +95,12 @@ def stack_of(chosen: Settings) -> Stack:
 
 
 def proven(chosen: Settings, stack: Mapping[str, Any]) -> tuple[str, ...]:
-    """Services that must answer before clients are let in: as declared, or those that keep data.
+    """Services that must answer before clients are let in: as declared, or those that keep data and are asked.
 
     :param stack: what the agent is told of it.
     """
-    stores = dict.fromkeys(row["service"] for row in stack["datasets"] if row["service"])
-    return tuple(chosen.checks.get("services", stores))
+    stores = [row["service"] for row in stack["datasets"] if row["service"]]
+    return tuple(chosen.checks.get("services", dict.fromkeys([*stores, *chosen.checks.get("health", {})])))
 
 
 def wire(stack: Stack) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnemo_ops.agent.base import data_places
 from mnemo_ops.agent.stack import recipients
 from mnemo_ops.agent.stack.stack import Dataset
 from mnemo_ops.core.suggest import suggest
@@ -97,7 +98,7 @@ def refuse_directories(directory: str, store: str) -> None:
         parts = path.split("/")
         many = [
             place
-            for place in (*path_rules.SYSTEM, *path_rules.SHARED)
+            for place in (*path_rules.SYSTEM, *data_places.SHARED)
             if path_rules.overlap(path, place) in ("is", "holds")
         ]
         if not path.startswith("/") or ".." in parts or len([part for part in parts if part]) < 2 or many:

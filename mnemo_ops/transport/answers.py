@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mnemo_ops.agent.base.data_places import not_a_place
 from mnemo_ops.agent.base.validators import (
     Parse,
     each,
     facts,
     part_name,
     perhaps,
-    port,
     public_key,
     row,
     run_id,
@@ -33,7 +33,6 @@ from mnemo_ops.agent.base.validators import (
 from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
-SYSTEMS = ("/bin/", "/boot/", "/dev/", "/lib/", "/lib64/", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/")
 LONGEST_PATH = 1024  # characters
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
@@ -73,11 +72,9 @@ def subnet(given: Any) -> str:
         raise wrong(given, "network") from None
 
 
-def image_id(given: Any) -> str:
-    """As Docker writes it. :raises Refused: it is none (3)."""
-    if not words(given).startswith("sha256:"):
-        raise wrong(given, "id of an image")
-    return f"sha256:{sha256(given[7:])}"
+def content(given: Any) -> str:
+    """Of an image; empty where the engine has it no more. :raises Refused: it is neither (3)."""
+    return sha256(given) if given else words(given)
 
 
 def one_of(*values: Any) -> Parse:
@@ -112,12 +109,19 @@ def plain_name(given: Any) -> str:
     return str(given)
 
 
+def image(given: Any) -> str:
+    """Name of an image, or its id. :raises Refused: it is neither (3)."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.:/@-]*", words(given), re.ASCII | re.IGNORECASE) or len(given) > 512:
+        raise wrong(given, "name of an image")
+    return str(given)
+
+
 def place(given: Any) -> str:
     """A path as :mod:`posixpath` writes it, never upwards nor of the system. :raises Refused: it is none (3)."""
     path = words(given)
     if not path.isprintable() or (path and path != posixpath.normpath(path)) or ".." in path.split("/"):
         raise wrong(given, "path")
-    if path in ("/", "//", "/etc", "/home", "/root", "/var", "/var/lib") or f"{path}/".startswith(SYSTEMS):
+    if path.startswith("/") and not_a_place(path):
         raise wrong(given, "place for data")
     return path
 
@@ -140,7 +144,7 @@ def inside(given: Any) -> str:
     return path
 
 
-def content(given: Any) -> str:
+def encoded(given: Any) -> str:
     """Bytes in base64. :raises Refused: it is something else (3)."""
     try:
         base64.b64decode(words(given), validate=True)
@@ -192,8 +196,7 @@ PLAN = row(bytes=perhaps(amount), entries=perhaps(amount), services=LIST, **MOVE
 MOVED = row(moved=one_of(True), bytes=amount, files=amount, kept=words, services=LIST, write_outage_seconds=number)
 TROUBLE = row(error=words, hint=words)
 PROOF = row(sha256=sha256, bytes=amount, fsync_ms=row(median=number, p99=number))
-PLACES = table(words, perhaps(amount))
-CONTAINER = row(state=words, health=words, image=words, image_id=image_id)
+CONTAINER = row(state=words, health=words, image=image, content=content)
 LEASE = row(run=words, seconds_left=number, undo=LIST, failing=perhaps(row(since=number, why=words)), jobs=LIST)
 LAST = perhaps(row(**dict.fromkeys(("run", "command", "owner", "began", "ended", "how"), words)))
 STATES = ("at work", "ended ok", "failed", "aborted", "never ended")
@@ -239,21 +242,22 @@ SURVEY = row(
     directory=LIST,
     absent=LIST,
     mounted=flag,
-    free=table(words, amount),
-    inodes=PLACES,
+    disks=each(row(path=words, free=amount, inodes=perhaps(amount), holds=LIST)),
     fence=perhaps(row(run=run_id, state=words, target=words, hosts=PAIR)),
     target=perhaps(row(run=run_id, state=words, restart=perhaps(TEXTS, {}), hosts=PAIR)),
     steps=perhaps(LIST, ()),
     leases=TEXTS,
-    listening=each(port),
+    listening=LIST,
+    published=LIST,
     troubles=LIST,
     containers=table(words, CONTAINER),
     subnets=perhaps(table(words, each(subnet)), {}),
+    occupied=perhaps(TEXTS, {}),
     own_subnets=perhaps(each(subnet), ()),
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
     postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
-    **dict.fromkeys(("volumes", "all_volumes", "images", "names", "container_names", "forgotten"), perhaps(LIST, ())),
+    **dict.fromkeys(("volumes", "all_volumes", "names", "container_names", "forgotten"), perhaps(LIST, ())),
 )
 
 # of the read-only look
@@ -272,15 +276,16 @@ READY: Mapping[str, Parse] = {
             "replaces": table(part_name, row(now=THERE, comes=facts)),
         },
     ),
+    "load_images": row(absent=LIST, unnamed=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
     "look_at_project": ADOPTED,
     "look_at_volumes": row(findings=each(FINDING)),
-    "make_set": row(sizes=table(words, amount)),
+    "make_set": row(sizes=table(words, amount), longest_stop=amount),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
-    "read_files": row(pieces=each(content)),
-    "show_stack": row(directory=place, rows=each(DERIVED)),
+    "read_files": row(pieces=each(encoded)),
+    "show_stack": row(directory=absolute, files=each(absolute), env_files=each(absolute), rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),
     "undo_restore": RESTORED,
@@ -288,8 +293,9 @@ READY: Mapping[str, Parse] = {
 UNREAD = (
     "adopt_lease", "ask_fence", "clean_target", "clear_proof", "compose_up", "drop_fence", "drop_key", "drop_lease",
     "drop_partial", "drop_proof", "drop_scratch", "fence", "finish_deploy", "forget", "grant_key", "hold_proof",
-    "load_images", "mark_target", "place_restore", "remove_file", "return_volume", "revoke_key", "set_restart",
-    "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence", "write_journal",
+    "load_images", "mark_target", "place_restore", "pull_images", "remove_file", "return_volume", "revoke_key",
+    "set_restart", "settle_fence", "sign_set", "start_containers", "stop_all", "stop_copy", "undo_swap", "unfence",
+    "write_journal",
 )  # fmt: skip
 # of the deed
 ACT: Mapping[str, Parse] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ from mnemo_ops.agent.actions.backup import DropPartial, MakeSet, SetFiles, SignS
 from mnemo_ops.agent.actions.catalogue import ListSets, ShowSet
 from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.actions.copy_target import AskFence, CleanTarget, MarkTarget, StopCopy
-from mnemo_ops.agent.actions.images import ImageUser, LoadImages, SaveImages
+from mnemo_ops.agent.actions.images import ImageUser, LoadImages, PullImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, Forget, RemoveFile, WriteJournal
 from mnemo_ops.agent.actions.leases import EndLease
 from mnemo_ops.agent.actions.load import LoadSet
@@ -48,6 +49,9 @@ from mnemo_ops.agent.stack.restore_record import BEFORE, LOADING, SWAPPING
 from mnemo_ops.agent.stack.volume_move import moving
 
 TARGET = "ab" * 16
+# what the model of an image is digested to
+CONTENT = hashlib.sha256(json.dumps([["sha256:" + "a" * 64], {}, None, None]).encode()).hexdigest()
+WANTED, PINNED = {"api:1": CONTENT}, "api@sha256:" + "a" * 64
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhY"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 HELD = {"postgres": {"rows": {"app": {"rows of t": "original"}}}}
@@ -178,8 +182,13 @@ def half_a_copy(world: World) -> None:
 
 def images(world: World) -> None:
     bare(world)
-    do(world, GrantKey(RUN, "me", KEY, ["192.0.2.1"]), SaveImages(["api:1"], f"/sets/images-{RUN}.tar.zst", RUN))
+    do(world, GrantKey(RUN, "me", KEY, ["192.0.2.1"]), SaveImages(WANTED, f"/sets/images-{RUN}.tar.zst", RUN))
     world.machine().run(["docker", "image", "rm", "api:1"])
+
+
+def pinned(world: World) -> None:
+    bare(world)
+    world.model("registry", {PINNED: "sha256:" + "a" * 64})
 
 
 def users(world: World) -> None:
@@ -285,7 +294,7 @@ ACTED = [
     Acted("host_keys", HostKeys, serving, quiet=True),
     Acted("image_user", lambda: ImageUser("api:1", "/"), users),
     Acted("list_sets", lambda: ListSets("/sets", True), a_set, quiet=True),
-    Acted("load_images", lambda: LoadImages(f"/sets/images-{RUN}.tar.zst", ["sha256:" + "a" * 64]), images),
+    Acted("load_images", lambda: LoadImages(f"/sets/images-{RUN}.tar.zst", WANTED), images),
     Acted("load_set", loading, a_set, late=True),
     Acted("load_set fresh", lambda: LoadSet(STACK, RUN, True, RUN, identity=SECRET), arrived, before=clean),
     Acted("make_key", lambda: MakeKey(RUN), serving),
@@ -303,12 +312,13 @@ ACTED = [
     ),
     Acted("prune_sets", lambda: PruneSets(STACK, 1, False, (f"{LATER}.partial",)), unfinished),
     Acted("prune_sets aside", lambda: PruneSets(STACK, 1, True, (f"restore-{RUN}-before",)), restored),
+    Acted("pull_images", lambda: PullImages([PINNED]), pinned),
     Acted("read_proof", lambda: ReadProof(PROOF, ["/srv/nfs/graph"]), proven, quiet=True),
     Acted("release", lambda: Release(LEASE), leased),
     Acted("remove_file", lambda: RemoveFile("/srv/left"), leased),
     Acted("return_volume", lambda: ReturnVolume(STACK, "graph"), half_moved),
     Acted("revoke_key", lambda: RevokeKey(RUN, "me"), granted),
-    Acted("save_images", lambda: SaveImages(["api:1"], f"/sets/images-{RUN}.tar.zst", RUN), granted),
+    Acted("save_images", lambda: SaveImages(WANTED, f"/sets/images-{RUN}.tar.zst", RUN), granted),
     Acted("set_files", lambda: SetFiles(f"/sets/{OLD_SET}", RUN), handed_out),
     Acted("set_restart", lambda: on.SetRestart(BACK), fenced),
     Acted("settle_fence", lambda: on.SettleFence(STACK, RUN), shut, timed=True),

@@ -23,7 +23,7 @@ from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack import containers as project
 from mnemo_ops.agent.stack import exclusivity, restore_record
-from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, waiver
+from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, refuse_gone_sources, waiver
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.agent.stack.volume_move.move_plan import made
@@ -155,6 +155,28 @@ def test_a_mount_that_nobody_thought_of_is_named_as_it_can_be_waived(
     assert replace(stack, waived=waived).excluded() == stack.excluded(), "no path of the stack is meant"
 
 
+@pytest.mark.parametrize(("row", "kept"), [({"RW": True}, True), ({"RW": False}, False)])
+def test_a_directory_of_the_stack_is_kept_where_config_is(tmp_path: Path, row: dict[str, Any], kept: bool) -> None:
+    """Where nobody named a dataset of it, what a container wrote there was in no set, and nobody said so."""
+    found = project.containers(
+        host(tmp_path, container("api", "/srv/p/state", "api", **row)).machine(read_only=True), "p"
+    )
+    graph = replace(STACK, datasets=(Dataset("graph", "files", "graph"),))
+    assert (forgotten(graph, found) == ["api:/data (/srv/p/state)"]) == kept
+    assert forgotten(replace(graph, datasets=(*graph.datasets, Dataset("c", "config", path="."))), found) == []
+
+
+def test_a_directory_that_only_its_container_still_holds_is_refused(tmp_path: Path) -> None:
+    """Moved since: the set had nothing of it, and the next start would begin with an empty one."""
+    world = host(tmp_path, container("api", "/data/moved", "api", Type="bind"))
+    machine = world.machine(read_only=True)
+    with pytest.raises(Refused, match="/data/moved is gone") as caught:
+        refuse_gone_sources(machine, project.containers(machine, "p"))
+    assert "docker cp" in caught.value.hint
+    (tmp_path / "data/moved").mkdir(parents=True)
+    refuse_gone_sources(machine, project.containers(machine, "p"))
+
+
 @pytest.mark.parametrize("key", ["mailer:data", "mailer:", ":/data", "a/b:/data"])
 def test_a_waiver_that_cannot_be_meant_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="waived"):
@@ -250,14 +272,21 @@ ROWS = [
 ]
 
 
-def renamed(tmp_path: Path, *containers: dict[str, Any], directory: str = "/srv/p") -> tuple[World, list[Finding]]:
-    """What is said of a stack ``new`` beside volumes of a project ``before`` that hold something."""
+def renamed(
+    tmp_path: Path, *containers: dict[str, Any], directory: str = "/srv/p", labels: tuple[str, ...] = ()
+) -> tuple[World, list[Finding]]:
+    """What is said of a stack ``new`` beside volumes of a project ``before`` that hold something.
+
+    :param labels: keys of those that mnemo_ops made.
+    """
     world = World(tmp_path)
     there = {name: row for each in FORMER.values() for name, row in volume(each).items()}
+    for key in labels:
+        there[FORMER[key]]["Labels"] = {"mnemo.stack": "before", "mnemo.role": key}
     engine(volumes=there, containers={row["Id"]: row for row in containers})(world)
     for name in FORMER.values():
         world.write(f"var/lib/docker/volumes/{name}/_data/file", "x")
-    (tmp_path / "srv/link").symlink_to("p")
+    (world.root / "srv/link").symlink_to("p")
     look = [world.machine(read_only=True), "new", ROWS, [*FORMER]]
     return world, findings(*look, directory=directory)
 
@@ -269,6 +298,14 @@ def of_before(directory: str) -> dict[str, Any]:
 
 def test_another_project_with_the_same_volumes_is_let_be(tmp_path: Path) -> None:
     assert renamed(tmp_path, of_before("/srv/another"))[1] == []
+
+
+def test_the_same_application_under_another_name_does_not_begin_empty(tmp_path: Path) -> None:
+    """Its usual directory follows its name: it would be deployed beside the one that has the data."""
+    there = of_before("/srv/before")
+    assert renamed(tmp_path / "one", there, directory="/srv/new", labels=("graph",))[1] == [], "of another application"
+    (found,) = renamed(tmp_path / "both", there, directory="/srv/new", labels=("graph", "redis"))[1]
+    assert found.remedy.startswith("set stack.project: before; or")
 
 
 @pytest.mark.parametrize("directory", ["/srv/p", "/srv/link"])

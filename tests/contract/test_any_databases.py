@@ -13,15 +13,17 @@ from acted import OLD_SET, RECIPIENT, SECRET
 from acting import COMPOSE, GRAPH, RUN, bare, do
 from world import World
 
+from mnemo_ops.agent.actions import survey
 from mnemo_ops.agent.actions.backup import MakeSet
 from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.copy_target import MarkTarget
-from mnemo_ops.agent.actions.load import LoadSet
+from mnemo_ops.agent.actions.load import LoadSet, _make_volumes
 from mnemo_ops.agent.actions.prove import ProveStack
 from mnemo_ops.agent.actions.smoke import Smoke
 from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.swap import UndoRestore
 from mnemo_ops.agent.stack.cluster import proof
+from mnemo_ops.agent.stack.manifest import Manifest
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Refused, VerificationFailed
 from mnemo_ops.stack.definition import wire
@@ -127,6 +129,75 @@ def test_a_survey_names_each_cluster_and_who_does_not_answer(tmp_path: Path) -> 
     assert (found["absent"], found["troubles"]) == ([], [])
     assert found["postgres"]["two"] is None and found["postgres"]["one"]["bytes"] == 5
     assert Survey(stack(FILES)).ready(world.machine())["postgres"] == {}
+
+
+MOUNTS = (
+    "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 8:2 / /srv/photos rw - ext4 /dev/sdb rw\n"
+    "3 1 8:1 /sets /sets rw - ext4 /dev/sda rw\n4 1 8:3 / /var/lib/docker rw - btrfs /dev/sdc rw\n"
+)
+
+
+def test_room_is_told_of_each_disk_that_is_written_to(tmp_path: Path) -> None:
+    """It was measured in /var/lib/docker, wherever Docker and the volumes were."""
+    world = serving(tmp_path, "api")
+    world.write("proc/self/mountinfo", MOUNTS)
+    told = [*answers.of("ready", "survey")(Survey(stack(FILES, AWAY)).ready(world.machine()))["disks"]]
+    assert [each["holds"] for each in told] == [["store"], ["=graph"], ["=srv-photos"]]
+    assert all(each["free"] > 0 for each in told) and told[2]["path"] == "/srv/photos"
+    to_be = Dataset("more", "files", volume="more")
+    aside = Survey(stack(to_be), {"p_more": ""}).ready(world.machine())["disks"]
+    bound = Survey(stack(to_be), {"p_more": "/srv/photos/more"}).ready(world.machine())["disks"]
+    usual = Survey(stack(to_be)).ready(world.machine())["disks"]
+    assert [each["holds"] for each in aside] == [["store"]], "on a disk that is not mounted yet"
+    assert [each["path"] for each in bound[1:]] == ["/srv/photos/more"]
+    assert [each["path"] for each in usual[1:]] == ["/var/lib/docker/volumes"]
+
+
+TCP = """  sl  local_address rem_address   st
+   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 00000000:0016 0200000A:C001 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+"""
+
+
+def test_ports_that_others_have_are_told_and_those_of_the_stack(tmp_path: Path) -> None:
+    """Only those that the inventory named were looked at; nobody names them of a stranger's project."""
+    world = serving(tmp_path, "api")
+    world.write("proc/net/tcp", TCP)
+    world.write("proc/net/udp6", TCP.splitlines()[0] + "\n 9: 0:0035 0:0 07 0\n")
+    found = answers.of("ready", "survey")(Survey(stack(FILES)).ready(world.machine()))
+    assert (found["listening"], found["published"]) == (["53/udp", "5432/tcp"], [])
+    text = "0.0.0.0:80->80/tcp, [::]:8000-8001->9000-9001/udp, 5432/tcp"
+    assert survey._ports({"Ports": text}) == ["80/tcp", "8000/udp", "8001/udp"]
+
+
+def test_a_survey_names_what_lies_where_data_beside_the_stack_are_to_go(tmp_path: Path) -> None:
+    """Nothing looked into an absolute path of another host: what lay there was mixed with what came."""
+    world = serving(tmp_path, "api")
+    form = answers.of("ready", "survey")
+    assert form(Survey(stack(FILES, AWAY)).ready(world.machine()))["occupied"] == {"/srv/photos": "a"}
+    assert form(Survey(stack(FILES)).ready(world.machine()))["occupied"] == {}
+    with pytest.raises(Refused, match="/srv/photos, where srv-photos is to go, holds a"):
+        _make_volumes(world.machine(), Stack.from_json(stack(AWAY)), Manifest(RUN, "p", 1.0, "quiesced", (), (), {}))
+
+
+@pytest.mark.parametrize(("password", "refused"), [("of another", False), ("wrong", True)])
+def test_where_nobody_declares_a_cluster_the_official_images_are_asked(
+    password: str, refused: bool, tmp_path: Path
+) -> None:
+    """A stack without declared datasets had no cluster, and an env file with another password went through."""
+    world = serving(tmp_path, "api", "db", "b")
+    state = world.state("docker")
+    for row in state["containers"].values():
+        if row["Name"] == "/p-b-1":
+            row["Config"]["Env"] += ["PG_MAJOR=16"]
+            row["State"]["Status"] = "exited"  # it cannot be asked: only the password that it was made with will do
+    world.model("docker", state)
+    action = CompareCluster(stack(), "app", "app", password)
+    if refused:
+        with pytest.raises(Refused):
+            action.ready(world.machine())
+    else:
+        assert action.ready(world.machine()) == {"cluster": "as declared"}
 
 
 def test_a_proof_compares_every_cluster(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from example import IMAGE, engine, network, volume
 from world import World
 
 from mnemo_ops.agent.actions.project import ShowStack
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack.project import kinds
 from mnemo_ops.agent.stack.project.model import parse, seconds
 from mnemo_ops.agent.stack.project.rows import datasets_of, derived
@@ -135,11 +136,11 @@ def test_immich(world: World, entered: dict[str, str]) -> None:
     project.run(*services)
     entered["p-database-1"] = "/srv/p/postgres"
     assert project.datasets() == {
-        "library": ("files", "library", ""),
+        "library-e2c672": ("files", "library", ""),
         "model-cache": ("files", "model-cache", ""),
-        "postgres": ("postgres", "postgres", "database"),
+        "postgres-822665": ("postgres", "postgres", "database"),
     }
-    assert project.rows("writers")["postgres"] == "database, server"
+    assert project.rows("writers")["postgres-822665"] == "database, server"
     assert list(project.rows("may be waived")) == ["model-cache"]
     assert list(project.rows("not data")) == ["/etc/localtime"]
     assert project.rows("health") == {"database, ml, server": "runs for ten seconds", "redis": "its own check"}
@@ -160,9 +161,9 @@ def test_paperless_with_a_database_outside_of_its_directory(world: World, entere
     entered["p-db-1"] = "/srv/volumes/pg"
     assert project.datasets() == {
         "data": ("files", "data", ""),
-        "export": ("files", "export", ""),
+        "export-3dc739": ("files", "export", ""),
         "redisdata": ("redis", "redisdata", "broker"),
-        "srv-volumes-pg": ("postgres", "/srv/volumes/pg", "db"),
+        "srv-volumes-pg-f4cc0a": ("postgres", "/srv/volumes/pg", "db"),
     }
     assert project.rows("stop order") == {"p": "1. webserver  2. broker db"}
     assert project.rows("port") == {"8000": "every address, tcp"}
@@ -188,7 +189,7 @@ def test_gitea_with_sqlite_and_valkey(world: World) -> None:
         "docker": service("/var/run/docker.sock:/var/run/docker.sock"),
     }
     project = Project(world, services, ("valkey",)).put("valkey", "appendonlydir/").put("/srv/p/gitea", "gitea.db")
-    assert project.datasets() == {"gitea": ("files", "gitea", ""), "valkey": ("redis", "valkey", "cache")}
+    assert project.datasets() == {"gitea-5d9c1a": ("files", "gitea", ""), "valkey": ("redis", "valkey", "cache")}
     assert list(project.rows("not data")) == ["/etc/timezone", "/var/run/docker.sock"]
 
 
@@ -227,12 +228,15 @@ def test_supabase(world: World, entered: dict[str, str]) -> None:
     project.put("/srv/p", "volumes/db/jwt.sql", "init.sql").run("backup").run("db", PGDATA="/x").run("storage")
     entered["p-db-1"] = "/srv/p/volumes/db/data"
     assert project.datasets() == {
-        "volumes-db-data": ("postgres", "volumes/db/data", "db"),
-        "volumes-storage": ("files", "volumes/storage", ""),
+        "volumes-db-data-cdb27a": ("postgres", "volumes/db/data", "db"),
+        "volumes-storage-bea91a": ("files", "volumes/storage", ""),
     }
-    assert project.rows("writers") == {"volumes-db-data": "backup, db, storage", "volumes-storage": "storage"}
+    assert project.rows("writers") == {
+        "volumes-db-data-cdb27a": "backup, db, storage",
+        "volumes-storage-bea91a": "storage",
+    }
     entered.clear()
-    assert project.datasets()["volumes-db-data"] == ("postgres", "volumes/db/data", "db")
+    assert project.datasets()["volumes-db-data-cdb27a"] == ("postgres", "volumes/db/data", "db")
 
 
 def test_what_lies_in_another_is_one_dataset_and_its_parents_writers_count(world: World) -> None:
@@ -247,8 +251,8 @@ def test_what_lies_in_another_is_one_dataset_and_its_parents_writers_count(world
         "from": {**service(), "volumes_from": ["app:ro", "sub"]},
     }
     project = Project(world, services, ("v",)).put("/srv/files/app/uploads", "a")
-    assert project.datasets() == {"srv-files": ("files", "/srv/files", ""), "v": ("files", "v", "")}
-    assert project.rows("writers") == {"srv-files": "app, sync", "v": "from, sub"}
+    assert project.datasets() == {"srv-files-5ab27a": ("files", "/srv/files", ""), "v": ("files", "v", "")}
+    assert project.rows("writers") == {"srv-files-5ab27a": "app, sync", "v": "from, sub"}
 
 
 def test_what_is_only_mounted_read_only_or_never_ran_is_no_dataset(world: World) -> None:
@@ -258,6 +262,25 @@ def test_what_is_only_mounted_read_only_or_never_ran_is_no_dataset(world: World)
     assert set(project.rows("not data")) == {"v", "late", "/srv/p", "never", "/", "/mnt"}
 
 
+def test_a_server_that_is_down_still_has_its_cluster(world: World) -> None:
+    """While another container runs that mounts it, it was files for once, and no set of before fitted."""
+    services = {"db": service("v:/var/lib/postgresql/data"), "look": service("v:/copy")}
+    project = Project(world, services, ("v",)).put("v", "PG_VERSION", "global/").run("db", PGDATA="/x").run("look")
+    world.machine().run(["docker", "stop", "--time", "1", "p-db-1"])
+    assert project.datasets() == {"v": ("postgres", "v", "db")}
+
+
+@pytest.mark.parametrize("place", ["/usr/src", "/etc/ssl", "/root/.ssh"])
+def test_no_dataset_lies_among_the_systems_files(place: str, world: World) -> None:
+    """Of a set, and told by another host, such a place is refused: so none is made."""
+    project = Project(world, {"a": service(f"{place}:/x", "/srv/p/data:/d", "/root/shop:/s")})
+    project.put(place, "x").put("/srv/p/data", "x").put("/root/shop", "x")
+    assert sorted(where for _, where, _ in project.datasets().values()) == ["/root/shop", "data"]
+    assert "among the system's files" in str(project.report()["rows"])
+    with pytest.raises(Refused):
+        answers.place(place)
+
+
 def test_names_are_unique_stable_and_fit_files(world: World) -> None:
     services = {"a": service("data-db:/1", "/srv/p/data/db:/2", "/srv/p/config:/3", "/srv/Grüße:/4")}
     project = Project(world, services, ("data-db",))
@@ -265,17 +288,31 @@ def test_names_are_unique_stable_and_fit_files(world: World) -> None:
         project.put(f"/srv/{path}", "x")
     both = project.datasets()
     assert len(both) == 4 and all(answers.part_name(name).isascii() for name in both)
-    assert "data-db" not in both and "config" not in both
+    assert both["data-db"][1] == "data-db" and "config" not in both
     assert project.datasets() == both
+
+
+def test_a_name_stays_whatever_else_is_mounted_later(world: World) -> None:
+    """A volume that was called as a directory was saved renamed the directory: no set of before had it."""
+    project = Project(world, {"a": service("/srv/p/files:/1")}, ())
+    project.put("/srv/p/files", "x")
+    (before,) = project.datasets()
+    more = Project(World(world.root / "more"), {"a": service("/srv/p/files:/1", "files:/2")}, ("files",))
+    more.put("/srv/p/files", "x")
+    assert before in more.datasets() and "files" in more.datasets()
 
 
 def test_a_volume_that_is_not_ours_to_name(world: World) -> None:
     keys = {"data": {"name": "outer", "external": True}}
     project = Project(world, {"a": service("data:/d")}, others=volume("outer"), keys=keys)
-    rows = project.report()["rows"]
-    stack = derived(STACK, rows)
+    told = project.report()
+    stack = derived(STACK, told)
     assert stack.volume("data") == "outer" and [each.name for each in stack.datasets] == ["config", "data"]
-    assert derived(Stack(**{**wire(STACK), "names": {"data": "mine"}}), rows).volume("data") == "mine"
+    assert derived(Stack(**{**wire(STACK), "names": {"data": "mine"}}), told).volume("data") == "mine"
+    bare = derived(replace(STACK, files=()), {**told, "env_files": ["/srv/p/.env"]})
+    assert (stack.files, bare.files, bare.env_file) == (STACK.files, ("/srv/p/compose.yaml",), "/srv/p/.env")
+    waived = derived(Stack(**{**wire(STACK), "waived": ["data"]}), told)
+    assert [each.name for each in waived.datasets] == ["config"], "waived and archived all the same"
 
 
 def test_what_no_backup_holds_is_named(world: World) -> None:

@@ -101,14 +101,14 @@ def test_what_follows_from_a_project(machine: Machine, project: Stack) -> None:
     assert set(found) == {
         Dataset("config", "config", path="."),
         Dataset("kept", "postgres", volume="kept", service="cellar"),
-        Dataset("uploads", "files", path="uploads"),
+        Dataset("uploads-1e7611", "files", path="uploads"),
     }
     assert {each.name: Path(root(machine, project, each)).is_dir() for each in found} == dict.fromkeys(
-        ("config", "kept", "uploads"), True
+        ("config", "kept", "uploads-1e7611"), True
     )
     why = [row["reason"] for row in report["rows"] if row["topic"] == "dataset" and row["what"] == "kept"]
     assert f"{project.project}-cellar-1 has its data" in why[0], "its server was asked"
-    assert rows["writers", "kept"] == "cellar, web" and rows["writers", "uploads"] == "web"
+    assert rows["writers", "kept"] == "cellar, web" and rows["writers", "uploads-1e7611"] == "web"
     assert rows["stop order", project.project] == "1. web  2. cellar"
     assert rows["health", "cellar"] == "its own check"
     assert rows["no backup holds", "web:/anonymous"] == "empty"

@@ -9,6 +9,7 @@ from typing import Any
 import mnemosyne
 import pytest
 
+from mnemo_ops.agent.base.record import replace
 from mnemo_ops.agent.stack.stack import Dataset
 from mnemo_ops.core.model import Host
 from mnemo_ops.errors import InventoryError
@@ -120,3 +121,6 @@ def test_mnemosyne_is_one_such_file() -> None:
     stack = definition.stack_of(mnemosyne.settings())
     assert stack.keep == ("postgres",) and len(stack.datasets) == 7
     assert definition.proven(mnemosyne.settings(), mnemosyne.wired()) == ("postgres", "redis", "api")
+    asked = replace(mnemosyne.settings(), project="shop", checks={"health": {"web": "80/up"}})
+    rows = {"datasets": [{"service": "db"}, {"service": ""}]}
+    assert definition.proven(asked, rows) == ("db", "web"), "who has a check of its own is asked, too"

@@ -63,7 +63,15 @@ def test_what_moves_is_asked_of_new_where_old_is_gone(tmp_path: Path) -> None:
     def show() -> dict[str, Any]:
         if not knows.pop(0):
             raise Unreachable("old does not answer")
-        return {"directory": "/srv/notes", "rows": [{"dataset": told}]}
+        return {"directory": "/srv/notes", "files": [], "env_files": [], "rows": [{"dataset": told}]}
+
+    def emptied(is_so: list[bool]) -> Callable[[], dict[str, Any]]:
+        def show() -> dict[str, Any]:
+            if is_so.pop(0):
+                raise Refused("no compose file in /srv/notes")
+            return {"directory": "/srv/notes", "files": [], "env_files": [], "rows": [{"dataset": told}]}
+
+        return show
 
     hosts = [Host(each.name, each.address, vars={"stack": {"project": "notes"}}) for each in (OLD, NEW)]
     fleet: Any = Fleet(show_stack=show)
@@ -71,9 +79,24 @@ def test_what_moves_is_asked_of_new_where_old_is_gone(tmp_path: Path) -> None:
     made = Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
     assert [row["name"] for row in made.context.stack["datasets"]] == ["kept"]
     assert fleet.asked == ["old: show_stack ", "new: show_stack "]
+    fleet.answers["show_stack"] = emptied([True, False])
+    again = Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
+    assert [row["name"] for row in again.context.stack["datasets"]] == ["kept"], "old was emptied: it has no project"
+    fleet.answers["show_stack"] = show
     knows[:] = [False, False]
     with pytest.raises(Unreachable, match="old"):
         Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
+
+
+def test_a_project_in_another_directory_than_declared_is_refused(tmp_path: Path) -> None:
+    """Its set would hold another directory's configuration, or none; what goes by records alone may go on."""
+    fleet: Any = Fleet(show_stack=lambda: {"directory": "/opt/notes", "files": [], "env_files": [], "rows": []})
+    flow = Flow(fleet, Report("backup", Style()), tmp_path)
+    host = Host("old", "192.0.2.1", vars={"stack": {"project": "notes"}})
+    with pytest.raises(Refused, match=r"lies in /opt/notes, and stack\.directory is /srv/notes") as caught:
+        flow.stack(host)
+    assert "stack.directory: /opt/notes" in caught.value.hint
+    assert flow.stack_as_known(host)["directory"] == "/srv/notes"
 
 
 @pytest.mark.parametrize("tools", [{}, {"docker": False}], ids=["with docker", "bare when it was surveyed"])

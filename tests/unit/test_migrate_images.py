@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mnemosyne
 import pytest
 import yaml
 
@@ -94,21 +95,23 @@ def saved(path: Path, env: Mapping[str, Any], name: str = "w:gz") -> str:
 
 
 def test_hosts_that_say_the_same_need_no_other_images(tmp_path: Path) -> None:
-    assert images.other(flow(tmp_path), host("old", "pg:15"), host("new", "pg:15"), means(), DEPLOYED) is None
+    assert (
+        images.other(flow(tmp_path), host("old", "pg:15"), host("new", "pg:15"), means(), DEPLOYED, mnemosyne.wired())
+        is None
+    )
 
 
 def test_the_compose_file_of_new_has_its_images_and_those_of_old(tmp_path: Path) -> None:
     new = host("new", "pg:17", images={"postgres": "{{ postgres_image }}"})
-    found = images.other(flow(tmp_path), host("old", "pg:15"), new, means(), DEPLOYED)
+    found = images.other(flow(tmp_path), host("old", "pg:15"), new, means(), DEPLOYED, mnemosyne.wired())
     assert found is not None and found.images == {"postgres": "pg:17"} and found.databases["postgres"][0] == "pg:17"
     services = yaml.load(found.override, Reading)["services"]
     assert services["postgres"]["image"] == "pg:17" and services["api"]["image"] == "api:1"
 
 
 def test_what_old_has_not_deployed_yet_is_not_what_new_gets(tmp_path: Path) -> None:
-    found = images.other(
-        flow(tmp_path), host("old", "pg:15"), host("new", "pg:17"), means(), running(postgres="pg:15", api="api:0")
-    )
+    there = running(postgres="pg:15", api="api:0")
+    found = images.other(flow(tmp_path), host("old", "pg:15"), host("new", "pg:17"), means(), there, mnemosyne.wired())
     assert found is not None and found.images == {"postgres": "pg:17"}
     assert yaml.load(found.override, Reading)["services"]["api"]["image"] == "api:0"
 
@@ -116,12 +119,14 @@ def test_what_old_has_not_deployed_yet_is_not_what_new_gets(tmp_path: Path) -> N
 @pytest.mark.parametrize("named", [{}, {"api": "api:1"}, {"postgres": "pg:14", "api": "api:0"}])
 def test_what_old_runs_is_no_other_image_whatever_its_inventory_says(named: Any, tmp_path: Path) -> None:
     old = host("old", "", images=named)
-    assert images.other(flow(tmp_path), old, host("new", "pg:15"), means(), DEPLOYED) is None
+    assert images.other(flow(tmp_path), old, host("new", "pg:15"), means(), DEPLOYED, mnemosyne.wired()) is None
 
 
 def test_without_the_files_of_the_stack_it_is_refused_by_its_setting(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match=r"stack\.source"):
-        images.other(flow(tmp_path), host("old", "pg:15"), host("new", "pg:17", source=""), means(), DEPLOYED)
+        images.other(
+            flow(tmp_path), host("old", "pg:15"), host("new", "pg:17", source=""), means(), DEPLOYED, mnemosyne.wired()
+        )
 
 
 @pytest.mark.parametrize(
@@ -154,20 +159,20 @@ def test_each_database_that_would_be_older_is_named(tmp_path: Path) -> None:
 def test_other_images_are_fetched_and_the_database_is_tried_before_the_stop(tmp_path: Path) -> None:
     fetched: list[Any] = []
     old, new, run = host("old", "pg:15"), host("new", "pg:17"), "20261129T220719Z-0002"
-    one = flow(tmp_path, survey={"images": ["sha256:api"]})
+    one = flow(tmp_path, load_images={"absent": [], "unnamed": []})
     made = Migration(
         one, old, new, lambda host: None, lambda host: None, (), run, means=means(lambda *words: fetched.append(words))
     )
     containers = {
-        "api": {"image_id": "sha256:api", "image": "api:1"},
-        "postgres": {"image_id": "sha256:15", "image": "pg:15"},
+        "api": {"content": "api", "image": "api:1"},
+        "postgres": {"content": "15", "image": "pg:15"},
     }
     context = made.context
     context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
-    context.other = images.other(one, old, new, context.means, context.sides[0])
+    context.other = images.other(one, old, new, context.means, context.sides[0], mnemosyne.wired())
     prepare.copy_images(context)
     assert fetched == [(new, {"postgres": "pg:17"})]
-    assert one.fleet.asked == ["new try_image", "new survey"]  # type: ignore[attr-defined]
+    assert one.fleet.asked == ["new try_image", "new load_images", "new load_images"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +188,16 @@ def test_what_our_compose_file_says_of_a_service(text: str, said: set[str]) -> N
     assert set(images.declared(text, "db")) == said
 
 
-def test_images_of_old_are_loaded_after_an_archive_that_may_have_others_of_their_names(
+def test_images_of_old_are_named_after_an_archive_that_may_have_others_of_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare.transfer, "pull", lambda *_: 0)
     old, new, nothing = host("old", "pg:15"), host("new", "pg:17", images_archive="images.tar"), lambda host: None
-    one = flow(tmp_path, survey={"images": ["sha256:api"]}, save_images={"bytes": 1, "sha256": "0" * 64})
+    one = flow(tmp_path, load_images={"absent": [], "unnamed": []})
     context = Migration(one, old, new, nothing, nothing, (), "20261129T220719Z-0002", means=means()).context
-    containers = {"api": {"image_id": "sha256:api", "image": "api:1"}, "postgres": {"image_id": "1", "image": "pg:15"}}
+    containers = {"api": {"content": "a", "image": "api:1"}, "postgres": {"content": "1", "image": "pg:15"}}
     context.sides = (Side("old", {}, {"containers": containers, "postgres": {"postgres": THERE}}), Side("new", {}, {}))
-    context.other = images.other(one, old, new, context.means, context.sides[0])
+    context.other = images.other(one, old, new, context.means, context.sides[0], mnemosyne.wired())
     prepare.copy_images(context)
     asked = one.fleet.asked  # type: ignore[attr-defined]
     assert asked.index("new try_image") < asked.index("new load_images")

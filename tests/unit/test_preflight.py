@@ -16,6 +16,10 @@ STORE = CHOSEN.store
 GB = 10**9
 
 
+def disk(path: str, free: int, *holds: str, inodes: int = 10**6) -> dict[str, Any]:
+    return {"path": path, "free": free, "inodes": inodes, "holds": holds}
+
+
 def side(name: str, **survey: Any) -> Side:
     """A host with nothing on it, but for what is said."""
     bare: dict[str, Any] = {
@@ -24,12 +28,12 @@ def side(name: str, **survey: Any) -> Side:
         "tools": {},
         "directory": [],
         "mounted": False,
-        "free": {STORE: 100 * GB, CHOSEN.directory: 100 * GB, "/var/lib/docker": 100 * GB},
-        "inodes": {STORE: 10**6, CHOSEN.directory: 10**6, "/var/lib/docker": 10**6},
+        "disks": [disk(STORE, 100 * GB, "store", "=db", "=uploads")],
         "fence": None,
         "target": None,
         "leases": {},
         "listening": [],
+        "published": [],
         "containers": {},
         "docker": None,
         "troubles": [],
@@ -39,7 +43,7 @@ def side(name: str, **survey: Any) -> Side:
 
 def serving(name: str, **survey: Any) -> Side:
     running = {
-        "containers": {"api": {"state": "running", "health": "healthy", "image": "a", "image_id": "sha256:a"}},
+        "containers": {"api": {"state": "running", "health": "healthy", "image": "a", "content": "a"}},
         "container_names": ["mnemosyne-api"],
         "volumes": ["mnemosyne_postgres_data"],
         "directory": ["docker-compose.prod.yml"],
@@ -69,14 +73,22 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
             side("new"),
             "old: it lacks age\n    -> invoke bootstrap --limit old",
         ),
-        (serving("old"), side("new", free={STORE: GB, "/srv/mnemosyne": GB, "/var/lib/docker": GB}), "[host.space]"),
-        (serving("old", inodes={STORE: 10}), side("new"), "only 10 inodes left"),
+        (serving("old"), side("new", disks=[disk(STORE, 4 * GB, "store", "=db", "=uploads")]), "[host.space]"),
+        (serving("old", disks=[disk(STORE, GB, "store"), disk("/v", 0, "=db")]), side("new"), "old: 1000000000 bytes"),
+        (
+            serving("old"),
+            side("new", disks=[disk(STORE, 9 * GB, "store", "=db"), disk("/data/uploads", GB, "=uploads")]),
+            f"new: {GB} bytes free in /data/uploads; uploads needs {int(GB * 1.2)}",
+        ),
+        (serving("old", disks=[disk(STORE, 9 * GB, "store", inodes=10)]), side("new"), "only 10 inodes left"),
         (serving("old", mounted=True), side("new", mounted=True), "new: /srv/mnemosyne is itself a mount point"),
         (serving("old"), side("new", names=["mnemosyne-api"]), "new: it has other containers named mnemosyne-api"),
-        (serving("old"), side("new", listening=[443]), "already listens on port 443"),
+        (serving("old"), side("new", listening=["443/tcp"]), "already has port 443/tcp"),
+        (serving("old", published=["53/udp"]), side("new", listening=["53/udp"]), "already has port 53/udp"),
         (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "new: the network lan (172.20.5.0/24)"),
         (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new: it already holds a stack"),
         (side("old"), side("new"), "old: it runs no stack"),
+        (serving("old"), side("new", occupied={"/data/photos": "of-somebody"}), "/data/photos holds of-somebody"),
         (serving("old"), side("new", troubles=["Docker does not answer"]), "new: Docker does not answer"),
     ],
 )
@@ -103,7 +115,7 @@ def test_one_machine_under_two_names() -> None:
 
 def test_every_reason_is_in_one_report() -> None:
     old = serving("old", postgres={"db": None}, forgotten=["api: /x on /x"])
-    new = side("new", listening=[80], names=["mnemosyne-api"])
+    new = side("new", listening=["80/tcp"], names=["mnemosyne-api"])
     assert len(preflight.problems(old, new, CHOSEN)) == 4
 
 

@@ -105,3 +105,13 @@ def test_what_new_would_not_make_is_said_while_old_serves(tmp_path: Path) -> Non
     assert preflight.unmade(context, old, side("new", all_volumes=["mnemosyne_x"])) == []
     context.rows = [{"name": "mnemosyne_x"}]  # of new's inventory
     assert preflight.unmade(context, old, side("new")) == []
+
+
+def test_a_volume_that_is_not_ours_to_make_is_missed_before_the_stop(tmp_path: Path) -> None:
+    """``external`` in the compose file: the restore on new failed after everything had been stopped."""
+    context = migration(tmp_path, Fleet()).context
+    context.stack["datasets"] = [{"volume": "photos", "name": "photos"}, {"volume": "own", "name": "own"}]
+    context.stack["names"] = {"photos": "of-everybody"}
+    (found,) = preflight.unmade(context, side("old"), side("new"))
+    assert "of-everybody does not exist" in found.evidence and "docker volume create of-everybody" in found.remedy
+    assert preflight.unmade(context, side("old"), side("new", all_volumes=["of-everybody"])) == []

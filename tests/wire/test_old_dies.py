@@ -157,7 +157,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(preflight, "misplaced", lambda context, new: [])
     monkeypatch.setattr(preflight, "unmade", lambda context, old, new: [])
     monkeypatch.setattr(transfer, "fetch", lambda *_: MarkTarget(STACK, RUN, "copying"))
-    monkeypatch.setattr("mnemo_ops.agent.actions.backup.MakeSet.ready", lambda self, machine: {})
+    monkeypatch.setattr("mnemo_ops.agent.actions.backup.MakeSet.ready", lambda self, machine: {"longest_stop": 1})
     return made
 
 

@@ -37,13 +37,22 @@ FACTS = {
     **{"user_id": "root", "distribution": "Debian", "system": "Linux", "architecture": "x86_64"},
     **{"default_ipv4": {"address": "192.0.2.7"}},
 }
-ROOM = {"/var/backups/mnemosyne": 1 << 40, "/srv/mnemosyne": 1 << 40, "/var/lib/docker": 1 << 40}
+DISK = {"path": "/var/backups/mnemosyne", "free": 1 << 40, "inodes": 1 << 20, "holds": ["store", "=lightrag"]}
 BARE = {
     **{"machine_id": "b" * 32, "clock": 1e9, "tools": {"docker": True, "rsync": True}, "directory": []},
-    **{"absent": [], "mounted": False, "free": ROOM, "inodes": dict.fromkeys(ROOM, 1 << 20), "fence": None},
-    **{"target": None, "leases": {}, "listening": [], "containers": {}, "docker": None, "troubles": []},
+    **{"absent": [], "mounted": False, "disks": [DISK], "fence": None},
+    **{
+        "target": None,
+        "leases": {},
+        "listening": [],
+        "published": [],
+        "containers": {},
+        "docker": None,
+        "troubles": [],
+    },
 }
-CONTAINER = {"state": "running", "health": "", "image": "api:1", "image_id": "sha256:" + SUM}
+PORTS = ("80/tcp", "443/tcp")
+CONTAINER = {"state": "running", "health": "", "image": "api:1", "content": SUM}
 _LOCALE = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "rules": None}
 LIKE = {
     **{"major": 16, "version": "16.4", "segment": 16, "checksums": True, "superuser": "app", "mode": "0700"},
@@ -52,8 +61,13 @@ LIKE = {
 }
 SERVING = {
     **BARE,
-    **{"machine_id": "a" * 32, "directory": ["docker-compose.prod.yml"], "listening": [80, 443]},
-    **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"], "images": []},
+    **{
+        "machine_id": "a" * 32,
+        "directory": ["docker-compose.prod.yml"],
+        "listening": ["80/tcp", "443/tcp"],
+        "published": ["80/tcp", "443/tcp"],
+    },
+    **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"]},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
@@ -174,7 +188,10 @@ TOLD: Mapping[Asked, Any] = {
         "notes": ["its files were edited"],
     },
     ("ready", "read_files"): {"pieces": [base64.b64encode(data).decode() for data in (b"A=1\n", COMPOSE)]},
-    ("ready", "show_stack"): {"directory": "/srv/notes", "rows": DERIVED},
+    ("ready", "show_stack"): {
+        **{"directory": "/srv/notes", "files": ["/srv/notes/compose.yaml"], "env_files": ["/srv/notes/.env"]},
+        "rows": DERIVED,
+    },
     ("ready", "list_runs"): {
         "runs": [
             {
@@ -188,7 +205,7 @@ TOLD: Mapping[Asked, Any] = {
     ("act", "prune_sets"): {"removed": SPARE, "keep": [], "left": ["x"]},
     ("act", "list_sets"): {"sets": ROWS},
     ("act", "show_set"): {"set": ROW, "holds": HOLDS},
-    ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "free": 1 << 40, "losses": []},
+    ("ready", "make_set"): {"sizes": {"postgres": 5, "config": 5}, "longest_stop": 60},
     ("act", "make_set"): {
         **{"format": 2, "id": RUN, "created": 1e9, "parts": PARTS, "datasets": DATASETS, "volumes": {}},
         **{"consistency": "quiesced", "accepted_losses": ["a role"], "manifest_sha256": SUM},
@@ -220,6 +237,7 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "image_user"): OWNER,
     ("act", "image_user"): OWNER,
     ("act", "smoke"): {"postgres": "16.4", "containers": 9, "health": "200"},
+    ("ready", "load_images"): {"absent": ["api:1"], "unnamed": []},
     ("act", "save_images"): {"bytes": 5, "sha256": SUM},
     ("act", "make_key"): {"public_key": KEY},
     ("act", "host_keys"): {"keys": [KEY]},

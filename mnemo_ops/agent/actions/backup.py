@@ -19,7 +19,7 @@ from mnemo_ops.agent.stack.datasets.kind import Kind
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, read_manifest
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
-from mnemo_ops.agent.stack.stack import Stack, forgotten, waiver
+from mnemo_ops.agent.stack.stack import Stack, forgotten, refuse_gone_sources, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed
 
 MARGIN = 1.2  # free space wanted, as a multiple of the data
@@ -73,6 +73,7 @@ class MakeSet(Action):
                 hint="name what must survive in the compose file and in stack.datasets; waive the rest: "
                 + waiver(lost),
             )
+        refuse_gone_sources(machine, found)
         kinds = [kind_of(machine, stack, each, found) for each in stack.datasets]
         for each in kinds:
             held.enter_context(each.held())
@@ -83,7 +84,8 @@ class MakeSet(Action):
             raise Refused(
                 f"{stack.store} has {free} bytes free; a backup may need {need}", hint="free some space first"
             )
-        return {"sizes": sizes, "free": free, "losses": lost}, kinds
+        longest = Orchestrator(machine, stack).longest_stop(found, stack.keep)
+        return {"sizes": sizes, "free": free, "losses": lost, "longest_stop": longest}, kinds
 
     def run(self, machine: Machine) -> Deed:
         with ExitStack() as held:

@@ -20,6 +20,7 @@ from mnemo_ops.errors import Broken, Refused
 
 # the password comes on stdin: an argument or a variable of `docker exec` shows in every process list
 LOGIN = 'PGPASSWORD=$(cat) exec psql -XqAt -h "$1" -U "$2" -d "$3" -c "SELECT 1"'
+VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}  # of an image that makes a cluster
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class CompareCluster(Action):
     def ready(self, machine: Machine) -> Report:
         stack = Stack.from_json(self.stack)
         services = {each.service for each in stack.of_kind("postgres")}
-        mine = [each for each in containers.containers(machine, stack.project) if each.service in services]
+        every = [each for each in containers.containers(machine, stack.project) if VARIABLES & each.env.keys()]
+        # where nobody declares which, those of images that are made as the official one is
+        mine = [each for each in every if (each.service in services if services else "PG_MAJOR" in each.env)]
         if not mine or not self.password:
             return {"cluster": "none yet" if self.password else "not declared"}
         differing: List[Refused] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any, ClassVar, List, Mapping, Sequence
 
 from mnemo_ops.agent.actions.services import ComposeUp
@@ -90,7 +89,7 @@ class AskFence(Action):
         if mark is None or mark["run"] != self.run_id or machine.stat(key) is None:
             return {}
         try:
-            yield from Fetch(**{**self.ask, "target": posixpath.dirname(key)}).run(machine)
+            yield from Fetch(**self.ask).run(machine)
         except VerificationFailed:  # it answers, and the fence is not final
             return {}
         copy_marker.write(machine, name, {**mark, "state": "serving"})
@@ -188,6 +187,7 @@ class CleanTarget(Action):
         for row in rows:
             mounts.refuse_gone(machine, row)
         found = {machine.realpath(docker.content(row)) for row in rows}  # itself it may be away: a kill amid renaming
+        found |= {machine.realpath(each.path) for each in stack.datasets if each.path.startswith("/")}
         return sorted(found & set(paths))
 
     def _empty(self, machine: Machine, path: str) -> None:

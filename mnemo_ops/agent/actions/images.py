@@ -1,24 +1,30 @@
-"""Images by identity: saved on one host, loaded on the other, compared by id."""
+"""Images by identity: saved on one host, loaded on the other, compared by what is in them."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Sequence
+from typing import ClassVar, List, Mapping, Sequence
 
+from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
 from mnemo_ops.agent.base.record import dataclass
 from mnemo_ops.agent.base.validators import RunId
+from mnemo_ops.agent.docker import cli as docker
+from mnemo_ops.agent.docker.images import contents
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.errors import VerificationFailed
+from mnemo_ops.errors import Refused, VerificationFailed
 
 
 @dataclass(frozen=True)
 class SaveImages(Action):
     """``docker save`` of several images into one compressed file, for the run's key; a lease removes it when the run
-    does not."""
+    does not.
 
-    images: Sequence[str]
+    :param images: name -> content. One of whose name means another image by now is saved without it.
+    """
+
+    images: Mapping[str, str]
     path: str
     run_id: RunId
     kind: ClassVar[str] = "save_images"
@@ -30,7 +36,8 @@ class SaveImages(Action):
         raw = self.path + ".raw"
         try:
             if machine.stat(self.path) is None:
-                yield from machine.moving(["docker", "save", "--output", raw, *self.images], raw, 0, 0, "docker save")
+                names = self._names(machine)
+                yield from machine.moving(["docker", "save", "--output", raw, "--", *names], raw, 0, 0, "docker save")
                 compress = ["zstd", "-q", "-f", "-T0", "-1", raw, "-o", self.path + ".partial"]
                 yield from machine.moving(compress, self.path + ".partial", 0, 0, "compressing images")
                 machine.rename(self.path + ".partial", self.path)
@@ -43,16 +50,46 @@ class SaveImages(Action):
         yield Progress(note="checksum of the images")
         return {"bytes": found.size if found else 0, "sha256": machine.sha256(self.path)}
 
+    def _names(self, machine: Machine) -> List[str]:
+        ids, named = {content: id for id, content in contents(machine).items()}, docker.image_ids(machine)
+        gone = [name for name, content in self.images.items() if content not in ids]
+        if gone:
+            raise Refused(f"the engine has no more what containers of {', '.join(gone)} run", hint="deploy it again")
+        same = {name: named.get(docker.reference(name)) == ids[content] for name, content in self.images.items()}
+        return [name if same[name] else ids[content] for name, content in self.images.items()]
+
 
 @dataclass(frozen=True)
 class LoadImages(Action):
-    """Load such a file and check that every image id is here. :raises VerificationFailed: one is not (7)."""
+    """Load such a file and give each image its name; ``ready`` says which are ``absent``, and which names with a
+    digest mean nothing here (``unnamed``): those come from a registry alone.
+
+    :param path: empty: every image is here. :param images: name -> content.
+    :raises VerificationFailed: one is not here, or is another (7).
+    """
 
     path: str
-    ids: Sequence[str]
+    images: Mapping[str, str]
     kind: ClassVar[str] = "load_images"
 
+    def ready(self, machine: Machine) -> Report:
+        here, named = {*contents(machine).values()}, docker.image_ids(machine)
+        unnamed = [name for name in self.images if "@" in name and docker.reference(name) not in named]
+        return {"absent": [name for name, what in self.images.items() if what not in here], "unnamed": unnamed}
+
     def run(self, machine: Machine) -> Deed:
+        if self.path:
+            yield from self._load(machine)
+        here = {content: id for id, content in contents(machine).items()}
+        other = [name for name, content in self.images.items() if content not in here]
+        if other:
+            raise VerificationFailed(f"these images arrived with other content: {', '.join(other)}")
+        for name, content in self.images.items():
+            if "@" not in name and docker.image_ids(machine).get(docker.reference(name)) != here[content]:
+                machine.run(["docker", "tag", "--", here[content], name])
+        return {"images": len(self.images)}
+
+    def _load(self, machine: Machine) -> Deed:
         raw = self.path + ".raw"
         try:
             yield from machine.moving(["zstd", "-q", "-d", "-f", self.path, "-o", raw], raw, 0, 0, "unpacking images")
@@ -60,11 +97,27 @@ class LoadImages(Action):
             machine.run(["docker", "load", "--quiet", "--input", raw])
         finally:
             machine.remove(raw)
-        here = set(machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split())
-        missing = [each for each in self.ids if each not in here]
-        if missing:
-            raise VerificationFailed(f"these images arrived with other content: {', '.join(missing)}")
-        return {"images": len(self.ids)}
+        return {}
+
+
+@dataclass(frozen=True)
+class PullImages(Action):
+    """Images that are named by their digest, from their registry. :raises Refused: one is not to be had (3)."""
+
+    images: Sequence[str]
+    kind: ClassVar[str] = "pull_images"
+
+    def run(self, machine: Machine) -> Deed:
+        for name in self.images:
+            yield Progress(note=f"pulling {name}")
+            done = machine.run(["docker", "pull", "--quiet", "--", name], check=False)
+            if done.rc != 0:
+                said = each_line(done.err.strip() or "no output")[-1][:300]
+                raise Refused(
+                    f"{name} is named by its digest, which only a registry gives an image, and the pull failed: {said}",
+                    hint="log the host in to the registry (docker login), or name the image by a tag in stack.images",
+                )
+        return {}
 
 
 @dataclass(frozen=True)

@@ -344,7 +344,10 @@ def _make_volumes(machine: Machine, stack: Stack, manifest: Manifest) -> None:
         refuse_filled(machine, key, mountpoint(machine, stack.volume(key)))
     for dataset in stack.datasets:
         if dataset.path not in ("", ".") and not dataset.volume:
-            machine.mkdir(stack.path(dataset.path))
+            where = machine.realpath(stack.path(dataset.path))
+            if dataset.path.startswith("/"):
+                refuse_filled(machine, dataset.name, where)
+            machine.mkdir(where)
 
 
 def _refuse_fixed(machine: Machine, stack: Stack, places: Mapping[str, str]) -> None:

@@ -16,7 +16,8 @@ from mnemo_ops.agent.stack.stack import Stack
 
 @dataclass(frozen=True)
 class ShowStack(Action):
-    """``rows``: each with its reason, and what overrules it; no value of an environment is in one.
+    """``directory``, ``files`` and ``env_files`` of the project (absolute); ``rows``: each with its reason, and what
+    overrules it; no value of an environment is in one.
 
     :raises Refused: files of the project are gone (3). :raises CommandFailed: Compose cannot read them (6).
     """
@@ -30,4 +31,5 @@ class ShowStack(Action):
         found = containers.containers(machine, stack.project)
         where = source(machine, stack, found)
         model = read(machine, stack.project, where)
-        return {"directory": where.directory, "rows": [asdict(row) for row in derive(machine, model, found, where)]}
+        rows = [asdict(row) for row in derive(machine, model, found, where)]
+        return {"directory": where.directory, "files": where.files, "env_files": where.env_files, "rows": rows}

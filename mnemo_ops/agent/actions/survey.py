@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from typing import Any, ClassVar, Dict, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.actions.journal import steps
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.docker.images import contents
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, volume_options
+from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, room, volume_options
 from mnemo_ops.agent.stack.cluster import facts as cluster_facts
 from mnemo_ops.agent.stack.cluster.dump import compression
 from mnemo_ops.agent.stack.cluster.entrance import enter
@@ -25,16 +27,22 @@ from mnemo_ops.agent.stack.fence import read_fence
 from mnemo_ops.agent.stack.stack import Stack, forgotten
 from mnemo_ops.errors import MnemoError, Refused
 
+_PORTS = re.compile(r":(\d{1,5})(?:-(\d{1,5}))?->[\d-]+/(\w+)")
+
 
 @dataclass(frozen=True)
 class Survey(Action):
     """Docker, the stack's containers, volumes and sizes, the database, space, ports, names, fence and leases.
 
     What is absent is reported as absent (``None`` or empty); what is broken is reported under ``troubles``.
+
+    Ports are ``80/tcp``: ``published`` those of the stack's containers, ``listening`` those of others here.
+
+    :param directories: as of :func:`~mnemo_ops.agent.stack.room.disks`.
     """
 
     stack: Mapping[str, Any]
-    ports: tuple[int, ...] = ()
+    directories: Mapping[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "survey"
 
     def ready(self, machine: Machine) -> Report:
@@ -46,24 +54,32 @@ class Survey(Action):
             "clock": machine.now(),
             "tools": {name: machine.which(name) is not None for name in ("docker", "rsync", *TOOLS)},
             "directory": machine.names(stack.directory),
+            "occupied": {path: ", ".join(names[:3]) for path in _outside(stack) if (names := machine.names(path))},
             "absent": [_short(stack, path) for path in stack.own_files if machine.stat(path) is None],
             "mounted": machine.realpath(stack.directory) in mounts.mounted(machine),
-            "free": {path: machine.free_bytes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
-            "inodes": {path: machine.free_inodes(path) for path in (stack.store, stack.directory, "/var/lib/docker")},
             "fence": read_fence(machine, stack.project),
             "target": mark,
             "steps": steps(machine, mark["run"]) if mark is not None else [],
             "leases": {name: each["run"] for name, each in lease.names(machine).items()},
-            "listening": [port for port in self.ports if machine.listens(port)],
+            "listening": _listening(machine),
+            "published": [],
             "containers": {},
             "docker": None,
         }
         if report["tools"]["docker"]:
             try:
-                report.update(_docker(machine, stack, troubles))
+                found = _docker(machine, stack, troubles)
+                found["listening"] = sorted({*report["listening"], *found.get("listening", ())})
+                report.update(found)
             except MnemoError as error:
                 troubles.append(str(error))
-        return {**report, "troubles": troubles}
+        root = (report["docker"] or {}).get("root", "/var/lib/docker")
+        return {**report, "disks": room.disks(machine, stack, root, self.directories), "troubles": troubles}
+
+
+def _outside(stack: Stack) -> List[str]:
+    """Directories of datasets that lie beside the stack's own."""
+    return [each.path for each in stack.datasets if each.path.startswith("/") and not each.volume]
 
 
 def _short(stack: Stack, path: str) -> str:
@@ -83,6 +99,10 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     others = each_line(machine.ask(["docker", "ps", "-a", "--format", "json"]).out)
     rows = [json.loads(line) for line in others]
+    mine, theirs = (
+        {port for row in rows if (f"={stack.project}," in row.get("Labels", "") + ",") is own for port in _ports(row)}
+        for own in (True, False)
+    )
     return {
         "docker": {"version": info["ServerVersion"], "root": info["DockerRootDir"], "id": info["ID"]},
         "compose": machine.ask(["docker", "compose", "version", "--short"], check=False).out.strip(),
@@ -93,14 +113,18 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             for name, row in containers.volumes(machine, stack.project).items()
             if (what := volume_options.problem(row["Driver"], row.get("Options") or {}))
         },
-        "images": machine.ask(["docker", "image", "ls", "-q", "--no-trunc"]).out.split(),
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),
         "own_subnets": [each for group in _subnets(machine, stack.project, own=True).values() for each in group],
         "containers": {
-            each.service: {"state": each.state, "health": each.health, "image": each.image, "image_id": each.image_id}
+            each.service: {
+                **{"state": each.state, "health": each.health, "image": each.image},
+                "content": contents(machine).get(each.image_id, ""),
+            }
             for each in found
         },
+        "published": sorted(mine),
+        "listening": theirs,  # without a proxy of Docker's nothing listens there
         "container_names": sorted(each.name for each in found),
         "forgotten": forgotten(stack, found),
         "sizes": _sizes(machine, stack, volumes, troubles),
@@ -108,6 +132,26 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             each.name: _postgres(machine, stack, each.service, found, troubles) for each in stack.of_kind("postgres")
         },
     }
+
+
+def _listening(machine: Machine) -> List[str]:
+    """Ports that somebody has here, on whatever address: ``80/tcp``, ``53/udp`` (proc_net(5))."""
+    found = set()
+    for protocol, state in (("tcp", "0A"), ("udp", "07")):
+        for end in ("", "6"):
+            for line in (machine.read_text(f"/proc/net/{protocol}{end}") or "").splitlines()[1:]:
+                fields = line.split()
+                if fields[3:4] == [state]:
+                    found.add(f"{int(fields[1].rpartition(':')[2], 16)}/{protocol}")
+    return sorted(found)
+
+
+def _ports(row: Mapping[str, Any]) -> List[str]:
+    """Of ``0.0.0.0:80->80/tcp, [::]:8000-8001->8000-8001/tcp, 5432/tcp``: those of the host."""
+    found: List[str] = []
+    for first, last, protocol in _PORTS.findall(row.get("Ports", "")):
+        found += [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]
+    return found
 
 
 def _subnets(machine: Machine, name: str, own: bool) -> Dict[str, List[str]]:

@@ -161,6 +161,7 @@ class Fetch(Action):
     """Files of another host's handout into a directory; one that is already there with its checksum is not sent again.
 
     :param files: name, size (bytes) and sha256 of each. :param host_keys: of the other host, as ``ssh_host_*_key.pub``.
+    :param target: directory; empty: that of the run's key.
     :raises VerificationFailed: what arrived has another checksum (7).
     """
 
@@ -187,18 +188,18 @@ class Fetch(Action):
         name = self.address if self.port == 22 else f"[{self.address}]:{self.port}"
         known = "".join(f"{name} {line}\n" for line in self.host_keys)
         machine.write(key + ".known_hosts", known.encode(), 0o600)
-        machine.mkdir(self.target, 0o700)
+        target = self.target or posixpath.dirname(key)
+        machine.mkdir(target, 0o700)
         total, done = sum(int(row["size"]) for row in self.files), 0
         for row in self.files:
-            path = f"{self.target}/{row['name']}"
+            path = f"{target}/{row['name']}"
             if machine.sha256(path) != row["sha256"]:
-                yield from self._one(machine, key, row, done, total)
+                yield from self._one(machine, key, path, row, done, total)
             done += int(row["size"])
             yield Progress(done, total, str(row["name"]))
         return {"bytes": total, "files": len(self.files)}
 
-    def _one(self, machine: Machine, key: str, row: Mapping[str, Any], done: int, total: int) -> Deed:
-        path = f"{self.target}/{row['name']}"
+    def _one(self, machine: Machine, key: str, path: str, row: Mapping[str, Any], done: int, total: int) -> Deed:
         argv = ["ssh", "-q", "-T", "-a", "-x", "-p", str(self.port), "-l", self.user, "-i", key, *_options(key)]
         partial = path + ".partial"
         with machine.making(partial) as sink, machine.spool() as asked:

@@ -2,6 +2,6 @@
 
 What a deed may report is said with them in ``transport/answers.py``.
 
-Offers ``finding``, ``lines``, ``progress``, ``protocol``, ``record``, ``run_id``, ``secrecy``, ``state``,
-``validators``.
+Offers ``data_places``, ``finding``, ``lines``, ``progress``, ``protocol``, ``record``, ``run_id``, ``secrecy``,
+``state``, ``validators``.
 """

@@ -93,7 +93,10 @@ def reference(name: str, tag: str = "latest") -> str:
     """The way Docker lists an image: its default registry and library left out, the tag added."""
     for prefix in ("docker.io/", "library/"):
         name = name[len(prefix) :] if name.startswith(prefix) else name
-    return name if "@" in name or name.startswith("sha256:") or ":" in name.rpartition("/")[2] else f"{name}:{tag}"
+    if "@" in name:  # the digest says it all
+        name, _, digest = name.partition("@")
+        return f"{name.rpartition('/')[0]}/{name.rpartition('/')[2].partition(':')[0]}@{digest}".lstrip("/")
+    return name if name.startswith("sha256:") or ":" in name.rpartition("/")[2] else f"{name}:{tag}"
 
 
 def containers(machine: Machine, *filters: str) -> List[Row]:

@@ -51,6 +51,7 @@ KINDS: Dict[str, str] = {
     "prove_mounts": "nfs_proof_mount",
     "prove_stack": "prove",
     "prune_sets": "prune",
+    "pull_images": "images",
     "read_files": "adopt",
     "read_proof": "nfs_proof_server",
     "release": "transfer",

@@ -101,10 +101,6 @@ class Network:
         except OSError:
             return False
 
-    def listens(self, port: int) -> bool:
-        """Whether something accepts connections on a local TCP port."""
-        return self.reaches("127.0.0.1", port, 1.0)
-
     def http_get(self, url: str, timeout: float) -> Tuple[int, bytes]:
         """Status and body (at most 1 MiB); redirects are not followed. :raises Broken: no answer at all (6)."""
         import http.client  # slow to import, seldom needed

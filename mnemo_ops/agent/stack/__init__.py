@@ -2,7 +2,7 @@
 
 Offers ``bind_sources``, ``containers``, ``copy_marker``, ``datasets``, ``datasets.kind``, ``exclusivity``, ``fence``,
 ``last_run``, ``manifest``, ``match``, ``orchestrator``, ``packing``, ``postgres_digest``, ``recipients``,
-``restore_record``, ``sql``, ``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``,
+``restore_record``, ``room``, ``sql``, ``stack``, ``volume_checks.disks``, ``volume_checks.network_mounts``,
 ``volume_checks.volumes``,
 ``volume_move.move_plan``, ``volume_move.moving``, ``volume_move.sync``, ``volume_options``.
 Of a whole Postgres cluster: ``cluster.dump``, ``cluster.earlier``, ``cluster.entrance``, ``cluster.facts``,

@@ -78,5 +78,5 @@ def fills(machine: Machine, stack: Stack, run: str) -> None:
     """Note where the copy of ``run`` goes, now that all of it was seen to be empty: what is there later is the copy."""
     mark = read(machine, stack.project)
     if mark is not None and mark["run"] == run and mark["state"] == "copying":
-        paths = [root(machine, stack, each) for each in stack.datasets if each.volume]
+        paths = [root(machine, stack, each) for each in stack.datasets if each.volume or each.path.startswith("/")]
         write(machine, stack.project, {**mark, "paths": paths})

@@ -9,6 +9,8 @@ from mnemo_ops.agent.stack.manifest import OTHER, Manifest, Saved
 from mnemo_ops.agent.stack.stack import Dataset, Stack
 from mnemo_ops.errors import Refused
 
+ALIKE = {"redis": "files"}  # both are archives of a directory that nobody writes to
+
 
 @dataclass(frozen=True)
 class Match:
@@ -52,9 +54,9 @@ def match(stack: Stack, manifest: Manifest, config: bool) -> Match:
     """:param config: also what holds the stack's own files."""
     ours = [each for each in stack.datasets if config or each.kind != "config"]
     theirs = [each for each in manifest.datasets if config or each.kind != "config"]
-    declared, held = ({(each.name, each.kind) for each in side} for side in (ours, theirs))
+    declared, held = ({(each.name, ALIKE.get(each.kind, each.kind)) for each in side} for side in (ours, theirs))
     return Match(
-        placed=tuple(each for each in ours if (each.name, each.kind) in held),
-        untouched=tuple(each for each in ours if (each.name, each.kind) not in held),
-        homeless=tuple(each for each in theirs if (each.name, each.kind) not in declared),
+        placed=tuple(each for each in ours if (each.name, ALIKE.get(each.kind, each.kind)) in held),
+        untouched=tuple(each for each in ours if (each.name, ALIKE.get(each.kind, each.kind)) not in held),
+        homeless=tuple(each for each in theirs if (each.name, ALIKE.get(each.kind, each.kind)) not in declared),
     )

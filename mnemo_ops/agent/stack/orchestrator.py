@@ -50,6 +50,12 @@ class Orchestrator:
                 _stop(self._machine, chosen, self._stack.grace)
         return {}
 
+    def longest_stop(self, found: Found, but: Collection[str] = ()) -> int:
+        """Seconds until the last of these is killed, if each uses all of its time; who stops at once does not count."""
+        layers = containers.layers(found, self._stack.stores)
+        chosen = [[each for each in layer if each.running and each.service not in but] for layer in layers]
+        return sum(max((max(self._stack.grace, each.grace) for each in layer), default=0) for layer in chosen)
+
     def restart(self, found: Found) -> Dict[str, Any]:
         """The deed that brings back what of these runs now, as well as it is now."""
         names, well = [each.name for each in found if each.running], containers.healthy(found)

@@ -142,12 +142,13 @@ def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
     it is: ``mailer:/data (a volume without a name)``."""
     volumes = {stack.volume(dataset.volume) for dataset in stack.datasets if dataset.volume}
     volumes |= {stack.volume(key) for key in stack.waived}
-    kept = [stack.directory, *(stack.path(each.path) for each in stack.datasets if each.path)]
+    kept = [stack.path(each.path) for each in stack.datasets if each.path]  # where that is config, its directory
     missing: Dict[str, str] = {}
     for container in found:
         for mount in container.mounts:
             source = str(mount.get("Name") or mount.get("Source") or "")
-            inside = any(f"{source}/".startswith(f"{each}/") for each in kept) or is_hosts_own(source)
+            own = mount.get("RW") is False and f"{source}/".startswith(f"{stack.directory}/")  # files of the project
+            inside = own or any(f"{source}/".startswith(f"{each}/") for each in kept) or is_hosts_own(source)
             place = f"{container.service}:{mount.get('Destination')}"
             if source in volumes or inside or mount.get("Type") == "tmpfs" or place in stack.waived:
                 continue
@@ -156,6 +157,19 @@ def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
             key = source[len(stack.project) + 1 :] if ours else place
             missing.setdefault(key, f"{key} ({what})")
     return sorted(missing.values())
+
+
+def refuse_gone_sources(machine: Machine, found: Sequence[Container]) -> None:
+    """:raises Refused: a container holds a directory that is not where it was mounted from: what is there is not what
+    it writes to, and the next start would begin with an empty one (3)."""
+    for container in found:
+        for mount in container.mounts if container.running else ():
+            source = str(mount.get("Source") or "")
+            if mount.get("Type") == "bind" and machine.stat(source, follow=True) is None:
+                raise Refused(
+                    f"{source} is gone: only {container.name} holds what was there, at {mount.get('Destination')}",
+                    hint=f"save it before anything restarts: docker cp {container.name}:{mount.get('Destination')} .",
+                )
 
 
 def waiver(found: Sequence[str]) -> str:

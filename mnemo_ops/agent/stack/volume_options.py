@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from typing import Any, Dict, List, Mapping
 
 from mnemo_ops.agent.base import validators
+from mnemo_ops.agent.base.data_places import not_a_place
 from mnemo_ops.errors import Refused
 
-SYSTEM = (  # no volume of a set in them; where only their names are the system's, not in these themselves
-    *("/etc", "/proc", "/sys", "/dev", "/run", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/root"),
-    *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/lib/docker", "/var/lib/containerd"),
-    *("/var/run", "/var/spool", "/tmp", "/var/tmp", "/var/lib/mnemo_ops"),
-)
-SHARED = ("/", "/home", "/srv", "/var", "/var/lib", "/var/log", "/var/cache", "/opt", "/mnt", "/media", "/mnt/mnemo")
 NFS = {
     *("nfsvers", "vers", "proto", "port", "sec", "nconnect", "timeo", "retrans", "rsize", "wsize", "resvport"),
     *("noresvport", "hard", "soft", "softerr", "lock", "nolock", "ac", "noac", "actimeo", "acregmin", "acregmax"),
@@ -37,7 +31,7 @@ def problem(driver: str, options: Mapping[str, str]) -> str:
     kind, device = options.get("type", "none"), options.get("device", "")
     words = [word for word in options.get("o", "").split(",") if word]
     if kind in ("none", "bind"):
-        return _odd(words, {"bind", "rw"}, "bind") or _not_a_place(device)
+        return _odd(words, {"bind", "rw"}, "bind") or not_a_place(device)
     if kind in ("nfs", "nfs4"):
         servers = [word for word in words if word.startswith("addr=")]
         for word in servers:
@@ -58,16 +52,6 @@ def _odd(words: List[str], known: Any, needed: str = "") -> str:
         if found is None or found[1] not in known:
             return f"has the mount option {word!r:.60}"
     return "" if not needed or needed in words else f"lacks the mount option {needed}"
-
-
-def _not_a_place(path: str) -> str:
-    """What speaks against a directory for a volume's data."""
-    hidden = any(part.startswith(".") for part in path.split("/"))
-    inside = any((path + "/").startswith(place + "/") for place in SYSTEM)
-    odd = (
-        not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//") or not path.isprintable()
-    )
-    return f"would lie in {path!r:.60}" if odd or hidden or inside or path in SHARED else ""
 
 
 def refuse(set_id: str, volumes: Mapping[str, Dict[str, Any]], names: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import yaml
 
@@ -59,10 +59,12 @@ def declared(override: str, service: str) -> tuple[str, ...]:
         return ()
 
 
-def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) -> Optional[Other]:
+def other(
+    flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side, stack: Mapping[str, Any]
+) -> Optional[Other]:
     """What new runs instead of what old runs, if anything.
 
-    :param side: old as it is: of what its inventory names, not all need be deployed.
+    :param side: old as it is: of what its inventory names, not all need be deployed. :param stack: that of old.
     :raises InventoryError: its files are not here (2).
     """
     was, will = flow.settings(old).images, flow.settings(new).images
@@ -72,7 +74,7 @@ def other(flow: Flow, old: Host, new: Host, means: Optional[Means], side: Side) 
         return None
     same = {each: runs.get(each, image) for each, image in was.items()}
     override = means.override(new, {**same, **images})
-    served = {row["name"]: row["service"] for row in flow.stack(old)["datasets"] if row["kind"] == "postgres"}
+    served = {row["name"]: row["service"] for row in stack["datasets"] if row["kind"] == "postgres"}
     changed = {name: (images[each], declared(override, each)) for name, each in served.items() if each in images}
     return Other(images, override, changed)
 

@@ -32,7 +32,9 @@ def one(context: Context, host: Host) -> Side:
     """Survey a host."""
     session = context.flow.fleet.session(host)
     asked = time.time()
-    survey = session.ready(Survey(context.stack, context.settings.ports))
+    aside = {row["name"]: "" for row in context.rows if row["type"] == "block" or row.get("addresses")}
+    directories = {**{row["name"]: row["directory"] for row in context.rows if row["directory"]}, **aside}
+    survey = session.ready(Survey(context.stack, directories))
     return Side(host.name, session.facts, _understood(host.name, survey), asked)
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Optional
 
 from mnemo_ops.core.model import Host
-from mnemo_ops.errors import MnemoError, Unreachable, named
+from mnemo_ops.errors import CommandFailed, MnemoError, Refused, Unreachable, named
 from mnemo_ops.flows.engine import Flow, Step, Steps, Undo
 from mnemo_ops.flows.migrate import abort, cutover, preflight, prepare, promotion, report, rollback, transfer
 from mnemo_ops.flows.migrate.context import Context, Provision, Rows
@@ -116,13 +116,13 @@ class Migration:
 
 
 def _stack(flow: Flow, old: Host, new: Host) -> dict[str, Any]:
-    """What moves. Where old does not answer and nobody declares it, new's copy knows it, too.
+    """What moves. Where old does not answer, or was emptied, and nobody declares it, new knows it, too.
 
-    :raises Unreachable: nor does that (4).
+    :raises Unreachable: nor does that (4). :raises Refused: nor has that the project (3).
     """
     try:
         return flow.stack(old)
-    except Unreachable as silent:
+    except (Unreachable, Refused, CommandFailed) as silent:
         try:
             return flow.stack(new)
         except MnemoError:

@@ -10,6 +10,7 @@ from mnemo_ops.checks import preflight as checks
 from mnemo_ops.checks.findings import judge, of_host, refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.errors import Refused, Unreachable
+from mnemo_ops.flows.backup import slow_stop
 from mnemo_ops.flows.migrate import earlier, images, leftovers, look, transfer
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.flows.migrate.earlier import Earlier
@@ -36,11 +37,12 @@ def preflight(context: Context, act: bool = True) -> Earlier:
         found = checks.problems(old, new, context.settings, context.accept_loss)
         found += [] if new.holds and new.runs else misplaced(context, new)  # what serves is in nobody's way
         found += unmade(context, old, new)
-        context.other = images.other(context.flow, context.old, context.new, context.means, old)
+        context.other = images.other(context.flow, context.old, context.new, context.means, old, context.stack)
         found += images.older(context.flow, context.new, context.other, old, new) if context.other else []
     for warning in judge(found, context.flow.report.extra, "nothing was touched"):
         context.say(f"WARNING: {warning}")
-    context.flow.ready(context.old, MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss))
+    make = MakeSet(context.stack, context.run, (), accept_loss=context.accept_loss)
+    slow_stop(context.flow, context.flow.ready(context.old, make)["longest_stop"])
     context.flow.ready(context.new, transfer.fetch(context, (), ""))
     return Earlier.NONE
 
@@ -80,14 +82,24 @@ def _misnamed(context: Context) -> list[Finding]:
 def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
     """Volumes that the inventory does not make on new, and that a set may not ask for."""
     there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
-    return [
+    named = context.stack["names"]  # not ours to name, nor to make
+    alien = [named[row["volume"]] for row in context.stack["datasets"] if row["volume"] in named]
+    remedy = "docker volume create {0} there by hand: mnemo_ops uses it as it is"
+    missing = [
+        refused(
+            "volume.unmade", new.name, f"the volume {name} does not exist, and nobody declares it", remedy.format(name)
+        )
+        for name in dict.fromkeys(alien)
+        if name not in there
+    ]
+    return missing + [
         refused(
             *(
                 "volume.unmade",
                 old.name,
                 f"the volume {name} {what}, and a restore creates no such volume on {new.name}",
             ),
-            remedy=f"if it is meant, docker volume create {name} there by hand: mnemo_ops uses it as it is",
+            remedy=f"if it is meant, {remedy.format(name)}",
         )
         for name, what in old.survey.get("odd_volumes", {}).items()
         if name not in there

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mnemo_ops.agent.actions.cluster import TryImage
 from mnemo_ops.agent.actions.copy_target import MarkTarget
-from mnemo_ops.agent.actions.images import LoadImages, SaveImages
+from mnemo_ops.agent.actions.images import LoadImages, PullImages, SaveImages
 from mnemo_ops.agent.actions.journal import AdoptLease, RemoveFile
-from mnemo_ops.agent.actions.survey import Survey
 from mnemo_ops.agent.actions.transfer import Release
 from mnemo_ops.checks.findings import judge
 from mnemo_ops.flows import keys
@@ -48,7 +47,7 @@ def make_age_key(context: Context) -> None:
 
 
 def copy_images(context: Context) -> None:
-    """The very images, by id; and those that new is to have instead.
+    """The very images, by what is in them; and those that new is to have instead.
 
     :raises Refused: the database of new could not hold that of old (3).
     """
@@ -62,19 +61,23 @@ def copy_images(context: Context) -> None:
             flow.act(context.new, TryImage(image, cluster, declared), job=f"{run}-try-image-{number}")
     there = other.images if other else ()
     used = [each for name, each in context.seen[0].survey["containers"].items() if name not in there]
-    here = set(flow.ready(context.new, Survey(context.stack)).get("images", []))
-    if other is not None and flow.settings(context.new).images_archive:
-        here = set()  # the archive came as a whole: names of old's images may mean others by now, and loading sets them
-    wanted = {each["image_id"]: each["image"] for each in used if each["image_id"] not in here}
-    if not wanted:
+    wanted = {each["image"]: each["content"] for each in used}
+    missing = flow.ready(context.new, LoadImages("", wanted))
+    unnamed = [name for name in wanted if name in missing["unnamed"]]
+    if unnamed:
+        flow.act(context.new, PullImages(unnamed), job=f"{run}-pull-images")
+        missing = flow.ready(context.new, LoadImages("", wanted))
+    absent = {name: content for name, content in wanted.items() if name in missing["absent"]}
+    if not absent:
+        flow.act(context.new, LoadImages("", wanted), job=f"{run}-name-images")
         return
     store = context.settings.store
     path = f"{store}/images-{run}.tar.zst"
-    saved = flow.act(context.old, SaveImages(sorted(set(wanted.values())), path, run), job=f"{run}-save-images")
+    saved = flow.act(context.old, SaveImages(absent, path, run), job=f"{run}-save-images")
     flow.act(context.old, AdoptLease(run))
     file = {"name": path.rpartition("/")[2], "size": saved["bytes"], "sha256": saved["sha256"]}
     transfer.pull(context, "fetch-images", store, [file])
-    flow.act(context.new, LoadImages(path, sorted(wanted)), job=f"{run}-load-images")
+    flow.act(context.new, LoadImages(path, wanted), job=f"{run}-load-images")
     flow.act(context.new, RemoveFile(path))
     drop_images(context)
 

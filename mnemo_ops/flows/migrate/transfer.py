@@ -11,6 +11,7 @@ from mnemo_ops.agent.base import validators
 from mnemo_ops.agent.base.record import asdict
 from mnemo_ops.agent.process import handout
 from mnemo_ops.core.model import Host
+from mnemo_ops.errors import Refused, VerificationFailed
 from mnemo_ops.flows.migrate.context import Context
 from mnemo_ops.stack.addresses import addresses, peer_name
 
@@ -22,6 +23,24 @@ def grant_key(context: Context) -> None:
     known = sorted({*addresses(context.new.address), *told_addresses(context, context.new)})
     flow.act(context.old, GrantKey(context.run, login(context, context.old), made["public_key"], known))
     context.host_keys = flow.act(context.old, HostKeys())["keys"]
+    probe(context)
+
+
+def probe(context: Context) -> None:
+    """A real transfer, while old serves: what its login shell prints would be in every file.
+
+    :raises Refused: something else comes with it (3). :raises CommandFailed: old does not let new in (6).
+    """
+    old, new = context.names
+    try:
+        context.flow.act(context.new, fetch(context, [_answer(context, handout.OTHER)], ""), job=f"{context.run}-probe")
+    except VerificationFailed as error:
+        who = login(context, context.old)
+        raise Refused(
+            f"{new}: what it fetches from {old} does not arrive as it was sent: a start-up file of {who}'s shell on "
+            f"{old} prints something",
+            hint=f"let `ssh {who}@{peer_name(context.old)} true` print nothing: look in ~/.bashrc and /etc/bash.bashrc",
+        ) from error
 
 
 def drop_keys(context: Context) -> None:
@@ -39,16 +58,15 @@ def pull(context: Context, step: str, target: str, files: Sequence[Mapping[str, 
 
 def question(context: Context) -> dict[str, Any]:
     """How new asks old, with the key of this run, whether its fence is final."""
-    answer = {
-        "name": handout.fence(context.run),
-        "size": len(handout.FINAL),
-        "sha256": sha256(handout.FINAL).hexdigest(),
-    }
-    return asdict(fetch(context, [answer], ""))
+    return asdict(fetch(context, [_answer(context, handout.FINAL)], ""))
+
+
+def _answer(context: Context, text: bytes) -> dict[str, Any]:
+    return {"name": handout.fence(context.run), "size": len(text), "sha256": sha256(text).hexdigest()}
 
 
 def fetch(context: Context, files: Sequence[Mapping[str, Any]], target: str) -> Fetch:
-    """:param target: directory on new."""
+    """:param target: directory on new; empty: that of the run's key, and they go with it."""
     old = context.old
     port = int(old.vars.get("mnemo_peer_port") or old.port or 22)
     return Fetch(context.run, login(context, old), peer_name(old), port, context.host_keys, target, files)

@@ -8,14 +8,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from mnemo_ops.agent.base import data_places
 from mnemo_ops.stack.volumes.types import MOUNTS
 
-SYSTEM = (  # no volume in them, nor around them
-    *("/etc", "/proc", "/sys", "/dev", "/run", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
-    *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/lib/docker", "/var/lib/containerd", "/var/run"),
-    *("/tmp", "/var/tmp", "/var/lib/mnemo_ops", MOUNTS),
-)
-SHARED = ("/home", "/srv", "/var", "/var/lib", "/var/log", "/var/cache", "/opt", "/root", "/mnt", "/media")
+SYSTEM = (*data_places.SYSTEM, MOUNTS)  # no volume in them, nor around them
 
 
 def overlap(path: str, other: str) -> str:
@@ -50,7 +46,7 @@ def refuse(path: str, own: Mapping[str, str]) -> None:
 def _others(path: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from own.items()
     yield from ((place, "the system's") for place in SYSTEM)
-    yield from ((place, "for many things") for place in SHARED if overlap(path, place) != "lies in")
+    yield from ((place, "for many things") for place in data_places.SHARED if overlap(path, place) != "lies in")
     parent, name = posixpath.split("/" + _plain(path))
     if parent == "/home":
         yield path, f"the home of {name}"

@@ -193,13 +193,26 @@ def image(root: str, state: Any, verb: str, names: list[str], found: dict[str, l
         print("\n".join(id for ref, id in state["images"].items() if matches(labels.get(ref, {}), found)))
     elif verb == "ls":
         for ref, id in state["images"].items():
-            name, _, tag = ref.rpartition(":")
-            print(dumps({"Repository": name, "Tag": tag, "Digest": "<none>", "ID": id}))
+            name, mark, tag = ref.rpartition("@" if "@" in ref else ":")
+            known = {"Tag": "<none>", "Digest": tag} if mark == "@" else {"Tag": tag, "Digest": "<none>"}
+            print(dumps({"Repository": name, "ID": id, **known}))
     elif verb == "inspect":
-        if names[0] not in state["images"]:
-            fail(f"Error: No such image: {names[0]}")
-        env = load(root, "image_env", {}).get(names[0])
-        print(dumps([{"Id": state["images"][names[0]], "Config": {"Env": env}}]))
+        ids = {**state["images"], **{id: id for id in state["images"].values()}}
+        if missing := [name for name in names if name not in ids]:
+            fail(f"Error: No such image: {missing[0]}")
+        envs, layers = load(root, "image_env", {}), load(root, "image_layers", {})
+        print(
+            dumps(
+                [
+                    {
+                        "Id": ids[name],
+                        "RootFS": {"Layers": layers.get(ids[name], [ids[name]])},
+                        "Config": {"Env": envs.get(name), "WorkingDir": ""},
+                    }
+                    for name in names
+                ]
+            )
+        )
     elif verb == "rm":
         refs = [ref for ref, id in state["images"].items() if names[0] in (ref, id)]
         if not refs:
@@ -218,9 +231,10 @@ def pull(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -
 
 
 def tag(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
-    if names[0] not in state["images"]:
+    ids = {**state["images"], **{id: id for id in state["images"].values()}}
+    if names[0] not in ids:
         fail(f"Error response from daemon: No such image: {names[0]}")
-    state["images"][names[1]] = state["images"][names[0]]
+    state["images"][names[1]] = ids[names[0]]
     save(root, "docker", state)
 
 
@@ -233,7 +247,8 @@ def load_images(root: str, state: Any, names: list[str], found: dict[str, list[s
 
 def save_images(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
     with open(root + found["--output"][0], "w") as file:
-        file.write(dumps({name: state["images"][name] for name in names}))
+        ids = {**state["images"], **{id: id for id in state["images"].values()}}
+        file.write(dumps({name: ids[name] for name in names}))
 
 
 def import_image(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:

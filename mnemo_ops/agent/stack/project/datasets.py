@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
-from collections import Counter
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Found
@@ -22,8 +22,7 @@ _CONFIG = {"name": CONFIG, "kind": CONFIG, "volume": "", "path": ".", "service":
 
 def rows(machine: Machine, model: Model, every: Sequence[Place], found: Found) -> List[Row]:
     """:param every: of :func:`~.places.places`."""
-    names = _names([each.origin for each in every])
-    made = [_rows(machine, model, place, names[place.origin], found) for place in every]
+    made = [_rows(machine, model, place, _name(place), found) for place in every]
     why = "the compose files, settings and keys of the project; encrypted, without the datasets in it"
     return [Row(DATASET, CONFIG, CONFIG, why, "", _CONFIG), *(row for one in made for row in one)]
 
@@ -65,17 +64,10 @@ def _writers(model: Model, place: Place, name: str, kind: str, service: str) -> 
     return Row("writers", name, every, "; ".join(why), "read_only on a mount, or depends_on, in the compose file")
 
 
-def _names(origins: Sequence[str]) -> Dict[str, str]:
-    """Of each origin a name that files may have, and that no other one has, whatever else there is."""
-    plain: List[Tuple[str, str]] = [
-        (each, re.sub(r"[^A-Za-z0-9_]+", "-", each).strip("-") or "data") for each in origins
-    ]
-    often = Counter(name for _, name in plain)
-    return {
-        origin: name if often[name] == 1 and name != CONFIG and len(name) < 100 else _marked(origin, name)
-        for origin, name in plain
-    }
-
-
-def _marked(origin: str, name: str) -> str:
-    return f"{name[:80]}-{hashlib.sha256(origin.encode()).hexdigest()[:6]}"
+def _name(place: Place) -> str:
+    """One that files may have, and no other place, whatever else there is today or comes later."""
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", place.origin).strip("-") or "data"
+    if place.volume and plain == place.origin and plain != CONFIG and len(plain) < 100:
+        return plain
+    origin = place.origin if place.volume else posixpath.join(".", place.origin)
+    return f"{plain[:80]}-{hashlib.sha256(origin.encode()).hexdigest()[:6]}"

@@ -67,7 +67,8 @@ def _postgres(
     if beside := _beside(machine, place.real, cluster):
         return "files", "", f"{told}, and more beside it: {', '.join(beside[:3])}; archived while its writers stop"
     running = [each for each in candidates if each.running]
-    if running and machine.stat(f"{cluster}/postmaster.pid") is None:
+    servers = any(_speaks(each.env) for each in candidates)  # one may be down at the moment
+    if running and not servers and machine.stat(f"{cluster}/postmaster.pid") is None:
         return "files", "", f"{told}, but no server runs on it"
     said = ""
     for each in sorted(running, key=lambda each: not _speaks(each.env)):

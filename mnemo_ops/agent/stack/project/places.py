@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+from mnemo_ops.agent.base.data_places import not_a_place
 from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import Container, Found
@@ -17,7 +18,6 @@ from mnemo_ops.errors import Refused
 _SYSTEM = ("/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/tmp", "/usr", "/var", "/var/lib", "/var/log")
 _DOCKERS = ("/var/lib/docker", "/var/lib/docker/volumes", "/var/lib/docker/containers")
 _OWN = "mount a directory of its own for data, or stack.datasets"
-_FILES = ("localtime", "timezone", "hosts", "hostname", "resolv.conf", "passwd", "group", "machine-id")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ def _no_data(machine: Machine, place: Place, type_: str, base: str, writable: bo
         return f"a {kind}; {held}", "" if within else "mount its directory instead"
     if f"{base}/".startswith(machine.realpath(source).rstrip("/") + "/"):
         return "the project's own directory lies in it; config holds that, and a restore leaves it", _OWN
+    if not within and not_a_place(machine.realpath(source)):
+        return "no backup puts anything among the system's files", _OWN
     return None
 
 

@@ -43,11 +43,17 @@ def names_of(rows: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
     return {each["volume"]: each["docker"] for each in _told(rows) if each["docker"]}
 
 
-def derived(stack: Stack, rows: Sequence[Mapping[str, Any]]) -> Stack:
-    """The stack with what follows from its project. Databases go on running while a set of them is made."""
-    datasets = datasets_of(rows)
+def derived(stack: Stack, told: Mapping[str, Any]) -> Stack:
+    """The stack with what follows from its project. Databases go on running while a set of them is made.
+
+    :param told: the report of an action: ``rows``, ``files`` and ``env_files``.
+    """
+    datasets = tuple(each for each in datasets_of(told["rows"]) if (each.volume or each.path) not in stack.waived)
     keep = tuple(sorted({each.service for each in datasets if each.kind == "postgres"}))
-    return replace(stack, datasets=datasets, keep=keep, names={**names_of(rows), **stack.names})
+    names = {**names_of(told["rows"]), **stack.names}
+    files = stack.files or tuple(told["files"])
+    env_file = stack.env_file or next(iter(told["env_files"]), "")
+    return replace(stack, datasets=datasets, keep=keep, names=names, files=files, env_file=env_file)
 
 
 def _told(rows: Sequence[Mapping[str, Any]]) -> List[Mapping[str, str]]:

@@ -139,7 +139,8 @@ def _renamed(
 ) -> List[Finding]:
     """Data under another project's name, where ours has none: a renamed project would start with empty volumes.
 
-    Another project that has containers in another directory is nobody's former name: its volumes are its own.
+    Another project that has containers in another directory is nobody's former name: its volumes are its own, unless
+    mnemo_ops made most of what this one keeps, too, for it: then the application is the same.
     """
     missing = [row for row in rows if row["type"] == "local" and row["key"] in kept and row["name"] not in there]
     others: Dict[str, Dict[str, str]] = {}
@@ -150,10 +151,11 @@ def _renamed(
                 others.setdefault(other, {})[row["key"]] = name
     found = []
     for other, names in others.items():
-        marked = any((there[name].get("Labels") or {}).get("mnemo.role") for name in names.values())
+        marked = [key for key, name in names.items() if (there[name].get("Labels") or {}).get("mnemo.role") == key]
+        same = len(marked) > 1 and 2 * len(marked) > len(missing)
         places = _places(machine, other)
         ours = directory != "" and machine.realpath(directory) in places
-        if ours or (not places and (marked or len(names) > 1)):  # one name alone may be of any application
+        if ours or same or (not places and (marked or len(names) > 1)):  # one name alone may be of any application
             every = ", ".join(names.values())
             what = f"new volumes of {project} would be empty, while the data of {other} is here: {every}"
             make = "".join(f" && docker volume create --driver local{_labels(row)} {row['name']}" for row in missing)
