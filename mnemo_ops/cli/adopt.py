@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnemo_ops.cli.options import Run, command
-from mnemo_ops.errors import InventoryError, Refused, UsageError
+from mnemo_ops.errors import HostKeyUnknown, InventoryError, MnemoError, Refused, UsageError
 
 if TYPE_CHECKING:
     from mnemo_ops.core.model import Host
@@ -35,7 +36,12 @@ def adopt(run: Run, project: str = "", source: str = "", out: str = "") -> None:
     place = _place(run)
     with run.fleet(reads=True) as opened:
         flow = Flow(opened, run.report, place.home.absolute() / ".mnemo")
-        adopted(flow, place, project, source, out, run.check)
+        try:
+            adopted(flow, place, project, source, out, run.check)
+        except MnemoError as error:
+            if place.known is None:
+                error.hint = _without_inventory(error, place.host, run.limit)
+            raise
 
 
 def _place(run: Run) -> Place:
@@ -57,6 +63,16 @@ def _place(run: Run) -> Place:
         raise UsageError("there is no inventory yet, so --limit names the host", hint=hint)
     host, variables = _spoken(run.limit, run)
     return Place(path, None, host, variables)
+
+
+def _without_inventory(error: MnemoError, host: Host, limit: str) -> str:
+    """The hint for who has none yet: the host as it was typed, and ssh itself for its key."""
+    if isinstance(error, HostKeyUnknown):
+        port = ["-p", str(host.port)] if host.port else []
+        to = f"{host.user}@{host.address}" if host.user else host.address
+        return f"compare it with the server's console while you accept it: {shlex.join(['ssh', *port, to])}"
+    name = re.escape(shlex.quote(host.name))
+    return re.sub(rf"--limit {name}(?![\w.-])", lambda _: f"--limit {shlex.quote(limit)}", error.hint)
 
 
 def _known(run: Run, path: Path) -> Host:

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from mnemo_ops.agent.base.record import asdict
-from mnemo_ops.cli.adopt import _place, _spoken
+from mnemo_ops.cli.adopt import _place, _spoken, _without_inventory
 from mnemo_ops.cli.options import Run
-from mnemo_ops.errors import Refused, UsageError, VerificationFailed
+from mnemo_ops.errors import HostKeyUnknown, Refused, UsageError, VerificationFailed
 from mnemo_ops.execution.report import Report, Style
 from mnemo_ops.flows.adopt import adopt, project_of
 from mnemo_ops.flows.engine import Flow
@@ -337,6 +337,13 @@ def test_hosts_as_ssh_names_them(text: str, name: str, address: str, user: Any, 
     (here / "i.yml").write_text(yaml.safe_dump({"all": {"hosts": {name: variables}}}))
     again = load(here / "i.yml").hosts[name]
     assert (again.address, again.user, again.port) == (address, user, port)
+
+
+def test_hints_for_who_has_no_inventory_yet() -> None:
+    host, _ = _spoken("ops@web:2222", run())
+    said = _without_inventory(Refused("x", hint="invoke adopt --limit web --project a"), host, "ops@web:2222")
+    assert said == "invoke adopt --limit ops@web:2222 --project a"
+    assert _without_inventory(HostKeyUnknown("x"), host, "").endswith(": ssh -p 2222 ops@web")
 
 
 @pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "web*", "a,b", "ops@", "web:0", "web:99999", "u@-x"])
