@@ -17,7 +17,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from mnemo_ops import __version__
-from mnemo_ops.cli import explain, flags, hosts, lab, locks, project, provision, runs, secrets, stack, storage
+from mnemo_ops.cli import adopt, explain, flags, hosts, lab, locks, project, provision, runs, secrets, stack, storage
 from mnemo_ops.errors import UsageError, reason
 from mnemo_ops.execution.report import say_no_more
 
@@ -35,6 +35,7 @@ def namespace() -> Collection:
     for task in (stack.deploy, stack.restore, stack.migrate):
         root.add_task(task)
     root.add_task(runs.runs)
+    root.add_task(adopt.adopt)
     sets = [stack.backup_list, stack.backup_show, stack.backup_prune]
     root.add_collection(_collection("backup", sets, default=stack.backup_create))
     root.add_collection(_collection("hosts", [hosts.trust]))

@@ -12,10 +12,11 @@ from mnemo_ops.agent.base.record import dataclass
 
 # our tasks as advice writes them, and nothing else somebody may have written about invoking
 _COMMAND = re.compile(
-    r"\binvoke (?P<task>--help|--list|(?:backup|bootstrap|deploy|docker-install|docs|explain|migrate|nfs-setup|play"
-    r"|restore|runs|schema|volumes|(?:hosts|lab|lock|secrets|stack)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
+    r"\binvoke (?P<task>--help|--list|(?:adopt|backup|bootstrap|deploy|docker-install|docs|explain|migrate|nfs-setup"
+    r"|play|restore|runs|schema|volumes|(?:hosts|lab|lock|secrets|stack)(?=\.))(?:\.[\w-]+)?(?![\w-]))(?P<rest>[^;`\n]*)"
 )
 _LIMITED = (
+    "adopt",
     "backup",
     "bootstrap",
     "deploy",

@@ -1,5 +1,5 @@
 """Runbooks: deploy, backup, restore, migrate, NFS, moves of volumes; each a list of steps.
 
-Offers ``backup``, ``contents``, ``deploy``, ``derived``, ``engine``, ``journal``, ``migrate.images``,
+Offers ``adopt``, ``backup``, ``contents``, ``deploy``, ``derived``, ``engine``, ``journal``, ``migrate.images``,
 ``migrate.migration``, ``nfs_setup``, ``restore``, ``runs``, ``volume_move``.
 """

@@ -6,6 +6,8 @@ on to another host has a form of :mod:`mnemo_ops.agent.base.validators`.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import posixpath
 import re
@@ -31,6 +33,7 @@ from mnemo_ops.agent.base.validators import (
 from mnemo_ops.agent.base.validators import files as files_of_a_set
 from mnemo_ops.errors import Refused
 
+LONGEST_PATH = 1024  # characters
 MOST = 1 << 100  # bytes of anything, a set of sums that lie among it
 
 
@@ -131,6 +134,25 @@ def absolute(given: Any) -> str:
     return path
 
 
+def inside(given: Any) -> str:
+    """A path below a directory that will be made here. :raises Refused: it leads out of it, or is none (3)."""
+    path = words(given)
+    parts = path.split("/")
+    odd = any(part in ("", ".", "..") or len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts)
+    if odd or not path.isprintable() or len(path) > LONGEST_PATH:
+        raise wrong(given, "path of a file to copy")
+    return path
+
+
+def encoded(given: Any) -> str:
+    """Bytes in base64. :raises Refused: it is something else (3)."""
+    try:
+        base64.b64decode(words(given), validate=True)
+    except (binascii.Error, ValueError):
+        raise wrong(given, "content of a file") from None
+    return str(given)
+
+
 LIST, TEXTS = each(words), table(words, words)
 NOTHING = row()  # nobody reads any of it
 PARTS = each(row(name=part_name, bytes=size, sha256=sha256))
@@ -190,6 +212,17 @@ DERIVED = row(
     dataset=perhaps(DATASET),
     **dict.fromkeys(("topic", "what", "value", "reason", "overrule"), words),
 )
+FILE = row(path=absolute, name=inside, bytes=amount)
+# of a project that is to be adopted: files that are made here
+ADOPTED = row(
+    **{"directory": absolute, "place": absolute, "files": each(FILE, 1), "env_file": perhaps(FILE)},
+    tree=each(
+        row(path=inside, kind=one_of("file", "directory", "link"), mode=amount, bytes=amount, target=words),
+    ),
+    rows=each(DERIVED),
+    mounts=each(row(**dict.fromkeys(("service", "target", "source", "becomes"), words))),
+    **dict.fromkeys(("forgotten", "differing", "unknown", "notes"), LIST),
+)
 LOCALE = row(
     **dict.fromkeys(("encoding", "collate", "ctype"), words),
     **dict.fromkeys(("provider", "locale", "rules"), perhaps(words, "")),
@@ -231,6 +264,9 @@ SURVEY = row(
 READY: Mapping[str, Parse] = {
     **dict.fromkeys(("check_exports", "compare_cluster", "compose_up", "fetch", "finish_deploy"), NOTHING),
     "image_user": OWNER,
+    "list_projects": row(
+        projects=table(words, row(containers=amount, running=amount, directory=words)), others=LIST, swarm=LIST
+    ),
     "list_runs": row(runs=RUNS),
     "load_set": row(
         **{"signature": words, "manifest_sha256": sha256, "previous": perhaps(RESTORED), "aside": LIST},
@@ -242,11 +278,13 @@ READY: Mapping[str, Parse] = {
     ),
     "load_images": row(absent=LIST, unnamed=LIST),
     "look_at_locks": row(owner=perhaps(TEXTS), leases=table(words, LEASE), moved=LIST, last=LAST),
+    "look_at_project": ADOPTED,
     "look_at_volumes": row(findings=each(FINDING)),
     "make_set": row(sizes=table(words, amount), longest_stop=amount),
     "move_volume": row(plan=perhaps(PLAN), last=perhaps(row(**MOVE)), alive=flag, stale=flag),
     "prove_mounts": row(proofs=table(words, TROUBLE)),
     "prune_sets": row(remove=SPARE, keep=SPARE),
+    "read_files": row(pieces=each(encoded)),
     "show_stack": row(directory=absolute, files=each(absolute), env_files=each(absolute), rows=each(DERIVED)),
     "survey": SURVEY,
     "try_image": row(major=amount),

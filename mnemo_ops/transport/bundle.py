@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Optional, TypeVar, cast
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.engine.action import KINDS
 
 BUDGET = 64 * 1024  # bytes of the core, and of what a play adds to it
 DEEDS = 96 * 1024  # bytes of what flows send besides: once, and they take seconds
+APART = frozenset({"adopt"})  # modules of actions that only who asks for them is sent: a host needs them once, or never
 _ROOT = Path(__file__).parents[1]
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds after which what was kept is removed
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -257,8 +259,15 @@ def core() -> frozenset[str]:
 @_kept
 def deeds() -> frozenset[str]:
     """What the core lacks of every deed. All at once: what one leaves on the host another undoes."""
-    names = [path.stem for path in (_ROOT / "agent/actions").glob("[!_]*.py")]
+    names = [path.stem for path in (_ROOT / "agent/actions").glob("[!_]*.py") if path.stem not in APART]
     return closure(f"mnemo_ops.agent.actions.{name}" for name in names) - core()
+
+
+@_kept
+def apart(kind: str) -> frozenset[str]:
+    """What an action needs besides :func:`deeds`."""
+    module = KINDS.get(kind, "")
+    return closure([f"mnemo_ops.agent.actions.{module}"]) - core() - deeds() if module in APART else frozenset()
 
 
 @_kept

@@ -194,7 +194,8 @@ class AgentSession:
 
     def _request(self, request: Mapping[str, Any], watch: Watch = lambda event: None) -> Report:
         deeds = bundle.deeds()  # whole, whatever of it came with a kind: it is what units on the host run
-        code = self._code(frozenset() if deeds <= self._shipped else deeds)
+        apart = bundle.apart(request["kind"]) - self._shipped
+        code = self._code(apart if deeds <= self._shipped else deeds | apart)
         names = (request["kind"], *([request["job"]] if request.get("job") else []))
         asked = Asked(request["op"], names=names, report=answers.of(request["op"], request["kind"]))
         answer = _finish(self._exchange({**request, **code}, asked, {}), watch)

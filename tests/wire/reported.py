@@ -60,6 +60,8 @@ LEAVES: dict[Parse, st.SearchStrategy[Any]] = {
     answers.subnet: st.sampled_from(["172.17.0.0/16", "fd00::/64", "10.0.0.0/8"]),
     answers.image: st.sampled_from(["api:1", "ghcr.io/a/b@sha256:" + "5" * 64]),
     answers.content: SUMS | st.just(""),
+    answers.inside: st.sampled_from(["a", "conf/web.conf", ".env", "Grüße/x"]),
+    answers.encoded: st.sampled_from(["", "QQ==", "QUJD"]),
     answers.plain_name: st.sampled_from(["", "pg", "outer_data.1"]),
     answers.place: st.sampled_from(["", ".", "uploads", "/mnt/photos", "data/Grüße"]),
     answers.absolute: st.sampled_from(["/srv/notes", "/srv/notes/compose.yaml", "/data/Grüße"]),

@@ -59,11 +59,19 @@ def test_every_kind_brings_all_it_imports(kind: str) -> None:
         subprocess.run([sys.executable, "-IS", "-c", look, file.name], check=True)
 
 
+def test_what_only_who_asks_is_sent_is_small_and_not_among_the_deeds() -> None:
+    for kind, module in DEEDS.items():
+        apart = bundle.apart(kind)
+        assert bool(apart) == (module in bundle.APART) and not apart & (bundle.deeds() | bundle.core())
+        assert len(bundle.pack(apart)) < 16 * 1024
+
+
 @pytest.mark.parametrize("module", sorted(set(DEEDS.values())))
 def test_units_on_the_host_know_every_deed(module: str, tmp_path: Path) -> None:
     """In a python3 that has nothing but what is kept for them."""
     program = tmp_path / "agent.zip"
-    program.write_bytes(kept.merged([REAL, bundle.pack(bundle.deeds())]))
+    apart = [bundle.pack(found) for kind, name in DEEDS.items() if name == module and (found := bundle.apart(kind))]
+    program.write_bytes(kept.merged([REAL, bundle.pack(bundle.deeds()), *apart[:1]]))
     look = "import sys; sys.path.insert(0, sys.argv[1]); import mnemo_ops.agent.actions." + module
     subprocess.run([sys.executable, "-IS", "-c", look, program], check=True)
 

@@ -5,8 +5,10 @@ Nothing here knows what the controller believes: it is told on the wire, and an 
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -17,7 +19,7 @@ from invoke.context import Context
 from liar import Liar
 
 from mnemo_ops.agent.base import protocol
-from mnemo_ops.cli import locks, project, runs, stack, storage
+from mnemo_ops.cli import adopt, locks, project, runs, stack, storage
 from mnemo_ops.core.model import Host
 from mnemo_ops.execution import session_pool as fleets
 from mnemo_ops.execution.playbook_run import Plays
@@ -145,6 +147,7 @@ DERIVED = [
     },
     {**_ROW, "topic": "writers", "what": "data-db", "value": "db, web"},
 ]
+COMPOSE = b"services: {web: {image: i}}\n"
 Asked = tuple[str, str]  # ready or act, and the kind; ("hello", "") for what it tells of itself
 TOLD: Mapping[Asked, Any] = {
     ("hello", ""): FACTS,
@@ -166,6 +169,25 @@ TOLD: Mapping[Asked, Any] = {
             **{"ended": "2026-11-29T22:09:19Z", "how": "the backup is complete"},
         },
     },
+    ("ready", "list_projects"): {
+        "projects": {"notes": {"containers": 2, "running": 1, "directory": "/srv/notes"}},
+        **{"others": ["watchtower"], "swarm": []},
+    },
+    ("ready", "look_at_project"): {
+        **{"directory": "/srv/notes", "place": "/srv/notes", "rows": DERIVED},
+        "files": [{"path": "/srv/notes/compose.yaml", "name": "compose.yaml", "bytes": len(COMPOSE)}],
+        "env_file": {"path": "/srv/notes/.env", "name": ".env", "bytes": 4},
+        "tree": [
+            {"path": "conf", "kind": "directory", "mode": 0o755, "bytes": 0, "target": ""},
+            {"path": ".env", "kind": "file", "mode": 0o644, "bytes": 4, "target": ""},
+            {"path": "compose.yaml", "kind": "file", "mode": 0o644, "bytes": len(COMPOSE), "target": ""},
+            {"path": "conf/now", "kind": "link", "mode": 0o777, "bytes": 0, "target": "../compose.yaml"},
+        ],
+        "mounts": [{"service": "db", "target": "/data", "source": "./data/db", "becomes": "dataset data-db"}],
+        **{"forgotten": ["web:/x (a volume without a name)"], "differing": ["web"], "unknown": ["db"]},
+        "notes": ["its files were edited"],
+    },
+    ("ready", "read_files"): {"pieces": [base64.b64encode(data).decode() for data in (b"A=1\n", COMPOSE)]},
     ("ready", "show_stack"): {
         **{"directory": "/srv/notes", "files": ["/srv/notes/compose.yaml"], "env_files": ["/srv/notes/.env"]},
         "rows": DERIVED,
@@ -254,6 +276,8 @@ YES = {"yes": True}
 # task, options, its hosts, and what one of them answers else
 COMMANDS: Mapping[str, Command] = {
     "lock.status": (locks.status, {}, ("one", "two"), {}),
+    "adopt": (adopt.adopt, {}, ("one",), {}),
+    "adopt --check": (adopt.adopt, {"check": True, "limit": "192.0.2.1"}, ("one",), {}),
     "stack.show": (project.show, {}, ("one", "two"), {}),
     "runs": (runs.runs, {}, ("one", "two"), {}),
     "lock.release": (locks.release, YES, ("one",), {}),
@@ -362,6 +386,9 @@ class Typed:
         }
         images = {"images": {"postgres": "{{ pg }}"}} if "another image" in name else {}
         own = {"source": str(STACK), "env_file": "env", "volumes": moved, **images}
+        for place in ("stacks", "host_vars"):  # what an adoption before this one made
+            shutil.rmtree(self.home / place, ignore_errors=True)
+        own = own if task is not adopt.adopt else None
         all_ = {"stack": own, **({"nfs": nfs} if "nfs" in name else {})}
         (self.home / "inventory.yml").write_text(json.dumps({"all": {"hosts": named, "vars": all_}}))
         out = out or io.StringIO()

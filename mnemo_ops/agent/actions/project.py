@@ -29,7 +29,7 @@ class ShowStack(Action):
         stack = Stack.from_json(self.stack)
         containers.refuse_bare(machine)
         found = containers.containers(machine, stack.project)
-        where = source(stack, found)
+        where = source(machine, stack, found)
         model = read(machine, stack.project, where)
         rows = [asdict(row) for row in derive(machine, model, found, where)]
         return {"directory": where.directory, "files": where.files, "env_files": where.env_files, "rows": rows}

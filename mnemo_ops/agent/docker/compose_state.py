@@ -122,7 +122,8 @@ class Project:
     def name(self) -> str:
         return str(self.config()["name"])
 
-    def _hashes(self) -> Dict[str, str]:
+    def hashes(self) -> Dict[str, str]:
+        """Of each described service the label that a container of it gets."""
         text = self._config_text()
         argv = [*self._options, "--file", "-", "--project-name", self.name(), "config", "--hash", "*"]
 
@@ -135,7 +136,7 @@ class Project:
 
     def look(self) -> Tuple[Dict[str, Service], List[str]]:
         """Each described service with its containers; and the services of containers nobody describes any more."""
-        described, hashes = self.config().get("services") or {}, self._hashes()
+        described, hashes = self.config().get("services") or {}, self.hashes()
         ids = docker.image_ids(self._machine)
         waits = [wait for each in described.values() for wait in (each.get("depends_on") or {}).items()]
         ends = {name for name, wait in waits if wait.get("condition") == "service_completed_successfully"}

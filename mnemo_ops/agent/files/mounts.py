@@ -31,11 +31,12 @@ def mounted(machine: Machine) -> Dict[str, Mounted]:
     for line in each_line(machine.read_text("/proc/self/mountinfo") or ""):
         fields = line.split(" ")  # as the kernel parts them: a user names directories that he mounts on
         fstype, source = fields[fields.index("-") + 1 :][:2]
-        found[_plain(fields[4])] = Mounted(_plain(source), _plain(fields[3]), fstype)
+        found[plain(fields[4])] = Mounted(plain(source), plain(fields[3]), fstype)
     return found
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A field of mountinfo or fstab, of which blanks and the like are written in octal."""
     return _OCTAL.sub(lambda code: chr(int(code[1], 8)), text)
 
 
@@ -51,7 +52,7 @@ def fields(line: str) -> Dict[str, str]:
     words: List[str] = re.findall(r"[^ \t]+", line.partition("#")[0])
     if not 4 <= len(words) <= 6:
         return {}
-    return dict(zip(FIELDS, [_plain(word) for word in [*words, "0", "0"]]))
+    return dict(zip(FIELDS, [plain(word) for word in [*words, "0", "0"]]))
 
 
 def entry(machine: Machine, path: str) -> Optional[str]:

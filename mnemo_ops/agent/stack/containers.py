@@ -42,6 +42,7 @@ class Container:
     started: str  # when it was started last, in Docker's words
     labels: Mapping[str, str] = field(default_factory=dict)
     command: Tuple[str, ...] = field(default=(), repr=False)  # what it runs, which may hold a secret
+    pid: int = 0  # of its first process, as the host counts; 0 when it does not run
 
     @property
     def running(self) -> bool:
@@ -65,11 +66,11 @@ def containers(machine: Machine, project: str) -> List[Container]:
     if machine.which("docker") is None:
         return []
     listed = machine.ask(["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={PROJECT}={project}"])
-    found = [_container(row) for row in _rows(machine, listed.out.split()) if is_of(row, project)]
+    found = [_container(row) for row in inspected(machine, listed.out.split()) if is_of(row, project)]
     return sorted(found, key=lambda each: (each.service, each.name))
 
 
-def _rows(machine: Machine, names: Sequence[str]) -> List[docker.Row]:
+def inspected(machine: Machine, names: Sequence[str]) -> List[docker.Row]:
     """What Docker knows of containers; those that somebody removes meanwhile are left out."""
     if not names:
         return []
@@ -133,6 +134,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         started=str(row["State"].get("StartedAt", "")),
         labels=row["Config"].get("Labels") or {},
         command=(str(row.get("Path") or ""), *map(str, row.get("Args") or ())),
+        pid=int(row["State"].get("Pid") or 0),
     )
 
 
@@ -200,7 +202,7 @@ def wait_for_docker(machine: Machine, patience: float = 90.0) -> None:
 
 def named(machine: Machine, names: Sequence[str]) -> List[Container]:
     """Containers by their names, without those that somebody removed meanwhile."""
-    return [_container(row) for row in _rows(machine, names)]
+    return [_container(row) for row in inspected(machine, names)]
 
 
 def one(found: Found, service: str) -> Container:

@@ -31,6 +31,7 @@ def derive(machine: Machine, model: Model, found: Found, where: Source) -> List[
 def _project(model: Model, found: Found, where: Source) -> List[Row]:
     active = {each.service for each in found}
     by = f"labels of {where.container}" if where.container else "no container: settings of the stack"
+    by = f"settings of the stack: {where.moved}" if where.moved else by
     told = f"{len(model.services)} services, {len(active & set(model.services))} of them with containers"
     over = "stack.directory" if not where.container else ""
     rows = [Row("project", model.name, told, f"{', '.join(where.files)} ({by})", over)]

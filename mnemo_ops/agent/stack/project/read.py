@@ -6,7 +6,7 @@ import posixpath
 from typing import List, Mapping, Sequence, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
-from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.agent.base.record import dataclass, replace
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.stack.containers import PROJECT, Found
 from mnemo_ops.agent.stack.project.model import Model, parse
@@ -19,25 +19,36 @@ SHORTEST = 4  # characters of a value that is masked
 
 @dataclass(frozen=True)
 class Source:
-    """Where a project is read from. :param container: whose labels say so; empty: the stack's settings do."""
+    """Where a project is read from. :param container: whose labels say so; empty: the stack's settings do.
+    :param moved: why the settings do, although there are labels.
+    """
 
     directory: str
     files: Tuple[str, ...]
     env_files: Tuple[str, ...]
     container: str = ""
+    moved: str = ""
 
 
-def source(stack: Stack, found: Found) -> Source:
-    """As the container says that was started last; as the stack says where none does."""
+def source(machine: Machine, stack: Stack, found: Found) -> Source:
+    """As the container says that was started last; as the stack says where none does, or its files were moved away and
+    those of the stack are there."""
     told = [each for each in found if each.labels.get(LABEL + "config_files")]
+    env = tuple(posixpath.join(stack.directory, name) for name in (stack.env_file,) if name)
+    own = Source(stack.directory, tuple(posixpath.join(stack.directory, name) for name in stack.files), env)
     if not told:
-        env = tuple(posixpath.join(stack.directory, name) for name in (stack.env_file,) if name)
-        files = tuple(posixpath.join(stack.directory, name) for name in stack.files)
-        return Source(stack.directory, files, env)
+        return own
     last = max(told, key=lambda each: (each.running, each.started))
     directory = last.labels.get(LABEL + "working_dir") or stack.directory
     files, env = (_paths(directory, last.labels, key) for key in ("config_files", "environment_file"))
+    gone = _gone(machine, (*files, *env))
+    if gone and own.files and not _gone(machine, (*own.files, *own.env_files)):
+        return replace(own, moved=f"{last.name} was started from {', '.join(gone)}, which is not there any more")
     return Source(directory, files, env, last.name)
+
+
+def _gone(machine: Machine, paths: Sequence[str]) -> List[str]:
+    return [path for path in paths if machine.stat(path, follow=True) is None]
 
 
 def _paths(directory: str, labels: Mapping[str, str], key: str) -> Tuple[str, ...]:
@@ -51,12 +62,12 @@ def read(machine: Machine, project: str, where: Source) -> Model:
     """
     if machine.ask(["docker", "compose", "version"], check=False).rc != 0:
         raise Refused("Docker has no Compose on this host", hint="`invoke bootstrap` installs it")
-    gone = [path for path in (*where.files, *where.env_files) if machine.stat(path, follow=True) is None]
+    gone = _gone(machine, (*where.files, *where.env_files))
     if gone or not where.files:
         who = f"the container {where.container} was" if where.container else "the stack is to be"
         raise Refused(
             f"{who} started from {', '.join(gone) or 'no file'}, which is not there",
-            hint="put the project's files back where they were; `docker compose ls -a` says where that is",
+            hint="put them back, or `invoke deploy`, or name where they are now: `invoke adopt --source DIR`",
         )
     words: List[str] = ["docker", "compose", "--project-directory", where.directory, "-p", project, "--profile", "*"]
     words += [word for path in where.env_files for word in ("--env-file", path)]

@@ -14,7 +14,10 @@ from mnemo_ops.agent.stack.project.places import nameless
 from mnemo_ops.agent.stack.project.rows import Row
 
 NO_BACKUP = "no backup holds"
-_COMES_AND_GOES = ("/tmp", "/var/tmp", "/run", "/var/run", "/root/.cache", "/var/cache", "/dev", "/proc", "/sys")
+_COMES_AND_GOES = (
+    *("/tmp", "/var/tmp", "/run", "/var/run", "/root/.cache", "/var/cache", "/dev", "/proc", "/sys"),
+    *("/sbin/docker-init", "/usr/sbin/docker-init"),  # put there by Docker where a service has `init`
+)
 
 
 def order(model: Model, found: Found, stores: Sequence[str]) -> List[Row]:
