@@ -21,9 +21,9 @@ from mnemo_ops.agent.actions.volume_move import _remove_containers
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.agent.base.finding import Finding
 from mnemo_ops.agent.base.record import replace
+from mnemo_ops.agent.stack import bind_sources, exclusivity, restore_record
 from mnemo_ops.agent.stack import containers as project
-from mnemo_ops.agent.stack import exclusivity, restore_record
-from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, refuse_gone_sources, waiver
+from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, waiver
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.agent.stack.volume_move.move_plan import made
@@ -171,10 +171,10 @@ def test_a_directory_that_only_its_container_still_holds_is_refused(tmp_path: Pa
     world = host(tmp_path, container("api", "/data/moved", "api", Type="bind"))
     machine = world.machine(read_only=True)
     with pytest.raises(Refused, match="/data/moved is gone") as caught:
-        refuse_gone_sources(machine, project.containers(machine, "p"))
+        bind_sources.refuse_gone(machine, project.containers(machine, "p"))
     assert "docker cp" in caught.value.hint
     (tmp_path / "data/moved").mkdir(parents=True)
-    refuse_gone_sources(machine, project.containers(machine, "p"))
+    bind_sources.refuse_gone(machine, project.containers(machine, "p"))
 
 
 @pytest.mark.parametrize("key", ["mailer:data", "mailer:", ":/data", "a/b:/data"])

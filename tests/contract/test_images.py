@@ -15,7 +15,7 @@ from mnemo_ops.agent.actions.images import LoadImages, PullImages, SaveImages
 from mnemo_ops.agent.actions.transfer import GrantKey
 from mnemo_ops.agent.docker.cli import reference
 from mnemo_ops.agent.docker.images import contents
-from mnemo_ops.errors import Refused, VerificationFailed
+from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
 WANTED = {"api:1": CONTENT}
 FILE = f"/sets/images-{RUN}.tar.zst"
@@ -61,6 +61,14 @@ def test_an_image_that_is_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="api:1") as caught:
         do(world, GrantKey(RUN, "me", KEY, ["192.0.2.1"]), SaveImages(WANTED, FILE, RUN))
     assert "deploy" in caught.value.hint
+
+
+def test_an_engine_that_starts_nothing_is_found_before_anything_stops(tmp_path: Path) -> None:
+    """Where no database is started to prove the copy, the first of all started past the point of no return."""
+    world = host(tmp_path, {"api:1": IMAGE})
+    world.model("broken", {IMAGE: "failed to mount /tmp/containerd-mount1: invalid argument"})
+    with pytest.raises(Broken, match=r"a container of api:1: .* invalid argument"):
+        do(world, LoadImages("", WANTED))
 
 
 def test_what_is_named_by_its_digest_is_pulled(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from mnemo_ops.agent.base.validators import RunId
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.agent.stack import containers, copy_marker, exclusivity, orchestrator, recipients
+from mnemo_ops.agent.stack import bind_sources, containers, copy_marker, exclusivity, orchestrator, recipients
 from mnemo_ops.agent.stack.datasets import kind_of
 from mnemo_ops.agent.stack.datasets.kind import Kind
 from mnemo_ops.agent.stack.fence import read_fence, refuse_fenced
 from mnemo_ops.agent.stack.manifest import NAME, SIGNATURE, Manifest, Part, Saved, read_manifest
 from mnemo_ops.agent.stack.orchestrator import Orchestrator
-from mnemo_ops.agent.stack.stack import Stack, forgotten, refuse_gone_sources, waiver
+from mnemo_ops.agent.stack.stack import Stack, forgotten, waiver
 from mnemo_ops.errors import Broken, NotStarted, Refused, StepFailed
 
 MARGIN = 1.2  # free space wanted, as a multiple of the data
@@ -73,7 +73,7 @@ class MakeSet(Action):
                 hint="name what must survive in the compose file and in stack.datasets; waive the rest: "
                 + waiver(lost),
             )
-        refuse_gone_sources(machine, found)
+        bind_sources.refuse_gone(machine, found)
         kinds = [kind_of(machine, stack, each, found) for each in stack.datasets]
         for each in kinds:
             held.enter_context(each.held())
@@ -260,7 +260,7 @@ def _checksums(machine: Machine, workdir: str) -> Generator[Progress, None, Tupl
 def _volumes(machine: Machine, stack: Stack) -> Dict[str, Any]:
     """Compose key -> driver, options and labels of every volume of the project, waived ones included."""
     return {
-        row["Name"][len(stack.project) + 1 :]: {
+        containers.key_of(row, stack.project): {
             "driver": row["Driver"],
             "options": row.get("Options") or {},
             "labels": row.get("Labels") or {},

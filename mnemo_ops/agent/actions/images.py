@@ -13,7 +13,9 @@ from mnemo_ops.agent.docker.images import contents
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.process import handout, lease
-from mnemo_ops.errors import Refused, VerificationFailed
+from mnemo_ops.errors import Broken, Refused, VerificationFailed
+
+_NOWHERE = "/mnemo-ops-tries-whether-a-container-starts"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class LoadImages(Action):
     digest mean nothing here (``unnamed``): those come from a registry alone.
 
     :param path: empty: every image is here. :param images: name -> content.
-    :raises VerificationFailed: one is not here, or is another (7).
+    :raises VerificationFailed: one is not here, or is another (7). :raises Broken: no container of one starts (6).
     """
 
     path: str
@@ -87,7 +89,19 @@ class LoadImages(Action):
         for name, content in self.images.items():
             if "@" not in name and docker.image_ids(machine).get(docker.reference(name)) != here[content]:
                 machine.run(["docker", "tag", "--", here[content], name])
+        yield Progress(note="trying the images")
+        for name, content in self.images.items():
+            self._try(machine, name, here[content])
         return {"images": len(self.images)}
+
+    def _try(self, machine: Machine, name: str, id: str) -> None:
+        """Start a program that no image has: with all else in order that is what the engine complains of
+        (docker-run(1), exit status)."""
+        argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", _NOWHERE, id]
+        done = machine.run(argv, check=False)
+        if done.rc not in (126, 127):
+            said = each_line(done.err.strip() or "no output")[-1][:300]
+            raise Broken(f"this host cannot start a container of {name}: {said}", hint="journalctl -u docker -n 50")
 
     def _load(self, machine: Machine) -> Deed:
         raw = self.path + ".raw"

@@ -102,14 +102,25 @@ def refuse_stopped(found: Found, service: str) -> None:
 
 
 def volumes(machine: Machine, project: str) -> Dict[str, docker.Row]:
-    """Docker's volumes of the project by name, without those of a project whose name begins as its volumes do."""
+    """Docker's volumes of the project by name: those that Compose labelled so, whatever they are called, and those that
+    are named after it, without those of a project whose name begins as its volumes do."""
 
     def whose(row: docker.Row) -> str:
         labels = row.get("Labels") or {}
         return str(labels.get("mnemo.stack") or labels.get(PROJECT) or project)
 
     every = docker.all_of(machine, "volume")
-    return {name: row for name, row in every.items() if name.startswith(project + "_") and whose(row) == project}
+    return {
+        name: row
+        for name, row in every.items()
+        if whose(row) == project and (name.startswith(project + "_") or key_of(row, ""))
+    }
+
+
+def key_of(row: docker.Row, project: str) -> str:
+    """What the compose file calls a volume; without a label of Compose, its name without the project's."""
+    label = (row.get("Labels") or {}).get("com.docker.compose.volume")
+    return str(label or (row["Name"][len(project) + 1 :] if project else ""))
 
 
 def _container(row: Mapping[str, Any]) -> Container:

@@ -159,19 +159,6 @@ def forgotten(stack: Stack, found: Sequence[Container]) -> List[str]:
     return sorted(missing.values())
 
 
-def refuse_gone_sources(machine: Machine, found: Sequence[Container]) -> None:
-    """:raises Refused: a container holds a directory that is not where it was mounted from: what is there is not what
-    it writes to, and the next start would begin with an empty one (3)."""
-    for container in found:
-        for mount in container.mounts if container.running else ():
-            source = str(mount.get("Source") or "")
-            if mount.get("Type") == "bind" and machine.stat(source, follow=True) is None:
-                raise Refused(
-                    f"{source} is gone: only {container.name} holds what was there, at {mount.get('Destination')}",
-                    hint=f"save it before anything restarts: docker cp {container.name}:{mount.get('Destination')} .",
-                )
-
-
 def waiver(found: Sequence[str]) -> str:
     """What to write into the inventory about such mounts. :param found: as of :func:`forgotten`."""
     return "stack.waived: " + json.dumps({text.partition(" (")[0]: "REASON" for text in found})

@@ -82,6 +82,7 @@ def _misnamed(context: Context) -> list[Finding]:
 def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
     """Volumes that the inventory does not make on new, and that a set may not ask for."""
     there = {*new.survey.get("all_volumes", ()), *(row["name"] for row in context.rows)}
+    there |= {*old.survey.get("volumes", ())} - {*old.survey.get("odd_volumes", ())}  # the restore makes them
     named = context.stack["names"]  # not ours to name, nor to make
     alien = [named[row["volume"]] for row in context.stack["datasets"] if row["volume"] in named]
     remedy = "docker volume create {0} there by hand: mnemo_ops uses it as it is"
@@ -90,7 +91,7 @@ def unmade(context: Context, old: Side, new: Side) -> list[Finding]:
             "volume.unmade", new.name, f"the volume {name} does not exist, and nobody declares it", remedy.format(name)
         )
         for name in dict.fromkeys(alien)
-        if name not in there
+        if name not in there and name not in old.survey.get("odd_volumes", ())
     ]
     return missing + [
         refused(

@@ -270,6 +270,9 @@ def diff(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -
 def run(root: str, state: Any, names: list[str], found: dict[str, list[str]]) -> None:
     """The words that containers of this image say, as ``said`` has them: always these, or by a word of the command."""
     name = names[0].partition(":")[0]
+    if "tries-whether" in str(found.get("--entrypoint")):
+        broken = load(root, "broken", {}).get(names[0], "")
+        fail(f"docker: Error response from daemon: {broken or 'no such file or directory'}", 125 if broken else 127)
     sys.stdin.read()
     for word, code in load(root, "refuses", {}).get(names[0], {}).items():
         if word in " ".join(names):
