@@ -1,4 +1,5 @@
 # make demo   two fresh servers, the stack on one, moved to the other while somebody writes; make demo-down removes them
+# make demo-notes  a stranger's compose project, started by hand on one server: adopted, and moved to the other
 # make test   everything: set-up, linters, types, tests without and with servers
 # make vm     virtual machines: kernel NFS, disks; part of make test once its whole has been seen to pass
 # make check  the quick part, four minutes: one container, no servers; of what is exhaustive another sample every day
@@ -15,7 +16,7 @@ QEMU := qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils mke2fs=e2fsprogs 
 SHELL := /bin/bash -o pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-down test check lint fast thorough lab vm beside soak bench clean
+.PHONY: demo demo-notes demo-down test check lint fast thorough lab vm beside soak bench clean
 
 $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 	@scripts/machine.sh ssh=openssh-client ssh-keygen=openssh-client
@@ -27,6 +28,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/machine.sh
 
 demo: $(STAMP)
 	@$(PYTHON) -m mnemo_ops.lab.demo
+
+demo-notes: $(STAMP)
+	@$(PYTHON) -m mnemo_ops.lab.demo_notes
 
 demo-down: $(STAMP)
 	@$(VENV)/bin/mnemo-ops lab.down

@@ -5,14 +5,10 @@ Nothing here goes through mnemo_ops. `sh` runs a script as root on the host, as 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 Shell = Callable[[str], str]
 # a word that each dump makes up, and comments of the program
@@ -100,30 +96,3 @@ def _lines(dump: str) -> list[str]:
 
 
 # -- the witness -----------------------------------------------------------------------------------------------------
-
-
-def ask(url: str, body: str | None = None) -> tuple[int, dict[str, Any]]:
-    """Status and document of a GET, or of a POST of `body`."""
-    request = Request(url, None if body is None else body.encode(), {"Content-Type": "text/plain"})
-    try:
-        with urlopen(request, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-
-
-def write(url: str, bodies: Iterable[str]) -> dict[str, str]:
-    """Notes that were acknowledged: id -> body."""
-    kept = {}
-    for body in bodies:
-        status, document = ask(f"{url}/notes", body)
-        assert status == 201, document
-        kept[document["id"]] = body
-    return kept
-
-
-def lost(url: str, kept: dict[str, str]) -> list[str]:
-    """Each acknowledged note that a store does not have as it was, with what the stores have."""
-    seen = {name: (ask(f"{url}/notes/{name}"), body) for name, body in kept.items()}
-    return [f"{name}: {found}" for name, ((_, found), body) in seen.items() if set(found.values()) != {body}]

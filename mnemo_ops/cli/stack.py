@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mnemo_ops.cli.options import Run, command
-from mnemo_ops.errors import UsageError, VerificationFailed
+from mnemo_ops.errors import InventoryError, UsageError, VerificationFailed
 
 ACCEPT_LOSS = {"accept_loss": "continue although a backup omits something of the database server; the report names it"}
 WHICH = "latest, a time (2026-01-31T12:00, the newest backup before it), or the beginning of a backup's id"
@@ -216,6 +216,9 @@ def migrate(
         run.confirm(f"stop the stack on {old.name} and move it to {new.name}")
     with run.flow(id) as flow:
         inventory = run.inventory()
+        if settings(old).project and not settings(new).project:
+            hint = f"cp -r host_vars/{old.name} host_vars/{new.name}, where `adopt` wrote it; or group_vars of both"
+            raise InventoryError(f"{new.name} has no `stack`, and needs the one of {old.name}", hint=hint)
         make, place = (partial(each, flow, inventory, extra_vars=run.vars) for each in (provision, place_volumes))
         rows = definition.volumes(settings(new), inventory.hosts)
         fetch = partial(fetch_images, flow, inventory, run.vars)

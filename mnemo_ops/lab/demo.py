@@ -25,20 +25,23 @@ OUT = Path("build/demo")
 class Demo:
     """Commands with their output shown, and the time each took."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, home: Path | None = None) -> None:
+        """:param home: where the commands are typed, with an inventory of its own; else the lab's is meant."""
+        self.root, self.home = root, home or root
         self.began = time.monotonic()
-        self.environment = {**os.environ, "MNEMO_INVENTORY": str(root / ".lab" / "inventory.yml")}
+        inventory = "inventory.yml" if home else str(root / ".lab" / "inventory.yml")
+        self.environment = {**os.environ, "MNEMO_INVENTORY": inventory}
 
     def say(self, text: str) -> None:
         print(f"\n[{time.monotonic() - self.began:5.0f} s] {text}", flush=True)
 
-    def run(self, *words: str, into: Path | None = None) -> None:
+    def run(self, *words: str, into: Path | None = None, where: Path | None = None) -> None:
         """One command of the product. :raises StepFailed: it did not end with 0 (6)."""
         print(f"$ invoke {' '.join(words)}", flush=True)
         argv = [str(Path(sys.executable).parent / "mnemo-ops"), *words]
         with open(into or os.devnull, "w") as file:  # noqa: PTH123
-            done = subprocess.run(argv, env=self.environment, stdout=file if into else None, check=False)
+            out = file if into else None
+            done = subprocess.run(argv, env=self.environment, stdout=out, check=False, cwd=where or self.home)
         if done.returncode != 0:
             raise StepFailed(f"`invoke {' '.join(words)}` ended with {done.returncode}")
 

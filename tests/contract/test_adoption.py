@@ -235,6 +235,15 @@ def test_a_directory_of_many_things_is_refused(world: World, monkeypatch: pytest
 # -- what containers hold --------------------------------------------------------------------------------------------
 
 
+def test_a_directory_that_was_moved_under_its_name_is_what_a_link_replaces(world: World) -> None:
+    """`ln -s /home /opt` was the remedy for /opt/notes that is /home/notes: the ends of both paths are the same."""
+    shop(world)
+    (world.root / "home").mkdir(exist_ok=True)
+    (world.root / "srv/p").rename(world.root / "home/p")
+    held(world, "web", 12, data="/home/p/data", **{"web.conf": "/home/p/web.conf"})
+    assert "ln -s /home/p /srv/p;" in refused(world, "/home/p").hint
+
+
 def test_a_bind_source_that_was_moved_away(world: World) -> None:
     shop(world)
     (world.root / "srv/p").rename(world.root / "srv/q")

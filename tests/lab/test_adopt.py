@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import left_behind
 from outcomes import Host, Lab, eventually
-from strangers import Project, lost, write
+from strangers import Project
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.directory import LabDirectory
 from mnemo_ops.lab.engine import docker
 from mnemo_ops.lab.notes import ARCHIVE, ensure_notes, prepare_notes
+from mnemo_ops.lab.notes_client import lost, write
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.timeout(1800)]
 

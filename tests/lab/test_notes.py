@@ -8,10 +8,11 @@ import pytest
 import yaml
 from conftest import left_behind
 from outcomes import Host, Lab, Said, eventually
-from strangers import Project, lost, write
+from strangers import Project
 
 from mnemo_ops.lab import server
 from mnemo_ops.lab.notes import ARCHIVE, NAMES, ensure_notes, prepare_notes
+from mnemo_ops.lab.notes_client import lost, write
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.timeout(1800)]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 from nested import Engine, engine
 from pace import eventually
-from strangers import PARTS, Project, ask, lost, write
+from strangers import PARTS, Project
 
 from mnemo_ops.lab.notes import ARCHIVE, ensure_notes, prepare_notes
+from mnemo_ops.lab.notes_client import ask, lost, write
 
 pytestmark = [pytest.mark.soak]  # the first time makes two root file systems: three minutes
 

@@ -6,6 +6,7 @@ removed. The next start takes what is at the path then: Docker makes an empty di
 
 from __future__ import annotations
 
+import posixpath
 import stat
 from shlex import quote
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -44,11 +45,10 @@ def refuse_gone(machine: Machine, found: Found) -> None:
     """:raises Refused: the next start of a container would begin with something else than it holds; names each (3)."""
     every = [each for each in others(machine, found) if not each.harmless]
     if every:
-        said = "; ".join(map(_said, every))
+        first = [each for each in every if each.now] or every  # with what was moved much of the rest is where it was
         raise Refused(
-            f"{said}; started again, it would begin without that",
-            # what was moved comes first: with it much of the rest is where it was
-            hint="; and ".join(dict.fromkeys(map(_remedy, [each for each in every if each.now] or every))),
+            f"{'; '.join(map(_said, every))}; started again, it would begin without that",
+            hint="; and ".join(dict.fromkeys(_remedy(machine, each) for each in first)),
         )
 
 
@@ -58,7 +58,7 @@ def _said(each: Other) -> str:
     return f"{each.source} {how}: {each.container} holds at {each.target} what was there{now}"
 
 
-def _remedy(each: Other) -> str:
+def _remedy(machine: Machine, each: Other) -> str:
     if not each.now:
         held = quote(f"{each.container}:{each.target}")
         save = f"save what only the container has (docker cp {held} .), put it at {each.source}"
@@ -66,17 +66,19 @@ def _remedy(each: Other) -> str:
     if not each.gone:
         link = f"ln -s {quote(each.now)} {quote(each.source)}"
         return f"move away what is at {each.source} now, then, as root on the host: {link}"
-    old, new = map(quote, _moved(each.source, each.now))
+    old, new = map(quote, _moved(machine, each.source, each.now))
     return f"as root on the host: ln -s {new} {old}; or make the containers anew from there: docker compose up -d"
 
 
-def _moved(source: str, now: str) -> Tuple[str, str]:
-    """The outermost directories that were moved: what both paths end with stayed as it was."""
-    old, new = source.split("/"), now.split("/")
-    while len(old) > 2 and len(new) > 2 and old[-1] == new[-1]:
-        old.pop()
-        new.pop()
-    return "/".join(old), "/".join(new)
+def _moved(machine: Machine, source: str, now: str) -> Tuple[str, str]:
+    """The outermost directories that were moved: what both paths end with stayed as it was, and ``old`` is gone."""
+    old, new = source, now
+    while posixpath.basename(old) == posixpath.basename(new):
+        above = posixpath.dirname(old)
+        if machine.stat(above) is not None:
+            break
+        old, new = above, posixpath.dirname(new)
+    return old, new
 
 
 def _others(machine: Machine, container: Container) -> Iterator[Other]:
