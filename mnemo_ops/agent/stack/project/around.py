@@ -66,7 +66,8 @@ def _orphans(machine: Machine, model: Model) -> Iterator[Row]:
     for name, row in sorted(docker.all_of(machine, "volume").items()):
         if (row.get("Labels") or {}).get(PROJECT) == model.name and name not in known:
             why = "its label names the project, and no compose file names it"
-            yield Row("around it", name, "an orphaned volume", why, f"docker volume rm {name}, or stack.datasets")
+            look = f"docker volume inspect {name} shows it; stack.datasets keeps it"
+            yield Row("around it", name, "an orphaned volume", why, look)
 
 
 def _host(machine: Machine, model: Model, directory: str) -> Iterator[Row]:

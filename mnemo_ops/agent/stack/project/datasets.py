@@ -41,7 +41,7 @@ def _rows(machine: Machine, model: Model, place: Place, name: str, found: Found)
     where = {"volume": place.volume} if place.volume else {"path": place.path}
     other = json.dumps({"name": name, "kind": "KIND", **where})
     value = f"{kind}, served by {service}" if service else kind
-    made = [Row(DATASET, name, value, why, f"stack.datasets: [{other}]", told)]
+    made = [Row(DATASET, name, value, why, f"stack.datasets, where each is named then: [{other}, ...]", told)]
     if word := _cache(place):
         waive = f"stack.waived: {json.dumps({place.origin: 'REASON'})}"
         made.append(Row("may be waived", name, "a dataset until you waive it", f"{word} says cache or logs", waive))

@@ -129,7 +129,7 @@ def _is_hosts(path: str) -> bool:
 
 def _named(place: Place) -> str:
     kind = "volume" if place.volume else "path"
-    return f"stack.datasets: [{{name: NAME, {kind}: {place.origin}}}]"
+    return f"stack.datasets, where each is named then: [{{name: NAME, {kind}: {place.origin}}}, ...]"
 
 
 def _outermost(every: Sequence[Place]) -> List[Place]:

@@ -63,7 +63,7 @@ def kept_inside(machine: Machine, found: Found) -> List[Row]:
     rows = []
     for key, mount in sorted(nameless(found).items()):
         names = _names(machine, str(mount.get("Source")))
-        what = "a cluster of Postgres" if "PG_VERSION" in names else f"{len(names)} entries" if names else "empty"
+        what = "a cluster of Postgres" if "PG_VERSION" in names else f"{len(names)} at its top" if names else "empty"
         over = f"a named volume there, or stack.waived: {json.dumps({key: 'REASON'})}"
         rows.append(Row(NO_BACKUP, key, what, "a volume without a name: a new container gets a new one", over))
     for each in found:
