@@ -166,7 +166,10 @@ def check_files(host: Host, chosen: Settings) -> None:
             raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a complete inventory")
         if value and not Path(value).exists():
             raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
-    absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).exists()]
+        form, there = ("directory", Path.is_dir) if key in ("source", "tls") else ("file", Path.is_file)
+        if value and not there(Path(value)):
+            raise InventoryError(f"stack.{key} of {host.name} names {value}, which is no {form}")
+    absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).is_file()]
     if absent:
         raise InventoryError(f"stack.tls of {host.name}: {chosen.tls} lacks {', '.join(absent)}")
     if not chosen.env_file:

@@ -146,7 +146,7 @@ def _typed(given: Any, home: Path, mistake: Mistake) -> dict[str, Any]:
         if not isinstance(value, wanted):
             raise mistake((key,), f".{key} is {value!r}, not of type {wanted.__name__.lower()}")
         values[key] = value
-    for key in set(LOCAL) & values.keys():
+    for key in [key for key in LOCAL if values.get(key)]:  # an empty one is none
         try:
             values[key] = str(home / Path(values[key]).expanduser())
         except RuntimeError as problem:
