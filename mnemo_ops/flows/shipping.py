@@ -9,7 +9,6 @@ from mnemo_ops.core.model import Host
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition
-from mnemo_ops.stack.project import reading
 from mnemo_ops.stack.project.places import plain
 from mnemo_ops.stack.project.shipment import Shipment, pack
 from mnemo_ops.stack.settings import FILE, Settings
@@ -24,8 +23,8 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
 
     :raises InventoryError: a file that the project names is not in the source; with the compose file and line (2).
     """
-    source, env_files = Path(chosen.source), [Path(chosen.env_file)] if chosen.env_file else []
-    project = reading.read(source, chosen.directory, chosen.compose_files, env_files, images=chosen.images)
+    source, project = Path(chosen.source), definition.project(chosen)
+    definition.refuse_others(host, chosen, project)
     tls = [f"{TLS_DIRECTORY}/{name}" for name in TLS_FILES] if chosen.tls else []
     placed = [*filter(None, [chosen.env_name]), definition.OVERRIDE_NAME, *chosen.compose_files, *tls]
     found = pack(source, project, placed, _apart(inventory, flow.home, chosen), _data(chosen))

@@ -89,6 +89,21 @@ def settings(host: Host) -> Settings:
     return _settings({**beside, **_merged(beside, values)}, beside.get("volumes", {}), mistake)
 
 
+def mistaken(host: Host, source: str, keys: Sequence[Any], said: str, hint: str = "") -> InventoryError:
+    """A mistake in a host's settings that the compose files show: said of the inventory, or of ``mnemo.yml``.
+
+    :param keys: from the settings to the value. :param said: behind the name of the value.
+    """
+    given: Any = host.vars.get("stack") or {}
+    for key in keys:
+        given = given.get(key) if isinstance(given, Mapping) else None
+    way = "".join(f".{key}" for key in keys)
+    path = Path(source) / FILE
+    if given is not None or not source or not path.is_file():
+        return _mistake(f"{host.name}: stack", host.vars, ("stack",), keys, f"{way}{said}", hint)
+    return _mistake(str(path), yaml_lines.load(path, InventoryError), (), keys, f"{way}{said}", hint)
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema of the ``stack`` variable, and of ``mnemo.yml``."""
     from mnemo_ops.reference.json_forms import of_dataclass  # loads the playbooks' words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,33 @@ def test_a_file_that_is_missing_ends_a_deploy_before_a_host_is_asked(tmp_path: P
     with pytest.raises(InventoryError) as caught:
         deploy.deploy(flow, found, host, {}, check=False)
     assert caught.value.where.endswith("compose.yaml:3")
+
+
+def refusal(tmp_path: Path, stack: str, files: Mapping[str, str]) -> InventoryError:
+    Source(tmp_path).write(files)
+    flow, found, host = opened(tmp_path, stack)
+    with pytest.raises(InventoryError) as caught:
+        shipping.shipment_of(flow, found, host, settings(host))
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+IMAGES = "      source: .\n      project: shop\n      images:\n        wbe: nginx:1\n"
+SERVICES = {"compose.yaml": "include: [more.yaml]\nservices: {web: {build: .}}\n", "Dockerfile": ""}
+
+
+def test_an_image_of_a_service_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    said = refusal(tmp_path, IMAGES, {**SERVICES, "more.yaml": "services: {db: {image: pg}}\n"})
+    assert said.where.endswith("inventory.yml:9") and "'web'" in said.hint
+    beside = {"mnemo.yml": "project: shop\nimages:\n  db: pg:1\n  dbb: pg:2\n"}
+    said = refusal(tmp_path, "      source: .\n", beside)
+    assert said.where.endswith("mnemo.yml:4") and "'db'" in said.hint
+
+
+def test_a_template_that_does_not_use_the_images_is_refused(tmp_path: Path) -> None:
+    images = IMAGES.replace("wbe", "web") + "      override: o.j2\n"
+    said = refusal(tmp_path, images, {**SERVICES, "more.yaml": "", "o.j2": "services: {}\n"})
+    assert said.where.endswith("inventory.yml:8") and "o.j2" in str(said)
 
 
 def test_inventory_and_keys_that_lie_in_the_source_stay_here(tmp_path: Path) -> None:

@@ -33,11 +33,14 @@ class Project:
     :param files: its compose files. :param named: everything else, in the order of the files.
     :param builds: services whose image is built on the host -> their build context and Dockerfile; the Dockerfile is
         ``None`` where the compose file holds it.
+    :param services: all that it describes. :param whole: nothing of it has to be fetched: it describes no others.
     """
 
     files: tuple[Path, ...]
     named: tuple[Named, ...]
     builds: Mapping[str, tuple[Path, Optional[Path]]]
+    services: tuple[str, ...] = ()
+    whole: bool = True
 
 
 def compose_files(source: Path, named: Sequence[str], variables: Mapping[str, str]) -> tuple[Path, ...]:
@@ -91,14 +94,15 @@ def _read(
     model = reader.project(paths, Frame(source, variables, source, directory), "")
     wanted = {*profiles, *(variables.get("COMPOSE_PROFILES") or "").split(",")}
     named, builds = _of(model, wanted, images)
-    return Project(paths, (*reader.named, *named), builds)
+    return Project(paths, (*reader.named, *named), builds, tuple(model["services"]), reader.whole)
 
 
 class _Reader:
-    """One reading of a project. :attr:`named`: files that hold parts of it."""
+    """One reading of a project. :attr:`named`: files that hold parts of it; :attr:`whole`: all of them are here."""
 
     def __init__(self) -> None:
         self.named: list[Named] = []
+        self.whole = True
         self._open: list[Any] = []  # what is being read: whoever is met again goes in a circle
 
     def project(self, paths: Sequence[Path], frame: Frame, where: str) -> dict[str, Any]:
@@ -129,10 +133,12 @@ class _Reader:
         row = value if isinstance(value, dict) else {"path": value}
         texts = rows(row.get("path"))
         if any(mark in frame.text(each) for each in texts for mark in _REMOTE):
+            self.whole = False
             return {}
         paths = [self._part("include", each, frame) for each in texts]
         here = [path for path in paths if path is not None]
         if len(here) < len(texts) or not here:
+            self.whole = False
             return {}
         base = here[0].parent
         if row.get("project_directory") is not None:
