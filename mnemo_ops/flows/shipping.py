@@ -26,7 +26,8 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
     source, project = Path(chosen.source), definition.project(chosen)
     definition.refuse_others(host, chosen, project)
     tls = [f"{TLS_DIRECTORY}/{name}" for name in TLS_FILES] if chosen.tls else []
-    placed = [*filter(None, [chosen.env_name]), definition.OVERRIDE_NAME, *chosen.compose_files, *tls]
+    env = [chosen.env_name] if chosen.env_file or not (source / chosen.env_name).is_file() else []
+    placed = [*filter(None, env), definition.OVERRIDE_NAME, *chosen.compose_files, *tls]
     found = pack(source, project, placed, _apart(inventory, flow.home, chosen), _data(chosen))
     for warning in found.warnings:
         flow.report.say(f"  WARNING  {warning}")

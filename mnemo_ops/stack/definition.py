@@ -85,7 +85,8 @@ def override_of(images: Mapping[str, str]) -> str:
 def project(chosen: Settings) -> Project:
     """The compose project in ``stack.source``. :raises InventoryError: it cannot be read (2)."""
     env_files = [Path(chosen.env_file)] if chosen.env_file else []
-    return reading.read(Path(chosen.source), chosen.directory, chosen.compose_files, env_files, images=chosen.images)
+    source, own = Path(chosen.source), chosen.env_name or ".env"
+    return reading.read(source, chosen.directory, chosen.compose_files, env_files, images=chosen.images, own=own)
 
 
 def refuse_others(host: Host, chosen: Settings, found: Project) -> None:

@@ -179,7 +179,8 @@ def _settings(values: Mapping[str, Any], volumes: Collection[str], mistake: Mist
         if values.get("env_file"):
             chosen = {"env_name": ".env", **chosen}
         if not chosen["compose_files"] and values.get("source"):
-            chosen["compose_files"] = _found(Path(values["source"]), values.get("env_file", ""))
+            own = Path(values["source"]) / (values.get("env_name") or ".env")
+            chosen["compose_files"] = _found(Path(values["source"]), Path(values.get("env_file") or own))
         if project := values.get("project", ""):
             chosen = {"directory": f"/srv/{project}", "store": f"/var/backups/{project}", **chosen}
             validation.refuse_directories(chosen["directory"], chosen["store"])
@@ -204,10 +205,10 @@ def compose_names(chosen: Settings, section: str) -> dict[str, Any]:
     return found
 
 
-def _found(source: Path, env_file: str) -> tuple[str, ...]:
+def _found(source: Path, env_file: Path) -> tuple[str, ...]:
     """What Compose takes in a directory when no file is named; nothing where there is none: a deploy says so."""
     with suppress(MnemoError, OSError):
-        variables = environment(filter(Path.is_file, [Path(env_file) if env_file else source / ".env"]))
+        variables = environment(filter(Path.is_file, [env_file]))
         files = reading.compose_files(source, (), variables)
         return tuple(os.path.relpath(path, source) for path in files)
     return ()

@@ -78,6 +78,7 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
             "volumes/api/kong.yml": ("mount", "docker-compose.yml:6"),
             "volumes/db/roles.sql": ("mount", "docker-compose.yml:9"),
             "volumes/db/data": ("mount", "docker-compose.yml:10"),
+            ".env": ("env_file", ".env"),
         },
     ),
     # anchors over merge keys, long binds, build contexts in x-: the line is where it is written
@@ -414,7 +415,7 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
             ".env": "COMPOSE_FILE=a.yml:b/b.yml\n",
         },
         {},
-        {"cost$.txt": ("mount", "a.yml:1"), "b.txt": ("mount", "b.yml:1")},
+        {"cost$.txt": ("mount", "a.yml:1"), "b.txt": ("mount", "b.yml:1"), ".env": ("env_file", ".env")},
     ),
 }
 
@@ -486,7 +487,7 @@ def test_what_only_other_profiles_use_is_not_needed(source: Source) -> None:
     assert needed(both) == {"web.env", "one.txt", "debug.env", "two.txt", "./debug", "Dockerfile"}
     assert list(both.builds) == ["debug"] and not source.read().builds
     source.write({".env": "COMPOSE_PROFILES=debug,more\n"})
-    assert needed(source.read()) == needed(both)
+    assert needed(source.read()) == {*needed(both), ".env"}
 
 
 def test_only_what_has_no_image_from_elsewhere_is_built(source: Source) -> None:

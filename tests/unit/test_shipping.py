@@ -55,6 +55,33 @@ def refusal(tmp_path: Path, stack: str, files: Mapping[str, str]) -> InventoryEr
     return caught.value
 
 
+@pytest.mark.parametrize("name", [".env", ".env.production"])
+@pytest.mark.parametrize("ignore", [".dockerignore", ".mnemoignore"])
+def test_an_env_file_that_was_read_travels_whatever_ignores_it(name: str, ignore: str, tmp_path: Path) -> None:
+    """Compose on the host had no values: it starts all the same."""
+    web = "services: {web: {build: ., volumes: ['./${CONF}:/a.conf:ro']}}\n"
+    Source(tmp_path).write(
+        {"compose.yaml": web, "Dockerfile": "", "a.conf": "", name: "CONF=a.conf\n", ignore: ".env*\n"}
+    )
+    flow, found, host = opened(tmp_path, f"      source: .\n      env_name: '{name if name != '.env' else ''}'\n")
+    rows = {row["path"]: row for row in shipping.shipment_of(flow, found, host, settings(host)).files}
+    assert rows[name]["secret"] and "a.conf" in rows
+
+
+@pytest.mark.parametrize("name", [".env", "more/.env"])
+def test_an_env_file_that_cannot_travel_is_refused(name: str, tmp_path: Path) -> None:
+    Source(tmp_path).write(
+        {
+            "outside.env": "A=b\n",
+            "src/compose.yaml": "include: [more/compose.yaml]\nservices: {web: {image: a}}\n",
+            "src/more/compose.yaml": "services: {db: {image: '$A'}}\n",
+        }
+    )
+    (tmp_path / "src" / name).symlink_to(tmp_path / "outside.env")
+    said = refusal(tmp_path, "      source: src\n      project: shop\n", {})
+    assert ".env" in str(said) and said.hint
+
+
 IMAGES = "      source: .\n      project: shop\n      images:\n        wbe: nginx:1\n"
 SERVICES = {"compose.yaml": "include: [more.yaml]\nservices: {web: {build: .}}\n", "Dockerfile": ""}
 

@@ -66,17 +66,19 @@ def read(
     env_files: Sequence[Path] = (),
     profiles: Collection[str] = (),
     images: Collection[str] = (),
+    own: str = ".env",
 ) -> Project:
     """Read a project.
 
     :param source: its directory on this machine. :param directory: where it will be on the host, absolute.
     :param files: compose files relative to ``source``, in ``-f`` order; none: those that Compose looks for.
-    :param env_files: of ``--env-file``; none: the project's ``.env``.
+    :param env_files: of ``--env-file``, which come to the host by other means; none: the project's own.
+    :param own: that one's name.
     :param images: services that get an image from elsewhere: nothing is built for them.
     :raises InventoryError: a file cannot be read, or a variable in a path is not set; with file and line (2).
     """
     with readable(source):
-        return _read(plain(source), directory, files, env_files, profiles, images)
+        return _read(plain(source), directory, files, env_files, profiles, images, own)
 
 
 def _read(
@@ -86,15 +88,19 @@ def _read(
     env_files: Sequence[Path],
     profiles: Collection[str],
     images: Collection[str],
+    own: str,
 ) -> Project:
-    own = source / ".env"
-    variables = environment(env_files or ([own] if own.is_file() else []))
+    mine = [path for path in (source / own,) if not env_files and path.is_file()]
+    variables = environment(env_files or mine)
     paths = compose_files(source, files, variables)
     reader = _Reader()
     model = reader.project(paths, Frame(source, variables, source, directory), "")
     wanted = {*profiles, *(variables.get("COMPOSE_PROFILES") or "").split(",")}
     named, builds = _of(model, wanted, images)
-    return Project(paths, (*reader.named, *named), builds, tuple(model["services"]), reader.whole)
+    every = [*reader.named, *named]
+    lines = {each.path for each in every if each.needed}  # named again, with a line
+    every += [Named(path, "env_file", str(path), own) for path in mine if path not in lines]
+    return Project(paths, tuple(every), builds, tuple(model["services"]), reader.whole)
 
 
 class _Reader:
@@ -146,7 +152,7 @@ class _Reader:
         env_files = [self._part("env_file", each, frame) for each in rows(row.get("env_file")) if each != "/dev/null"]
         if row.get("env_file") is None and (base / ".env").is_file():
             env_files = [base / ".env"]
-            self.named.append(Named(base / ".env", "env_file", texts[0].where, ".env", needed=False))
+            self.named.append(Named(base / ".env", "env_file", texts[0].where, ".env"))
         variables = {**environment(path for path in env_files if path is not None), **frame.variables}
         return self.project(here, replace(frame, base=base, variables=variables), texts[0].where)
 
