@@ -21,10 +21,10 @@ from mnemo_ops.stack.addresses import peer_name
 from mnemo_ops.stack.project import reading
 from mnemo_ops.stack.project.reading import Project
 from mnemo_ops.stack.settings import FILE, Settings, mistaken, settings
+from mnemo_ops.stack.validation import OVERRIDE_NAME as OVERRIDE_NAME
 from mnemo_ops.stack.volumes import declared as storage
 from mnemo_ops.templates.render import Scope, render_file
 
-OVERRIDE_NAME = "docker-compose.mnemo.yml"
 _USES_IMAGES = re.compile(r"\bimages\b|\{%-?\s*(?:include|import|from|extends)\b")  # itself, or one that it includes
 
 

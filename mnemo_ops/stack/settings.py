@@ -129,7 +129,10 @@ def _mistake(
     what: str, data: Any, way: Sequence[Any], keys: Sequence[Any], said: str, hint: str = ""
 ) -> InventoryError:
     """:param way: to the settings in ``data``; ``keys``: from there to the value."""
-    return InventoryError(f"{what}{said}", where=yaml_lines.place_of(data, (*way, *keys)), hint=hint)
+    where = yaml_lines.place_of(data, (*way, *keys))
+    if keys == ("compose_files",) and where == yaml_lines.place_of(data, way):
+        where = yaml_lines.place_of(data, (*way, "compose_file"))
+    return InventoryError(f"{what}{said}", where=where, hint=hint)
 
 
 def _merged(beside: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,7 +212,7 @@ def _found(source: Path, env_file: Path) -> tuple[str, ...]:
     """What Compose takes in a directory when no file is named; nothing where there is none: a deploy says so."""
     with suppress(MnemoError, OSError):
         variables = environment(filter(Path.is_file, [env_file]))
-        files = reading.compose_files(source, (), variables)
+        files = reading.compose_files(source, (), variables, [env_file])
         return tuple(os.path.relpath(path, source) for path in files)
     return ()
 

@@ -108,6 +108,17 @@ def test_what_compose_finds_by_itself_is_found(source: Path, end: str) -> None:
         ("volumes:\n  data: {type: bind}\n", 2),
         ("source: .\n", 1),
         ("ports: ['80']\n", 1),
+        ("grace: 5\ncompose_files: [compose.yaml, ../x/b.yaml]\n", 2),
+        ("compose_files: [/etc/b.yaml]\n", 1),
+        ("compose_files: [docker-compose.mnemo.yml]\n", 1),
+        ("compose_files: ['']\n", 1),
+        ("compose_file: sub/../../b.yaml\n", 1),
+        ("grace: 5\nenv_name: ../x\n", 2),
+        ("env_name: /etc/x\n", 1),
+        ("env_name: .\n", 1),
+        ("override: ../o.j2\n", 1),
+        ("override: /etc/o.j2\n", 1),
+        ("owners: {web: [../x]}\n", 1),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, line: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from test_project_files import Source
 
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.stack.project.shipment import Shipment, pack
+from mnemo_ops.stack.project.shipment import Shipment, _around, pack
 
 # the traps of the application's own compose file: files mounted from scripts/, directories that are in no repository
 UPSTREAM = """
@@ -225,6 +225,11 @@ def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -
     assert rows["sentry/entrypoint.sh"]["mode"] == "0755" and "mode" not in rows["acme.json"]
     assert rows["data/app.env"]["secret"] and not rows["theme/a.css"]["secret"]
     assert [each.partition(": ")[0].rpartition("/")[2] for each in found.warnings] == ["compose.yaml:4"]
+
+
+def test_directories_around_a_path_end_at_the_root() -> None:
+    assert list(_around("/srv/a/b")) == ["/srv/a", "/srv", "/"]
+    assert list(_around("a/b/c")) == ["a/b", "a"]
 
 
 def test_what_is_ignored_and_what_is_no_part_of_the_project_stays_here(source: Source) -> None:

@@ -82,6 +82,23 @@ def test_an_env_file_that_cannot_travel_is_refused(name: str, tmp_path: Path) ->
     assert ".env" in str(said) and said.hint
 
 
+@pytest.mark.parametrize("other", ["../x/b.yaml", "out.yaml", "TMP/x/b.yaml"])
+@pytest.mark.parametrize("env", [".env", "live.env"])
+def test_a_compose_file_outside_of_the_source_is_refused(env: str, other: str, tmp_path: Path) -> None:
+    """A deploy would make its directory on the host, beside the stack's: /srv got the mode of a home."""
+    Source(tmp_path).write(
+        {
+            "x/b.yaml": "services: {web: {image: a}}\n",
+            "src/compose.yaml": "services: {web: {image: a}}\n",
+            f"src/{env}": f"A=b\nCOMPOSE_FILE=compose.yaml:{other.replace('TMP', str(tmp_path))}\n",
+        }
+    )
+    (tmp_path / "src/out.yaml").symlink_to("../x/b.yaml")
+    named = "" if env == ".env" else f"      env_file: src/{env}\n"
+    said = refusal(tmp_path, f"      source: src\n      project: shop\n{named}", {})
+    assert said.where.endswith(f"{env}:2") and said.hint
+
+
 IMAGES = "      source: .\n      project: shop\n      images:\n        wbe: nginx:1\n"
 SERVICES = {"compose.yaml": "include: [more.yaml]\nservices: {web: {build: .}}\n", "Dockerfile": ""}
 

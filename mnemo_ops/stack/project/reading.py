@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops.agent.base.record import dataclass, replace
+from mnemo_ops.core.paths import shown
 from mnemo_ops.documents.yaml_lines import Placed
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import services
 from mnemo_ops.stack.project.documents import Override, load, merged, rows, table
 from mnemo_ops.stack.project.interpolation import environment
 from mnemo_ops.stack.project.places import Frame, Named, plain, readable
+from mnemo_ops.stack.project.presence import below, leads_out
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -43,10 +46,12 @@ class Project:
     whole: bool = True
 
 
-def compose_files(source: Path, named: Sequence[str], variables: Mapping[str, str]) -> tuple[Path, ...]:
+def compose_files(
+    source: Path, named: Sequence[str], variables: Mapping[str, str], env_files: Sequence[Path] = ()
+) -> tuple[Path, ...]:
     """The compose files of a project: those that are named, those of ``COMPOSE_FILE``, or those that Compose looks for.
 
-    :raises InventoryError: there is none (2).
+    :param env_files: where the variables are from. :raises InventoryError: there is none, or not below the source (2).
     """
     given = list(named)
     if not given and variables.get("COMPOSE_FILE"):
@@ -56,7 +61,24 @@ def compose_files(source: Path, named: Sequence[str], variables: Mapping[str, st
         given = first + [name for name in OVERRIDES if first and (source / name).exists()][:1]
     if not given:
         raise InventoryError(f"{source} has no compose file", hint=f"stack.compose_file names it, like {BASES[0]}")
-    return tuple(Path(os.path.normpath(source / name)) for name in given)
+    paths = tuple(Path(os.path.normpath(source / name)) for name in given)
+    for path in paths:
+        if below(source, path) is None or leads_out(source, path):
+            raise InventoryError(
+                f"the compose file {shown(path)} lies outside of {shown(source)}",
+                where="" if named else _line(env_files, "COMPOSE_FILE"),
+                hint="move it into the source: deploy writes only below the stack's directory",
+            )
+    return paths
+
+
+def _line(env_files: Sequence[Path], name: str) -> str:
+    """Where a variable is set: the last place counts."""
+    found = ""
+    for path in env_files:
+        for number, line in enumerate(path.read_text(errors="surrogateescape").splitlines(), 1):
+            found = f"{path}:{number}" if re.match(rf"\s*(?:export\s+)?{name}\s*[=:]", line) else found
+    return found
 
 
 def read(
@@ -92,7 +114,7 @@ def _read(
 ) -> Project:
     mine = [path for path in (source / own,) if not env_files and path.is_file()]
     variables = environment(env_files or mine)
-    paths = compose_files(source, files, variables)
+    paths = compose_files(source, files, variables, env_files or mine)
     reader = _Reader()
     model = reader.project(paths, Frame(source, variables, source, directory), "")
     wanted = {*profiles, *(variables.get("COMPOSE_PROFILES") or "").split(",")}

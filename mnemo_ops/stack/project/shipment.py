@@ -105,5 +105,5 @@ def _directories(source: Path, chosen: Selection, paths: Collection[str]) -> Ite
 
 
 def _around(path: str) -> Iterator[str]:
-    while path := posixpath.dirname(path):
+    while path != "/" and (path := posixpath.dirname(path)):
         yield path
