@@ -35,6 +35,16 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
     return replace(found, directories=tuple(row for row in found.directories if row["path"] not in chosen.volumes))
 
 
+def seen(chosen: Settings, shipment: Shipment) -> dict[str, Path]:
+    """Files that containers have as they were when they started: path on the host -> the file on this machine."""
+    source = Path(chosen.source)
+    elsewhere = {f"{TLS_DIRECTORY}/{name}": Path(chosen.tls) / name for name in TLS_FILES if chosen.tls}
+    if chosen.env_file:
+        elsewhere[chosen.env_name] = Path(chosen.env_file)
+    paths = {path: elsewhere.get(path, source / path) for path in shipment.seen}
+    return {path: here for path, here in paths.items() if here.is_file()}
+
+
 def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
     path, source = plain(inventory.path), plain(Path(chosen.source))
     near = [path, home, *(folder / name for folder in (path, path.parent) for name in BESIDE)]

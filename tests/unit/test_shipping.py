@@ -151,6 +151,51 @@ def test_what_lies_beside_an_inventory_of_its_own_directory_stays_here(tmp_path:
     assert [row["path"] for row in shipment.files] == ["ops/a.conf", "ops/conf/b.conf"]
 
 
+def test_files_that_a_container_sees_as_they_were_are_known(tmp_path: Path) -> None:
+    Source(tmp_path).write(
+        {
+            "compose.yaml": """
+            services:
+              web:
+                secrets: [s]
+                env_file: more.env
+                volumes: [./a.conf:/a.conf, ./conf:/conf:ro, ./data:/data, ./nginx/ssl:/ssl:ro, ./acme.json:/acme.json]
+            secrets: {s: {file: s.txt}}
+            """,
+            **dict.fromkeys(("a.conf", "conf/x/b", "data/c", "other", "s.txt", "env", "more.env", "acme.json"), ""),
+            **{f"ssl/{name}": name for name in shipping.TLS_FILES},
+        }
+    )
+    flow, found, host = opened(tmp_path, "      source: .\n      env_file: env\n      tls: ssl\n")
+    chosen = settings(host)
+    seen = shipping.seen(chosen, shipping.shipment_of(flow, found, host, chosen))
+    tls = [f"nginx/ssl/{name}" for name in shipping.TLS_FILES]
+    assert set(seen) == {"a.conf", "conf/x/b", "s.txt", *tls}
+    assert seen[tls[0]] == tmp_path / "ssl" / shipping.TLS_FILES[0]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_deploy_restarts_what_runs_with_files_from_before(check: bool, tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    class Session:
+        def act(self, action: Any, **_: Any) -> Any:
+            asked.append(("act", action))
+            return {"restarted": {"web": ["a.conf"]}}
+
+        def ready(self, action: Any) -> Any:
+            asked.append(("ready", action))
+            return {"stale": {"web": ["a.conf"]}}
+
+    (tmp_path / "a.conf").write_text("a")
+    flow, _, host = opened(tmp_path, "      source: .\n")
+    flow.fleet.session = lambda *_: Session()  # type: ignore[method-assign, assignment, return-value]
+    deploy._restart_stale(flow, host, {}, {"a.conf": tmp_path / "a.conf"}, check)
+    ((op, action),) = asked
+    assert op == ("ready" if check else "act") and len(action.wanted["a.conf"]) == (64 if check else 0)
+    assert flow.report.host("old").changed == 1 and flow.report.extra["restarted"] == {"web": ["a.conf"]}
+
+
 def test_the_reference_stack_is_complete(tmp_path: Path) -> None:
     (tmp_path / "ssl").mkdir()
     (tmp_path / "env").write_text("A=b\n")

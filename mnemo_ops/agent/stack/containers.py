@@ -40,6 +40,7 @@ class Container:
     depends: Mapping[str, str]  # service -> the condition it waits for
     published: bool  # it takes connections from other machines
     started: str  # when it was started last, in Docker's words
+    pid: int = 0  # of its first process, on the host; 0: it does not run
     labels: Mapping[str, str] = field(default_factory=dict)
     command: Tuple[str, ...] = field(default=(), repr=False)  # what it runs, which may hold a secret
 
@@ -131,6 +132,7 @@ def _container(row: Mapping[str, Any]) -> Container:
         depends=_depends(row["Config"]["Labels"].get(DEPENDS, "")),
         published=_published(row["HostConfig"].get("PortBindings") or {}),
         started=str(row["State"].get("StartedAt", "")),
+        pid=int(row["State"].get("Pid") or 0),
         labels=row["Config"].get("Labels") or {},
         command=(str(row.get("Path") or ""), *map(str, row.get("Args") or ())),
     )

@@ -16,6 +16,7 @@ from mnemo_ops.stack.project.reading import Project
 from mnemo_ops.stack.project.selection import IGNORE, Selection
 
 _WRITTEN = re.compile(r"\.(?:db|sqlite3?|log|pid|rdb)$|(?:^|/)acme\.json$")  # files that are state where writable
+_MOUNTED = ("mount", "config", "secret")
 _SECRET = re.compile(r"(?:^|/)\.env(?:\.|$)|\.(?:env|pem|key|p12|pfx)$")
 
 
@@ -27,12 +28,15 @@ class Shipment:
         when the host has nothing of that name), ``secret`` (nothing of it is shown), ``mounted``.
     :param directories: rows with ``path`` and ``mode``, those above first.
     :param builds: services whose image the host builds. :param warnings: sentences for the operator.
+    :param seen: paths of files, of these and of those placed by other means, that a container has as they were when it
+        started: mounted alone, or below a directory that it only reads.
     """
 
     files: tuple[Mapping[str, Any], ...] = ()
     directories: tuple[Mapping[str, Any], ...] = ()
     builds: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def words(self) -> dict[str, Any]:
         """The variables of the playbook ``stack.yml``; a name in the source may hold braces, and is no template."""
@@ -70,7 +74,17 @@ def _packed(
     named = [below(source, each.path) for each in project.named if each.path.is_dir()]
     folders = {path for path in (*chosen.state, *named) if path is not None}
     paths = {*placed, *(row["path"] for row in files), *(f"{path}/." for path in folders)}
-    return Shipment(tuple(files), tuple(_directories(source, chosen, paths)), tuple(project.builds), tuple(warnings))
+    around, builds = tuple(_directories(source, chosen, paths)), tuple(project.builds)
+    seen = _seen(source, project, [*placed, *(row["path"] for row in files if not row["once"])])
+    return Shipment(tuple(files), around, builds, tuple(warnings), tuple(seen))
+
+
+def _seen(source: Path, project: Project, paths: Collection[str]) -> Iterator[str]:
+    found = [(below(source, each.path), each.writable) for each in project.named if each.what in _MOUNTED]
+    mounted = [(path, writable) for path, writable in found if path is not None]
+    for path in paths:
+        if any(path == one or (above(one, path) and not writable) for one, writable in mounted):
+            yield path
 
 
 def _staying(source: Path, chosen: Selection, data: Collection[str]) -> Iterator[str]:
