@@ -28,7 +28,9 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
     tls = [f"{TLS_DIRECTORY}/{name}" for name in TLS_FILES] if chosen.tls else []
     env = [chosen.env_name] if chosen.env_file or not (source / chosen.env_name).is_file() else []
     placed = [*filter(None, env), definition.OVERRIDE_NAME, *chosen.compose_files, *tls]
-    found = pack(source, project, placed, _apart(inventory, flow.home, chosen), _data(chosen))
+    kept = [row.path for row in definition.datasets(chosen) if row.path not in ("", ".")]
+    data = [*kept, *chosen.volumes, *(key for key in chosen.waived if ":" not in key)]
+    found = pack(source, project, placed, _apart(inventory, flow.home, chosen), data, kept)
     for warning in found.warnings:
         flow.report.say(f"  WARNING  {warning}")
         flow.report.extra.setdefault("warnings", []).append(warning)
@@ -52,8 +54,3 @@ def _apart(inventory: Inventory, home: Path, chosen: Settings) -> set[Path]:
     if path.parent != source:  # other inventories, a vault's password
         near += [each for each in path.parent.iterdir() if each.is_file()]
     return {plain(each) for each in (*near, *own, source / (chosen.override or FILE))} - {source}
-
-
-def _data(chosen: Settings) -> list[str]:
-    paths = [row.path for row in definition.datasets(chosen) if row.path not in ("", ".")]
-    return [*paths, *chosen.volumes, *(key for key in chosen.waived if ":" not in key)]

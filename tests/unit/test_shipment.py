@@ -218,9 +218,7 @@ def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -
     (source.path / "sentry/entrypoint.sh").chmod(0o755)
     found = packed(source, "compose.yaml")
     rows = {row["path"]: row for row in found.files}
-    assert {path for path, row in rows.items() if row["once"]} == {
-        *("sentry/sentry.conf.py", "sentry/entrypoint.sh", "data/conf/a.conf", "theme/a.css", "acme.json"),
-    }
+    assert {path for path, row in rows.items() if row["once"]} == {"data/conf/a.conf", "theme/a.css", "acme.json"}
     assert {"sentry/Dockerfile", "data/app.env", "nginx/nginx.conf"} <= rows.keys() and "data/mine.db" not in rows
     assert rows["sentry/entrypoint.sh"]["mode"] == "0755" and "mode" not in rows["acme.json"]
     assert rows["data/app.env"]["secret"] and not rows["theme/a.css"]["secret"]
@@ -230,6 +228,41 @@ def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -
 def test_directories_around_a_path_end_at_the_root() -> None:
     assert list(_around("/srv/a/b")) == ["/srv/a", "/srv", "/"]
     assert list(_around("a/b/c")) == ["a/b", "a"]
+
+
+MOUNTED = {
+    "compose.yaml": """
+    services:
+      web:
+        build: .
+        volumes: [".:/app", "./data:/data", "./static:/app/static"]
+    """,
+    "Dockerfile": "COPY . /app\n",
+    "app.py": "",
+    "db.sqlite3": "",
+    "data/mine.png": "",
+    "static/a.css": "",
+    "lib/b.py": "",
+}
+
+
+def test_a_source_that_is_mounted_into_the_container_built_of_it_is_deployed(source: Source) -> None:
+    """Each file went to hosts that lacked it, and never again: images were built from what came first."""
+    for name in ("README.md", "keep.md", "uploads/mine.pdf"):
+        (source.path / name).unlink()
+    source.write(MOUNTED)
+    once = {row["path"]: row["once"] for row in packed(source, "compose.yaml").files}
+    assert not any(once[path] for path in ("app.py", "lib/b.py", "Dockerfile", "compose.yaml")) and once["db.sqlite3"]
+    assert not {"data/mine.png", "static/a.css"} & set(once), "state of its own within the source"
+
+
+def test_what_is_declared_as_data_within_a_build_context_is_the_hosts(source: Source) -> None:
+    text = "services: {web: {build: ./lib, volumes: ['./lib:/app']}}\n"
+    source.write({**MOUNTED, "compose.yaml": text, "lib/Dockerfile": ""})
+    found = packed(source, "compose.yaml", data=["lib"], kept=["lib"])
+    assert {row["path"] for row in found.files if row["once"]} == {"lib/b.py"} and "lib" in found.warnings[0]
+    found = packed(source, "compose.yaml", data=["lib"])
+    assert not [row for row in found.files if row["once"]] and not found.warnings
 
 
 def test_what_is_ignored_and_what_is_no_part_of_the_project_stays_here(source: Source) -> None:

@@ -31,7 +31,7 @@ class Selection:
         self._ignored = ignoring.read(source / IGNORE)
         contexts = [(below(source, one), _ignored(one, file)) for one, file in project.builds.values()]
         self._contexts: list[tuple[str, Ignored]] = [(path, rules) for path, rules in contexts if path is not None]
-        self.state = self._written(project)
+        self.state = self._written(project)  # with what is written within a context that is written itself
         self.named = self._named(project)
         self._read = self._folders(project)
         self.seeds = [path for path in self._read if self.in_state(path) and path not in self.state]
@@ -39,14 +39,21 @@ class Selection:
         self.seeds += [path for path in self.state if self._ignored.last(path) is False]
 
     def _written(self, project: Project) -> dict[str, Named]:
-        """Those above stand for those in them."""
+        """Those above stand for those in them, unless an image is built of what is between."""
         found: dict[str, Named] = {}
         for each in project.named:
             path = below(self._source, each.path)
             folder = each.path.is_dir() or not (each.path.exists() or looks_like_a_file(each))
             if each.writable and path is not None and folder:
                 found.setdefault(path, each)
-        return {path: each for path, each in found.items() if not any(above(one, path) for one in found)}
+
+        def covered(path: str) -> bool:
+            around = [one for one in found if above(one, path)]
+            return any(
+                not any(above(one, each, True) and above(each, path) for each, _ in self._contexts) for one in around
+            )
+
+        return {path: each for path, each in found.items() if not covered(path)}
 
     def _named(self, project: Project) -> dict[str, Named]:
         own = [Named(path, "compose file", "", path.name) for path in project.files]
@@ -67,6 +74,16 @@ class Selection:
 
     def in_state(self, path: str) -> bool:
         return any(above(one, path, True) for one in self.state)
+
+    def _nearest(self, path: str) -> str:
+        """The directory of the state that it lies in."""
+        return max((one for one in self.state if above(one, path, True)), key=lambda one: (one != ".", len(one)))
+
+    def built(self, path: str) -> bool:
+        """Whether it lies in the state, and an image is built of it there: containers have their source mounted."""
+        return self.in_state(path) and any(
+            above(one, path) and above(self._nearest(path), one, True) for one, _ in self._contexts
+        )
 
     def files(self, folder: str = "", inside: tuple[Path, ...] = ()) -> Iterator[str]:
         """Paths of what travels, sorted. :param inside: directories around this one: a link may lead back."""
@@ -91,8 +108,10 @@ class Selection:
 
         if self._source / path in self._apart or (self._ignored(path) and not (folder and self._ignored.excepts)):
             return False
-        if self.in_state(path) and not any(around(one) for one in self.seeds):
-            return False
+        if self.in_state(path):
+            nearest = self._nearest(path)
+            if not any(around(one) for one in self.seeds if above(nearest, one, True)):
+                return False
         mine = [(one, rules) for one, rules in self._contexts if above(one, path, True)]
         out = [rules(posixpath.relpath(path, one)) and not (folder and rules.excepts) for one, rules in mine]
         return not mine or not all(out) or any(around(one) for one in self._read if one not in self.state)

@@ -51,26 +51,34 @@ def pack(
     placed: Collection[str] = (),
     apart: Collection[Path] = (),
     data: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> Shipment:
     """Look through the source.
 
     :param placed: paths below the project's directory that the deploy puts there by other means.
     :param apart: paths of this machine that never travel: the inventory, keys, an archive of images.
-    :param data: paths below the project's directory that are known to be data.
+    :param data: paths below the project's directory that are known to be data. :param kept: those that must survive.
     :raises InventoryError: a named file is not in the source, with the compose file and its line; or something in the
         source cannot be read (2).
     """
     with readable(source):
-        return _packed(plain(source), project, placed, {plain(path) for path in apart}, data)
+        return _packed(plain(source), project, placed, {plain(path) for path in apart}, data, kept)
 
 
 def _packed(
-    source: Path, project: Project, placed: Collection[str], apart: Collection[Path], data: Collection[str]
+    source: Path,
+    project: Project,
+    placed: Collection[str],
+    apart: Collection[Path],
+    data: Collection[str],
+    kept: Collection[str],
 ) -> Shipment:
     warnings = check(source, project.named, placed, data)
     chosen = Selection(source, project, apart)
-    warnings += _staying(source, chosen, data)
-    files = [_row(source, chosen, path) for path in chosen.files() if not any(above(one, path, True) for one in placed)]
+    warnings += _staying(source, chosen, data, kept)
+    files = [
+        _row(source, chosen, path, kept) for path in chosen.files() if not any(above(one, path, True) for one in placed)
+    ]
     named = [below(source, each.path) for each in project.named if each.path.is_dir()]
     folders = {path for path in (*chosen.state, *named) if path is not None}
     paths = {*placed, *(row["path"] for row in files), *(f"{path}/." for path in folders)}
@@ -87,21 +95,28 @@ def _seen(source: Path, project: Project, paths: Collection[str]) -> Iterator[st
             yield path
 
 
-def _staying(source: Path, chosen: Selection, data: Collection[str]) -> Iterator[str]:
+def _staying(source: Path, chosen: Selection, data: Collection[str], kept: Collection[str]) -> Iterator[str]:
     """Of files in the source that lie where containers write: a host has its own."""
     for path, each in chosen.state.items():
+        if path in kept and (source / path).is_dir() and any(chosen.built(row) for row in chosen.files(path)):
+            yield (
+                f"{each.where}: {each.text} is data, and an image is built of it: what the source has there goes to "
+                "hosts that lack it, and never again"
+            )
+            continue
         if path in (*chosen.seeds, *data) or not (source / path).is_dir() or not any((source / path).iterdir()):
             continue
         yield (
             f"{each.where}: containers write into {each.text}, so what the source has there stays here; "
-            f"a line !{path} in {IGNORE} ships what the host does not have yet"
+            f"a line !{path} in {IGNORE} ships what the host does not have yet; mount read-only what they only read"
         )
 
 
-def _row(source: Path, chosen: Selection, path: str) -> dict[str, Any]:
+def _row(source: Path, chosen: Selection, path: str, kept: Collection[str]) -> dict[str, Any]:
     named = chosen.named.get(path)
     grows = named is not None and named.writable and bool(_WRITTEN.search(path))
-    once = grows or (named is None and chosen.in_state(path))
+    source_of = chosen.built(path) and not _WRITTEN.search(path) and not any(above(one, path, True) for one in kept)
+    once = grows or (named is None and chosen.in_state(path) and not source_of)
     secret = bool(_SECRET.search(path)) or (named is not None and named.what in ("secret", "env_file"))
     row = {"path": path, "once": once, "secret": secret, "mounted": named is not None and bool(named.target)}
     mode = (source / path).stat().st_mode & 0o777
