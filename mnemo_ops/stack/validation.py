@@ -136,9 +136,16 @@ def refuse_datasets(rows: Sequence[Dataset]) -> None:
     for row in rows:
         if not re.fullmatch(NAME, row.name):
             raise ValueError(f"datasets: {row.name!r} is not a name; letters, digits, '_', '-' and '.'")
+        if row.kind == "config" and (row.volume or row.path != "."):
+            raise ValueError(
+                f"datasets: {row.name} is of the kind config, which is the stack's directory itself: path: .; "
+                "leave out the kind for anything else"
+            )
         if row.kind != "config" and (row.path or not row.volume):
             _refuse_path(row)
         for other in seen:
+            if row.kind == other.kind == "config":
+                raise ValueError(f"datasets: {row.name} is a second config beside {other.name}; leave it out")
             if row.name == other.name:
                 raise ValueError(
                     f"datasets: two datasets are named {row.name}: one would overwrite the other in each backup"

@@ -119,6 +119,9 @@ def test_what_compose_finds_by_itself_is_found(source: Path, end: str) -> None:
         ("override: ../o.j2\n", 1),
         ("override: /etc/o.j2\n", 1),
         ("owners: {web: [../x]}\n", 1),
+        ("grace: 5\ndatasets: [{name: config, kind: config, path: conf}]\n", 2),
+        ("datasets: [{name: config, kind: config, volume: conf}]\n", 1),
+        ("datasets: [{name: a, kind: config, path: .}, {name: b, kind: config, path: .}]\n", 1),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, line: int) -> None:
@@ -126,6 +129,14 @@ def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, l
     with pytest.raises(InventoryError) as caught:
         settings(host(source))
     assert caught.value.where == f"{path}:{line}"
+
+
+def test_a_second_config_of_the_inventory_is_refused_there(source: Path) -> None:
+    """A migration loaded one of them, and lost the other."""
+    beside(source, "project: shop\ndatasets: [{name: config, kind: config, path: .}]\n")
+    assert len(settings(host(source)).datasets) == 1
+    with pytest.raises(InventoryError, match=r"^old: stack\.datasets.* config "):
+        settings(host(source, datasets=[{"name": "more", "kind": "config", "path": "."}]))
 
 
 def test_mnemosyne_is_one_such_file() -> None:
