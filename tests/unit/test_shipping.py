@@ -196,6 +196,44 @@ def test_a_deploy_restarts_what_runs_with_files_from_before(check: bool, tmp_pat
     assert flow.report.host("old").changed == 1 and flow.report.extra["restarted"] == {"web": ["a.conf"]}
 
 
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+OTHER = "all:\n  hosts: {new: {ansible_host: 192.0.2.2}}\n"
+
+
+def test_what_is_the_controllers_stays_with_it(tmp_path: Path) -> None:
+    web = "services: {web: {build: ., volumes: ['./certs:/certs:ro', './tls.key:/tls.key:ro', '.:/app']}}\n"
+    Source(tmp_path).write(
+        {
+            "compose.yaml": web,
+            **dict.fromkeys(("Dockerfile", "certs/readme", "app/lib.py", "hosts.txt"), "nothing"),
+            **dict.fromkeys(("certs/a.key", "tls.key", "kept/b.key", "keys/id_ed25519", "app/c.pem"), KEY),
+            **dict.fromkeys(("keys/x.age", "kept/y.age"), "# created: today\nAGE-SECRET-KEY-1ABC\n"),
+            "app/pem.py": f'HEAD = "{KEY[:35]}"\n',
+            "keys/login": "any form",
+            "secret/pass": "of the vault",
+            "staging.yml": OTHER,
+            "more.ini": "[web]\nnew ansible_host=192.0.2.2\n",
+            **dict.fromkeys((".vault_pass", "terraform.tfstate", "terraform.tfstate.backup", "ansible.cfg"), ""),
+            **dict.fromkeys((".terraform/x", ".lab/key", ".mnemo/y", "app/.lab/z"), ""),
+            ".mnemoignore": "!kept/*\n",
+        }
+    )
+    flow, found, host = opened(tmp_path, "      source: .\n      project: shop\n")
+    path = tmp_path / "inventory.yml"
+    path.write_text(path.read_text().replace("192.0.2.1}", "192.0.2.1, ansible_ssh_private_key_file: keys/login}"))
+    found = inventory.load(path)
+    flow.private = (tmp_path / "secret/pass",)
+    shipment = shipping.shipment_of(flow, found, host, settings(host))
+    assert {row["path"] for row in shipment.files} == {
+        *("Dockerfile", "app/lib.py", "app/pem.py", "hosts.txt", "certs/readme", "app/.lab/z", ".mnemoignore"),
+        *("certs/a.key", "tls.key", "kept/b.key", "kept/y.age"),
+    }
+    told = "\n".join(shipment.warnings)
+    assert [name for name in ("keys/id_ed25519", "keys/x.age", "app/c.pem", "tls.key", "b.key") if name in told] == [
+        *("keys/id_ed25519", "keys/x.age", "app/c.pem"),
+    ]
+
+
 def test_the_reference_stack_is_complete(tmp_path: Path) -> None:
     (tmp_path / "ssl").mkdir()
     (tmp_path / "env").write_text("A=b\n")

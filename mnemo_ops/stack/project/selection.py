@@ -11,6 +11,7 @@ from mnemo_ops.stack.project import ignoring
 from mnemo_ops.stack.project.ignoring import Ignored
 from mnemo_ops.stack.project.places import Named
 from mnemo_ops.stack.project.presence import above, below, leads_out, looks_like_a_file, real
+from mnemo_ops.stack.project.private import is_key, is_ours
 from mnemo_ops.stack.project.reading import Project
 
 VERSIONS = (".git", ".hg", ".svn", ".bzr", ".jj", "CVS")
@@ -22,12 +23,13 @@ class Selection:
 
     :attr:`named`: files that the project names: they travel wherever they lie. :attr:`state`: directories that
     containers write into: the host's content stays. :attr:`seeds`: directories in the state whose content the project
-    needs all the same: what the host does not have travels.
+    needs all the same: what the host does not have travels. :attr:`keys`: private keys that stay here.
     """
 
     def __init__(self, source: Path, project: Project, apart: Collection[Path]) -> None:
         """:param apart: paths of this machine that never travel."""
         self._source, self._apart = source, apart
+        self.keys: dict[str, None] = {}
         self._ignored = ignoring.read(source / IGNORE)
         contexts = [(below(source, one), _ignored(one, file)) for one, file in project.builds.values()]
         self._contexts: list[tuple[str, Ignored]] = [(path, rules) for path, rules in contexts if path is not None]
@@ -97,8 +99,16 @@ class Selection:
             if entry.is_dir():
                 if self._travels(path, folder=True) or any(above(path, one) for one in self.named):
                     yield from self.files(path, (*inside, real(here)))
-            elif entry.is_file() and (path in self.named or self._travels(path)):
+            elif entry.is_file() and (path in self.named or (self._travels(path) and not self._withheld(path))):
                 yield path
+
+    def _withheld(self, path: str) -> bool:
+        """Whether it is a private key that nobody names, neither itself nor a directory that it is read from."""
+        mounted = any(above(one, path) for one in self._read if one != ".")
+        if mounted or self._ignored.last(path) is False or not is_key(self._source / path):
+            return False
+        self.keys[path] = None
+        return True
 
     def _travels(self, path: str, folder: bool = False) -> bool:
         """:param folder: whether something below it may travel."""
@@ -106,6 +116,8 @@ class Selection:
         def around(one: str) -> bool:
             return above(one, path, True) or (folder and above(path, one))
 
+        if is_ours(posixpath.basename(path)) and not any(around(one) for one in self._read if one != "."):
+            return False
         if self._source / path in self._apart or (self._ignored(path) and not (folder and self._ignored.excepts)):
             return False
         if self.in_state(path):

@@ -79,6 +79,10 @@ def _packed(
     files = [
         _row(source, chosen, path, kept) for path in chosen.files() if not any(above(one, path, True) for one in placed)
     ]
+    warnings += [
+        f"{path} is a private key that no compose file names: it stays here; a line !{path} in {IGNORE} ships it"
+        for path in chosen.keys
+    ]
     named = [below(source, each.path) for each in project.named if each.path.is_dir()]
     folders = {path for path in (*chosen.state, *named) if path is not None}
     paths = {*placed, *(row["path"] for row in files), *(f"{path}/." for path in folders)}
