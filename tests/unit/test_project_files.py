@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -465,6 +466,58 @@ def test_what_is_no_compose_file_is_refused_or_left_to_compose(name: str, source
                 refused += 1
         (source.path / file).write_text(text)
     assert refused > 10
+
+
+@pytest.mark.parametrize("tag", ["!override", "!reset"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_tag_of_compose_may_stand_anywhere(name: str, tag: str, source: Source) -> None:
+    """It says how a value is merged; in a file of its own it says nothing."""
+    files, more, expected = SHAPES[name]
+    if "env_files" in more:
+        more = {"env_files": [source.path / each for each in more["env_files"]]}
+    source.write(files)
+    for file in [file for file in files if file.endswith(("yml", "yaml"))]:
+        text = (source.path / file).read_text()
+        for way, value in tagged_places(yaml.compose(text)):
+            at = value.start_mark.index
+            (source.path / file).write_text(f"{text[:at]}{tag} {text[at:]}")
+            try:
+                yaml.compose((source.path / file).read_text())
+            except yaml.YAMLError:
+                continue  # an anchor, or a key
+            with contextlib.suppress(InventoryError):
+                named = {("." if path == str(source.path) else path) for path in source.named(**more)}
+                alone = tag == "!override" and name not in ("include", "extends", "overrides")
+                assert not alone or named == set(expected), (file, way)
+        (source.path / file).write_text(text)
+
+
+def tagged_places(node: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if way and getattr(node, "flow_style", True) is not False:  # before a block, it would be that of its first key
+        yield way, node
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from tagged_places(value, (*way, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from tagged_places(value, (*way, str(number)))
+
+
+def test_what_a_later_file_replaces_within_a_build_or_a_secret_is_read(source: Source) -> None:
+    """Each was an error of ours, without a file or a line."""
+    source.write(
+        {
+            "a.yaml": """
+            services: {api: {build: {context: ./api, dockerfile_inline: FROM scratch}, secrets: [s, t]}}
+            secrets: {s: {file: ./s.txt}, t: {file: ./t.txt}}
+            """,
+            "b.yaml": """
+            services: {api: {build: {context: !override ./api2, dockerfile_inline: !reset null}}}
+            secrets: {s: {file: !override ./s2.txt}, t: {file: !reset null, environment: T}}
+            """,
+        }
+    )
+    assert set(source.named("a.yaml", "b.yaml")) == {"api2", "api2/Dockerfile", "s2.txt"}
 
 
 def needed(project: reading.Project) -> set[str]:

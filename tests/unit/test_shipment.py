@@ -10,6 +10,7 @@ import pytest
 from test_project_files import Source
 
 from mnemo_ops.errors import InventoryError
+from mnemo_ops.stack.project import ignoring
 from mnemo_ops.stack.project.shipment import Shipment, _around, pack
 
 # the traps of the application's own compose file: files mounted from scripts/, directories that are in no repository
@@ -223,6 +224,34 @@ def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -
     assert rows["sentry/entrypoint.sh"]["mode"] == "0755" and "mode" not in rows["acme.json"]
     assert rows["data/app.env"]["secret"] and not rows["theme/a.css"]["secret"]
     assert [each.partition(": ")[0].rpartition("/")[2] for each in found.warnings] == ["compose.yaml:4"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "leaves_out", "keeps"),
+    [
+        (r"build\1", "build1", "build"),
+        (r"\d", "d", "5"),
+        (r"\*", "*", "x"),
+        ("[a-c]x", "bx", "dx"),
+        ("[^a-c]x", "dx", "bx"),
+        (r"[\d\]]x", "]x", "5x"),
+        ("[a", "[a", "a"),
+        ("x[.]y", "x.y", "xzy"),
+        ("a\\", "a\\", "b"),
+    ],
+)
+def test_patterns_are_those_of_docker(pattern: str, leaves_out: str, keeps: str, tmp_path: Path) -> None:
+    (tmp_path / ".mnemoignore").write_text(f"{pattern}\n")
+    found = ignoring.read(tmp_path / ".mnemoignore")
+    assert found(leaves_out) and not found(keeps)
+
+
+@pytest.mark.parametrize("pattern", ["[z-a]", "a/[b-a]c", "![9-0]"])
+def test_a_range_that_holds_nothing_is_refused_with_its_line(pattern: str, source: Source) -> None:
+    (source.path / ".mnemoignore").write_text(f"# ours\n\n{pattern}\n")
+    with pytest.raises(InventoryError) as caught:
+        upstream(source)
+    assert caught.value.where.endswith(".mnemoignore:3")
 
 
 def test_directories_around_a_path_end_at_the_root() -> None:

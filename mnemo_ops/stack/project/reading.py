@@ -13,7 +13,7 @@ from mnemo_ops.core.paths import shown
 from mnemo_ops.documents.yaml_lines import Placed
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import services
-from mnemo_ops.stack.project.documents import Override, load, merged, rows, table
+from mnemo_ops.stack.project.documents import Override, bare, load, merged, rows, table, unwrapped
 from mnemo_ops.stack.project.interpolation import environment
 from mnemo_ops.stack.project.places import Frame, Named, plain, readable
 from mnemo_ops.stack.project.presence import below, leads_out
@@ -138,7 +138,7 @@ class _Reader:
         for path in paths:
             self._enter(path, where)
             document = load(path, where)
-            for each in rows(document.get("include")):
+            for each in rows(bare(document.get("include"))):
                 model = merged(model, self._included(each, frame))
             model = merged(model, self._own(document, path, frame))
             self._open.pop()
@@ -180,7 +180,7 @@ class _Reader:
 
     def _own(self, document: dict[str, Any], path: Path, frame: Frame) -> dict[str, Any]:
         found: dict[str, Any] = {"services": {}}
-        for name, raw in table(document.get("services")).items():
+        for name, raw in table(unwrapped(document.get("services"))).items():
             if isinstance(raw, Override):
                 inner = self._service(table(raw.value), document, path, frame)
                 found["services"][str(name)] = raw if raw.value is None else Override(inner)
@@ -196,6 +196,7 @@ class _Reader:
 
     def _extended(self, value: Any, document: dict[str, Any], path: Path, frame: Frame) -> dict[str, Any]:
         """The service that this one begins with; what it names starts from its own file's directory."""
+        value = bare(value)
         row = value if isinstance(value, dict) else {"service": value}
         name = row.get("service")
         if not isinstance(name, Placed):
@@ -205,11 +206,11 @@ class _Reader:
             if other is None:
                 return {}
             document, path, frame = load(other, row["file"].where), other, replace(frame, base=other.parent)
-        known = table(document.get("services"))
+        known = table(unwrapped(document.get("services")))
         if row.get("file") is not None and name not in known:
             raise InventoryError(f"{path.name} has no service '{name}'", where=name.where)
         self._enter((path, str(name)), name.where)
-        found = self._service(table(known.get(name)), document, path, frame)
+        found = self._service(table(unwrapped(known.get(name))), document, path, frame)
         self._open.pop()
         return found
 
