@@ -86,7 +86,9 @@ def project(chosen: Settings) -> Project:
     """The compose project in ``stack.source``. :raises InventoryError: it cannot be read (2)."""
     env_files = [Path(chosen.env_file)] if chosen.env_file else []
     source, own = Path(chosen.source), chosen.env_name or ".env"
-    return reading.read(source, chosen.directory, chosen.compose_files, env_files, images=chosen.images, own=own)
+    return reading.read(
+        source, chosen.directory, chosen.compose_files, env_files, images=chosen.images, own=own, project=chosen.project
+    )
 
 
 def refuse_others(host: Host, chosen: Settings, found: Project) -> None:

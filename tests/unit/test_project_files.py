@@ -520,6 +520,57 @@ def test_what_a_later_file_replaces_within_a_build_or_a_secret_is_read(source: S
     assert set(source.named("a.yaml", "b.yaml")) == {"api2", "api2/Dockerfile", "s2.txt"}
 
 
+def test_single_quotes_keep_a_dollar_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("A=1\nS='$A'\nT=\"$A\"\nU=$A\nV=\"\\$A\"\nW=$S\nX='a b' # '$A'\n")
+    assert environment([tmp_path / "a"]) == {
+        **{"A": "1", "S": "$A", "T": "1", "U": "1", "V": "$A", "W": "$A", "X": "a b"},
+    }
+
+
+def test_a_value_is_replaced_once(source: Source) -> None:
+    text = (
+        "services: {a: {security_opt: ['seccomp:./${S}.json'], volumes: ['./${S}.conf:/a'], env_file: './${S}.env'}}\n"
+    )
+    source.write({"compose.yaml": text, ".env": "A=1\nS='$A'\n"})
+    assert set(source.named()) == {"$A.json", "$A.conf", "$A.env", ".env"}
+
+
+def test_the_project_knows_its_name(source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": "services: {a: {volumes: ['./${COMPOSE_PROJECT_NAME}/:/d']}}\n",
+            ".env": "COMPOSE_PROJECT_NAME=other\n",
+        }
+    )
+    assert "shop" in source.named(project="shop") and "other" in source.named()
+
+
+@pytest.mark.parametrize("text", ["debug,more", " debug , more", "more,debug "])
+def test_profiles_of_the_env_file_may_stand_apart(text: str, source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": "services: {a: {profiles: [debug], env_file: debug.env}}\n",
+            ".env": f"COMPOSE_PROFILES={text}\n",
+        }
+    )
+    assert "debug.env" in needed(source.read())
+
+
+def test_compose_files_that_compose_reads_from_another_directory_are_refused(source: Source) -> None:
+    """Its paths start at the first file; a host would read them from the stack's directory."""
+    source.write(
+        {
+            "docker/compose.yaml": "services: {a: {volumes: ['./x.conf:/x.conf']}}\n",
+            "x.conf": "",
+            ".env": "A=b\nCOMPOSE_FILE=docker/compose.yaml\n",
+        }
+    )
+    with pytest.raises(InventoryError) as caught:
+        source.read()
+    assert caught.value.where.endswith(".env:2") and "include: [docker/compose.yaml]" in caught.value.hint
+    assert "x.conf" in source.named("docker/compose.yaml"), "said in compose_files, they start at the source"
+
+
 def needed(project: reading.Project) -> set[str]:
     return {each.text for each in project.named if each.needed}
 

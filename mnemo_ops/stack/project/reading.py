@@ -62,6 +62,14 @@ def compose_files(
     if not given:
         raise InventoryError(f"{source} has no compose file", hint=f"stack.compose_file names it, like {BASES[0]}")
     paths = tuple(Path(os.path.normpath(source / name)) for name in given)
+    beside = below(source, paths[0]) or ""
+    if not named and "/" in beside:
+        raise InventoryError(
+            f"Compose reads the paths of {beside} from its directory, and a host from the stack's",
+            where=_line(env_files, "COMPOSE_FILE"),
+            hint=f"name a compose.yaml with `include: [{beside}]`; or name these files in compose_files: "
+            "then their paths start at the source",
+        )
     for path in paths:
         if below(source, path) is None or leads_out(source, path):
             raise InventoryError(
@@ -89,18 +97,19 @@ def read(
     profiles: Collection[str] = (),
     images: Collection[str] = (),
     own: str = ".env",
+    project: str = "",
 ) -> Project:
     """Read a project.
 
     :param source: its directory on this machine. :param directory: where it will be on the host, absolute.
     :param files: compose files relative to ``source``, in ``-f`` order; none: those that Compose looks for.
     :param env_files: of ``--env-file``, which come to the host by other means; none: the project's own.
-    :param own: that one's name.
+    :param own: that one's name. :param project: Compose's name of it (``-p``); empty: not known.
     :param images: services that get an image from elsewhere: nothing is built for them.
     :raises InventoryError: a file cannot be read, or a variable in a path is not set; with file and line (2).
     """
     with readable(source):
-        return _read(plain(source), directory, files, env_files, profiles, images, own)
+        return _read(plain(source), directory, files, env_files, profiles, images, own, project)
 
 
 def _read(
@@ -111,13 +120,14 @@ def _read(
     profiles: Collection[str],
     images: Collection[str],
     own: str,
+    project: str,
 ) -> Project:
     mine = [path for path in (source / own,) if not env_files and path.is_file()]
-    variables = environment(env_files or mine)
+    variables = {**environment(env_files or mine), **({"COMPOSE_PROJECT_NAME": project} if project else {})}
     paths = compose_files(source, files, variables, env_files or mine)
     reader = _Reader()
     model = reader.project(paths, Frame(source, variables, source, directory), "")
-    wanted = {*profiles, *(variables.get("COMPOSE_PROFILES") or "").split(",")}
+    wanted = {*profiles, *map(str.strip, (variables.get("COMPOSE_PROFILES") or "").split(","))}
     named, builds = _of(model, wanted, images)
     every = [*reader.named, *named]
     lines = {each.path for each in every if each.needed}  # named again, with a line

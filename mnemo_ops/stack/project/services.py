@@ -140,7 +140,7 @@ def _profiles(value: Any, frame: Frame) -> Part:
         text = frame.text(each)
         _, _, path = text.replace("=", ":", 1).partition("seccomp:")
         if path and path != "unconfined" and not path.startswith("{"):
-            found[path] = frame.named("security profile", type(text)(path, text.where))
+            found[path] = frame.named("security profile", type(text)(path.replace("$", "$$"), text.where))
     return found
 
 
