@@ -19,12 +19,15 @@ from mnemo_ops.errors import InventoryError, MnemoError
 from mnemo_ops.stack import validation
 from mnemo_ops.stack.project import documents, reading
 from mnemo_ops.stack.project.interpolation import environment
+from mnemo_ops.stack.project.places import readable
 from mnemo_ops.stack.volumes import declared as storage
 from mnemo_ops.stack.volumes import path_rules
 from mnemo_ops.stack.volumes.types import Bind, External, Storage
 from mnemo_ops.templates.render import Scope, render
 
 FILE = "mnemo.yml"  # beside the compose file
+TEMPLATE = "override.yml.j2"  # the usual name of an override
+_MEANT = re.compile(r"\.?mnemo\.ya?ml", re.IGNORECASE)
 LOCAL = ("source", "env_file", "tls", "images_archive")  # paths on this machine, relative to the file that names them
 
 Mistake = Callable[..., InventoryError]
@@ -85,8 +88,28 @@ def settings(host: Host) -> Settings:
     mistake = functools.partial(_mistake, f"{host.name}: stack", host.vars, ("stack",))
     values = _typed(given, home, mistake)
     path = Path(values.get("source", "")) / FILE
+    _refuse_misspelt(values.get("source", ""))
     beside = _of_file(path, path.stat().st_mtime_ns) if values.get("source") and path.is_file() else {}
-    return _settings({**beside, **_merged(beside, values)}, beside.get("volumes", {}), mistake)
+    every = {**beside, **_merged(beside, values)}
+    if every.get("source") and "override" not in every and (path.parent / TEMPLATE).exists():
+        env = ", env_name: .env.production" if every.get("env_file") and "env_name" not in every else ""
+        raise mistake(
+            ("source",),
+            f".source: {TEMPLATE} lies there, and nobody names it as the override; before {FILE} it was the usual one",
+            f"add to {FILE}: override: {TEMPLATE}{env or ', and env_name: .env.production where that is its name'}; "
+            'or override: "" for none',
+        )
+    return _settings(every, beside.get("volumes", {}), mistake)
+
+
+def _refuse_misspelt(source: str) -> None:
+    """:raises InventoryError: a file in the source is meant as ``mnemo.yml`` and is not called so, or is none (2)."""
+    with readable(Path(source)):
+        paths = sorted(Path(source).iterdir()) if source and Path(source).is_dir() else []
+    for path in paths:
+        if (path.name != FILE and _MEANT.fullmatch(path.name)) or (path.name == FILE and not path.is_file()):
+            what = "is no file" if path.name == FILE else "is read by nobody"
+            raise InventoryError(f"{path.name} {what}", where=str(path), hint=f"its name is to be {FILE}")
 
 
 def mistaken(host: Host, source: str, keys: Sequence[Any], said: str, hint: str = "") -> InventoryError:

@@ -139,6 +139,33 @@ def test_a_second_config_of_the_inventory_is_refused_there(source: Path) -> None
         settings(host(source, datasets=[{"name": "more", "kind": "config", "path": "."}]))
 
 
+def test_a_template_that_nobody_names_is_refused(source: Path) -> None:
+    """Before mnemo.yml it was the usual one, with .env.production: an inventory of that time lost both in silence."""
+    (source / "override.yml.j2").touch()
+    with pytest.raises(InventoryError, match=r"override\.yml\.j2") as caught:
+        settings(host(source, project="shop"))
+    assert "override: override.yml.j2" in caught.value.hint and "env_name: .env.production" in caught.value.hint
+    for text in ("override.yml.j2", ""):
+        assert settings(host(source, project="shop", override=text)).override == text
+    beside(source, "override: override.yml.j2\n")
+    assert settings(host(source, project="shop")).override
+
+
+@pytest.mark.parametrize("name", ["mnemo.yaml", "Mnemo.yml", ".mnemo.yml", "mnemo.yml/"])
+def test_a_file_that_is_not_called_as_it_should_be_is_refused(name: str, source: Path) -> None:
+    if name.endswith("/"):
+        (source / name).mkdir()
+    else:
+        (source / name).write_text("project: shop\n")
+    with pytest.raises(InventoryError) as caught:
+        settings(host(source))
+    assert caught.value.where.endswith(name.rstrip("/")) and "mnemo.yml" in caught.value.hint
+    if not name.endswith("/"):
+        beside(source, "project: shop\n")
+        with pytest.raises(InventoryError, match=name):
+            settings(host(source))
+
+
 def test_mnemosyne_is_one_such_file() -> None:
     stack = definition.stack_of(mnemosyne.settings())
     assert stack.keep == ("postgres",) and len(stack.datasets) == 7
