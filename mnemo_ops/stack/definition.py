@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -93,15 +93,29 @@ def project(chosen: Settings) -> Project:
 
 def refuse_others(host: Host, chosen: Settings, found: Project) -> None:
     """:raises InventoryError: settings speak of services that the compose files do not have; with file and line (2)."""
-    for service in chosen.images if found.whole else ():
-        if service not in found.services:
-            said = ": the compose files have no such service"
-            raise mistaken(host, chosen.source, ("images", service), said, suggest(service, found.services))
     template = Path(chosen.source) / chosen.override
-    if chosen.images and chosen.override and template.is_file() and not _USES_IMAGES.search(template.read_text()):
+    if chosen.override and not template.is_file():
+        raise mistaken(host, chosen.source, ("override",), f": {shown(template)} is no file")
+    ours = template.read_text(errors="replace") if chosen.override else ""  # which may add services
+    for keys, service in _named(chosen) if found.whole else ():
+        if service not in found.services and not re.search(rf"(?<![\w.-]){re.escape(service)}(?![\w.-])", ours):
+            said = f": the compose files have no service {service}"
+            raise mistaken(host, chosen.source, keys, said, suggest(service, found.services))
+    if chosen.images and chosen.override and not _USES_IMAGES.search(ours):
         said = f": {chosen.override} does not use stack.images, so no service would run these"
         hint = f"write `image: {{{{ stack.images.{next(iter(chosen.images))} }}}}` there, or leave out the override"
         raise mistaken(host, chosen.source, ("images",), said, hint)
+
+
+def _named(chosen: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Services that settings speak of, each with the keys that lead there."""
+    checks = chosen.checks
+    yield from ((("images", service), service) for service in chosen.images)
+    yield from ((("owners", service), service) for service in chosen.owners)
+    yield from ((("checks", "services"), service) for service in checks.get("services", ()))
+    for key in ("health", "writable"):
+        yield from ((("checks", key, service), service) for service in checks.get(key, ()))
+    yield from ((("datasets",), row["service"]) for row in chosen.datasets if row.get("service"))
 
 
 def datasets(chosen: Settings) -> tuple[Dataset, ...]:

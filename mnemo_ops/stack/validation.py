@@ -50,8 +50,14 @@ def refuse_values(given: Mapping[str, Any]) -> None:
     _refuse_lists("owners", given.get("owners", {}))
     _refuse_outside(given)
     _refuse_checks(given.get("checks", {}))
-    if any(isinstance(port, bool) or not isinstance(port, int) for port in given.get("ports", ())):
+    if any(
+        isinstance(port, bool) or not isinstance(port, int) or not _is_port(port) for port in given.get("ports", ())
+    ):
         raise ValueError(f"ports: {given['ports']!r} are not numbers of ports; like [80, 443]")
+
+
+def _is_port(number: int) -> bool:
+    return 0 < number < 1 << 16
 
 
 def datasets(given: Sequence[Mapping[str, str]]) -> tuple[Dataset, ...]:
@@ -100,7 +106,8 @@ def _refuse_checks(given: Mapping[Any, Any]) -> None:
     _refuse_lists("checks", given.get("writable", {}))
     _refuse_others("checks", given.get("services", ()))
     for service, where in given.get("health", {}).items():
-        if not isinstance(service, str) or not re.fullmatch(r"\d+(/\S*)?", str(where)):
+        found = re.fullmatch(r"(\d{1,9})(/\S*)?", str(where))
+        if not isinstance(service, str) or found is None or not _is_port(int(found[1])):
             raise ValueError(f"checks: health of {service} is {where!r}, not PORT/PATH; like {{web: 8000/health}}")
     spec = given.get("documents", {})
     if spec and (set(spec) - set(DOCUMENTS) or not {"table", "path", "base"} <= set(spec)):

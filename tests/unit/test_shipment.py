@@ -181,6 +181,14 @@ def test_what_nobody_needs_here_is_not_missed(text: str, source: Source) -> None
     assert not found.warnings and ("media" in paths(found.directories)) == ("media" in text)
 
 
+@pytest.mark.parametrize("mount", ["./site:/var/www/example.fr", "./example.dev:/www", "./a.b:/srv/node.js.app"])
+def test_a_directory_is_one_whatever_its_ending(mount: str, source: Source) -> None:
+    """A missing directory that containers write was taken for a file, and refused."""
+    source.write({"compose.yaml": f"services: {{a: {{volumes: ['{mount}']}}}}\n"})
+    found = packed(source, "compose.yaml")
+    assert len(found.warnings) == 1 and mount.partition(":")[0][2:] in paths(found.directories)
+
+
 @pytest.mark.parametrize("mount", ["./conf.d:/etc/nginx/conf.d:ro", "./v1.2:/srv/v1.2:ro", "./example.org:/www:ro"])
 def test_a_directory_with_a_point_in_its_name_is_a_directory(mount: str, source: Source) -> None:
     source.write({"compose.yaml": f"services: {{a: {{volumes: ['{mount}']}}}}\n"})

@@ -40,6 +40,7 @@ MINE = "      source: .\n      env_file: env\n      compose_file: compose.yaml\n
 
 def test_a_file_that_is_missing_ends_a_deploy_before_a_host_is_asked(tmp_path: Path) -> None:
     Source(tmp_path).write({"compose.yaml": "services:\n  a:\n    volumes: [./a.conf:/a.conf]\n", "env": "A=b\n"})
+    (tmp_path / "override.yml.j2").touch()
     flow, found, host = opened(tmp_path, MINE)
     with pytest.raises(InventoryError) as caught:
         deploy.deploy(flow, found, host, {}, check=False)
@@ -111,6 +112,32 @@ def test_an_image_of_a_service_that_is_not_there_is_refused(tmp_path: Path) -> N
     assert said.where.endswith("mnemo.yml:4") and "'db'" in said.hint
 
 
+NAMES = [
+    ("owners:\n  wbe: [data]\n", 2),
+    ("checks:\n  services: [db, wbe]\n", 2),
+    ("checks:\n  health:\n    db: 1/\n    wbe: 80/\n", 4),
+    ("checks:\n  writable:\n    wbe: [/data]\n", 3),
+    ("grace: 5\ndatasets: [{name: data, volume: data, service: wbe}]\n", 2),
+    ("grace: 5\noverride: gone.j2\n", 2),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), NAMES)
+def test_names_that_the_compose_files_do_not_have_are_refused(text: str, line: int, tmp_path: Path) -> None:
+    more = {"more.yaml": "services: {db: {image: pg}}\n", "mnemo.yml": text}
+    said = refusal(tmp_path, "      source: .\n      project: shop\n", {**SERVICES, **more})
+    assert said.where.endswith(f"mnemo.yml:{line}") and ("'web'" in said.hint or "gone" in text)
+
+
+def test_a_service_of_the_override_and_one_of_a_fetched_include_may_be_named(tmp_path: Path) -> None:
+    files = {"compose.yaml": "services: {web: {image: a}}\n", "o.j2": "services: {exporter: {image: b}}\n"}
+    Source(tmp_path).write({**files, "mnemo.yml": "checks: {services: [web, exporter]}\noverride: o.j2\n"})
+    flow, found, host = opened(tmp_path, "      source: .\n      project: shop\n")
+    assert shipping.shipment_of(flow, found, host, settings(host))
+    Source(tmp_path).write({"compose.yaml": "include: [oci://x]\n", "mnemo.yml": "checks: {services: [theirs]}\n"})
+    assert shipping.shipment_of(flow, found, host, settings(host))
+
+
 def test_a_template_that_does_not_use_the_images_is_refused(tmp_path: Path) -> None:
     images = IMAGES.replace("wbe", "web") + "      override: o.j2\n"
     said = refusal(tmp_path, images, {**SERVICES, "more.yaml": "", "o.j2": "services: {}\n"})
@@ -139,6 +166,7 @@ def test_what_lies_beside_an_inventory_of_its_own_directory_stays_here(tmp_path:
     Source(tmp_path).write(
         {
             "compose.yaml": "services: {a: {volumes: ['./ops/a.conf:/a.conf', './ops/conf:/conf:ro']}}\n",
+            "override.yml.j2": "",
             "ops/env": "A=b\n",
             "ops/other.yml": "",
             "ops/vault-password": "",
