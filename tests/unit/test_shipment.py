@@ -262,6 +262,23 @@ def test_a_range_that_holds_nothing_is_refused_with_its_line(pattern: str, sourc
     assert caught.value.where.endswith(".mnemoignore:3")
 
 
+def test_an_env_file_is_nobody_elses_unless_a_container_reads_it(source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": """
+            services:
+              a: {env_file: [a.env, both.env, app/c.env, conf/d.env], volumes: ['./both.env:/x.env', './conf:/conf:ro']}
+              b: {build: ./app}
+            """,
+            ".env": "A=b\n",
+            **dict.fromkeys(("a.env", "both.env", "app/c.env", "app/Dockerfile", "conf/d.env", "conf/.env"), "A=b\n"),
+        }
+    )
+    rows = {row["path"]: row for row in packed(source, "compose.yaml").files}
+    secret = {path for path, row in rows.items() if row["mode"] == "0600"}
+    assert secret == {".env", "a.env"} and rows["both.env"]["mounted"] and rows["both.env"]["secret"]
+
+
 def test_directories_around_a_path_end_at_the_root() -> None:
     assert list(_around("/srv/a/b")) == ["/srv/a", "/srv", "/"]
     assert list(_around("a/b/c")) == ["a/b", "a"]

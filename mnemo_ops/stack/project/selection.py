@@ -21,15 +21,20 @@ IGNORE = ".mnemoignore"
 class Selection:
     """The choice for one project. Paths are relative to the source.
 
-    :attr:`named`: files that the project names: they travel wherever they lie. :attr:`state`: directories that
-    containers write into: the host's content stays. :attr:`seeds`: directories in the state whose content the project
-    needs all the same: what the host does not have travels. :attr:`keys`: private keys that stay here.
+    :attr:`named`: files that the project names: they travel wherever they lie; :attr:`secrets`: env files and secrets
+    among them. :attr:`state`: directories that containers write into: the host's content stays. :attr:`seeds`:
+    directories in the state whose content the project needs all the same: what the host does not have travels.
+    :attr:`keys`: private keys that stay here.
     """
 
     def __init__(self, source: Path, project: Project, apart: Collection[Path]) -> None:
         """:param apart: paths of this machine that never travel."""
         self._source, self._apart = source, apart
         self.keys: dict[str, None] = {}
+        secrets = [below(source, each.path) for each in project.named if each.what in ("secret", "env_file")]
+        self.secrets = {path for path in secrets if path is not None}
+        mounted = [below(source, each.path) for each in project.named if each.what in ("mount", "volume")]
+        self._mounted = [path for path in mounted if path is not None]
         self._ignored = ignoring.read(source / IGNORE)
         contexts = [(below(source, one), _ignored(one, file)) for one, file in project.builds.values()]
         self._contexts: list[tuple[str, Ignored]] = [(path, rules) for path, rules in contexts if path is not None]
@@ -65,8 +70,12 @@ class Selection:
             for _, file in project.builds.values()
             if file is not None
         ]
-        every = {below(self._source, each.path): each for each in (*rules, *own, *project.named) if each.path.is_file()}
-        return {path: each for path, each in every.items() if path is not None}
+        found: dict[str, Named] = {}
+        for each in (*rules, *own, *project.named):
+            path = below(self._source, each.path)
+            if path is not None and each.path.is_file() and not (path in found and found[path].target):
+                found[path] = each  # one that is mounted, too, is most of all that
+        return found
 
     def _folders(self, project: Project) -> list[str]:
         """Directories that are read as a whole, whatever a build leaves out of them."""
@@ -101,6 +110,12 @@ class Selection:
                     yield from self.files(path, (*inside, real(here)))
             elif entry.is_file() and (path in self.named or (self._travels(path) and not self._withheld(path))):
                 yield path
+
+    def is_read(self, path: str) -> bool:
+        """Whether a container may read it: it is mounted, it lies below what is, or an image is built of it."""
+        if any(above(one, path, True) for one in self._mounted):
+            return True
+        return any(above(one, path) and not rules(posixpath.relpath(path, one)) for one, rules in self._contexts)
 
     def _withheld(self, path: str) -> bool:
         """Whether it is a private key that nobody names, neither itself nor a directory that it is read from."""

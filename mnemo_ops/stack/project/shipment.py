@@ -121,9 +121,11 @@ def _row(source: Path, chosen: Selection, path: str, kept: Collection[str]) -> d
     grows = named is not None and named.writable and bool(_WRITTEN.search(path))
     source_of = chosen.built(path) and not _WRITTEN.search(path) and not any(above(one, path, True) for one in kept)
     once = grows or (named is None and chosen.in_state(path) and not source_of)
-    secret = bool(_SECRET.search(path)) or (named is not None and named.what in ("secret", "env_file"))
+    secret = bool(_SECRET.search(path)) or path in chosen.secrets
     row = {"path": path, "once": once, "secret": secret, "mounted": named is not None and bool(named.target)}
     mode = (source / path).stat().st_mode & 0o777
+    if named is not None and named.what == "env_file" and not chosen.is_read(path):
+        mode = 0o600  # Compose reads it, as root, whatever the checkout has
     # what the host may have changed keeps its mode, but a script without its bit would not run at all
     return row if once and not mode & 0o100 else {**row, "mode": f"{mode:04o}"}
 
