@@ -16,6 +16,7 @@ from test_project_files import Source
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.machine.programs import SEARCH_PATH
+from mnemo_ops.documents.yaml_lines import Unsafe
 from mnemo_ops.execution.playbook_run import shipped
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.definition import Settings
@@ -88,7 +89,7 @@ class Deployed:
             "stack": definition.asdict(chosen), "stack_volumes": [], "env_name": ENV_NAME,
             "stack_compose": definition.files(chosen),
             "override_name": definition.OVERRIDE_NAME, **self.shipment().words(),
-            "stack_override": definition.override_of(images),
+            "stack_override": Unsafe(definition.override_of(images)),
         }  # fmt: skip
         if images:
             options["skip_tags"] = frozenset({"images"})
