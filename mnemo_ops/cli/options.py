@@ -65,6 +65,7 @@ class Run:
     yes: bool = False
     vars: dict[str, Any] = field(default_factory=dict)
     become_password: Optional[Secret] = None
+    private: Sequence[Path] = ()  # files with a vault password
 
     @property
     def check(self) -> bool:
@@ -176,7 +177,7 @@ class Run:
         path = self.path().absolute()
         home = (path if path.is_dir() else path.parent) / ".mnemo"
         with self.fleet(run, reads) as opened:
-            yield Flow(opened, self.report, home)
+            yield Flow(opened, self.report, home, self.private)
 
     def _mask(self) -> None:
         """Let no secret of the env files show; say once which cannot be hidden."""
@@ -269,7 +270,8 @@ def _execute(name: str, body: Callable[..., None], given: dict[str, Any]) -> int
             run.become_password = _become_password()
             report.mask.learn([run.become_password.reveal()])
         vaults = [given.pop(key, COMMON[key][0]) for key in VAULT]
-        with _vaults(report, *vaults):
+        with _vaults(report, *vaults) as keys:
+            run.private = [Path(source.said).expanduser().absolute() for source in keys.sources]
             for text in texts:
                 run.vars.update(variables(text))
             body(run, **given)

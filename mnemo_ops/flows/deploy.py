@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from mnemo_ops.agent.actions.cluster import CompareCluster
 from mnemo_ops.agent.actions.images import ImageUser
 from mnemo_ops.agent.actions.services import ComposeUp, DropLease, FinishDeploy
 from mnemo_ops.agent.actions.smoke import Smoke
+from mnemo_ops.agent.actions.stale_files import RestartStale
 from mnemo_ops.agent.actions.volumes import LookAtVolumes
 from mnemo_ops.checks.findings import judge, of_host
 from mnemo_ops.core.model import Host
@@ -20,7 +22,7 @@ from mnemo_ops.errors import STRANGERS, ChannelLost, Interrupted, InventoryError
 from mnemo_ops.execution.playbook_run import Plays, shipped
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.flows.journal import new_id
-from mnemo_ops.flows.shipping import TLS_FILES, shipment_of
+from mnemo_ops.flows.shipping import TLS_FILES, seen, shipment_of
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition, env_file
 from mnemo_ops.stack.definition import words
@@ -109,6 +111,7 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
     flow.report.step(f"create volumes and start containers on {host.name}")
     with _finished_by_the_host(flow, host, check):
         plays.run(shipped("start.yml"), lambda each: {**words(each, inventory.hosts), "stack_owners": owners})
+        _restart_stale(flow, host, stack, seen(chosen, shipment), check)
     if not check:
         flow.report.step("deep check: SQL, files, queue, health")
         proof = flow.act(
@@ -116,6 +119,23 @@ def deploy(flow: Flow, inventory: Inventory, host: Host, extra_vars: Mapping[str
         )
         flow.report.say(f"  {host.name} serves: " + ", ".join(f"{key} {value}" for key, value in proof.items()))
         flow.report.extra["checks"] = proof
+
+
+def _restart_stale(flow: Flow, host: Host, stack: Mapping[str, Any], files: Mapping[str, Path], check: bool) -> None:
+    """What runs with files from before this deploy starts again; Compose sees no difference in them.
+
+    :param files: path below the stack's directory -> the file on this machine.
+    """
+    if not files:
+        return
+    sums = {path: hashlib.sha256(here.read_bytes()).hexdigest() if check else "" for path, here in files.items()}
+    action = RestartStale(stack, sums)
+    stale = flow.ready(host, action)["stale"] if check else flow.act(host, action)["restarted"]
+    for service, paths in stale.items():
+        does = "would restart" if check else "restarted"
+        flow.report.say(f"  changed  {host.name:12} {does} {service}: {', '.join(paths)} changed")
+        flow.report.host(host.name).add("changed")
+    flow.report.extra["restarted"] = stale
 
 
 def _owners(flow: Flow, host: Host, chosen: Settings, check: bool) -> dict[str, Any]:
@@ -166,7 +186,10 @@ def check_files(host: Host, chosen: Settings) -> None:
             raise InventoryError(f"stack.{key} is not set for {host.name}", hint="README.md shows a complete inventory")
         if value and not Path(value).exists():
             raise InventoryError(f"stack.{key} of {host.name} names {value}, which does not exist")
-    absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).exists()]
+        form, there = ("directory", Path.is_dir) if key in ("source", "tls") else ("file", Path.is_file)
+        if value and not there(Path(value)):
+            raise InventoryError(f"stack.{key} of {host.name} names {value}, which is no {form}")
+    absent = [name for name in TLS_FILES if chosen.tls and not (Path(chosen.tls) / name).is_file()]
     if absent:
         raise InventoryError(f"stack.tls of {host.name}: {chosen.tls} lacks {', '.join(absent)}")
     if not chosen.env_file:

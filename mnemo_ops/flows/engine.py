@@ -36,11 +36,13 @@ class Flow:
     """One run of a flow.
 
     :param home: directory on this machine for journals and keys (0700), beside the inventory.
+    :param private: files of this machine that no host may get: those with a vault password.
     """
 
     fleet: Fleet
     report: Report
     home: Path
+    private: Sequence[Path] = ()
 
     def act(self, host: Host, action: Action, job: str = "") -> Answer:
         """Do a deed on a host as root, its progress shown; with ``job`` it outlives the connection."""

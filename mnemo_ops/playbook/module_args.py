@@ -74,7 +74,7 @@ def fields_of(kind: str) -> Mapping[str, Field]:
 
 
 def docs_of(cls: type) -> dict[str, str]:
-    parts = re.split(r"^\s*:(?:param|raises|returns)\s*([\w ]*):", cls.__doc__ or "", flags=re.MULTILINE)
+    parts = re.split(r"(?<!\S):(?:param|raises|returns)\s*([\w ]*):", cls.__doc__ or "")
     return {name: " ".join(text.split()) for name, text in zip(parts[1::2], parts[2::2])}
 
 

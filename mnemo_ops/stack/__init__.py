@@ -2,5 +2,5 @@
 
 Offers ``addresses``, ``adopted_files``, ``adoption``, ``definition``, ``env_file``, ``image_archive``, ``masking``,
 ``nfs_options``, ``nfs_plan``, ``nfs_schema``, ``settings``, ``validation``. Of the compose files as their owner wrote
-them: ``project.places``, ``project.reading``, ``project.shipment``.
+them: ``project.places``, ``project.private``, ``project.reading``, ``project.shipment``.
 """

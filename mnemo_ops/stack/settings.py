@@ -19,12 +19,15 @@ from mnemo_ops.errors import InventoryError, MnemoError
 from mnemo_ops.stack import validation
 from mnemo_ops.stack.project import documents, reading
 from mnemo_ops.stack.project.interpolation import environment
+from mnemo_ops.stack.project.places import readable
 from mnemo_ops.stack.volumes import declared as storage
 from mnemo_ops.stack.volumes import path_rules
 from mnemo_ops.stack.volumes.types import Bind, External, Storage
 from mnemo_ops.templates.render import Scope, render
 
 FILE = "mnemo.yml"  # beside the compose file
+TEMPLATE = "override.yml.j2"  # the usual name of an override
+_MEANT = re.compile(r"\.?mnemo\.ya?ml", re.IGNORECASE)
 LOCAL = ("source", "env_file", "tls", "images_archive")  # paths on this machine, relative to the file that names them
 
 Mistake = Callable[..., InventoryError]
@@ -85,8 +88,43 @@ def settings(host: Host) -> Settings:
     mistake = functools.partial(_mistake, f"{host.name}: stack", host.vars, ("stack",))
     values = _typed(given, home, mistake)
     path = Path(values.get("source", "")) / FILE
+    _refuse_misspelt(values.get("source", ""))
     beside = _of_file(path, path.stat().st_mtime_ns) if values.get("source") and path.is_file() else {}
-    return _settings({**beside, **_merged(beside, values)}, beside.get("volumes", {}), mistake)
+    every = {**beside, **_merged(beside, values)}
+    if every.get("source") and "override" not in every and (path.parent / TEMPLATE).exists():
+        env = ", env_name: .env.production" if every.get("env_file") and "env_name" not in every else ""
+        raise mistake(
+            ("source",),
+            f".source: {TEMPLATE} lies there, and nobody names it as the override; before {FILE} it was the usual one",
+            f"add to {FILE}: override: {TEMPLATE}{env or ', and env_name: .env.production where that is its name'}; "
+            'or override: "" for none',
+        )
+    return _settings(every, beside.get("volumes", {}), mistake)
+
+
+def _refuse_misspelt(source: str) -> None:
+    """:raises InventoryError: a file in the source is meant as ``mnemo.yml`` and is not called so, or is none (2)."""
+    with readable(Path(source)):
+        paths = sorted(Path(source).iterdir()) if source and Path(source).is_dir() else []
+    for path in paths:
+        if (path.name != FILE and _MEANT.fullmatch(path.name)) or (path.name == FILE and not path.is_file()):
+            what = "is no file" if path.name == FILE else "is read by nobody"
+            raise InventoryError(f"{path.name} {what}", where=str(path), hint=f"its name is to be {FILE}")
+
+
+def mistaken(host: Host, source: str, keys: Sequence[Any], said: str, hint: str = "") -> InventoryError:
+    """A mistake in a host's settings that the compose files show: said of the inventory, or of ``mnemo.yml``.
+
+    :param keys: from the settings to the value. :param said: behind the name of the value.
+    """
+    given: Any = host.vars.get("stack") or {}
+    for key in keys:
+        given = given.get(key) if isinstance(given, Mapping) else None
+    way = "".join(f".{key}" for key in keys)
+    path = Path(source) / FILE
+    if given is not None or not source or not path.is_file():
+        return _mistake(f"{host.name}: stack", host.vars, ("stack",), keys, f"{way}{said}", hint)
+    return _mistake(str(path), yaml_lines.load(path, InventoryError), (), keys, f"{way}{said}", hint)
 
 
 def schema() -> dict[str, Any]:
@@ -114,7 +152,10 @@ def _mistake(
     what: str, data: Any, way: Sequence[Any], keys: Sequence[Any], said: str, hint: str = ""
 ) -> InventoryError:
     """:param way: to the settings in ``data``; ``keys``: from there to the value."""
-    return InventoryError(f"{what}{said}", where=yaml_lines.place_of(data, (*way, *keys)), hint=hint)
+    where = yaml_lines.place_of(data, (*way, *keys))
+    if keys == ("compose_files",) and where == yaml_lines.place_of(data, way):
+        where = yaml_lines.place_of(data, (*way, "compose_file"))
+    return InventoryError(f"{what}{said}", where=where, hint=hint)
 
 
 def _merged(beside: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +187,7 @@ def _typed(given: Any, home: Path, mistake: Mistake) -> dict[str, Any]:
         if not isinstance(value, wanted):
             raise mistake((key,), f".{key} is {value!r}, not of type {wanted.__name__.lower()}")
         values[key] = value
-    for key in set(LOCAL) & values.keys():
+    for key in [key for key in LOCAL if values.get(key)]:  # an empty one is none
         try:
             values[key] = str(home / Path(values[key]).expanduser())
         except RuntimeError as problem:
@@ -164,7 +205,8 @@ def _settings(values: Mapping[str, Any], volumes: Collection[str], mistake: Mist
         if values.get("env_file"):
             chosen = {"env_name": ".env", **chosen}
         if not chosen["compose_files"] and values.get("source"):
-            chosen["compose_files"] = _found(Path(values["source"]), values.get("env_file", ""))
+            own = Path(values["source"]) / (values.get("env_name") or ".env")
+            chosen["compose_files"] = _found(Path(values["source"]), Path(values.get("env_file") or own))
         if project := values.get("project", ""):
             chosen = {"directory": f"/srv/{project}", "store": f"/var/backups/{project}", **chosen}
             validation.refuse_directories(chosen["directory"], chosen["store"])
@@ -189,11 +231,11 @@ def compose_names(chosen: Settings, section: str) -> dict[str, Any]:
     return found
 
 
-def _found(source: Path, env_file: str) -> tuple[str, ...]:
+def _found(source: Path, env_file: Path) -> tuple[str, ...]:
     """What Compose takes in a directory when no file is named; nothing where there is none: a deploy says so."""
     with suppress(MnemoError, OSError):
-        variables = environment(filter(Path.is_file, [Path(env_file) if env_file else source / ".env"]))
-        files = reading.compose_files(source, (), variables)
+        variables = environment(filter(Path.is_file, [env_file]))
+        files = reading.compose_files(source, (), variables, [env_file])
         return tuple(os.path.relpath(path, source) for path in files)
     return ()
 

@@ -17,6 +17,8 @@ PROJECT = r"[a-z0-9][a-z0-9_-]*"  # docker compose takes no other
 KINDS = ("files", "postgres", "redis", "config")  # of datasets
 CHECKS = ("services", "health", "writable", "documents")
 DOCUMENTS = ("table", "path", "base", "size", "sha256")  # of them the last two may be missing
+OVERRIDE_NAME = "docker-compose.mnemo.yml"  # our compose file on a host
+_INSIDE = {"compose_files": "compose.prod.yaml", "override": "override.yml.j2", "env_name": ".env", "owners": "data"}
 NAME = r"[A-Za-z0-9][\w.-]*"  # a dataset names files of a set
 
 
@@ -46,9 +48,16 @@ def refuse_values(given: Mapping[str, Any]) -> None:
             raise ValueError(f"datasets: there is no kind {kind!r}; {suggest(str(kind), KINDS)}")
     _refuse_others("compose_files", given.get("compose_files", ()))
     _refuse_lists("owners", given.get("owners", {}))
+    _refuse_outside(given)
     _refuse_checks(given.get("checks", {}))
-    if any(isinstance(port, bool) or not isinstance(port, int) for port in given.get("ports", ())):
+    if any(
+        isinstance(port, bool) or not isinstance(port, int) or not _is_port(port) for port in given.get("ports", ())
+    ):
         raise ValueError(f"ports: {given['ports']!r} are not numbers of ports; like [80, 443]")
+
+
+def _is_port(number: int) -> bool:
+    return 0 < number < 1 << 16
 
 
 def datasets(given: Sequence[Mapping[str, str]]) -> tuple[Dataset, ...]:
@@ -60,6 +69,19 @@ def _refuse_others(key: str, values: Any) -> None:
     for value in values:
         if not isinstance(value, str):
             raise ValueError(f"{key}: {value!r} is not a text; write it in quotes")
+
+
+def _refuse_outside(given: Mapping[str, Any]) -> None:
+    """Of what is written or read below the source here, and below the stack's directory on the host."""
+    single = [(key, given[key]) for key in ("override", "env_name") if given.get(key)]
+    owned = [("owners", path) for paths in given.get("owners", {}).values() for path in paths]
+    for key, path in (*(("compose_files", name) for name in given.get("compose_files", ())), *single, *owned):
+        whole = posixpath.normpath(path or ".")
+        if whole.startswith(("/", "..")) or (whole == "." and key != "owners"):
+            where = "the stack's directory" if key in ("env_name", "owners") else "the source"
+            raise ValueError(f"{key}: {path!r} is no path below {where}; like {_INSIDE[key]}")
+        if key in ("compose_files", "env_name") and whole == OVERRIDE_NAME:
+            raise ValueError(f"{key}: {OVERRIDE_NAME} is what mnemo_ops writes; give the file another name")
 
 
 def _refuse_lists(key: str, given: Any) -> None:
@@ -84,7 +106,8 @@ def _refuse_checks(given: Mapping[Any, Any]) -> None:
     _refuse_lists("checks", given.get("writable", {}))
     _refuse_others("checks", given.get("services", ()))
     for service, where in given.get("health", {}).items():
-        if not isinstance(service, str) or not re.fullmatch(r"\d+(/\S*)?", str(where)):
+        found = re.fullmatch(r"(\d{1,9})(/\S*)?", str(where))
+        if not isinstance(service, str) or found is None or not _is_port(int(found[1])):
             raise ValueError(f"checks: health of {service} is {where!r}, not PORT/PATH; like {{web: 8000/health}}")
     spec = given.get("documents", {})
     if spec and (set(spec) - set(DOCUMENTS) or not {"table", "path", "base"} <= set(spec)):
@@ -120,9 +143,16 @@ def refuse_datasets(rows: Sequence[Dataset]) -> None:
     for row in rows:
         if not re.fullmatch(NAME, row.name):
             raise ValueError(f"datasets: {row.name!r} is not a name; letters, digits, '_', '-' and '.'")
+        if row.kind == "config" and (row.volume or row.path != "."):
+            raise ValueError(
+                f"datasets: {row.name} is of the kind config, which is the stack's directory itself: path: .; "
+                "leave out the kind for anything else"
+            )
         if row.kind != "config" and (row.path or not row.volume):
             _refuse_path(row)
         for other in seen:
+            if row.kind == other.kind == "config":
+                raise ValueError(f"datasets: {row.name} is a second config beside {other.name}; leave it out")
             if row.name == other.name:
                 raise ValueError(
                     f"datasets: two datasets are named {row.name}: one would overwrite the other in each backup"

@@ -40,6 +40,7 @@ from mnemo_ops.agent.actions.nfs_proof_server import ClearProof, HoldProof, Read
 from mnemo_ops.agent.actions.prove import ProveStack
 from mnemo_ops.agent.actions.prune import PruneSets
 from mnemo_ops.agent.actions.smoke import Smoke
+from mnemo_ops.agent.actions.stale_files import RestartStale
 from mnemo_ops.agent.actions.swap import DropScratch, PlaceRestore, UndoRestore, UndoSwap
 from mnemo_ops.agent.actions.transfer import DropKey, Fetch, GrantKey, HostKeys, MakeKey, Release, RevokeKey
 from mnemo_ops.agent.actions.volume_move import MoveVolume, ReturnVolume
@@ -253,6 +254,25 @@ def movable(world: World) -> None:
     staged(world)
 
 
+def outdated(world: World) -> None:
+    """A file that is mounted alone was replaced, and another one below a directory that is mounted read-only."""
+    serving(world)
+    mount = {"Type": "bind", "RW": False}
+    conf, web = ({**mount, "Source": f"/srv/p/{name}", "Destination": f"/{name}"} for name in ("conf", "web"))
+    world.write("srv/p/conf", "new")
+    world.write("srv/p/web/a", "new")
+    world.write("proc/47/mountinfo", "9 8 254:0 /srv/p/conf//deleted /conf ro - ext4 /dev/vda rw\n")
+    docker = world.state("docker")
+    db, api = (
+        next(row for row in docker["containers"].values() if row["Name"] == f"/p-{name}-1") for name in ("db", "api")
+    )
+    db["Mounts"].append(conf)
+    db["State"]["Pid"] = 47
+    api["Mounts"].append(web)
+    api["State"]["StartedAt"] = "2020-01-01T00:00:00.123456789Z"
+    world.model("docker", docker)
+
+
 def moving_away() -> MoveVolume:
     return MoveVolume(STACK, "graph", RUN, {**THERE, "directory": "/data/graph"}, "p-next-graph")
 
@@ -316,6 +336,7 @@ ACTED = [
     Acted("read_proof", lambda: ReadProof(PROOF, ["/srv/nfs/graph"]), proven, quiet=True),
     Acted("release", lambda: Release(LEASE), leased),
     Acted("remove_file", lambda: RemoveFile("/srv/left"), leased),
+    Acted("restart_stale", lambda: RestartStale(STACK, {"conf": "", "web/a": ""}), outdated),
     Acted("return_volume", lambda: ReturnVolume(STACK, "graph"), half_moved),
     Acted("revoke_key", lambda: RevokeKey(RUN, "me"), granted),
     Acted("save_images", lambda: SaveImages(WANTED, f"/sets/images-{RUN}.tar.zst", RUN), granted),

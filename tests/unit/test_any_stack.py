@@ -108,6 +108,25 @@ def test_what_compose_finds_by_itself_is_found(source: Path, end: str) -> None:
         ("volumes:\n  data: {type: bind}\n", 2),
         ("source: .\n", 1),
         ("ports: ['80']\n", 1),
+        ("grace: 5\ncompose_files: [compose.yaml, ../x/b.yaml]\n", 2),
+        ("compose_files: [/etc/b.yaml]\n", 1),
+        ("compose_files: [docker-compose.mnemo.yml]\n", 1),
+        ("compose_files: ['']\n", 1),
+        ("compose_file: sub/../../b.yaml\n", 1),
+        ("grace: 5\nenv_name: ../x\n", 2),
+        ("env_name: /etc/x\n", 1),
+        ("env_name: .\n", 1),
+        ("override: ../o.j2\n", 1),
+        ("override: /etc/o.j2\n", 1),
+        ("owners: {web: [../x]}\n", 1),
+        ("grace: 5\nports: [80, 70000]\n", 2),
+        ("ports: [0]\n", 1),
+        ("ports: [-1]\n", 1),
+        ("checks: {health: {web: 70000/up}}\n", 1),
+        ("checks: {health: {web: 0}}\n", 1),
+        ("grace: 5\ndatasets: [{name: config, kind: config, path: conf}]\n", 2),
+        ("datasets: [{name: config, kind: config, volume: conf}]\n", 1),
+        ("datasets: [{name: a, kind: config, path: .}, {name: b, kind: config, path: .}]\n", 1),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, line: int) -> None:
@@ -115,6 +134,41 @@ def test_a_mistake_in_the_file_is_named_with_its_line(source: Path, text: str, l
     with pytest.raises(InventoryError) as caught:
         settings(host(source))
     assert caught.value.where == f"{path}:{line}"
+
+
+def test_a_second_config_of_the_inventory_is_refused_there(source: Path) -> None:
+    """A migration loaded one of them, and lost the other."""
+    beside(source, "project: shop\ndatasets: [{name: config, kind: config, path: .}]\n")
+    assert len(settings(host(source)).datasets) == 1
+    with pytest.raises(InventoryError, match=r"^old: stack\.datasets.* config "):
+        settings(host(source, datasets=[{"name": "more", "kind": "config", "path": "."}]))
+
+
+def test_a_template_that_nobody_names_is_refused(source: Path) -> None:
+    """Before mnemo.yml it was the usual one, with .env.production: an inventory of that time lost both in silence."""
+    (source / "override.yml.j2").touch()
+    with pytest.raises(InventoryError, match=r"override\.yml\.j2") as caught:
+        settings(host(source, project="shop"))
+    assert "override: override.yml.j2" in caught.value.hint and "env_name: .env.production" in caught.value.hint
+    for text in ("override.yml.j2", ""):
+        assert settings(host(source, project="shop", override=text)).override == text
+    beside(source, "override: override.yml.j2\n")
+    assert settings(host(source, project="shop")).override
+
+
+@pytest.mark.parametrize("name", ["mnemo.yaml", "Mnemo.yml", ".mnemo.yml", "mnemo.yml/"])
+def test_a_file_that_is_not_called_as_it_should_be_is_refused(name: str, source: Path) -> None:
+    if name.endswith("/"):
+        (source / name).mkdir()
+    else:
+        (source / name).write_text("project: shop\n")
+    with pytest.raises(InventoryError) as caught:
+        settings(host(source))
+    assert caught.value.where.endswith(name.rstrip("/")) and "mnemo.yml" in caught.value.hint
+    if not name.endswith("/"):
+        beside(source, "project: shop\n")
+        with pytest.raises(InventoryError, match=name):
+            settings(host(source))
 
 
 def test_mnemosyne_is_one_such_file() -> None:

@@ -15,6 +15,7 @@ from test_playbook import GOOD, INVENTORY
 from mnemo_ops.agent.engine.resource import resource_class
 from mnemo_ops.documents import yaml_lines
 from mnemo_ops.playbook import keywords
+from mnemo_ops.playbook.module_args import docs_of
 from mnemo_ops.playbook.modules import KINDS
 from mnemo_ops.reference import json_schema
 from mnemo_ops.reference.json_forms import FORMS, of_dataclass
@@ -30,6 +31,18 @@ PLAYBOOKS += [
 ]
 PLAYBOOK = jsonschema.Draft7Validator(json_schema.playbook())
 STACK = settings.schema()
+
+
+def test_each_setting_of_a_stack_is_described() -> None:
+    told = {key: each["description"] for key, each in settings.schema()["properties"].items()}
+    assert not [key for key, text in told.items() if not text or ":param" in text]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_no_description_holds_another_one(kind: str) -> None:
+    assert not [text for text in docs_of(resource_class(kind)).values() if ":param" in text]
+
+
 HOSTS = jsonschema.Draft7Validator(json_schema.inventory({"stack": STACK, "nfs": of_dataclass(Nfs)}))
 
 

@@ -35,6 +35,21 @@ def test_paths_of_this_machine_are_relative_to_the_inventory_file() -> None:
     assert (chosen.source, chosen.env_file) == ("/somewhere/stacks/mnemosyne", "/etc/env")
 
 
+def test_an_empty_path_of_this_machine_is_none(tmp_path: Path) -> None:
+    """It was the inventory's own directory."""
+    keys = dict.fromkeys(stack_settings.LOCAL, "")
+    chosen = stack_settings.settings(Host("old", "192.0.2.1", vars={"inventory_dir": "/somewhere", "stack": keys}))
+    assert [getattr(chosen, key) for key in stack_settings.LOCAL] == [""] * 4
+
+
+@pytest.mark.parametrize("key", ["env_file", "images_archive", "tls", "source"])
+def test_what_is_to_be_a_file_is_one(key: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    chosen = Settings(**{"source": str(tmp_path), key: str(tmp_path / ("file" if key in ("tls", "source") else ""))})
+    with pytest.raises(InventoryError, match=rf"stack\.{key} "):
+        check_files(host(), chosen)
+
+
 def test_values_are_rendered() -> None:
     assert stack_settings.settings(host(tls="{{ domain }}/ssl")).tls == "/somewhere/example.org/ssl"
 

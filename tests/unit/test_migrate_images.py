@@ -129,6 +129,27 @@ def test_without_the_files_of_the_stack_it_is_refused_by_its_setting(tmp_path: P
         )
 
 
+def test_without_a_template_new_gets_its_images_in_a_file_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {db: {image: pg}, api: {build: .}}\n")
+    given = {"source": str(tmp_path), "project": "shop"}
+    old, new = (
+        Host(name, "192.0.2.1", vars={"stack": {**given, "images": {"db": image, "api": "api:1"}}})
+        for name, image in (("old", "pg:15"), ("new", "pg:17"))
+    )
+    there = running(db="pg:15", api="api:0")
+    stack = definition.wire(flow(tmp_path).declared(old))
+    assert stack["files"] == ("compose.yaml", definition.OVERRIDE_NAME)
+    found = images.other(flow(tmp_path), old, new, means(), there, stack)
+    assert found is not None
+    assert yaml.load(found.override, Reading) == {
+        "services": {"db": {"image": "pg:17", "build": None}, "api": {"image": "api:0", "build": None}}
+    }
+    bare = Host("old", "192.0.2.1", vars={"stack": given})
+    with pytest.raises(InventoryError, match=r"old: stack\.images") as caught:
+        images.other(flow(tmp_path), bare, new, means(), there, definition.wire(flow(tmp_path).declared(bare)))
+    assert "db: pg:15" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("here", "in_archive", "refuses"),
     [(0, 15, True), (15, 0, True), (0, 0, False), (0, 17, False), (18, 15, False), (17, 0, False)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -78,6 +79,7 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
             "volumes/api/kong.yml": ("mount", "docker-compose.yml:6"),
             "volumes/db/roles.sql": ("mount", "docker-compose.yml:9"),
             "volumes/db/data": ("mount", "docker-compose.yml:10"),
+            ".env": ("env_file", ".env"),
         },
     ),
     # anchors over merge keys, long binds, build contexts in x-: the line is where it is written
@@ -414,7 +416,7 @@ SHAPES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, tuple[str, str
             ".env": "COMPOSE_FILE=a.yml:b/b.yml\n",
         },
         {},
-        {"cost$.txt": ("mount", "a.yml:1"), "b.txt": ("mount", "b.yml:1")},
+        {"cost$.txt": ("mount", "a.yml:1"), "b.txt": ("mount", "b.yml:1"), ".env": ("env_file", ".env")},
     ),
 }
 
@@ -466,6 +468,109 @@ def test_what_is_no_compose_file_is_refused_or_left_to_compose(name: str, source
     assert refused > 10
 
 
+@pytest.mark.parametrize("tag", ["!override", "!reset"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_tag_of_compose_may_stand_anywhere(name: str, tag: str, source: Source) -> None:
+    """It says how a value is merged; in a file of its own it says nothing."""
+    files, more, expected = SHAPES[name]
+    if "env_files" in more:
+        more = {"env_files": [source.path / each for each in more["env_files"]]}
+    source.write(files)
+    for file in [file for file in files if file.endswith(("yml", "yaml"))]:
+        text = (source.path / file).read_text()
+        for way, value in tagged_places(yaml.compose(text)):
+            at = value.start_mark.index
+            (source.path / file).write_text(f"{text[:at]}{tag} {text[at:]}")
+            try:
+                yaml.compose((source.path / file).read_text())
+            except yaml.YAMLError:
+                continue  # an anchor, or a key
+            with contextlib.suppress(InventoryError):
+                named = {("." if path == str(source.path) else path) for path in source.named(**more)}
+                alone = tag == "!override" and name not in ("include", "extends", "overrides")
+                assert not alone or named == set(expected), (file, way)
+        (source.path / file).write_text(text)
+
+
+def tagged_places(node: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if way and getattr(node, "flow_style", True) is not False:  # before a block, it would be that of its first key
+        yield way, node
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from tagged_places(value, (*way, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from tagged_places(value, (*way, str(number)))
+
+
+def test_what_a_later_file_replaces_within_a_build_or_a_secret_is_read(source: Source) -> None:
+    """Each was an error of ours, without a file or a line."""
+    source.write(
+        {
+            "a.yaml": """
+            services: {api: {build: {context: ./api, dockerfile_inline: FROM scratch}, secrets: [s, t]}}
+            secrets: {s: {file: ./s.txt}, t: {file: ./t.txt}}
+            """,
+            "b.yaml": """
+            services: {api: {build: {context: !override ./api2, dockerfile_inline: !reset null}}}
+            secrets: {s: {file: !override ./s2.txt}, t: {file: !reset null, environment: T}}
+            """,
+        }
+    )
+    assert set(source.named("a.yaml", "b.yaml")) == {"api2", "api2/Dockerfile", "s2.txt"}
+
+
+def test_single_quotes_keep_a_dollar_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("A=1\nS='$A'\nT=\"$A\"\nU=$A\nV=\"\\$A\"\nW=$S\nX='a b' # '$A'\n")
+    assert environment([tmp_path / "a"]) == {
+        **{"A": "1", "S": "$A", "T": "1", "U": "1", "V": "$A", "W": "$A", "X": "a b"},
+    }
+
+
+def test_a_value_is_replaced_once(source: Source) -> None:
+    text = (
+        "services: {a: {security_opt: ['seccomp:./${S}.json'], volumes: ['./${S}.conf:/a'], env_file: './${S}.env'}}\n"
+    )
+    source.write({"compose.yaml": text, ".env": "A=1\nS='$A'\n"})
+    assert set(source.named()) == {"$A.json", "$A.conf", "$A.env", ".env"}
+
+
+def test_the_project_knows_its_name(source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": "services: {a: {volumes: ['./${COMPOSE_PROJECT_NAME}/:/d']}}\n",
+            ".env": "COMPOSE_PROJECT_NAME=other\n",
+        }
+    )
+    assert "shop" in source.named(project="shop") and "other" in source.named()
+
+
+@pytest.mark.parametrize("text", ["debug,more", " debug , more", "more,debug "])
+def test_profiles_of_the_env_file_may_stand_apart(text: str, source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": "services: {a: {profiles: [debug], env_file: debug.env}}\n",
+            ".env": f"COMPOSE_PROFILES={text}\n",
+        }
+    )
+    assert "debug.env" in needed(source.read())
+
+
+def test_compose_files_that_compose_reads_from_another_directory_are_refused(source: Source) -> None:
+    """Its paths start at the first file; a host would read them from the stack's directory."""
+    source.write(
+        {
+            "docker/compose.yaml": "services: {a: {volumes: ['./x.conf:/x.conf']}}\n",
+            "x.conf": "",
+            ".env": "A=b\nCOMPOSE_FILE=docker/compose.yaml\n",
+        }
+    )
+    with pytest.raises(InventoryError) as caught:
+        source.read()
+    assert caught.value.where.endswith(".env:2") and "include: [docker/compose.yaml]" in caught.value.hint
+    assert "x.conf" in source.named("docker/compose.yaml"), "said in compose_files, they start at the source"
+
+
 def needed(project: reading.Project) -> set[str]:
     return {each.text for each in project.named if each.needed}
 
@@ -486,7 +591,7 @@ def test_what_only_other_profiles_use_is_not_needed(source: Source) -> None:
     assert needed(both) == {"web.env", "one.txt", "debug.env", "two.txt", "./debug", "Dockerfile"}
     assert list(both.builds) == ["debug"] and not source.read().builds
     source.write({".env": "COMPOSE_PROFILES=debug,more\n"})
-    assert needed(source.read()) == needed(both)
+    assert needed(source.read()) == {*needed(both), ".env"}
 
 
 def test_only_what_has_no_image_from_elsewhere_is_built(source: Source) -> None:

@@ -10,7 +10,8 @@ import pytest
 from test_project_files import Source
 
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.stack.project.shipment import Shipment, pack
+from mnemo_ops.stack.project import ignoring
+from mnemo_ops.stack.project.shipment import Shipment, _around, pack
 
 # the traps of the application's own compose file: files mounted from scripts/, directories that are in no repository
 UPSTREAM = """
@@ -180,6 +181,14 @@ def test_what_nobody_needs_here_is_not_missed(text: str, source: Source) -> None
     assert not found.warnings and ("media" in paths(found.directories)) == ("media" in text)
 
 
+@pytest.mark.parametrize("mount", ["./site:/var/www/example.fr", "./example.dev:/www", "./a.b:/srv/node.js.app"])
+def test_a_directory_is_one_whatever_its_ending(mount: str, source: Source) -> None:
+    """A missing directory that containers write was taken for a file, and refused."""
+    source.write({"compose.yaml": f"services: {{a: {{volumes: ['{mount}']}}}}\n"})
+    found = packed(source, "compose.yaml")
+    assert len(found.warnings) == 1 and mount.partition(":")[0][2:] in paths(found.directories)
+
+
 @pytest.mark.parametrize("mount", ["./conf.d:/etc/nginx/conf.d:ro", "./v1.2:/srv/v1.2:ro", "./example.org:/www:ro"])
 def test_a_directory_with_a_point_in_its_name_is_a_directory(mount: str, source: Source) -> None:
     source.write({"compose.yaml": f"services: {{a: {{volumes: ['{mount}']}}}}\n"})
@@ -218,13 +227,96 @@ def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -
     (source.path / "sentry/entrypoint.sh").chmod(0o755)
     found = packed(source, "compose.yaml")
     rows = {row["path"]: row for row in found.files}
-    assert {path for path, row in rows.items() if row["once"]} == {
-        *("sentry/sentry.conf.py", "sentry/entrypoint.sh", "data/conf/a.conf", "theme/a.css", "acme.json"),
-    }
+    assert {path for path, row in rows.items() if row["once"]} == {"data/conf/a.conf", "theme/a.css", "acme.json"}
     assert {"sentry/Dockerfile", "data/app.env", "nginx/nginx.conf"} <= rows.keys() and "data/mine.db" not in rows
     assert rows["sentry/entrypoint.sh"]["mode"] == "0755" and "mode" not in rows["acme.json"]
     assert rows["data/app.env"]["secret"] and not rows["theme/a.css"]["secret"]
     assert [each.partition(": ")[0].rpartition("/")[2] for each in found.warnings] == ["compose.yaml:4"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "leaves_out", "keeps"),
+    [
+        (r"build\1", "build1", "build"),
+        (r"\d", "d", "5"),
+        (r"\*", "*", "x"),
+        ("[a-c]x", "bx", "dx"),
+        ("[^a-c]x", "dx", "bx"),
+        (r"[\d\]]x", "]x", "5x"),
+        ("[a", "[a", "a"),
+        ("x[.]y", "x.y", "xzy"),
+        ("a\\", "a\\", "b"),
+    ],
+)
+def test_patterns_are_those_of_docker(pattern: str, leaves_out: str, keeps: str, tmp_path: Path) -> None:
+    (tmp_path / ".mnemoignore").write_text(f"{pattern}\n")
+    found = ignoring.read(tmp_path / ".mnemoignore")
+    assert found(leaves_out) and not found(keeps)
+
+
+@pytest.mark.parametrize("pattern", ["[z-a]", "a/[b-a]c", "![9-0]"])
+def test_a_range_that_holds_nothing_is_refused_with_its_line(pattern: str, source: Source) -> None:
+    (source.path / ".mnemoignore").write_text(f"# ours\n\n{pattern}\n")
+    with pytest.raises(InventoryError) as caught:
+        upstream(source)
+    assert caught.value.where.endswith(".mnemoignore:3")
+
+
+def test_an_env_file_is_nobody_elses_unless_a_container_reads_it(source: Source) -> None:
+    source.write(
+        {
+            "compose.yaml": """
+            services:
+              a: {env_file: [a.env, both.env, app/c.env, conf/d.env], volumes: ['./both.env:/x.env', './conf:/conf:ro']}
+              b: {build: ./app}
+            """,
+            ".env": "A=b\n",
+            **dict.fromkeys(("a.env", "both.env", "app/c.env", "app/Dockerfile", "conf/d.env", "conf/.env"), "A=b\n"),
+        }
+    )
+    rows = {row["path"]: row for row in packed(source, "compose.yaml").files}
+    secret = {path for path, row in rows.items() if row["mode"] == "0600"}
+    assert secret == {".env", "a.env"} and rows["both.env"]["mounted"] and rows["both.env"]["secret"]
+
+
+def test_directories_around_a_path_end_at_the_root() -> None:
+    assert list(_around("/srv/a/b")) == ["/srv/a", "/srv", "/"]
+    assert list(_around("a/b/c")) == ["a/b", "a"]
+
+
+MOUNTED = {
+    "compose.yaml": """
+    services:
+      web:
+        build: .
+        volumes: [".:/app", "./data:/data", "./static:/app/static"]
+    """,
+    "Dockerfile": "COPY . /app\n",
+    "app.py": "",
+    "db.sqlite3": "",
+    "data/mine.png": "",
+    "static/a.css": "",
+    "lib/b.py": "",
+}
+
+
+def test_a_source_that_is_mounted_into_the_container_built_of_it_is_deployed(source: Source) -> None:
+    """Each file went to hosts that lacked it, and never again: images were built from what came first."""
+    for name in ("README.md", "keep.md", "uploads/mine.pdf"):
+        (source.path / name).unlink()
+    source.write(MOUNTED)
+    once = {row["path"]: row["once"] for row in packed(source, "compose.yaml").files}
+    assert not any(once[path] for path in ("app.py", "lib/b.py", "Dockerfile", "compose.yaml")) and once["db.sqlite3"]
+    assert not {"data/mine.png", "static/a.css"} & set(once), "state of its own within the source"
+
+
+def test_what_is_declared_as_data_within_a_build_context_is_the_hosts(source: Source) -> None:
+    text = "services: {web: {build: ./lib, volumes: ['./lib:/app']}}\n"
+    source.write({**MOUNTED, "compose.yaml": text, "lib/Dockerfile": ""})
+    found = packed(source, "compose.yaml", data=["lib"], kept=["lib"])
+    assert {row["path"] for row in found.files if row["once"]} == {"lib/b.py"} and "lib" in found.warnings[0]
+    found = packed(source, "compose.yaml", data=["lib"])
+    assert not [row for row in found.files if row["once"]] and not found.warnings
 
 
 def test_what_is_ignored_and_what_is_no_part_of_the_project_stays_here(source: Source) -> None:

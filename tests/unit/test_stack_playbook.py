@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+import yaml
 from playing import Bench
 from test_project_files import Source
 
 from mnemo_ops.agent.machine import Machine
 from mnemo_ops.agent.machine.programs import SEARCH_PATH
+from mnemo_ops.documents.yaml_lines import Unsafe
 from mnemo_ops.execution.playbook_run import shipped
 from mnemo_ops.stack import definition
 from mnemo_ops.stack.definition import Settings
@@ -74,18 +78,21 @@ class Deployed:
         placed = [ENV_NAME, definition.OVERRIDE_NAME, "compose.yaml"]
         return pack(self.source.path, project, placed, [self.source.path / "override.yml.j2"])
 
-    def run(self, **options: Any) -> dict[str, list[str]]:
-        """Task -> what it came to; ``changed`` and ``failed`` alone."""
+    def run(self, images: Mapping[str, str] = MappingProxyType({}), **options: Any) -> dict[str, list[str]]:
+        """Task -> what it came to; ``changed`` and ``failed`` alone. :param images: of a stack without a template."""
         chosen = Settings(
             project="app", directory="/srv/app", source=str(self.source.path), compose_files=("compose.yaml",),
-            override="override.yml.j2", env_name=ENV_NAME,
-            env_file=str(self.env), images_archive="",
+            override="" if images else "override.yml.j2", env_name=ENV_NAME, images=images,
+            env_file=str(self.env), images_archive="x.tar" if images else "",
         )  # fmt: skip
         words = {
             "stack": definition.asdict(chosen), "stack_volumes": [], "env_name": ENV_NAME,
             "stack_compose": definition.files(chosen),
             "override_name": definition.OVERRIDE_NAME, **self.shipment().words(),
+            "stack_override": Unsafe(definition.override_of(images)),
         }  # fmt: skip
+        if images:
+            options["skip_tags"] = frozenset({"images"})
         self.bench.play(shipped("stack.yml").read_text(), words, **options)
         found: dict[str, list[str]] = {}
         for task, event in self.bench.events:
@@ -158,6 +165,19 @@ def test_services_without_another_image_are_built_after_their_sources_came(deplo
     *_, build = deployed.asked()
     assert build[:1] == ["compose"] and build[-2:] == ["build", "web"]
     assert f"--project-directory={'/srv/app'}" in build
+
+
+def test_without_a_template_the_images_have_a_file_of_their_own(deployed: Deployed) -> None:
+    """The template alone used them: who had none ran what the owner's file says, and nothing was built."""
+    assert deployed.run({"web": "nginx:1"})["Our override of images"] == [""]
+    written = (deployed.home / definition.OVERRIDE_NAME).read_text()
+    assert yaml.load(written.replace("!reset", ""), yaml.SafeLoader) == {
+        "services": {"web": {"image": "nginx:1", "build": None}}
+    }
+    assert "build: !reset null" in written
+    assert deployed.run({"web": "nginx:1"}) == {} and deployed.bench.error is None
+    (*_, validated) = [each for each in deployed.asked() if "config" in each]
+    assert validated.count("-f") == 2
 
 
 def test_a_check_writes_nothing(deployed: Deployed) -> None:

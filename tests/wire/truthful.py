@@ -237,6 +237,8 @@ TOLD: Mapping[Asked, Any] = {
     ("ready", "image_user"): OWNER,
     ("act", "image_user"): OWNER,
     ("act", "smoke"): {"postgres": "16.4", "containers": 9, "health": "200"},
+    ("ready", "restart_stale"): {"stale": {"web": ["conf/web.conf"]}},
+    ("act", "restart_stale"): {"restarted": {"web": ["conf/web.conf"]}},
     ("ready", "load_images"): {"absent": ["api:1"], "unnamed": []},
     ("act", "save_images"): {"bytes": 5, "sha256": SUM},
     ("act", "make_key"): {"public_key": KEY},
@@ -353,6 +355,7 @@ class Typed:
         monkeypatch.setattr(Plays, "run", lambda *_, **__: None)
         monkeypatch.setattr(deploy, "check_files", lambda *_: None)
         monkeypatch.setattr(deploy, "shipment_of", lambda *_: Shipment())
+        monkeypatch.setattr(deploy, "seen", lambda *_: {"conf/web.conf": home / "env"})
 
     def _connect(self, host: Host, **given: Any) -> AgentSession:
         def reach(blob: bytes) -> Answering:

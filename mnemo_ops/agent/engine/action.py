@@ -56,6 +56,7 @@ KINDS: Dict[str, str] = {
     "read_proof": "nfs_proof_server",
     "release": "transfer",
     "remove_file": "journal",
+    "restart_stale": "stale_files",
     "return_volume": "volume_move",
     "revoke_key": "transfer",
     "save_images": "images",

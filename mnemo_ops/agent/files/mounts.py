@@ -25,10 +25,10 @@ class Mounted:
     fstype: str
 
 
-def mounted(machine: Machine) -> Dict[str, Mounted]:
-    """Mount point -> what is on top there."""
+def mounted(machine: Machine, process: str = "self") -> Dict[str, Mounted]:
+    """Mount point -> what is on top there, as a process sees it."""
     found: Dict[str, Mounted] = {}
-    for line in each_line(machine.read_text("/proc/self/mountinfo") or ""):
+    for line in each_line(machine.read_text(f"/proc/{process}/mountinfo") or ""):
         fields = line.split(" ")  # as the kernel parts them: a user names directories that he mounts on
         fstype, source = fields[fields.index("-") + 1 :][:2]
         found[plain(fields[4])] = Mounted(plain(source), plain(fields[3]), fstype)

@@ -14,7 +14,9 @@ from mnemo_ops.checks.findings import refused
 from mnemo_ops.checks.preflight import Side
 from mnemo_ops.core.model import Host
 from mnemo_ops.flows.engine import Flow
+from mnemo_ops.stack import definition
 from mnemo_ops.stack.image_archive import major_of
+from mnemo_ops.stack.settings import mistaken
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,18 @@ def other(
     """What new runs instead of what old runs, if anything.
 
     :param side: old as it is: of what its inventory names, not all need be deployed. :param stack: that of old.
-    :raises InventoryError: its files are not here (2).
+    :raises InventoryError: its files are not here, or old has none that names images (2).
     """
     was, will = flow.settings(old).images, flow.settings(new).images
     runs = {service: each["image"] for service, each in side.survey["containers"].items()}
     images = {service: image for service, image in will.items() if image not in (was.get(service), runs.get(service))}
     if not images or means is None:
         return None
+    if definition.OVERRIDE_NAME not in stack["files"]:  # what old runs with is what new gets
+        said = f": {new.name} names other images, and {old.name} has no {definition.OVERRIDE_NAME} that names its own"
+        named = ", ".join(f"{each}: {runs.get(each, '...')}" for each in images)
+        hint = f"name what it runs ({named}), and invoke deploy --limit {old.name}"
+        raise mistaken(old, "", ("images",), said, hint)
     same = {each: runs.get(each, image) for each, image in was.items()}
     override = means.override(new, {**same, **images})
     served = {row["name"]: row["service"] for row in stack["datasets"] if row["kind"] == "postgres"}

@@ -43,6 +43,20 @@ def _placed(value: Any, where: str) -> Any:
     return value if value is None or isinstance(value, bool) else Placed(str(value), where)
 
 
+def unwrapped(value: Any) -> Any:
+    """Without a tag of its own."""
+    return value.value if isinstance(value, Override) else value
+
+
+def bare(value: Any) -> Any:
+    """A value without Compose's tags within it; what one of them removes is not there."""
+    if isinstance(value, Override):
+        return bare(value.value)
+    if isinstance(value, dict):
+        return {key: bare(each) for key, each in value.items() if each is not RESET}
+    return [bare(each) for each in value if each is not RESET] if isinstance(value, list) else value
+
+
 def table(value: Any) -> dict[str, Any]:
     """A mapping; anything else names nothing, and Compose itself says what is wrong with it."""
     return value if isinstance(value, dict) else {}

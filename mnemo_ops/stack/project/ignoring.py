@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnemo_ops.agent.base.record import dataclass
+from mnemo_ops.errors import InventoryError
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,23 @@ class Ignored:
 
 
 def read(path: Path) -> Ignored:
-    """Of a file that may not be there."""
+    """Of a file that may not be there. :raises InventoryError: a pattern cannot be meant, with its line (2)."""
     if not path.is_file():
         return Ignored()
     lines = [line.strip() for line in path.read_text(errors="replace").lstrip("\ufeff").splitlines()]
-    rules = [(line.removeprefix("!").strip(), not line.startswith("!")) for line in lines if line and line[0] != "#"]
-    return Ignored([(_pattern(text), leaves_out) for text, leaves_out in rules if text])
+    rules = []
+    for number, line in enumerate(lines, 1):
+        text = line.removeprefix("!").strip()
+        if text and not line.startswith("#"):
+            try:
+                rules.append((_pattern(text), not line.startswith("!")))
+            except re.error:
+                said, hint = (
+                    f"{line}: a range in brackets holds nothing",
+                    "write the smaller character first, like [a-z]",
+                )
+                raise InventoryError(said, where=f"{path}:{number}", hint=hint) from None
+    return Ignored(rules)
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -42,7 +54,14 @@ def _pattern(text: str) -> re.Pattern[str]:
     if text in (".", ""):
         return re.compile("")
     found = ""
-    for part in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|\\.|.", text):
+    for part in re.findall(r"\*\*/|\*\*|\*|\?|\[\^?(?:\\.|[^\]\\])+\]|\\.|.", text):
         wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part)
-        found += wild or (part if part[0] in "[\\" and len(part) > 1 else re.escape(part))
+        found += wild or (_class(part) if part[0] == "[" and len(part) > 1 else re.escape(part[-1]))
     return re.compile(f"{found}(?:/|$)")
+
+
+def _class(text: str) -> str:
+    """A set of characters: of those signs that mean something in one, only ``^`` and ``-`` do."""
+    none_of, inner = re.fullmatch(r"\[(\^?)(.+)\]", text).groups()  # type: ignore[union-attr]
+    found = re.sub(r"\\(.)|([^\\-])|-", lambda one: re.escape(one[1] or one[2]) if one[1] or one[2] else "-", inner)
+    return f"(?!/)[{none_of}{found}]"

@@ -19,9 +19,10 @@ def environment(files: Iterable[Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in files:
         text = path.read_text(errors="surrogateescape")
-        for name, value in env_file.pairs(text):
-            found[name] = value
-            if f"'{value}'" not in text:
+        plain = dict(env_file.pairs(text))
+        for name, value, counts in env_file.templates(text):
+            found[name] = plain[name]
+            if counts:
                 with suppress(ValueError):  # a password may hold any sign
                     found[name] = interpolated(value, found)
     return found

@@ -14,7 +14,17 @@ from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project.places import Named
 
 _DIRECTORY = re.compile(r"/$|\.(?:d|com|org|net|io|git)$")  # despite the ending
-_FILE = re.compile(r"[^/]\.[A-Za-z]\w{0,11}$|(?:^|/)(?:\w+file|hosts|passwd|group|crontab|\.env)$")
+_ENDINGS = (  # not those of countries, like pl: sites are called so
+    "acl asc bash bin cer cert cf cfg cjs cnf conf config cron crt csr css csv dat db der dist dtd dump env erl "
+    "example exs gif go gotmpl gpg graphql gz hbs hcl htaccess htm html htpasswd ico inc ini j2 jar jinja jks jpeg "
+    "jpg js json json5 kdl key ldif list lock log lua map md mjs mmdb mustache nft ovpn p12 pdf pem pfx php pid png "
+    "properties proto ps1 pub py rb rdb rego repo rules sample schema service sh sock sql sqlite sqlite3 svg tar "
+    "tcl template tgz tmpl toml tpl ts tsv txt vcl war wasm webp woff xml xsd xsl xz yaml yml zip zone zst"
+).replace(" ", "|")
+_FILE = re.compile(
+    rf"[^/]\.(?:{_ENDINGS})$|(?:^|/)(?:\w+file|hosts|passwd|group|crontab|\.env(?:\.\w+)?)$",
+    re.IGNORECASE,
+)
 
 
 def above(one: str, other: str, same: bool = False) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from mnemo_ops.agent.base.record import dataclass, replace
+from mnemo_ops.core.paths import shown
 from mnemo_ops.documents.yaml_lines import Placed
 from mnemo_ops.errors import InventoryError
 from mnemo_ops.stack.project import services
-from mnemo_ops.stack.project.documents import Override, load, merged, rows, table
+from mnemo_ops.stack.project.documents import Override, bare, load, merged, rows, table, unwrapped
 from mnemo_ops.stack.project.interpolation import environment
 from mnemo_ops.stack.project.places import Frame, Named, plain, readable
+from mnemo_ops.stack.project.presence import below, leads_out
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = (
@@ -33,17 +36,22 @@ class Project:
     :param files: its compose files. :param named: everything else, in the order of the files.
     :param builds: services whose image is built on the host -> their build context and Dockerfile; the Dockerfile is
         ``None`` where the compose file holds it.
+    :param services: all that it describes. :param whole: nothing of it has to be fetched: it describes no others.
     """
 
     files: tuple[Path, ...]
     named: tuple[Named, ...]
     builds: Mapping[str, tuple[Path, Optional[Path]]]
+    services: tuple[str, ...] = ()
+    whole: bool = True
 
 
-def compose_files(source: Path, named: Sequence[str], variables: Mapping[str, str]) -> tuple[Path, ...]:
+def compose_files(
+    source: Path, named: Sequence[str], variables: Mapping[str, str], env_files: Sequence[Path] = ()
+) -> tuple[Path, ...]:
     """The compose files of a project: those that are named, those of ``COMPOSE_FILE``, or those that Compose looks for.
 
-    :raises InventoryError: there is none (2).
+    :param env_files: where the variables are from. :raises InventoryError: there is none, or not below the source (2).
     """
     given = list(named)
     if not given and variables.get("COMPOSE_FILE"):
@@ -53,7 +61,32 @@ def compose_files(source: Path, named: Sequence[str], variables: Mapping[str, st
         given = first + [name for name in OVERRIDES if first and (source / name).exists()][:1]
     if not given:
         raise InventoryError(f"{source} has no compose file", hint=f"stack.compose_file names it, like {BASES[0]}")
-    return tuple(Path(os.path.normpath(source / name)) for name in given)
+    paths = tuple(Path(os.path.normpath(source / name)) for name in given)
+    beside = below(source, paths[0]) or ""
+    if not named and "/" in beside:
+        raise InventoryError(
+            f"Compose reads the paths of {beside} from its directory, and a host from the stack's",
+            where=_line(env_files, "COMPOSE_FILE"),
+            hint=f"name a compose.yaml with `include: [{beside}]`; or name these files in compose_files: "
+            "then their paths start at the source",
+        )
+    for path in paths:
+        if below(source, path) is None or leads_out(source, path):
+            raise InventoryError(
+                f"the compose file {shown(path)} lies outside of {shown(source)}",
+                where="" if named else _line(env_files, "COMPOSE_FILE"),
+                hint="move it into the source: deploy writes only below the stack's directory",
+            )
+    return paths
+
+
+def _line(env_files: Sequence[Path], name: str) -> str:
+    """Where a variable is set: the last place counts."""
+    found = ""
+    for path in env_files:
+        for number, line in enumerate(path.read_text(errors="surrogateescape").splitlines(), 1):
+            found = f"{path}:{number}" if re.match(rf"\s*(?:export\s+)?{name}\s*[=:]", line) else found
+    return found
 
 
 def read(
@@ -63,17 +96,20 @@ def read(
     env_files: Sequence[Path] = (),
     profiles: Collection[str] = (),
     images: Collection[str] = (),
+    own: str = ".env",
+    project: str = "",
 ) -> Project:
     """Read a project.
 
     :param source: its directory on this machine. :param directory: where it will be on the host, absolute.
     :param files: compose files relative to ``source``, in ``-f`` order; none: those that Compose looks for.
-    :param env_files: of ``--env-file``; none: the project's ``.env``.
+    :param env_files: of ``--env-file``, which come to the host by other means; none: the project's own.
+    :param own: that one's name. :param project: Compose's name of it (``-p``); empty: not known.
     :param images: services that get an image from elsewhere: nothing is built for them.
     :raises InventoryError: a file cannot be read, or a variable in a path is not set; with file and line (2).
     """
     with readable(source):
-        return _read(plain(source), directory, files, env_files, profiles, images)
+        return _read(plain(source), directory, files, env_files, profiles, images, own, project)
 
 
 def _read(
@@ -83,22 +119,28 @@ def _read(
     env_files: Sequence[Path],
     profiles: Collection[str],
     images: Collection[str],
+    own: str,
+    project: str,
 ) -> Project:
-    own = source / ".env"
-    variables = environment(env_files or ([own] if own.is_file() else []))
-    paths = compose_files(source, files, variables)
+    mine = [path for path in (source / own,) if not env_files and path.is_file()]
+    variables = {**environment(env_files or mine), **({"COMPOSE_PROJECT_NAME": project} if project else {})}
+    paths = compose_files(source, files, variables, env_files or mine)
     reader = _Reader()
     model = reader.project(paths, Frame(source, variables, source, directory), "")
-    wanted = {*profiles, *(variables.get("COMPOSE_PROFILES") or "").split(",")}
+    wanted = {*profiles, *map(str.strip, (variables.get("COMPOSE_PROFILES") or "").split(","))}
     named, builds = _of(model, wanted, images)
-    return Project(paths, (*reader.named, *named), builds)
+    every = [*reader.named, *named]
+    lines = {each.path for each in every if each.needed}  # named again, with a line
+    every += [Named(path, "env_file", str(path), own) for path in mine if path not in lines]
+    return Project(paths, tuple(every), builds, tuple(model["services"]), reader.whole)
 
 
 class _Reader:
-    """One reading of a project. :attr:`named`: files that hold parts of it."""
+    """One reading of a project. :attr:`named`: files that hold parts of it; :attr:`whole`: all of them are here."""
 
     def __init__(self) -> None:
         self.named: list[Named] = []
+        self.whole = True
         self._open: list[Any] = []  # what is being read: whoever is met again goes in a circle
 
     def project(self, paths: Sequence[Path], frame: Frame, where: str) -> dict[str, Any]:
@@ -106,7 +148,7 @@ class _Reader:
         for path in paths:
             self._enter(path, where)
             document = load(path, where)
-            for each in rows(document.get("include")):
+            for each in rows(bare(document.get("include"))):
                 model = merged(model, self._included(each, frame))
             model = merged(model, self._own(document, path, frame))
             self._open.pop()
@@ -129,10 +171,12 @@ class _Reader:
         row = value if isinstance(value, dict) else {"path": value}
         texts = rows(row.get("path"))
         if any(mark in frame.text(each) for each in texts for mark in _REMOTE):
+            self.whole = False
             return {}
         paths = [self._part("include", each, frame) for each in texts]
         here = [path for path in paths if path is not None]
         if len(here) < len(texts) or not here:
+            self.whole = False
             return {}
         base = here[0].parent
         if row.get("project_directory") is not None:
@@ -140,13 +184,13 @@ class _Reader:
         env_files = [self._part("env_file", each, frame) for each in rows(row.get("env_file")) if each != "/dev/null"]
         if row.get("env_file") is None and (base / ".env").is_file():
             env_files = [base / ".env"]
-            self.named.append(Named(base / ".env", "env_file", texts[0].where, ".env", needed=False))
+            self.named.append(Named(base / ".env", "env_file", texts[0].where, ".env"))
         variables = {**environment(path for path in env_files if path is not None), **frame.variables}
         return self.project(here, replace(frame, base=base, variables=variables), texts[0].where)
 
     def _own(self, document: dict[str, Any], path: Path, frame: Frame) -> dict[str, Any]:
         found: dict[str, Any] = {"services": {}}
-        for name, raw in table(document.get("services")).items():
+        for name, raw in table(unwrapped(document.get("services"))).items():
             if isinstance(raw, Override):
                 inner = self._service(table(raw.value), document, path, frame)
                 found["services"][str(name)] = raw if raw.value is None else Override(inner)
@@ -162,6 +206,7 @@ class _Reader:
 
     def _extended(self, value: Any, document: dict[str, Any], path: Path, frame: Frame) -> dict[str, Any]:
         """The service that this one begins with; what it names starts from its own file's directory."""
+        value = bare(value)
         row = value if isinstance(value, dict) else {"service": value}
         name = row.get("service")
         if not isinstance(name, Placed):
@@ -171,11 +216,11 @@ class _Reader:
             if other is None:
                 return {}
             document, path, frame = load(other, row["file"].where), other, replace(frame, base=other.parent)
-        known = table(document.get("services"))
+        known = table(unwrapped(document.get("services")))
         if row.get("file") is not None and name not in known:
             raise InventoryError(f"{path.name} has no service '{name}'", where=name.where)
         self._enter((path, str(name)), name.where)
-        found = self._service(table(known.get(name)), document, path, frame)
+        found = self._service(table(unwrapped(known.get(name))), document, path, frame)
         self._open.pop()
         return found
 

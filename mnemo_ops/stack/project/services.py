@@ -9,33 +9,42 @@ from typing import Any
 
 from mnemo_ops.documents.yaml_lines import Placed
 from mnemo_ops.errors import InventoryError
-from mnemo_ops.stack.project.documents import Override, rows, table
+from mnemo_ops.stack.project.documents import RESET, Override, bare, rows, table, unwrapped
 from mnemo_ops.stack.project.places import Frame, Named
 
 Part = dict[str, Any]
+_INLINE = {"dockerfile_inline": "inline"}  # as it is called here
 _ELSEWHERE = re.compile(r"[a-z0-9+.-]+://|git@|github\.com/|(?:service|target):")  # fetched, or made by another build
 
 
 def service(raw: Part, frame: Frame) -> Part:
     """Its keys that name something, each as a mapping that a later file can be laid over."""
-    return {key: _overriding(read, raw[key], frame) for key, read in _KEYS.items() if key in raw}
+    return {key: _overriding(read, raw[key], frame, key == "build") for key, read in _KEYS.items() if key in raw}
 
 
 def top(key: str, raw: Any, frame: Frame) -> Part:
     """``configs``, ``secrets`` or ``volumes`` of a file: name -> what it names."""
     read = _volume if key == "volumes" else lambda value, frame: _file(key[:-1], value, frame)
-    return {str(name): _overriding(read, value, frame) for name, value in table(raw).items()}
+    return {
+        str(name): _overriding(read, value, frame, key != "volumes") for name, value in table(unwrapped(raw)).items()
+    }
 
 
-def _overriding(read: Callable[[Any, Frame], Part], value: Any, frame: Frame) -> Any:
-    if isinstance(value, Override):
-        return value if value.value is None else Override(read(value.value, frame))
-    return read(value, frame)
+def _overriding(read: Callable[[Any, Frame], Part], value: Any, frame: Frame, by_key: bool) -> Any:
+    """:param by_key: its own keys are laid over those of an earlier file; else tags within it say nothing."""
+    if value is RESET:
+        return value
+    inner = unwrapped(value)
+    if by_key and isinstance(inner, dict):
+        found = read({key: each if each is RESET else bare(each) for key, each in inner.items()}, frame)
+    else:
+        found = read(bare(inner), frame)
+    return Override(found) if isinstance(value, Override) else found
 
 
 def _file(what: str, value: Any, frame: Frame) -> Part:
     file = table(value).get("file")
-    return {} if file is None else {"file": frame.named(what, file)}
+    return {} if file is None else {"file": file if file is RESET else frame.named(what, file)}
 
 
 def _volume(value: Any, frame: Frame) -> Part:
@@ -98,8 +107,8 @@ def _files(what: str) -> Callable[[Any, Frame], Part]:
 def _build(value: Any, frame: Frame) -> Part:
     row = value if isinstance(value, dict) else {"context": value}
     base = Named(frame.base, "build context", getattr(next(iter(row), value), "where", ""), ".")
-    found: Part = {"base": base, **{key: each for key, each in row.items() if isinstance(each, Override)}}
-    row = {key: each for key, each in row.items() if key not in found}
+    row, gone = ({key: each for key, each in row.items() if (each is RESET) == one} for one in (False, True))
+    found: Part = {"base": base, **{_INLINE.get(key, key): RESET for key in gone}}
     if row.get("context") is not None:
         away = _ELSEWHERE.match(frame.text(row["context"]))
         found["context"] = None if away else frame.named("build context", row["context"])
@@ -131,7 +140,7 @@ def _profiles(value: Any, frame: Frame) -> Part:
         text = frame.text(each)
         _, _, path = text.replace("=", ":", 1).partition("seccomp:")
         if path and path != "unconfined" and not path.startswith("{"):
-            found[path] = frame.named("security profile", type(text)(path, text.where))
+            found[path] = frame.named("security profile", type(text)(path.replace("$", "$$"), text.where))
     return found
 
 
