@@ -49,7 +49,7 @@ lint: $(STAMP)
 REAL := tests/real/test_one_postgres.py tests/postgres/test_cluster.py
 
 fast: $(STAMP)
-	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh age=age pg_ctlcluster=postgresql
+	@scripts/machine.sh sshd=openssh-server zstd=zstd zsh=zsh age=age git=git pg_ctlcluster=postgresql
 	@major=$$(ls /usr/lib/postgresql | sort -n | tail -n 1) && at=/usr/share/postgresql/$$major/extension && scripts/machine.sh \
 		$$at/pg_cron.control=postgresql-$$major-cron $$at/postgis_topology.control=postgresql-$$major-postgis-3
 	@echo "== unit, contract, wire: no servers; agents on this machine, which also wait: one worker more than cores"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mnemo_ops.agent.base.record import replace
 from mnemo_ops.core.model import Host
+from mnemo_ops.execution.report import near
 from mnemo_ops.flows.engine import Flow
 from mnemo_ops.inventory.load import Inventory
 from mnemo_ops.stack import definition
@@ -33,7 +34,7 @@ def shipment_of(flow: Flow, inventory: Inventory, host: Host, chosen: Settings) 
     data = [*kept, *chosen.volumes, *(key for key in chosen.waived if ":" not in key)]
     found = pack(source, project, placed, _apart(inventory, flow, chosen), data, kept)
     for warning in found.warnings:
-        flow.report.say(f"  WARNING  {warning}")
+        flow.report.say(f"  WARNING  {near(warning)}")
         flow.report.extra.setdefault("warnings", []).append(warning)
     return replace(found, directories=tuple(row for row in found.directories if row["path"] not in chosen.volumes))
 

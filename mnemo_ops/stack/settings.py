@@ -18,6 +18,7 @@ from mnemo_ops.documents import yaml_lines
 from mnemo_ops.errors import InventoryError, MnemoError
 from mnemo_ops.stack import validation
 from mnemo_ops.stack.project import documents, reading
+from mnemo_ops.stack.project.git_ref import exported
 from mnemo_ops.stack.project.interpolation import environment
 from mnemo_ops.stack.project.places import readable
 from mnemo_ops.stack.volumes import declared as storage
@@ -40,6 +41,7 @@ class Settings:
     :param project: Compose's name of the project. :param directory: where it lives on the host; ``/srv/PROJECT``.
     :param store: where its backups lie on the host; ``/var/backups/PROJECT``.
     :param source: directory on this machine with the owner's compose files and what they mount.
+    :param ref: branch, tag or commit of the repository that the source lies in: its files are deployed as of then.
     :param compose_files: below the source, in Compose's ``-f`` order; else those that Compose finds by itself.
     :param override: template below the source of a last compose file, which corrects the owner's.
     :param env_file: the env file on this machine. :param env_name: what it is called on the host; ``.env``.
@@ -62,6 +64,7 @@ class Settings:
     directory: str = ""
     store: str = ""
     source: str = ""
+    ref: str = ""
     compose_files: tuple[str, ...] = ()
     override: str = ""
     env_file: str = ""
@@ -87,6 +90,8 @@ def settings(host: Host) -> Settings:
     home = Path(str(host.vars.get("inventory_dir", ".")))
     mistake = functools.partial(_mistake, f"{host.name}: stack", host.vars, ("stack",))
     values = _typed(given, home, mistake)
+    if values.get("ref") and values.get("source"):
+        values["source"] = str(exported(Path(values["source"]), values["ref"], home))
     path = Path(values.get("source", "")) / FILE
     _refuse_misspelt(values.get("source", ""))
     beside = _of_file(path, path.stat().st_mtime_ns) if values.get("source") and path.is_file() else {}
@@ -142,8 +147,12 @@ def _of_file(path: Path, changed: int) -> Mapping[str, Any]:
     data = yaml_lines.load(path, InventoryError) or {}
     mistake = functools.partial(_mistake, str(path), data, ())
     values = _typed(revealed(data), path.parent, mistake)
-    if "source" in values:
-        raise mistake(("source",), ".source: the directory of this file is the source", "leave it out")
+    for key in ("source", "ref"):
+        if key in values:
+            said = ".source: the directory of this file is the source" if key == "source" else ".ref: not in this file"
+            raise mistake(
+                (key,), said, "leave it out" if key == "source" else "the inventory names it, with the source"
+            )
     _settings(values, values.get("volumes", {}), mistake)
     return values
 
