@@ -139,7 +139,7 @@ def _listening(machine: Machine) -> List[str]:
     found = set()
     for protocol, state in (("tcp", "0A"), ("udp", "07")):
         for end in ("", "6"):
-            for line in (machine.read_text(f"/proc/net/{protocol}{end}") or "").splitlines()[1:]:
+            for line in each_line(machine.read_text(f"/proc/net/{protocol}{end}") or "")[1:]:
                 fields = line.split()
                 if fields[3:4] == [state]:
                     found.add(f"{int(fields[1].rpartition(':')[2], 16)}/{protocol}")
