@@ -155,6 +155,10 @@ def _old(old: Side, new: Side) -> list[Finding]:
         )
         remedy = f"invoke deploy --limit {old.name}, or correct stack.directory"
         found.append(refused("directory.incomplete", old.name, evidence, remedy))
+    if unnamed := old.survey.get("unnamed"):
+        evidence = f"{', '.join(unnamed)} runs, and would not on {new.name}: no start of the project's files starts it"
+        remedy = "name its profile in the env file (COMPOSE_PROFILES=NAME), or stop it"
+        found.append(refused("service.unnamed", old.name, evidence, remedy))
     for service, row in old.survey["containers"].items():
         if not row["content"]:
             evidence = f"its engine has no more what {service} runs ({row['image']}), and {new.name} would need it"
@@ -211,6 +215,13 @@ def _clashes(old: Side, new: Side, chosen: Settings) -> list[Finding]:
     if ports and not new.runs:
         evidence = f"something already has port {', '.join(ports)}, which the stack publishes"
         found.append(refused("port.taken", new.name, evidence))
+    there = new.survey.get("networks", ())
+    for name in (each for each in old.survey.get("outer_networks", ()) if each not in there):
+        evidence = f"the network {name}, which is external, does not exist"
+        remedy = (
+            f"docker network create {name} there (invoke bootstrap --limit {new.name} before, if Docker is missing)"
+        )
+        found.append(refused("network.missing", new.name, evidence, remedy))
     ours = [ipaddress.ip_network(each) for each in old.survey.get("own_subnets", [])]
     for name, subnets in (new.survey.get("subnets") or {}).items():
         for text in subnets:

@@ -124,7 +124,18 @@ class Flow:
                 f"{stack.directory}",
                 hint=f"write stack.directory: {told['directory']} into the inventory",
             )
-        return wire(derived(stack, told))
+        found = derived(stack, told)
+        for row in (each for each in told["rows"] if each["topic"] == "no backup holds"):
+            if not any(f'"{key}"' in row["overrule"] for key in stack.waived):
+                self._warn(f"{host.name}: no backup holds what is in {row['what']} ({row['value']}): {row['reason']}")
+        return wire(found)
+
+    def _warn(self, text: str) -> None:
+        """Once."""
+        known = self.report.extra.setdefault("warnings", [])
+        if text not in known:
+            known.append(text)
+            self.report.say(f"  WARNING  {text}")
 
     def stack_as_known(self, host: Host) -> dict[str, Any]:
         """As :meth:`stack`, for what goes by records alone: as declared where the project cannot be read."""

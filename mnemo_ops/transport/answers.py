@@ -257,7 +257,10 @@ SURVEY = row(
     sizes=perhaps(table(words, amount), {}),
     odd_volumes=perhaps(TEXTS, {}),
     postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
-    **dict.fromkeys(("volumes", "all_volumes", "names", "container_names", "forgotten"), perhaps(LIST, ())),
+    **dict.fromkeys(
+        ("volumes", "all_volumes", "names", "container_names", "forgotten", "networks", "outer_networks", "unnamed"),
+        perhaps(LIST, ()),
+    ),
 )
 
 # of the read-only look

@@ -27,6 +27,7 @@ from mnemo_ops.agent.stack.stack import Dataset, Stack, forgotten, waiver
 from mnemo_ops.agent.stack.volume_checks.volumes import findings
 from mnemo_ops.agent.stack.volume_move import moving
 from mnemo_ops.agent.stack.volume_move.move_plan import made
+from mnemo_ops.agent.stack.written_files import written
 from mnemo_ops.errors import Broken, Refused
 from mnemo_ops.stack import validation
 from mnemo_ops.stack.definition import wire
@@ -164,6 +165,39 @@ def test_a_directory_of_the_stack_is_kept_where_config_is(tmp_path: Path, row: d
     graph = replace(STACK, datasets=(Dataset("graph", "files", "graph"),))
     assert (forgotten(graph, found) == ["api:/data (/srv/p/state)"]) == kept
     assert forgotten(replace(graph, datasets=(*graph.datasets, Dataset("c", "config", path="."))), found) == []
+
+
+def test_a_volume_of_another_name_is_shared_with_nobody_unless_waived(tmp_path: Path) -> None:
+    """Two projects with one `name:`: a restore pulled the volume from under the other, and lost what it wrote."""
+    machine = host(tmp_path, API, container("other", "shared")).machine(read_only=True)
+    stack = replace(STACK, names={"graph": "shared"})
+    with pytest.raises(Refused, match="other:/data"):
+        exclusivity.refuse_strangers(machine, stack)
+    exclusivity.refuse_strangers(machine, replace(stack, waived={"other:/data": "it reads"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "row", "told"),
+    [
+        ("db.sqlite3", False, {}, True),
+        ("state", True, {}, True),
+        ("state", False, {}, False),  # as it was when its container was started
+        ("state", True, {"RW": False}, False),
+        ("uploads/state", True, {}, False),  # of a dataset
+    ],
+)
+def test_a_single_file_that_a_container_writes_is_named(
+    name: str, changed: bool, row: dict[str, Any], told: bool, tmp_path: Path
+) -> None:
+    """A restore leaves the project's files, and said of a database among them that all is in place."""
+    world = host(tmp_path, container("api", f"/srv/p/{name}", "api", Type="bind", **row))
+    world.write(f"srv/p/{name}", "x")
+    state = world.state("docker")
+    state["containers"]["api"]["State"]["StartedAt"] = "2000-01-01T00:00:00Z" if changed else "2100-01-01T00:00:00.5Z"
+    world.model("docker", state)
+    machine = world.machine(read_only=True)
+    found = written(machine, STACK, project.containers(machine, "p"))
+    assert found == ([f"{name}, which api writes,"] if told else [])
 
 
 def test_a_directory_that_only_its_container_still_holds_is_refused(tmp_path: Path) -> None:

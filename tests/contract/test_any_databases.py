@@ -131,6 +131,21 @@ def test_a_survey_names_each_cluster_and_who_does_not_answer(tmp_path: Path) -> 
     assert Survey(stack(FILES)).ready(world.machine())["postgres"] == {}
 
 
+def test_what_new_would_not_have_is_told(tmp_path: Path) -> None:
+    """Profiles of a command line, networks of others, volumes within the project, and only subnets that are fixed."""
+    world = serving(tmp_path, "api", "db")
+    described = {"services": {"api": SERVICES["api"]}, "volumes": {"graph": {}}}
+    nets = {"proxy": {"name": "edge", "external": True}, "own": {"ipam": {"config": [{"subnet": "10.9.0.0/24"}]}}}
+    world.write("srv/p/c.yml", json.dumps({**described, "networks": nets}))
+    docker = world.state("docker")
+    docker["volumes"]["p_graph"]["Options"] = {"type": "none", "o": "bind", "device": "/srv/p/graph"}
+    world.model("docker", docker)
+    found = answers.of("ready", "survey")(Survey(stack(FILES)).ready(world.machine()))
+    assert (found["unnamed"], found["outer_networks"], found["own_subnets"]) == (["db"], ["edge"], ["10.9.0.0/24"])
+    assert "p_graph is /srv/p/graph, within the project's directory" in str(found["troubles"])
+    assert "edge" not in found["networks"] and found["networks"]
+
+
 MOUNTS = (
     "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 8:2 / /srv/photos rw - ext4 /dev/sdb rw\n"
     "3 1 8:1 /sets /sets rw - ext4 /dev/sda rw\n4 1 8:3 / /var/lib/docker rw - btrfs /dev/sdc rw\n"

@@ -63,13 +63,23 @@ def test_what_moves_is_asked_of_new_where_old_is_gone(tmp_path: Path) -> None:
     def show() -> dict[str, Any]:
         if not knows.pop(0):
             raise Unreachable("old does not answer")
-        return {"directory": "/srv/notes", "files": [], "env_files": [], "rows": [{"dataset": told}]}
+        return {
+            "directory": "/srv/notes",
+            "files": [],
+            "env_files": [],
+            "rows": [{"topic": "dataset", "dataset": told}],
+        }
 
     def emptied(is_so: list[bool]) -> Callable[[], dict[str, Any]]:
         def show() -> dict[str, Any]:
             if is_so.pop(0):
                 raise Refused("no compose file in /srv/notes")
-            return {"directory": "/srv/notes", "files": [], "env_files": [], "rows": [{"dataset": told}]}
+            return {
+                "directory": "/srv/notes",
+                "files": [],
+                "env_files": [],
+                "rows": [{"topic": "dataset", "dataset": told}],
+            }
 
         return show
 
@@ -86,6 +96,26 @@ def test_what_moves_is_asked_of_new_where_old_is_gone(tmp_path: Path) -> None:
     knows[:] = [False, False]
     with pytest.raises(Unreachable, match="old"):
         Migration(flow, *hosts, lambda host: None, lambda host: None, (), "20261129T220719Z-0002")
+
+
+def test_what_no_backup_holds_is_told_once_by_each_flow(tmp_path: Path) -> None:
+    """What a container wrote into its own layer was left behind without a word."""
+    row = {"topic": "no backup holds", "what": "n-web-1", "value": "7 bytes", "reason": "written: /var/lib/app"}
+    rows = [
+        {**row, "overrule": f'a volume there, or stack.waived: {{"{key}": "REASON"}}'} for key in ("web:/a", "web:/b")
+    ]
+    told = {
+        "directory": "/srv/notes",
+        "files": [],
+        "env_files": [],
+        "rows": [{**each, "dataset": None} for each in rows],
+    }
+    fleet: Any = Fleet(show_stack=lambda: told)
+    flow = Flow(fleet, Report("backup", Style()), tmp_path)
+    host = Host("old", "192.0.2.1", vars={"stack": {"project": "notes", "waived": {"web:/b": "a cache"}}})
+    flow.stack(host)
+    flow.stack(host)
+    assert flow.report.extra["warnings"] == ["old: no backup holds what is in n-web-1 (7 bytes): written: /var/lib/app"]
 
 
 def test_a_project_in_another_directory_than_declared_is_refused(tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_a_directory_outside_that_containers_write_into_is_the_hosts(source: Sou
     assert len(found.warnings) == 1 and not [path for path in paths(found.directories) if "data" in path]
 
 
+def test_a_single_file_that_containers_write_is_put_there_once(source: Source) -> None:
+    """Users and settings that an application had written went back to those of the source, and nobody was told."""
+    names = ("users", "settings.json", "site/wp-config.php", "nginx.conf", "init.sql", "Caddyfile", "hook")
+    mounts = ", ".join(f"'./{name}:/x/{name}'" for name in names)
+    source.write({"compose.yaml": f"services: {{a: {{volumes: [{mounts}, './ro:/ro:ro']}}}}\n", "ro": ""})
+    source.write(dict.fromkeys(names, ""))
+    (source.path / "hook").chmod(0o755)
+    found = packed(source, "compose.yaml")
+    kept = {"users", "settings.json", "site/wp-config.php"}
+    assert {row["path"] for row in found.files if row["once"]} == kept
+    assert len(found.warnings) == 3 and all(":ro" in each for each in found.warnings)
+
+
 def test_state_stays_where_it_is_and_its_own_files_travel_once(source: Source) -> None:
     source.write(
         {

@@ -29,6 +29,7 @@ from mnemo_ops.agent.stack.orchestrator import Orchestrator
 from mnemo_ops.agent.stack.restore_record import AFTER, ASIDE, FAILED, STARTING, SWAPPING, sibling
 from mnemo_ops.agent.stack.stack import Stack, mountpoint
 from mnemo_ops.agent.stack.volume_checks.volumes import refuse_filled
+from mnemo_ops.agent.stack.written_files import written
 from mnemo_ops.errors import Broken, MnemoError, Refused, VerificationFailed, reason
 
 
@@ -105,6 +106,7 @@ class LoadSet(Action):
             places = self._places(machine, stack, manifest)
             _refuse_fixed(machine, stack, places)
             _refuse_full(machine, manifest, places)
+            lost += [f"{each} {_STAYS}" for each in written(machine, stack, found)]
             lost += [f"the backup was made without {each}" for each in manifest.accepted_losses]
             lost += [_ONE.format(each.name) for each in manifest.datasets if each.earlier]
             _refuse_lost(self.id, lost, self.accept_loss)
@@ -296,6 +298,7 @@ def _now(kind: Kind) -> Mapping[str, Any]:
         return {"why": reason(error)}
 
 
+_STAYS = "stays as it is: a restore leaves the files of the project's directory; mount a directory for data"
 _ONE = (
     "of {0} only one database, all of it its user's: owners, rights, settings and other databases are not in the backup"
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
-import re
-import time
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence
 
 from mnemo_ops.agent.base.progress import Deed, Progress, Report
@@ -17,7 +14,6 @@ from mnemo_ops.agent.stack.containers import Container
 from mnemo_ops.agent.stack.stack import Stack
 from mnemo_ops.errors import NotStarted
 
-_TIME = re.compile(r"(\d+-\d+-\d+T\d+:\d+:\d+)(?:\.(\d{1,9}))?\d*Z")
 _REPLACED = "//deleted"  # the kernel's mark for a mounted file whose name has another file by now
 
 
@@ -71,7 +67,7 @@ def _unseen(machine: Machine, container: Container, files: Mapping[str, str]) ->
     """Of these files those that a container does not have as they are, or are to be."""
     there = mounts.mounted(machine, str(container.pid)) if container.pid else {}
     replaced = {target for target, one in there.items() if one.root.endswith(_REPLACED)}
-    began = _nanoseconds(container.started)
+    began = containers.nanoseconds(container.started)
     for mount in container.mounts:
         source = str(mount.get("Source", ""))
         if source in files:
@@ -92,12 +88,3 @@ def _differs(machine: Machine, path: str, files: Mapping[str, str]) -> bool:
 def _written(machine: Machine, path: str) -> int:
     stat = machine.stat(path, follow=True)
     return stat.mtime_ns if stat else 0
-
-
-def _nanoseconds(text: str) -> float:
-    """Docker's time; what is none lies in the future: nothing is newer."""
-    found = _TIME.match(text)
-    if found is None:
-        return float("inf")
-    seconds = calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%S"))
-    return seconds * 10**9 + int((found[2] or "0").ljust(9, "0"))

@@ -12,6 +12,7 @@ from mnemo_ops.agent.actions.journal import steps
 from mnemo_ops.agent.base.lines import each_line
 from mnemo_ops.agent.base.progress import Report
 from mnemo_ops.agent.base.record import dataclass, field
+from mnemo_ops.agent.docker import cli as docker
 from mnemo_ops.agent.docker.images import contents
 from mnemo_ops.agent.engine.action import Action
 from mnemo_ops.agent.files import mounts
@@ -97,6 +98,8 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     except Refused as error:
         troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
+    model = _model(machine, stack)
+    troubles += _within(machine, stack)
     others = each_line(machine.ask(["docker", "ps", "-a", "--format", "json"]).out)
     rows = [json.loads(line) for line in others]
     mine, theirs = (
@@ -115,7 +118,14 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         },
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),
-        "own_subnets": [each for group in _subnets(machine, stack.project, own=True).values() for each in group],
+        "own_subnets": _fixed(model) if model else [],
+        "networks": sorted(docker.all_of(machine, "network")),
+        "outer_networks": sorted(
+            {str(row.get("name")) for row in (model.get("networks") or {}).values() if row and row.get("external")}
+        ),
+        "unnamed": sorted({each.service for each in found if each.running and each.service not in model["services"]})
+        if model.get("services")
+        else [],
         "containers": {
             each.service: {
                 **{"state": each.state, "health": each.health, "image": each.image},
@@ -132,6 +142,32 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
             each.name: _postgres(machine, stack, each.service, found, troubles) for each in stack.of_kind("postgres")
         },
     }
+
+
+def _model(machine: Machine, stack: Stack) -> Dict[str, Any]:
+    """What a start of the project would start, as Compose has it; empty where it does not say. It holds secrets."""
+    done = machine.ask(stack.compose("config", "--format", "json"), check=False)
+    found: Dict[str, Any] = json.loads(done.out) if done.rc == 0 and done.out.strip() else {}
+    return found
+
+
+def _fixed(model: Mapping[str, Any]) -> List[str]:
+    """Subnets that the compose files say: of the others Docker chooses one that is free."""
+    plans = [(row or {}).get("ipam") or {} for row in (model.get("networks") or {}).values()]
+    return [str(each["subnet"]) for plan in plans for each in plan.get("config") or [] if each.get("subnet")]
+
+
+def _within(machine: Machine, stack: Stack) -> List[str]:
+    """Volumes that are a directory of the project's own: on new the configuration would fill them first."""
+    found = []
+    for name, row in sorted(containers.volumes(machine, stack.project).items()):
+        where = docker.content(row)
+        if f"{machine.realpath(where)}/".startswith(f"{machine.realpath(stack.directory)}/"):
+            how = "mount that directory itself in the compose file"
+            found.append(
+                f"the volume {name} is {where}, within the project's directory, which no migration carries: {how}"
+            )
+    return found
 
 
 def _listening(machine: Machine) -> List[str]:

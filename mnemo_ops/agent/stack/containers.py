@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import re
+import time
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from mnemo_ops.agent.base.lines import each_line
@@ -16,6 +19,7 @@ SERVICE = "com.docker.compose.service"
 ONEOFF = "com.docker.compose.oneoff"
 DEPENDS = "com.docker.compose.depends_on"  # service:condition:restart, separated by commas
 LOCAL = ("127.0.0.1", "::1")
+_TIME = re.compile(r"(\d+-\d+-\d+T\d+:\d+:\d+)(?:\.(\d{1,9}))?\d*Z")
 
 Found = Sequence["Container"]
 
@@ -115,6 +119,15 @@ def volumes(machine: Machine, project: str) -> Dict[str, docker.Row]:
         for name, row in every.items()
         if whose(row) == project and (name.startswith(project + "_") or key_of(row, ""))
     }
+
+
+def nanoseconds(text: str) -> float:
+    """Docker's time; what is none lies in the future: nothing is newer."""
+    found = _TIME.match(text)
+    if found is None:
+        return float("inf")
+    seconds = calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%S"))
+    return seconds * 10**9 + int((found[2] or "0").ljust(9, "0"))
 
 
 def key_of(row: docker.Row, project: str) -> str:

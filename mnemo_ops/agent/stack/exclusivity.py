@@ -50,8 +50,7 @@ def strangers(machine: Machine, stack: Stack) -> Dict[str, List[str]]:
 
     :returns: name -> the mounts by which it may, as ``stack.waived`` takes them, each with its source.
     """
-    # what is somebody else's, others may use
-    volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume and one.volume not in stack.names}
+    volumes = {stack.volume(one.volume) for one in stack.datasets if one.volume}  # also one of somebody else
     own = [stack.path(one.path) for one in stack.datasets if one.path not in ("", ".") and not one.volume]
     there = docker.all_of(machine, "volume")  # whose directories may be mounted as such, not by the volume's name
     own += [docker.content(there[name]) for name in volumes & there.keys()]

@@ -16,6 +16,11 @@ from mnemo_ops.stack.project.reading import Project
 from mnemo_ops.stack.project.selection import IGNORE, Selection
 
 _WRITTEN = re.compile(r"\.(?:db|sqlite3?|log|pid|rdb)$|(?:^|/)acme\.json$")  # files that are state where writable
+# of files that are mounted alone and writable, which is often by oversight: those that people write, not programs
+_CONFIGURES = re.compile(
+    r"\.(?:sh|bash|sql|conf|cnf|cfg|ini|ya?ml|toml|xml|tmpl|template|tpl|j2|lua|vcl|env|pem|crt|cert|key|html?|css|js"
+    r"|py|rb|pl|local|override)$|(?:^|/)[A-Z]\w*file$"
+)
 _MOUNTED = ("mount", "config", "secret")
 _SECRET = re.compile(r"(?:^|/)\.env(?:\.|$)|\.(?:env|pem|key|p12|pfx)$")
 
@@ -101,6 +106,13 @@ def _seen(source: Path, project: Project, paths: Collection[str]) -> Iterator[st
 
 def _staying(source: Path, chosen: Selection, data: Collection[str], kept: Collection[str]) -> Iterator[str]:
     """Of files in the source that lie where containers write: a host has its own."""
+    for path, named in chosen.named.items():
+        alone = named.writable and named.target and (source / path).is_file()
+        if alone and _grows(source, path) and not _WRITTEN.search(path):
+            yield (
+                f"{named.where}: containers may write {named.text}, so that a host that has it keeps its own; "
+                "mount it read-only (:ro), and each deploy puts it there"
+            )
     for path, each in chosen.state.items():
         if path in kept and (source / path).is_dir() and any(chosen.built(row) for row in chosen.files(path)):
             yield (
@@ -116,9 +128,15 @@ def _staying(source: Path, chosen: Selection, data: Collection[str], kept: Colle
         )
 
 
+def _grows(source: Path, path: str) -> bool:
+    """Whether a file that a container may write is state: a host that has it keeps its own."""
+    runs = (source / path).stat().st_mode & 0o100
+    return bool(_WRITTEN.search(path)) or not (_CONFIGURES.search(path) or runs)
+
+
 def _row(source: Path, chosen: Selection, path: str, kept: Collection[str]) -> dict[str, Any]:
     named = chosen.named.get(path)
-    grows = named is not None and named.writable and bool(_WRITTEN.search(path))
+    grows = named is not None and named.writable and _grows(source, path)
     source_of = chosen.built(path) and not _WRITTEN.search(path) and not any(above(one, path, True) for one in kept)
     once = grows or (named is None and chosen.in_state(path) and not source_of)
     secret = bool(_SECRET.search(path)) or path in chosen.secrets
