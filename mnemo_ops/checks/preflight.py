@@ -155,6 +155,9 @@ def _old(old: Side, new: Side) -> list[Finding]:
         )
         remedy = f"invoke deploy --limit {old.name}, or correct stack.directory"
         found.append(refused("directory.incomplete", old.name, evidence, remedy))
+    if emptied := old.survey.get("emptied"):
+        evidence = f"started with values that its files do not give, and empty on {new.name}: {', '.join(emptied)}"
+        found.append(refused("variable.empty", old.name, evidence, "write them into the env file, then deploy"))
     if unnamed := old.survey.get("unnamed"):
         evidence = f"{', '.join(unnamed)} runs, and would not on {new.name}: no start of the project's files starts it"
         remedy = "name its profile in the env file (COMPOSE_PROFILES=NAME), or stop it"

@@ -258,7 +258,17 @@ SURVEY = row(
     odd_volumes=perhaps(TEXTS, {}),
     postgres=perhaps(table(words, perhaps(row(bytes=amount, cluster=LIKE, losses=LIST, obstacles=LIST))), {}),
     **dict.fromkeys(
-        ("volumes", "all_volumes", "names", "container_names", "forgotten", "networks", "outer_networks", "unnamed"),
+        (
+            "volumes",
+            "all_volumes",
+            "names",
+            "container_names",
+            "forgotten",
+            "networks",
+            "outer_networks",
+            "unnamed",
+            "emptied",
+        ),
         perhaps(LIST, ()),
     ),
 )

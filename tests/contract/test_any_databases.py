@@ -134,14 +134,18 @@ def test_a_survey_names_each_cluster_and_who_does_not_answer(tmp_path: Path) -> 
 def test_what_new_would_not_have_is_told(tmp_path: Path) -> None:
     """Profiles of a command line, networks of others, volumes within the project, and only subnets that are fixed."""
     world = serving(tmp_path, "api", "db")
-    described = {"services": {"api": SERVICES["api"]}, "volumes": {"graph": {}}}
+    api = {**SERVICES["api"], "environment": {"SECRET": "", "EMPTY": "", "KNOWN": "x"}}
+    described = {"services": {"api": api}, "volumes": {"graph": {}}}
     nets = {"proxy": {"name": "edge", "external": True}, "own": {"ipam": {"config": [{"subnet": "10.9.0.0/24"}]}}}
     world.write("srv/p/c.yml", json.dumps({**described, "networks": nets}))
     docker = world.state("docker")
+    for row in docker["containers"].values():
+        row["Config"]["Env"] += ["SECRET=of a shell", "EMPTY=", "KNOWN=y"]
     docker["volumes"]["p_graph"]["Options"] = {"type": "none", "o": "bind", "device": "/srv/p/graph"}
     world.model("docker", docker)
     found = answers.of("ready", "survey")(Survey(stack(FILES)).ready(world.machine()))
     assert (found["unnamed"], found["outer_networks"], found["own_subnets"]) == (["db"], ["edge"], ["10.9.0.0/24"])
+    assert found["emptied"] == ["api: SECRET"] and "of a shell" not in json.dumps(found)
     assert "p_graph is /srv/p/graph, within the project's directory" in str(found["troubles"])
     assert "edge" not in found["networks"] and found["networks"]
 

@@ -88,6 +88,7 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
         (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "new: the network lan (172.20.5.0/24)"),
         (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new: it already holds a stack"),
         (side("old"), side("new"), "old: it runs no stack"),
+        (serving("old", emptied=["web: SECRET"]), side("new"), "old: started with values that its files do not give"),
         (serving("old", unnamed=["crawler"]), side("new"), "old: crawler runs, and would not on new"),
         (serving("old", outer_networks=["proxy"]), side("new", networks=["bridge"]), "docker network create proxy"),
         (serving("old"), side("new", occupied={"/data/photos": "of-somebody"}), "/data/photos holds of-somebody"),

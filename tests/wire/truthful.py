@@ -69,7 +69,7 @@ SERVING = {
     },
     **{"containers": {"api": CONTAINER}, "volumes": ["mnemosyne_postgres_data"]},
     **{"all_volumes": ["mnemosyne_postgres_data"], "odd_volumes": {}, "names": [], "container_names": ["m-api-1"]},
-    **{"networks": ["bridge"], "outer_networks": [], "unnamed": []},
+    **{"networks": ["bridge"], "outer_networks": [], "unnamed": [], "emptied": []},
     **{"subnets": {"bridge": ["172.17.0.0/16"]}, "own_subnets": ["172.30.0.0/16"], "forgotten": []},
     **{
         "sizes": {"lightrag": 5},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from typing import Any, ClassVar, Dict, List, Mapping
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping
 
 from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.actions.journal import steps
@@ -123,6 +123,7 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         "outer_networks": sorted(
             {str(row.get("name")) for row in (model.get("networks") or {}).values() if row and row.get("external")}
         ),
+        "emptied": sorted(_emptied(model, found)),
         "unnamed": sorted({each.service for each in found if each.running and each.service not in model["services"]})
         if model.get("services")
         else [],
@@ -149,6 +150,15 @@ def _model(machine: Machine, stack: Stack) -> Dict[str, Any]:
     done = machine.ask(stack.compose("config", "--format", "json"), check=False)
     found: Dict[str, Any] = json.loads(done.out) if done.rc == 0 and done.out.strip() else {}
     return found
+
+
+def _emptied(model: Mapping[str, Any], found: containers.Found) -> Iterator[str]:
+    """``SERVICE: VARIABLE`` of those with a value which the project's files do not give: it came from a shell."""
+    for each in found:
+        told = (model.get("services") or {}).get(each.service) or {}
+        for key, value in (told.get("environment") or {}).items():
+            if value == "" and each.env.get(key) and each.running:
+                yield f"{each.service}: {key}"
 
 
 def _fixed(model: Mapping[str, Any]) -> List[str]:
