@@ -162,6 +162,12 @@ def _old(old: Side, new: Side) -> list[Finding]:
         evidence = f"{', '.join(unnamed)} runs, and would not on {new.name}: no start of the project's files starts it"
         remedy = "name its profile in the env file (COMPOSE_PROFILES=NAME), or stop it"
         found.append(refused("service.unnamed", old.name, evidence, remedy))
+    named: dict[str, set[str]] = {}
+    for row in old.survey["containers"].values():
+        named.setdefault(row["image"], set()).add(row["content"])
+    if several := sorted(name for name, contents in named.items() if len(contents) > 1):
+        evidence = f"services run different images by one name, which means one on {new.name}: {', '.join(several)}"
+        found.append(refused("image.ambiguous", old.name, evidence, f"invoke deploy --limit {old.name}"))
     for service, row in old.survey["containers"].items():
         if not row["content"]:
             evidence = f"its engine has no more what {service} runs ({row['image']}), and {new.name} would need it"

@@ -150,6 +150,24 @@ def test_what_new_would_not_have_is_told(tmp_path: Path) -> None:
     assert "edge" not in found["networks"] and found["networks"]
 
 
+def test_a_survey_of_an_engine_that_does_not_answer_says_so(tmp_path: Path) -> None:
+    """It ended as a failure, where a migration that is aborted or goes on wants to know the rest."""
+    world = serving(tmp_path, "api")
+    tool = world.root / "usr/bin/docker"
+    tool.unlink()
+    tool.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2\nexit 1\n")
+    tool.chmod(0o755)
+    found = answers.of("ready", "survey")(Survey(stack(FILES)).ready(world.machine()))
+    assert found["troubles"] and found["disks"][0]["holds"][0] == "store" and found["containers"] == {}
+
+
+def test_files_that_compose_cannot_read_are_a_trouble(tmp_path: Path) -> None:
+    """Nothing was told of profiles and networks, as if there were none."""
+    world = serving(tmp_path, "api")
+    (world.root / "srv/p/c.yml").unlink()
+    assert "Compose cannot read" in str(Survey(stack(FILES)).ready(world.machine())["troubles"])
+
+
 MOUNTS = (
     "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 8:2 / /srv/photos rw - ext4 /dev/sdb rw\n"
     "3 1 8:1 /sets /sets rw - ext4 /dev/sda rw\n4 1 8:3 / /var/lib/docker rw - btrfs /dev/sdc rw\n"

@@ -20,6 +20,10 @@ def disk(path: str, free: int, *holds: str, inodes: int = 10**6) -> dict[str, An
     return {"path": path, "free": free, "inodes": inodes, "holds": holds}
 
 
+API: dict[str, Any] = {"api": {"state": "running", "health": "", "image": "a:1", "content": "a"}}
+OTHER: dict[str, Any] = {"worker": {**API["api"], "content": "b"}}
+
+
 def side(name: str, **survey: Any) -> Side:
     """A host with nothing on it, but for what is said."""
     bare: dict[str, Any] = {
@@ -88,6 +92,7 @@ def test_a_serving_host_and_a_bare_one_may_begin() -> None:
         (serving("old"), side("new", subnets={"lan": ["172.20.5.0/24"]}), "new: the network lan (172.20.5.0/24)"),
         (serving("old"), side("new", volumes=["mnemosyne_postgres_data"]), "new: it already holds a stack"),
         (side("old"), side("new"), "old: it runs no stack"),
+        (serving("old", containers={**API, **OTHER}), side("new"), "old: services run different images by one name"),
         (serving("old", emptied=["web: SECRET"]), side("new"), "old: started with values that its files do not give"),
         (serving("old", unnamed=["crawler"]), side("new"), "old: crawler runs, and would not on new"),
         (serving("old", outer_networks=["proxy"]), side("new", networks=["bridge"]), "docker network create proxy"),

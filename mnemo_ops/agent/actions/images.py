@@ -16,6 +16,7 @@ from mnemo_ops.agent.process import handout, lease
 from mnemo_ops.errors import Broken, Refused, VerificationFailed
 
 _NOWHERE = "/mnemo-ops-tries-whether-a-container-starts"
+_TRIED = "mnemo-ops-try"  # by name: what a kill leaves of one goes with the next
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class LoadImages(Action):
             if "@" not in name and docker.image_ids(machine).get(docker.reference(name)) != here[content]:
                 machine.run(["docker", "tag", "--", here[content], name])
         yield Progress(note="trying the images")
+        machine.run(["docker", "rm", "--force", _TRIED], check=False)
         for name, content in self.images.items():
             self._try(machine, name, here[content])
         return {"images": len(self.images)}
@@ -97,7 +99,8 @@ class LoadImages(Action):
     def _try(self, machine: Machine, name: str, id: str) -> None:
         """Start a program that no image has: with all else in order that is what the engine complains of
         (docker-run(1), exit status)."""
-        argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", _NOWHERE, id]
+        argv = ["docker", "run", "--rm", "--name", _TRIED, "--pull", "never", "--network", "none"]
+        argv += ["--entrypoint", _NOWHERE, id]
         done = machine.run(argv, check=False)
         if done.rc not in (126, 127):
             said = each_line(done.err.strip() or "no output")[-1][:300]

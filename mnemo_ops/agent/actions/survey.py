@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional
 
 from mnemo_ops.agent.actions.backup import TOOLS
 from mnemo_ops.agent.actions.journal import steps
@@ -74,8 +74,10 @@ class Survey(Action):
                 report.update(found)
             except MnemoError as error:
                 troubles.append(str(error))
-        root = (report["docker"] or {}).get("root", "/var/lib/docker")
-        return {**report, "disks": room.disks(machine, stack, root, self.directories), "troubles": troubles}
+        known = report["docker"] or {}  # one that does not answer is among the troubles
+        there = docker.all_of(machine, "volume") if known else {}
+        disks = room.disks(machine, stack, there, known.get("root", "/var/lib/docker"), self.directories)
+        return {**report, "disks": disks, "troubles": troubles}
 
 
 def _outside(stack: Stack) -> List[str]:
@@ -99,6 +101,9 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         troubles.append(f"{error.message}: {error.hint}")
     volumes = machine.ask(["docker", "volume", "ls", "-q"]).out.split()
     model = _model(machine, stack)
+    if found and model is None:
+        troubles.append("Compose cannot read the project's files: docker compose config says why")
+    model = model or {}
     troubles += _within(machine, stack)
     others = each_line(machine.ask(["docker", "ps", "-a", "--format", "json"]).out)
     rows = [json.loads(line) for line in others]
@@ -118,7 +123,7 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
         },
         "names": sorted({row["Names"] for row in rows if f"={stack.project}," not in row.get("Labels", "") + ","}),
         "subnets": _subnets(machine, stack.project, own=False),
-        "own_subnets": _fixed(model) if model else [],
+        "own_subnets": _fixed(model),
         "networks": sorted(docker.all_of(machine, "network")),
         "outer_networks": sorted(
             {str(row.get("name")) for row in (model.get("networks") or {}).values() if row and row.get("external")}
@@ -145,11 +150,10 @@ def _docker(machine: Machine, stack: Stack, troubles: List[str]) -> Dict[str, An
     }
 
 
-def _model(machine: Machine, stack: Stack) -> Dict[str, Any]:
-    """What a start of the project would start, as Compose has it; empty where it does not say. It holds secrets."""
+def _model(machine: Machine, stack: Stack) -> Optional[Dict[str, Any]]:
+    """What a start of the project would start, as Compose has it; none where it cannot say. It holds secrets."""
     done = machine.ask(stack.compose("config", "--format", "json"), check=False)
-    found: Dict[str, Any] = json.loads(done.out) if done.rc == 0 and done.out.strip() else {}
-    return found
+    return dict(json.loads(done.out)) if done.rc == 0 and done.out.strip() else None
 
 
 def _emptied(model: Mapping[str, Any], found: containers.Found) -> Iterator[str]:

@@ -13,14 +13,16 @@ from mnemo_ops.agent.stack.stack import Stack
 STORE = "store"  # what goes there is a set; a dataset is meant by ``=NAME``
 
 
-def disks(machine: Machine, stack: Stack, root: str, directories: Mapping[str, str]) -> List[Dict[str, Any]]:
+def disks(
+    machine: Machine, stack: Stack, there: Mapping[str, docker.Row], root: str, directories: Mapping[str, str]
+) -> List[Dict[str, Any]]:
     """``path``, ``free`` bytes, ``inodes`` (none where they are not counted) and what is written there: ``store``,
     and ``=NAME`` of each dataset.
 
-    :param root: Docker's directory. :param directories: Docker's name of a volume that is still to be made -> where;
-        empty: on another machine, or on a disk that is not mounted yet.
+    :param there: Docker's volumes, as far as it tells. :param root: its directory.
+    :param directories: Docker's name of a volume that is still to be made -> where; empty: on another machine, or on a
+        disk that is not mounted yet.
     """
-    there = docker.all_of(machine, "volume") if docker.is_installed(machine) else {}
     places = {STORE: stack.store}
     for dataset in stack.datasets:
         name = stack.volume(dataset.volume) if dataset.volume else ""

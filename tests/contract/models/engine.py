@@ -19,6 +19,7 @@ VALUED = {
     "--format",
     "--filter",
     "--driver",
+    "--name",
     "--opt",
     "--label",
     "--subnet",
